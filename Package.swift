@@ -1,0 +1,66 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+/// Settings of every Swift target: the upcoming `any` spelling is already required, warnings are errors in `make lint`.
+let swiftSettings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+}
+
+func tool(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .executableTarget(
+        name: name,
+        dependencies: dependencies + [.product(name: "ArgumentParser", package: "swift-argument-parser")],
+        swiftSettings: swiftSettings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: swiftSettings)
+}
+
+let package = Package(
+    name: "vpcctl",
+    products: [
+        .executable(name: "vpcctl", targets: ["vpcctl"]),
+        .executable(name: "vpclab", targets: ["vpclab"]),
+        .library(name: "Netlink", targets: ["Netlink", "KernelModel", "KernelDriver"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+    ],
+    targets: [
+        // Pure values.
+        module("IPAddressing"),
+        module("VPCModel", ["IPAddressing"]),
+        module("VPCManifest", ["VPCModel", "CYAML"]),
+        module("VPCTopology", ["VPCModel"]),
+        module("KernelModel", ["IPAddressing"]),
+        module("VPCCompiler", ["VPCTopology", "KernelModel"]),
+        // The kernel.
+        .target(name: "CLinux"),
+        .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
+        module("Netlink", ["CLinux", "IPAddressing"]),
+        module("KernelDriver", ["Netlink", "KernelModel"]),
+        module("Reconciler", ["VPCCompiler", "KernelDriver"]),
+        module("VPCLab", ["Reconciler", "VPCManifest"]),
+        // Executables.
+        tool("vpcctl", ["VPCManifest", "Reconciler"]),
+        tool("vpclab", ["VPCLab"]),
+        // Tests.
+        tests("IPAddressingTests", ["IPAddressing"]),
+        tests("VPCManifestTests", ["VPCManifest", "Yams"]),
+        tests("VPCTopologyTests", ["VPCTopology", "VPCManifest"]),
+        tests("KernelModelTests", ["KernelModel"]),
+        tests("VPCCompilerTests", ["VPCCompiler", "VPCManifest"]),
+        tests("NetlinkTests", ["Netlink"]),
+        tests("KernelDriverTests", ["KernelDriver"]),
+        tests("CommandTests", ["Reconciler"]),
+        tests("LabTests", ["VPCLab"]),
+    ],
+    swiftLanguageModes: [.v6]
+)

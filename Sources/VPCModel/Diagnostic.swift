@@ -1,0 +1,60 @@
+/// One complaint about a manifest set: what is wrong, where, and what to do about it.
+///
+/// Pure stages name the place by resource and field path; `VPCManifest` turns that into file, line and column.
+public struct Diagnostic: Error, Hashable, Sendable {
+    public enum Severity: String, Hashable, Sendable {
+        case error
+        case warning
+    }
+
+    public var severity: Severity
+    /// A stable identifier of the rule, such as `subnet-overlap`.
+    public var rule: String
+    /// One sentence, the object first, without a full stop.
+    public var message: String
+    /// The remedy, where one can be named.
+    public var hint: String?
+    public var resource: ResourceReference
+    /// The field inside the resource's document, such as `["spec", "routes", 0, "destination"]`.
+    public var path: FieldPath
+
+    public init(
+        _ severity: Severity = .error, rule: String, _ message: String, hint: String? = nil,
+        at resource: ResourceReference, _ path: FieldPath = []
+    ) {
+        self.severity = severity
+        self.rule = rule
+        self.message = message
+        self.hint = hint
+        self.resource = resource
+        self.path = path
+    }
+}
+
+/// The way to a field from the root of its document.
+public struct FieldPath: Hashable, Sendable, ExpressibleByArrayLiteral, CustomStringConvertible {
+    public enum Component: Hashable, Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral {
+        case key(String)
+        case index(Int)
+
+        public init(stringLiteral value: String) { self = .key(value) }
+        public init(integerLiteral value: Int) { self = .index(value) }
+    }
+
+    public var components: [Component]
+
+    public init(_ components: [Component]) { self.components = components }
+    public init(arrayLiteral elements: Component...) { components = elements }
+
+    /// `spec.routes[0].destination`.
+    public var description: String {
+        var text = ""
+        for component in components {
+            switch component {
+            case .key(let key): text += (text.isEmpty ? "" : ".") + key
+            case .index(let index): text += "[\(index)]"
+            }
+        }
+        return text
+    }
+}

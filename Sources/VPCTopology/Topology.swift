@@ -1,0 +1,149 @@
+public import IPAddressing
+public import VPCModel
+
+/// A model whose references are resolved and whose rules hold: what the compiler reads.
+///
+/// Everything is in flat arrays, in an order that depends on the resources and not on the order of the
+/// documents, and refers to everything else by index. Equal models give equal topologies.
+public struct Topology: Sendable, Equatable {
+    /// By name.
+    public var hosts: [Host] = []
+    /// By id.
+    public var vpcs: [ResolvedVPC] = []
+    /// By VPC, then CIDR.
+    public var subnets: [ResolvedSubnet] = []
+    /// By VPC, then name.
+    public var routeTables: [ResolvedRouteTable] = []
+    /// By VPC, then address: the interfaces of one VPC are one contiguous range.
+    public var interfaces: [ResolvedInterface] = []
+    /// For every host, indexes into `interfaces`, ascending.
+    public var interfacesOfHost: [[Int]] = []
+    /// By name.
+    public var probes: [ResolvedProbe] = []
+
+    public init() {}
+}
+
+public struct ResolvedVPC: Sendable, Equatable {
+    public var name: String
+    public var id: VPCID
+    /// Ascending, disjoint.
+    public var cidrs: [IPPrefix]
+    /// This VPC's range of `Topology.interfaces`.
+    public var interfaces: Range<Int>
+
+    public init(name: String, id: VPCID, cidrs: [IPPrefix], interfaces: Range<Int>) {
+        self.name = name
+        self.id = id
+        self.cidrs = cidrs
+        self.interfaces = interfaces
+    }
+}
+
+public struct ResolvedSubnet: Sendable, Equatable {
+    public var name: String
+    /// Index into `Topology.vpcs`.
+    public var vpc: Int
+    public var cidr: IPPrefix
+    /// The explicit gateway, or the first usable address.
+    public var gateway: IPAddress
+    /// Index into `Topology.routeTables`; nil is the VPC's main table.
+    public var routeTable: Int?
+
+    public init(name: String, vpc: Int, cidr: IPPrefix, gateway: IPAddress, routeTable: Int?) {
+        self.name = name
+        self.vpc = vpc
+        self.cidr = cidr
+        self.gateway = gateway
+        self.routeTable = routeTable
+    }
+}
+
+public struct ResolvedRouteTable: Sendable, Equatable {
+    public var name: String
+    public var vpc: Int
+    /// By destination.
+    public var routes: [ResolvedRoute]
+
+    public init(name: String, vpc: Int, routes: [ResolvedRoute]) {
+        self.name = name
+        self.vpc = vpc
+        self.routes = routes
+    }
+}
+
+public struct ResolvedRoute: Sendable, Equatable {
+    public var destination: IPPrefix
+    /// Empty: a blackhole. By interface index.
+    public var nextHops: [ResolvedNextHop]
+
+    public init(destination: IPPrefix, nextHops: [ResolvedNextHop]) {
+        self.destination = destination
+        self.nextHops = nextHops
+    }
+}
+
+public struct ResolvedNextHop: Sendable, Equatable {
+    /// Index into `Topology.interfaces`.
+    public var interface: Int
+    /// 1…256.
+    public var weight: Int
+
+    public init(interface: Int, weight: Int) {
+        self.interface = interface
+        self.weight = weight
+    }
+}
+
+public struct ResolvedInterface: Sendable, Equatable {
+    public var name: String
+    public var vpc: Int
+    public var subnet: Int
+    public var host: Int
+    public var address: IPAddress
+    public var mac: MACAddress
+    public var sourceDestCheck: Bool
+    public var attachment: NetworkInterface.Attachment
+    public var mtu: Int
+    /// The GRE key that names this interface where it is the target of a route, nil where it is none.
+    public var gatewayKey: GatewayKey?
+
+    public init(
+        name: String, vpc: Int, subnet: Int, host: Int, address: IPAddress, mac: MACAddress, sourceDestCheck: Bool,
+        attachment: NetworkInterface.Attachment, mtu: Int, gatewayKey: GatewayKey?
+    ) {
+        self.name = name
+        self.vpc = vpc
+        self.subnet = subnet
+        self.host = host
+        self.address = address
+        self.mac = mac
+        self.sourceDestCheck = sourceDestCheck
+        self.attachment = attachment
+        self.mtu = mtu
+        self.gatewayKey = gatewayKey
+    }
+}
+
+public struct ResolvedProbe: Sendable, Equatable {
+    public var name: String
+    /// Index into `Topology.interfaces`.
+    public var from: Int
+    /// The named interface, where the target is one.
+    public var toInterface: Int?
+    public var toAddress: IPAddress
+    public var transport: Probe.Transport
+    public var expect: Probe.Expectation
+
+    public init(
+        name: String, from: Int, toInterface: Int?, toAddress: IPAddress, transport: Probe.Transport,
+        expect: Probe.Expectation
+    ) {
+        self.name = name
+        self.from = from
+        self.toInterface = toInterface
+        self.toAddress = toAddress
+        self.transport = transport
+        self.expect = expect
+    }
+}
