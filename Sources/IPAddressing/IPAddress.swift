@@ -6,7 +6,9 @@ public enum AddressFamily: UInt8, Hashable, Comparable, Sendable, CaseIterable {
     /// Bits in an address of this family.
     @inlinable public var bitWidth: Int { self == .ipv4 ? 32 : 128 }
 
-    @inlinable public static func < (left: AddressFamily, right: AddressFamily) -> Bool { left.rawValue < right.rawValue }
+    @inlinable public static func < (left: AddressFamily, right: AddressFamily) -> Bool {
+        left.rawValue < right.rawValue
+    }
 }
 
 /// An IPv4 or IPv6 address: a 128-bit number tagged with its family. IPv4 occupies the low 32 bits.

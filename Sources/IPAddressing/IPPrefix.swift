@@ -83,7 +83,8 @@ extension IPPrefix {
     public static func parse(_ text: some StringProtocol) throws(IPPrefixError) -> IPPrefix {
         guard let slash = text.firstIndex(of: "/"), let address = IPAddress(text[..<slash]) else { throw .malformed }
         let digits = text[text.index(after: slash)...]
-        guard !digits.isEmpty, digits.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), digits == "0" || digits.first != "0",
+        guard !digits.isEmpty, digits.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }),
+            digits == "0" || digits.first != "0",
             let length = Int(digits)
         else { throw .malformed }
         guard length <= address.family.bitWidth else { throw .lengthOutOfRange(maximum: address.family.bitWidth) }

@@ -1,0 +1,75 @@
+/// One operation of a plan, for people and for JSON.
+public struct Operation: Sendable, Hashable {
+    public enum Action: String, Sendable, Hashable {
+        case create
+        case change
+        case delete
+        case wait
+    }
+
+    public var namespace: NamespaceName?
+    public var action: Action
+    public var kind: ObjectKind
+    /// The object as ip(8) would be told.
+    public var object: String
+    /// What was there before a change.
+    public var previous: String?
+    public var origin: Origin
+}
+
+extension ChangePlan {
+    /// Calls `body` with every operation in the order of execution, without making a list of them.
+    public func forEachOperation(_ body: (Operation) -> Void) {
+        for step in steps {
+            switch step.work {
+            case .sysctls(let changes): changes.forEachOperation(in: step.namespace, body)
+            case .rules(let changes): changes.forEachOperation(in: step.namespace, body)
+            case .links(let changes): changes.forEachOperation(in: step.namespace, body)
+            case .addresses(let changes): changes.forEachOperation(in: step.namespace, body)
+            case .neighbors(let changes): changes.forEachOperation(in: step.namespace, body)
+            case .nexthops(let changes): changes.forEachOperation(in: step.namespace, body)
+            case .routes(let changes): changes.forEachOperation(in: step.namespace, body)
+            case .awaitOperational(let names):
+                for name in names {
+                    body(
+                        Operation(
+                            namespace: step.namespace, action: .wait, kind: .link, object: "link \(name) operational",
+                            previous: nil, origin: .none))
+                }
+            }
+        }
+    }
+
+    public var operations: [Operation] {
+        var list: [Operation] = []
+        forEachOperation { list.append($0) }
+        return list
+    }
+}
+
+extension ChangeSet {
+    func forEachOperation(in namespace: NamespaceName?, _ body: (Operation) -> Void) {
+        func operation(_ action: Operation.Action, _ object: String, was previous: String? = nil, _ origin: Origin) {
+            body(
+                Operation(
+                    namespace: namespace, action: action, kind: Object.kind, object: object, previous: previous,
+                    origin: origin))
+        }
+        for object in deletions { operation(.delete, object.description, .none) }
+        for creation in creations { operation(.create, creation.object.description, creation.origin) }
+        for replacement in replacements {
+            operation(
+                .change, replacement.summary, was: replacement.old.description, replacement.origin)
+        }
+    }
+}
+
+extension Replacement {
+    /// The new object; for a link also the settings that change.
+    var summary: String {
+        guard let new = new as? Link, let old = old as? Link else { return new.description }
+        let different = new.settingsDiffering(from: old)
+        let names = LinkSettings.names.filter { different.contains($0.0) }.map(\.1)
+        return "\(new.description) set \(names.joined(separator: ","))"
+    }
+}

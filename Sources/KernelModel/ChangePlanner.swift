@@ -1,0 +1,266 @@
+/// Computes one `ChangePlan`.
+struct ChangePlanner {
+    let intent: KernelIntent
+    let snapshot: KernelSnapshot
+    let owner: Ownership
+    private var plan = ChangePlan()
+
+    init(intent: KernelIntent, snapshot: KernelSnapshot, owner: Ownership) {
+        self.intent = intent
+        self.snapshot = snapshot
+        self.owner = owner
+    }
+
+    mutating func planned() -> ChangePlan {
+        let links = LinkChanges(intent: intent, snapshot: snapshot)
+        plan.conflicts = links.conflicts
+        let host = snapshot.host.surviving(links)
+        let wanted = intent.host
+
+        plan.append(
+            ChangeSet(replacements: wanted.sysctls.replacements(from: snapshot.host.sysctls)), as: { .sysctls($0) })
+        let rules = ruleChanges(wanted.rules, displaced: wanted.displacedRules, observed: snapshot.host.rules)
+        plan.append(ChangeSet(creations: rules.creations), as: { .rules($0) })
+        plan.append(ChangeSet(deletions: rules.displaced), as: { .rules($0) })
+
+        plan.append(ChangeSet(deletions: links.remade), as: { .links($0) })
+        for rank in 0...3 {
+            plan.append(ChangeSet(creations: links.creations.filter { $0.object.rank == rank }), as: { .links($0) })
+        }
+        plan.append(ChangeSet(replacements: links.replacements), as: { .links($0) })
+
+        let addresses = difference(desired: wanted.addresses, observed: host.addresses)
+        let neighbors = difference(desired: wanted.neighbors, observed: host.neighbors)
+        plan.append(addresses.withoutDeletions, as: { .addresses($0) })
+        plan.append(neighbors.withoutDeletions, as: { .neighbors($0) })
+
+        for guest in intent.guests { planGuest(guest, links) }
+        if !links.portsToAwait.isEmpty { plan.steps.append(.init(.awaitOperational(links.portsToAwait))) }
+
+        let nexthops = difference(desired: wanted.nexthops, observed: host.nexthops)
+        let routes = difference(desired: wanted.routes, observed: host.routes)
+        plan.append(nexthops.withoutDeletions.filtered { !$0.body.isGroup }, as: { .nexthops($0) })
+        plan.append(nexthops.withoutDeletions.filtered { $0.body.isGroup }, as: { .nexthops($0) })
+        plan.append(routes.withoutDeletions, as: { .routes($0) })
+
+        plan.append(ChangeSet(deletions: routes.deletions), as: { .routes($0) })
+        plan.append(ChangeSet(deletions: nexthops.deletions.filter { $0.body.isGroup }), as: { .nexthops($0) })
+        plan.append(ChangeSet(deletions: nexthops.deletions.filter { !$0.body.isGroup }), as: { .nexthops($0) })
+        planAbandonedGuests(links)
+        // What sits on a device goes with it.
+        let remaining = { (device: InterfaceName) in !links.doomed.contains(device) }
+        plan.append(
+            ChangeSet(deletions: neighbors.deletions.filter { remaining($0.device) }), as: { .neighbors($0) })
+        plan.append(
+            ChangeSet(deletions: addresses.deletions.filter { remaining($0.device) }), as: { .addresses($0) })
+        for rank in (0...3).reversed() {
+            plan.append(ChangeSet(deletions: links.deletions.filter { $0.rank == rank }), as: { .links($0) })
+        }
+        plan.append(ChangeSet(deletions: rules.deletions), as: { .rules($0) })
+        return plan
+    }
+
+    // MARK: - Rules
+
+    /// A rule that says the same is good whoever made it; only ours are deleted, and the displaced ones.
+    private func ruleChanges(
+        _ desired: [Attributed<Rule>], displaced: [Rule], observed: [Rule]
+    ) -> (creations: [Attributed<Rule>], displaced: [Rule], deletions: [Rule]) {
+        let anonymous = { (rule: Rule) -> Rule in
+            var rule = rule
+            rule.routeProtocol = RouteProtocol(0)
+            return rule
+        }
+        let present = Set(observed.map(anonymous))
+        let wanted = Set(desired.map { anonymous($0.object) })
+        let unwanted = Set(displaced.map(anonymous))
+        return (
+            desired.filter { !present.contains(anonymous($0.object)) },
+            observed.filter { unwanted.contains(anonymous($0)) },
+            observed.filter {
+                $0.routeProtocol == owner.routeProtocol && !wanted.contains(anonymous($0))
+                    && !unwanted.contains(anonymous($0))
+            }
+        )
+    }
+
+    // MARK: - Guests
+
+    private mutating func planGuest(_ guest: KernelIntent.Guest, _ links: LinkChanges) {
+        let name = guest.namespace
+        let observed = (snapshot.guests[name] ?? NamespaceSnapshot()).surviving(links.arrivals[name] ?? [])
+        let wanted = guest.intent
+        var settings: [Replacement<Link>] = []
+        for link in wanted.links {
+            let seen: Link
+            if let arrival = links.arrivals[name]?.first(where: { $0.name == link.object.name }) {
+                seen = arrival.asCreated
+            } else if let present = observed.link(named: link.object.name) {
+                seen = present.link
+            } else {
+                continue  // Its pair could not be planned; the conflict says why.
+            }
+            if !link.object.settingsDiffering(from: seen).isEmpty {
+                settings.append(Replacement(old: seen, new: link.object, origin: link.origin))
+            }
+        }
+        plan.append(ChangeSet(replacements: settings), in: name, as: { .links($0) })
+        let addresses = difference(desired: wanted.addresses, observed: observed.addresses)
+        let rules = ruleChanges(wanted.rules, displaced: [], observed: observed.rules)
+        let routes = difference(desired: wanted.routes, observed: observed.routes)
+        plan.append(addresses.withoutDeletions, in: name, as: { .addresses($0) })
+        plan.append(routes.withoutDeletions, in: name, as: { .routes($0) })
+        plan.append(ChangeSet(creations: rules.creations), in: name, as: { .rules($0) })
+        plan.append(ChangeSet(deletions: rules.deletions), in: name, as: { .rules($0) })
+        plan.append(ChangeSet(deletions: routes.deletions), in: name, as: { .routes($0) })
+        plan.append(ChangeSet(deletions: addresses.deletions), in: name, as: { .addresses($0) })
+    }
+
+    /// Guests that none of the wanted interfaces is in: their devices go with the veth, their rules do not.
+    private mutating func planAbandonedGuests(_ links: LinkChanges) {
+        let wanted = Set(intent.guests.map(\.namespace))
+        for name in snapshot.guests.keys.sorted() where !wanted.contains(name) {
+            guard let observed = snapshot.guests[name] else { continue }
+            let rules = observed.rules.filter { $0.routeProtocol == owner.routeProtocol }
+            plan.append(ChangeSet(deletions: rules), in: name, as: { .rules($0) })
+        }
+    }
+}
+
+// MARK: - Links
+
+/// What happens to the devices of a host.
+struct LinkChanges {
+    var creations: [Attributed<Link>] = []
+    var replacements: [Replacement<Link>] = []
+    /// Deleted at the beginning, to be made anew.
+    var remade: [Link] = []
+    /// Deleted at the end.
+    var deletions: [Link] = []
+    var conflicts: [ChangePlan.Conflict] = []
+    /// Devices on which the kernel drops neighbours, routes and nexthops: made anew or moved to another master.
+    var disrupted: Set<InterfaceName> = []
+    /// Devices that will be gone.
+    var doomed: Set<InterfaceName> = []
+    /// The guests' ends of the pairs that are made.
+    var arrivals: [NamespaceName: [VethPeer]] = [:]
+    var portsToAwait: [InterfaceName] = []
+
+    init(intent: KernelIntent, snapshot: KernelSnapshot) {
+        let wanted = intent.host.links
+        for link in wanted { plan(link, snapshot) }
+        let names = Set(wanted.map(\.object.name))
+        let ownMasters = Set(snapshot.host.links.filter(\.isOwned).map(\.link.name))
+        for seen in snapshot.host.links where !names.contains(seen.link.name) {
+            let isAdopted = seen.link.master.map(ownMasters.contains) ?? false
+            guard seen.isOwned || isAdopted else { continue }
+            deletions.append(seen.link)
+            if seen.isOwned { doomed.insert(seen.link.name) }
+        }
+    }
+
+    private mutating func plan(_ link: Attributed<Link>, _ snapshot: KernelSnapshot) {
+        let name = link.object.name
+        guard let seen = snapshot.host.link(named: name) else { return create(link) }
+        if link.object.kind != .adopted, !seen.isOwned {
+            let kind = seen.kindName.isEmpty ? "device" : "\(seen.kindName) device"
+            conflicts.append(
+                .init(
+                    object: link.object.description, device: name, origin: link.origin,
+                    reason: "a \(kind) of somebody else has the name \(name)"))
+            return
+        }
+        if !link.object.canReuse(seen.link) || !isConnected(link.object, seen, snapshot) {
+            remade.append(seen.link)
+            disrupted.insert(name)
+            return create(link)
+        }
+        let different = link.object.settingsDiffering(from: seen.link)
+        if different.isEmpty { return }
+        replacements.append(Replacement(old: seen.link, new: link.object, origin: link.origin))
+        if different.contains(.master) { disrupted.insert(name) }
+        if different.contains(.master) || different.contains(.isUp), case .veth = link.object.kind {
+            portsToAwait.append(name)
+        }
+    }
+
+    private mutating func create(_ link: Attributed<Link>) {
+        creations.append(link)
+        guard case .veth(let peer) = link.object.kind else { return }
+        arrivals[peer.namespace, default: []].append(peer)
+        portsToAwait.append(link.object.name)
+    }
+
+    /// Whether a veth's other end is where it belongs.
+    private func isConnected(_ link: Link, _ seen: ObservedLink, _ snapshot: KernelSnapshot) -> Bool {
+        guard case .veth(let peer) = link.kind else { return true }
+        guard let far = snapshot.guests[peer.namespace]?.link(named: peer.name) else { return false }
+        return far.index == seen.peerIndex && far.peerIndex == seen.index
+    }
+}
+
+extension VethPeer {
+    /// The far end just after the pair was made: down, with the MAC address and MTU that were asked for.
+    fileprivate var asCreated: Link {
+        Link(name: name, kind: .adopted, mtu: mtu, hardwareAddress: hardwareAddress, isUp: false)
+    }
+}
+
+// MARK: - What the kernel will have dropped
+
+extension NamespaceSnapshot {
+    /// This snapshot without what the kernel drops when `changes` disrupt devices: neighbours, the routes and nexthops
+    /// of those devices, their membership in groups, and the routes that are left without a nexthop.
+    fileprivate func surviving(_ changes: LinkChanges) -> NamespaceSnapshot {
+        if changes.disrupted.isEmpty { return self }
+        var rest = self
+        let remade = Set(changes.remade.map(\.name))
+        rest.addresses.removeAll { remade.contains($0.device) }
+        rest.neighbors.removeAll { changes.disrupted.contains($0.device) }
+        let lost = Set(nexthops.filter { $0.device.map(changes.disrupted.contains) ?? false }.map(\.id))
+        var gone = lost
+        rest.nexthops = nexthops.compactMap { nexthop in
+            if lost.contains(nexthop.id) { return nil }
+            guard case .group(var group) = nexthop.body else { return nexthop }
+            group.members.removeAll { lost.contains($0.id) }
+            if group.members.isEmpty {
+                gone.insert(nexthop.id)
+                return nil
+            }
+            return Nexthop(id: nexthop.id, body: .group(group))
+        }
+        rest.routes.removeAll { changes.disrupted.contains($0.device) || gone.contains($0.nexthop) }
+        return rest
+    }
+
+    /// This snapshot without what sat on the former devices of those names.
+    fileprivate func surviving(_ arrivals: [VethPeer]) -> NamespaceSnapshot {
+        if arrivals.isEmpty { return self }
+        let names = Set(arrivals.map(\.name))
+        var rest = self
+        rest.addresses.removeAll { names.contains($0.device) }
+        rest.routes.removeAll { names.contains($0.device) }
+        return rest
+    }
+}
+
+extension ChangeSet {
+    fileprivate var withoutDeletions: ChangeSet { ChangeSet(creations: creations, replacements: replacements) }
+
+    fileprivate func filtered(_ isIncluded: (Object) -> Bool) -> ChangeSet {
+        ChangeSet(
+            deletions: deletions.filter(isIncluded), creations: creations.filter { isIncluded($0.object) },
+            replacements: replacements.filter { isIncluded($0.new) })
+    }
+}
+
+extension [Attributed<Sysctl>] {
+    /// Parameters are never created nor deleted; one that the kernel does not have is left out by the observer.
+    fileprivate func replacements(from observed: [Sysctl]) -> [Replacement<Sysctl>] {
+        let values = Dictionary(observed.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
+        return compactMap { wanted in
+            guard let seen = values[wanted.object.path], seen.value != wanted.object.value else { return nil }
+            return Replacement(old: seen, new: wanted.object, origin: wanted.origin)
+        }
+    }
+}

@@ -1,0 +1,44 @@
+/// Merges two arrays sorted by key into what has to be created, replaced and deleted. Linear; no allocation per object.
+func difference<Object: KernelObject>(
+    desired: [Attributed<Object>], observed: [Object], isSame: (Object, Object) -> Bool = { $0 == $1 }
+) -> ChangeSet<Object> {
+    var changes = ChangeSet<Object>()
+    if observed.isEmpty {
+        changes.creations = desired
+        return changes
+    }
+    var left = 0
+    var right = 0
+    while left < desired.count, right < observed.count {
+        let (wanted, seen) = (desired[left], observed[right])
+        let (wantedKey, seenKey) = (wanted.object.key, seen.key)
+        if wantedKey == seenKey {
+            if !isSame(wanted.object, seen) {
+                changes.replacements.append(Replacement(old: seen, new: wanted.object, origin: wanted.origin))
+            }
+            left += 1
+            right += 1
+        } else if wantedKey < seenKey {
+            changes.creations.append(wanted)
+            left += 1
+        } else {
+            changes.deletions.append(seen)
+            right += 1
+        }
+    }
+    changes.creations.append(contentsOf: desired[left...])
+    changes.deletions.append(contentsOf: observed[right...])
+    return changes
+}
+
+extension KernelIntent {
+    /// The work that turns `snapshot` into this intent.
+    ///
+    /// Order: parameters and rules; links, masters before ports; addresses and neighbours; the guests; then, once the
+    /// ports are operational, nexthops, groups and routes; deletions last, in the opposite order. An object that the
+    /// kernel drops by itself because its device is made anew or changes its master is planned as missing.
+    public func changes(from snapshot: KernelSnapshot, owner: Ownership) -> ChangePlan {
+        var planner = ChangePlanner(intent: self, snapshot: snapshot, owner: owner)
+        return planner.planned()
+    }
+}

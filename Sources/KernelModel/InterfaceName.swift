@@ -1,0 +1,82 @@
+/// The name of a network device: 1…15 bytes (IFNAMSIZ of linux/if.h less the terminating zero).
+///
+/// Two words, trivially copyable, ordered as the text is: a million routes can carry one each without an allocation.
+public struct InterfaceName: Hashable, Sendable {
+    @usableFromInline let high: UInt64
+    @usableFromInline let low: UInt64
+
+    /// Longest name in bytes.
+    public static let maximumLength = 15
+
+    /// Nil for a text that the kernel would refuse: empty, longer than 15 bytes, `.`, `..`, or holding a slash, a colon
+    /// or white space (dev_valid_name of net/core/dev.c).
+    public init?(_ text: some StringProtocol) {
+        var high: UInt64 = 0
+        var low: UInt64 = 0
+        var count = 0
+        for byte in text.utf8 {
+            guard count < Self.maximumLength, byte > 0x20, byte != 0x7F, byte != UInt8(ascii: "/"),
+                byte != UInt8(ascii: ":")
+            else { return nil }
+            if count < 8 {
+                high |= UInt64(byte) << UInt64(56 - 8 * count)
+            } else {
+                low |= UInt64(byte) << UInt64(120 - 8 * count)
+            }
+            count += 1
+        }
+        guard count > 0, text != ".", text != ".." else { return nil }
+        self.high = high
+        self.low = low
+    }
+
+    /// From the bytes of a kernel message, up to a zero byte; truncated at 15 bytes.
+    public init(bytes: some Sequence<UInt8>) {
+        var high: UInt64 = 0
+        var low: UInt64 = 0
+        for (count, byte) in bytes.prefix(Self.maximumLength).enumerated() {
+            if byte == 0 { break }
+            if count < 8 {
+                high |= UInt64(byte) << UInt64(56 - 8 * count)
+            } else {
+                low |= UInt64(byte) << UInt64(120 - 8 * count)
+            }
+        }
+        self.high = high
+        self.low = low
+    }
+
+    private init(high: UInt64, low: UInt64) {
+        self.high = high
+        self.low = low
+    }
+
+    /// No device: all bytes zero. Sorts first.
+    public static let none = InterfaceName(high: 0, low: 0)
+
+    @inlinable public var isNone: Bool { high == 0 && low == 0 }
+
+    /// The name's bytes, first first, zero-padded to 16: what a kernel message holds.
+    @inlinable public var words: (high: UInt64, low: UInt64) { (high, low) }
+
+    public var bytes: [UInt8] {
+        var bytes: [UInt8] = []
+        for shift in 0..<16 {
+            let word = shift < 8 ? high : low
+            let byte = UInt8(truncatingIfNeeded: word >> UInt64(56 - 8 * (shift % 8)))
+            if byte == 0 { break }
+            bytes.append(byte)
+        }
+        return bytes
+    }
+}
+
+extension InterfaceName: Comparable {
+    @inlinable public static func < (left: InterfaceName, right: InterfaceName) -> Bool {
+        left.high != right.high ? left.high < right.high : left.low < right.low
+    }
+}
+
+extension InterfaceName: CustomStringConvertible {
+    public var description: String { String(decoding: bytes, as: UTF8.self) }
+}

@@ -1,0 +1,28 @@
+/// The kinds of kernel objects, in the order in which they are created; deletion goes the other way.
+public enum ObjectKind: String, Hashable, Sendable, CaseIterable {
+    case sysctl
+    case rule
+    case link
+    case address
+    case neighbor
+    case nexthop
+    case route
+}
+
+/// A kernel object as a value: its key is the kernel's own, so two objects with one key cannot exist together.
+public protocol KernelObject: Hashable, Sendable, CustomStringConvertible {
+    associatedtype Key: Hashable, Comparable, Sendable
+    static var kind: ObjectKind { get }
+    var key: Key { get }
+}
+
+/// A desired object with the resource it was compiled from.
+public struct Attributed<Object: KernelObject>: Hashable, Sendable {
+    public var object: Object
+    public var origin: Origin
+
+    @inlinable public init(_ object: Object, from origin: Origin) {
+        self.object = object
+        self.origin = origin
+    }
+}

@@ -1,0 +1,93 @@
+/// What one network namespace was seen to hold. Sorted by key; of addresses, neighbours, nexthops and routes only ours.
+public struct NamespaceSnapshot: Sendable, Hashable {
+    /// The parameters that were asked for and exist.
+    public var sysctls: [Sysctl] = []
+    /// All rules, ours and others'.
+    public var rules: [Rule] = []
+    /// All devices, ours and others'.
+    public var links: [ObservedLink] = []
+    public var addresses: [Address] = []
+    /// Addresses that are not ours: where the underlay device is found.
+    public var foreignAddresses: [Address] = []
+    public var neighbors: [Neighbor] = []
+    public var nexthops: [Nexthop] = []
+    /// Ids of nexthop objects that are not ours, ascending.
+    public var foreignNexthops: [NexthopID] = []
+    public var routes: [Route] = []
+
+    public init() {}
+
+    /// The device of that name.
+    public func link(named name: InterfaceName) -> ObservedLink? {
+        var low = 0
+        var high = links.count
+        while low < high {
+            let middle = (low + high) / 2
+            if links[middle].link.name < name { low = middle + 1 } else { high = middle }
+        }
+        return low < links.count && links[low].link.name == name ? links[low] : nil
+    }
+}
+
+/// A device as the kernel reports it.
+public struct ObservedLink: Sendable, Hashable {
+    public var index: UInt32
+    /// A device that is not ours has the kind `.adopted`.
+    public var link: Link
+    /// The kernel's name of the kind (IFLA_INFO_KIND); empty for hardware.
+    public var kindName: String
+    /// Whether the alias says that the device is ours.
+    public var isOwned: Bool
+    /// IFLA_OPERSTATE is up.
+    public var isOperational: Bool
+    /// IFLA_LINK: for a veth the index of its other end, in that end's namespace.
+    public var peerIndex: UInt32
+
+    public init(
+        index: UInt32, link: Link, kindName: String, isOwned: Bool, isOperational: Bool, peerIndex: UInt32
+    ) {
+        self.index = index
+        self.link = link
+        self.kindName = kindName
+        self.isOwned = isOwned
+        self.isOperational = isOperational
+        self.peerIndex = peerIndex
+    }
+}
+
+/// A host's namespace and the guests' namespaces that concern it.
+public struct KernelSnapshot: Sendable, Hashable {
+    public var host = NamespaceSnapshot()
+    /// Those that exist.
+    public var guests: [NamespaceName: NamespaceSnapshot] = [:]
+
+    public init() {}
+}
+
+extension VethPeer {
+    /// How the alias of a veth's host end notes where its other end went: the kernel does not tell.
+    public static func note(name: InterfaceName, namespace: NamespaceName) -> String { "peer \(namespace)/\(name)" }
+
+    /// Reads the note back; MAC address and MTU are those of the device itself and not known here.
+    public init?(noteIn alias: String) {
+        guard let start = alias.range(ofNote: "peer ") else { return nil }
+        let parts = alias[start...].split(separator: "/", maxSplits: 1)
+        guard parts.count == 2, let name = InterfaceName(parts[1]) else { return nil }
+        self.init(name: name, namespace: NamespaceName(String(parts[0])), hardwareAddress: .init(rawValue: 0), mtu: 0)
+    }
+}
+
+extension String {
+    /// The index behind the last word `marker` of an alias.
+    fileprivate func range(ofNote marker: String) -> Index? {
+        var position = startIndex
+        var found: Index?
+        while position < endIndex {
+            if self[position...].hasPrefix(marker), position == startIndex || self[index(before: position)] == " " {
+                found = index(position, offsetBy: marker.count)
+            }
+            position = index(after: position)
+        }
+        return found
+    }
+}

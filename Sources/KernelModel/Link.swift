@@ -1,0 +1,189 @@
+public import IPAddressing
+
+/// A network device and its settings.
+///
+/// In an intent a nil setting means "whatever it is"; an observed link has all of them.
+public struct Link: Hashable, Sendable {
+    public var name: InterfaceName
+    public var kind: Kind
+    /// IFLA_IFALIAS; empty: none.
+    public var alias: String
+    /// The device this one is enslaved to.
+    public var master: InterfaceName?
+    /// IFLA_GROUP: what nftables classifies devices by.
+    public var group: UInt32
+    /// Bytes.
+    public var mtu: UInt32?
+    public var hardwareAddress: MACAddress?
+    public var isUp: Bool
+    public var ipv4: IPv4DeviceConfiguration?
+    /// Upper bound of the random delay before a proxied ARP answer, in milliseconds (NDTPA_PROXY_DELAY).
+    public var proxyDelay: UInt64?
+    /// net.ipv6.conf.DEVICE.disable_ipv6.
+    public var ipv6Disabled: Bool?
+
+    public enum Kind: Hashable, Sendable {
+        case vrf(table: TableID)
+        case gre(GRETunnel)
+        /// A GRE device that takes key and destination from the route's nexthop (IFLA_GRE_COLLECT_METADATA).
+        case greExternal(underlay: InterfaceName)
+        /// One end of a veth pair; the other is made with it, in another namespace.
+        case veth(peer: VethPeer)
+        case bridge
+        case dummy
+        /// A device made by somebody else: only its settings are ours. Deleting it gives the settings back.
+        case adopted
+    }
+
+    public init(
+        name: InterfaceName, kind: Kind, alias: String = "", master: InterfaceName? = nil, group: UInt32 = 0,
+        mtu: UInt32? = nil, hardwareAddress: MACAddress? = nil, isUp: Bool = true,
+        ipv4: IPv4DeviceConfiguration? = nil, proxyDelay: UInt64? = nil, ipv6Disabled: Bool? = nil
+    ) {
+        self.name = name
+        self.kind = kind
+        self.alias = alias
+        self.master = master
+        self.group = group
+        self.mtu = mtu
+        self.hardwareAddress = hardwareAddress
+        self.isUp = isUp
+        self.ipv4 = ipv4
+        self.proxyDelay = proxyDelay
+        self.ipv6Disabled = ipv6Disabled
+    }
+}
+
+/// A keyed GRE device without a remote address: it receives what carries its key.
+public struct GRETunnel: Hashable, Sendable {
+    public var local: IPAddress
+    /// Input and output key, host byte order.
+    public var key: UInt32
+    public var ttl: UInt8
+    /// The device the packets leave by (IFLA_GRE_LINK).
+    public var underlay: InterfaceName
+
+    public init(local: IPAddress, key: UInt32, ttl: UInt8, underlay: InterfaceName) {
+        self.local = local
+        self.key = key
+        self.ttl = ttl
+        self.underlay = underlay
+    }
+}
+
+/// The far end of a veth pair.
+public struct VethPeer: Hashable, Sendable {
+    public var name: InterfaceName
+    public var namespace: NamespaceName
+    public var hardwareAddress: MACAddress
+    public var mtu: UInt32
+
+    public init(name: InterfaceName, namespace: NamespaceName, hardwareAddress: MACAddress, mtu: UInt32) {
+        self.name = name
+        self.namespace = namespace
+        self.hardwareAddress = hardwareAddress
+        self.mtu = mtu
+    }
+}
+
+/// The part of net.ipv4.conf.DEVICE that is set through netlink (IFLA_INET_CONF, IPV4_DEVCONF_* of linux/ip.h).
+public struct IPv4DeviceConfiguration: Hashable, Sendable {
+    public var proxyARP: Bool
+    public var acceptLocal: Bool
+    public var sendRedirects: Bool
+    public var acceptRedirects: Bool
+    /// 0 off, 1 strict, 2 loose (RFC 3704).
+    public var reversePathFilter: UInt8
+
+    public init(
+        proxyARP: Bool = false, acceptLocal: Bool = false, sendRedirects: Bool = false, acceptRedirects: Bool = false,
+        reversePathFilter: UInt8 = 0
+    ) {
+        self.proxyARP = proxyARP
+        self.acceptLocal = acceptLocal
+        self.sendRedirects = sendRedirects
+        self.acceptRedirects = acceptRedirects
+        self.reversePathFilter = reversePathFilter
+    }
+}
+
+// MARK: - Comparison
+
+/// The settings of a link that can be changed while it lives.
+public struct LinkSettings: OptionSet, Hashable, Sendable {
+    public let rawValue: UInt16
+    public init(rawValue: UInt16) { self.rawValue = rawValue }
+
+    public static let alias = LinkSettings(rawValue: 1 << 0)
+    public static let master = LinkSettings(rawValue: 1 << 1)
+    public static let group = LinkSettings(rawValue: 1 << 2)
+    public static let mtu = LinkSettings(rawValue: 1 << 3)
+    public static let hardwareAddress = LinkSettings(rawValue: 1 << 4)
+    public static let isUp = LinkSettings(rawValue: 1 << 5)
+    public static let ipv4 = LinkSettings(rawValue: 1 << 6)
+    public static let proxyDelay = LinkSettings(rawValue: 1 << 7)
+    public static let ipv6Disabled = LinkSettings(rawValue: 1 << 8)
+
+    /// Each setting with the name ip(8) or sysctl(8) gives it.
+    public static let names: [(LinkSettings, String)] = [
+        (.alias, "alias"), (.master, "master"), (.group, "group"), (.mtu, "mtu"), (.hardwareAddress, "address"),
+        (.isUp, "up"), (.ipv4, "ipv4.conf"), (.proxyDelay, "proxy_delay"), (.ipv6Disabled, "disable_ipv6"),
+    ]
+}
+
+extension Link {
+    /// The settings in which `observed` is not what this link asks for.
+    public func settingsDiffering(from observed: Link) -> LinkSettings {
+        var different: LinkSettings = []
+        if kind != .adopted, alias != observed.alias { different.insert(.alias) }
+        if master != observed.master { different.insert(.master) }
+        if group != observed.group { different.insert(.group) }
+        if let mtu, mtu != observed.mtu { different.insert(.mtu) }
+        if let hardwareAddress, hardwareAddress != observed.hardwareAddress { different.insert(.hardwareAddress) }
+        if isUp != observed.isUp { different.insert(.isUp) }
+        if let ipv4, ipv4 != observed.ipv4 { different.insert(.ipv4) }
+        if let proxyDelay, proxyDelay != observed.proxyDelay { different.insert(.proxyDelay) }
+        if let ipv6Disabled, ipv6Disabled != observed.ipv6Disabled { different.insert(.ipv6Disabled) }
+        return different
+    }
+
+    /// Whether the kernel can turn `observed` into this link without making it anew.
+    public func canReuse(_ observed: Link) -> Bool {
+        switch (kind, observed.kind) {
+        case (.adopted, _): true
+        case (.veth(let peer), .veth(let other)): peer.name == other.name && peer.namespace == other.namespace
+        default: kind == observed.kind
+        }
+    }
+}
+
+extension Link: KernelObject {
+    public static var kind: ObjectKind { .link }
+    public var key: InterfaceName { name }
+
+    /// Creation goes up, deletion down: masters before ports.
+    public var rank: Int {
+        switch kind {
+        case .vrf, .bridge: 0
+        case .greExternal, .gre, .dummy: 1
+        case .veth: 2
+        case .adopted: 3
+        }
+    }
+
+    /// As ip-link(8) would be told: `link vpc-g101 type gre local 172.31.0.1 key 101 master vpc-v1000001`.
+    public var description: String {
+        var text = "link \(name)"
+        switch kind {
+        case .vrf(let table): text += " type vrf table \(table)"
+        case .gre(let tunnel): text += " type gre local \(tunnel.local) key \(tunnel.key) dev \(tunnel.underlay)"
+        case .greExternal(let underlay): text += " type gre external dev \(underlay)"
+        case .veth(let peer): text += " type veth peer \(peer.name) netns \(peer.namespace)"
+        case .bridge: text += " type bridge"
+        case .dummy: text += " type dummy"
+        case .adopted: break
+        }
+        if let master { text += " master \(master)" }
+        return text
+    }
+}
