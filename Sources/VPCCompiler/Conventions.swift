@@ -1,0 +1,46 @@
+import IPAddressing
+public import KernelModel
+import VPCModel
+
+/// The numbers and names by which our kernel objects are known. docs/ownership.md says why.
+public enum Conventions {
+    /// What is ours carries this protocol number, and this beginning of the alias.
+    public static let ownership = Ownership(routeProtocol: RouteProtocol(118), aliasPrefix: "vpcctl:")
+
+    /// Tables of our VRFs. Consecutive numbers: the kernel hashes a table by its low 8 bits.
+    static let tables: ClosedRange<UInt32> = 1_000_001...1_999_999
+    /// Our nexthop objects and groups.
+    static let nexthops: ClosedRange<UInt32> = 1_000_001...0x7FFF_FFFF
+
+    /// Bytes that the outer IPv4 header (20), GRE (4) and its key (4) take.
+    public static let tunnelOverhead: UInt32 = 28
+    static let tunnelTTL: UInt8 = 64
+    /// The MAC address of every gateway: a guest that moves between hosts finds the one it knows.
+    static let gatewayMAC = MACAddress(rawValue: 0x0200_5E00_0001)
+    /// ICMP errors of a VRF without an address of its own come from here (RFC 7600) and not from the underlay address.
+    static let dummyAddress = IPAddress(v4: 0xC000_0008)
+    /// Metric of the unreachable route behind every custom route: what remains when the kernel removes the group.
+    static let lastMetric = UInt32.max
+
+    /// Classes of devices (IFLA_GROUP).
+    enum LinkGroup {
+        static let guestPort: UInt32 = 10
+        static let overlayReceive: UInt32 = 20
+        static let overlayTransmit: UInt32 = 21
+        static let vrf: UInt32 = 30
+    }
+
+    static let external = device("vpc-gx")
+
+    static func vrf(_ table: TableID) -> InterfaceName { device("vpc-v\(table)") }
+    static func receiver(_ vpc: VPCID) -> InterfaceName { device("vpc-g\(vpc)") }
+    static func gatewayReceiver(_ key: UInt32) -> InterfaceName { device("vpc-k\(key)") }
+
+    static func alias(_ resource: ResourceReference) -> String { ownership.aliasPrefix + resource.description }
+
+    /// All our names fit: the longest is the prefix and a 32-bit number.
+    private static func device(_ name: String) -> InterfaceName {
+        guard let name = InterfaceName(name) else { preconditionFailure("'\(name)' is no device name") }
+        return name
+    }
+}

@@ -1,0 +1,57 @@
+import KernelModel
+import VPCModel
+import VPCTopology
+
+extension HostCompiler {
+    /// The guests here that are the target of a route.
+    private var localGateways: [(index: Int, interface: ResolvedInterface, key: GatewayKey)] {
+        attached.compactMap { index in
+            let interface = topology.interfaces[index]
+            return interface.gatewayKey.map { (index, interface, $0) }
+        }
+    }
+
+    /// For each gateway here a key of its own and a VRF with one route: whatever arrives with the key goes to that
+    /// gateway, as the sender's choice among several was. Nothing is hashed twice.
+    mutating func addGateways() {
+        for (index, interface, key) in localGateways {
+            let alias = gatewayAlias(interface)
+            let origin = Origin(.networkInterface, index)
+            let (_, device) = addVRF(alias: alias, from: origin)
+            addReceiver(
+                Conventions.gatewayReceiver(key.rawValue & 0x7FFF_FFFF), key: key.rawValue, master: device,
+                alias: alias,
+                from: origin)
+        }
+    }
+
+    /// The tables of the gateways' VRFs with their only route.
+    mutating func gatewayRoutes() -> [(table: TableID, route: Attributed<Route>)] {
+        localGateways.map { index, interface, _ in
+            let table = numbering.table(forAlias: gatewayAlias(interface))
+            let id = nexthop(toGateway: index)
+            let route = Route.via(id, Route.Key(table: table, destination: .defaultIPv4))
+            return (table, Attributed(route, from: Origin(.networkInterface, index)))
+        }
+    }
+
+    var gatewayTables: [TableID] {
+        var numbering = numbering
+        return localGateways.map { numbering.table(forAlias: gatewayAlias($0.interface)) }
+    }
+
+    /// The nexthop that hands packets to a gateway, here or on its host.
+    mutating func nexthop(toGateway index: Int) -> NexthopID {
+        let interface = topology.interfaces[index]
+        let origin = Origin(.networkInterface, index)
+        if interface.host == host {
+            return nexthop(.gateway(interface.address, device: port(of: interface)), from: origin)
+        }
+        guard let key = interface.gatewayKey else { preconditionFailure("\(interface.name) is the target of no route") }
+        return tunnel(to: interface.host, key: key.rawValue, from: origin)
+    }
+
+    private func gatewayAlias(_ interface: ResolvedInterface) -> String {
+        Conventions.alias(ResourceReference(.networkInterface, interface.name))
+    }
+}

@@ -1,0 +1,104 @@
+import IPAddressing
+import KernelModel
+import VPCModel
+import VPCTopology
+
+/// Compiles one topology for one host. One file per feature extends it.
+struct HostCompiler {
+    let topology: Topology
+    let host: Int
+    let facts: HostFacts
+    var numbering: Numbering
+    var intent = KernelIntent()
+
+    /// Interfaces of this host that have a guest here, ascending.
+    var attached: [Int] = []
+    var unattached: [Compilation.Unattached] = []
+    private var unattachedInterfaces: Set<Int> = []
+    /// By VPC, the main table first.
+    var contexts: [Context] = []
+    var contextIndexes: [Context.Key: Int] = [:]
+    /// Ids of the nexthops already in the intent.
+    var knownNexthops: Set<NexthopID> = []
+
+    init(topology: Topology, host: Int, facts: HostFacts, numbering: Numbering) {
+        self.topology = topology
+        self.host = host
+        self.facts = facts
+        self.numbering = numbering
+    }
+
+    var underlayAddress: IPAddress { topology.hosts[host].underlayAddress }
+    var overlayMTU: UInt32 { facts.underlayMTU - min(facts.underlayMTU, Conventions.tunnelOverhead) }
+
+    mutating func compiled() -> Compilation {
+        findGuests()
+        addHostSettings()
+        addContexts()
+        addPorts()
+        addGateways()
+        addRoutes()
+        addGuests()
+        intent.normalize()
+        return Compilation(
+            intent: intent, unattached: unattached, tables: (contexts.map(\.table) + gatewayTables).sorted())
+    }
+
+    private mutating func findGuests() {
+        for index in topology.interfacesOfHost[host] {
+            switch topology.interfaces[index].attachment {
+            case .namespace(let name, _) where facts.missingNamespaces.contains(NamespaceName(name)):
+                unattached.append(.init(interface: index, reason: .noNamespace(NamespaceName(name))))
+            case .device(let name) where InterfaceName(name).map(facts.missingDevices.contains) ?? true:
+                unattached.append(.init(interface: index, reason: .noDevice(name)))
+            default:
+                attached.append(index)
+            }
+        }
+        unattachedInterfaces = Set(unattached.map(\.interface))
+    }
+
+    private mutating func addHostSettings() {
+        let origin = Origin(.host, host)
+        let alias = Conventions.alias(ResourceReference(.host, topology.hosts[host].metadata.name))
+        intent.host.sysctls = HostSettings.sysctls.map { Attributed($0, from: origin) }
+        intent.host.rules = HostSettings.rules.map { Attributed($0, from: origin) }
+        intent.host.displacedRules = [HostSettings.kernelLocalRule]
+        let external = HostSettings.external(underlay: facts.underlayDevice, mtu: overlayMTU, alias: alias)
+        intent.host.links.append(Attributed(external, from: origin))
+        let dummy = Address(device: external.name, address: Conventions.dummyAddress, prefixLength: 32)
+        intent.host.addresses.append(Attributed(dummy, from: origin))
+    }
+
+    /// The id of a single nexthop, which is added to the intent when it is used first.
+    mutating func nexthop(_ body: Nexthop.Body, from origin: Origin) -> NexthopID {
+        let id = numbering.nexthop(body)
+        if knownNexthops.insert(id).inserted {
+            intent.host.nexthops.append(Attributed(Nexthop(id: id, body: body), from: origin))
+        }
+        return id
+    }
+
+    /// Sends to another host, to be delivered there as `key` says.
+    mutating func tunnel(to remote: Int, key: UInt32, from origin: Origin) -> NexthopID {
+        let encapsulation = GREEncapsulation(
+            key: key, source: underlayAddress, destination: topology.hosts[remote].underlayAddress,
+            ttl: Conventions.tunnelTTL)
+        return nexthop(.encapsulate(encapsulation, device: Conventions.external), from: origin)
+    }
+
+    /// The port of an interface of this host.
+    func port(of interface: ResolvedInterface) -> InterfaceName {
+        let text =
+            switch interface.attachment {
+            case .namespace: PortName.ofInterface(interface.name)
+            case .device(let name): name
+            }
+        guard let name = InterfaceName(text) else { preconditionFailure("'\(text)' is no device name") }
+        return name
+    }
+
+    func isAttachedHere(_ index: Int) -> Bool {
+        topology.interfaces[index].host == host && !unattachedInterfaces.contains(index)
+    }
+}

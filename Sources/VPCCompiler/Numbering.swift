@@ -1,0 +1,81 @@
+public import KernelModel
+
+/// Host-local numbers: which routing table a context has, which id a nexthop has.
+///
+/// The kernel is where they are kept. What is there is read back from a snapshot and stays as it is; only what is new
+/// takes the lowest free number. So one new interface never renumbers others, and no file has to survive a crash.
+public struct Numbering: Sendable {
+    private var tables: [String: TableID] = [:]
+    private var usedTables: Set<UInt32> = []
+    private var nextTable = Conventions.tables.lowerBound
+
+    private var nexthops: [Nexthop.Body: NexthopID] = [:]
+    private var groups: [Route.Key: (id: NexthopID, algorithm: NexthopGroup.Algorithm)] = [:]
+    private var usedNexthops: Set<UInt32> = []
+    private var nextNexthop = Conventions.nexthops.lowerBound
+
+    /// Nothing is numbered yet.
+    public init() {}
+
+    /// The numbers in use on a host.
+    /// - Parameter foreignTables: tables of our range that somebody else uses.
+    public init(from snapshot: NamespaceSnapshot, foreignTables: Set<TableID> = []) {
+        for seen in snapshot.links {
+            guard case .vrf(let table) = seen.link.kind else { continue }
+            usedTables.insert(table.rawValue)
+            if seen.isOwned, tables[seen.link.alias] == nil { tables[seen.link.alias] = table }
+        }
+        for rule in snapshot.rules {
+            if case .lookup(let table) = rule.action { usedTables.insert(table.rawValue) }
+        }
+        usedTables.formUnion(foreignTables.map(\.rawValue))
+        usedNexthops = Set(snapshot.foreignNexthops.map(\.rawValue))
+        var algorithms: [NexthopID: NexthopGroup.Algorithm] = [:]
+        for nexthop in snapshot.nexthops {
+            usedNexthops.insert(nexthop.id.rawValue)
+            if case .group(let group) = nexthop.body {
+                algorithms[nexthop.id] = group.algorithm
+            } else if nexthops[nexthop.body] == nil {
+                nexthops[nexthop.body] = nexthop.id
+            }
+        }
+        // A group is known by the route that uses it: its members come and go.
+        if algorithms.isEmpty { return }
+        for route in snapshot.routes {
+            if let algorithm = algorithms[route.nexthop] { groups[route.key] = (route.nexthop, algorithm) }
+        }
+    }
+
+    /// The table of the VRF with that alias.
+    mutating func table(forAlias alias: String) -> TableID {
+        if let table = tables[alias] { return table }
+        while usedTables.contains(nextTable) { nextTable += 1 }
+        let table = TableID(nextTable)
+        nextTable += 1
+        tables[alias] = table
+        return table
+    }
+
+    /// The id of a single nexthop.
+    mutating func nexthop(_ body: Nexthop.Body) -> NexthopID {
+        if let id = nexthops[body] { return id }
+        let id = newNexthop()
+        nexthops[body] = id
+        return id
+    }
+
+    /// The id of the group behind a route. The kernel cannot change the algorithm of a group: another one is a new group.
+    mutating func group(of route: Route.Key, _ algorithm: NexthopGroup.Algorithm) -> NexthopID {
+        if let known = groups[route], known.algorithm == algorithm { return known.id }
+        let id = newNexthop()
+        groups[route] = (id, algorithm)
+        return id
+    }
+
+    private mutating func newNexthop() -> NexthopID {
+        while usedNexthops.contains(nextNexthop) { nextNexthop += 1 }
+        let id = NexthopID(nextNexthop)
+        nextNexthop += 1
+        return id
+    }
+}
