@@ -47,9 +47,10 @@ let package = Package(
         module("Netlink", ["CLinux", "IPAddressing"]),
         module("KernelDriver", ["Netlink", "KernelModel"]),
         module("Reconciler", ["VPCCompiler", "KernelDriver"]),
-        module("VPCLab", ["Reconciler", "VPCManifest"]),
+        module("Console"),
+        module("VPCLab", ["Reconciler", "VPCManifest", "Console"]),
         // Executables.
-        tool("vpcctl", ["VPCManifest", "Reconciler"]),
+        tool("vpcctl", ["VPCManifest", "Reconciler", "Console"]),
         tool("vpclab", ["VPCLab"]),
         // Tests.
         tests("IPAddressingTests", ["IPAddressing"]),
@@ -59,7 +60,8 @@ let package = Package(
         tests("VPCCompilerTests", ["VPCCompiler", "VPCManifest"]),
         tests("NetlinkTests", ["Netlink"]),
         tests("KernelDriverTests", ["KernelDriver"]),
-        tests("CommandTests", ["Reconciler"]),
+        tests("ConsoleTests", ["Console"]),
+        tests("CommandTests", ["Reconciler", "VPCManifest"]),
         tests("LabTests", ["VPCLab"]),
     ],
     swiftLanguageModes: [.v6]

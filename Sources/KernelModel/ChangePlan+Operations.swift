@@ -15,6 +15,18 @@ public struct Operation: Sendable, Hashable {
     /// What was there before a change.
     public var previous: String?
     public var origin: Origin
+
+    public init(
+        namespace: NamespaceName?, action: Action, kind: ObjectKind, object: String, previous: String? = nil,
+        origin: Origin
+    ) {
+        self.namespace = namespace
+        self.action = action
+        self.kind = kind
+        self.object = object
+        self.previous = previous
+        self.origin = origin
+    }
 }
 
 extension ChangePlan {

@@ -1,0 +1,66 @@
+/// What to read of a kernel.
+public struct ObservationRequest: Sendable, Hashable {
+    public var owner: Ownership
+    /// Parameters of the host's namespace, below /proc/sys.
+    public var sysctls: [String]
+    /// Guests' namespaces to read where they exist, beside those that the aliases of our veths name.
+    public var guests: [NamespaceName]
+
+    public init(owner: Ownership, sysctls: [String] = [], guests: [NamespaceName] = []) {
+        self.owner = owner
+        self.sysctls = sysctls
+        self.guests = guests
+    }
+}
+
+/// What became of a plan.
+public struct CommitReport: Sendable, Hashable {
+    public var applied = ChangePlan.Counts()
+    /// In the order of execution.
+    public var failures: [Failure] = []
+    /// Messages and file writes that can modify the kernel's state; 0 when nothing was asked of it.
+    public var writes = 0
+
+    public init() {}
+
+    public struct Failure: Sendable, Hashable {
+        public var operation: Operation
+        public var reason: Reason
+
+        public init(_ operation: Operation, _ reason: Reason) {
+            self.operation = operation
+            self.reason = reason
+        }
+    }
+
+    public enum Reason: Sendable, Hashable {
+        /// The kernel refused: `code` is its errno by name, `message` its own words (extended acknowledgement) or
+        /// strerror's, `attribute` the attribute that it pointed at.
+        case refused(code: String, message: String, attribute: String?)
+        /// What it depends on failed or is not there.
+        case dependency(String)
+        /// Not operational in time.
+        case timedOut
+    }
+}
+
+extension CommitReport.Reason: CustomStringConvertible {
+    public var description: String {
+        switch self {
+        case .refused(let code, let message, let attribute):
+            "kernel said \"\(message)\" (\(code)\(attribute.map { ", \($0)" } ?? ""))"
+        case .dependency(let name): "not tried: it needs \(name), which is not there"
+        case .timedOut: "not operational in time"
+        }
+    }
+}
+
+/// Reads and changes a kernel: `KernelDriver` with a real one.
+public protocol KernelAccess {
+    /// - Throws: when the state cannot be read (permission, a dump that never completes).
+    func observe(_ request: ObservationRequest) throws -> KernelSnapshot
+    /// Carries out what can be; what cannot is in the report, with the rest done all the same.
+    func commit(_ plan: ChangePlan, owner: Ownership) -> CommitReport
+    /// Those of `tables` in which there are routes or rules of anybody.
+    func occupied(_ tables: [TableID]) throws -> Set<TableID>
+}
