@@ -1,3 +1,5 @@
+public import IPAddressing
+
 /// What to read of a kernel.
 public struct ObservationRequest: Sendable, Hashable {
     public var owner: Ownership
@@ -63,4 +65,6 @@ public protocol KernelAccess {
     func commit(_ plan: ChangePlan, owner: Ownership) -> CommitReport
     /// Those of `tables` in which there are routes or rules of anybody.
     func occupied(_ tables: [TableID]) throws -> Set<TableID>
+    /// The addresses of the host's namespace.
+    func localAddresses() throws -> Set<IPAddress>
 }

@@ -22,6 +22,9 @@ public enum Conventions {
     /// Metric of the unreachable route behind every custom route: what remains when the kernel removes the group.
     static let lastMetric = UInt32.max
 
+    /// The parameters of the host's namespace that are compared.
+    public static let sysctlPaths = HostSettings.sysctls.map(\.path)
+
     /// Classes of devices (IFLA_GROUP).
     enum LinkGroup {
         static let guestPort: UInt32 = 10

@@ -1,0 +1,88 @@
+public import KernelModel
+public import VPCCompiler
+public import VPCTopology
+import VPCModel
+
+/// Makes the current network namespace one host of a topology: observe, compile, diff, commit, verify.
+public struct HostReconciler<Kernel: KernelAccess> {
+    public let kernel: Kernel
+
+    public init(kernel: Kernel) { self.kernel = kernel }
+
+    /// What `apply` would do. Reads only.
+    /// - Parameter host: index into `topology.hosts`.
+    public func plan(_ topology: Topology, host: Int) throws -> HostPlan {
+        let snapshot = try kernel.observe(
+            ObservationRequest(
+                owner: Conventions.ownership, sysctls: Conventions.sysctlPaths, guests: topology.guests(of: host)))
+        let facts = try HostFacts(of: host, in: topology, from: snapshot)
+        let compilation = try compile(topology, host, facts, snapshot.host)
+        let changes = compilation.intent.changes(from: snapshot, owner: Conventions.ownership)
+        return HostPlan(intent: compilation.intent, unattached: compilation.unattached, changes: changes)
+    }
+
+    /// What `delete` would do. Reads only.
+    public func removalPlan() throws -> HostPlan {
+        let snapshot = try kernel.observe(ObservationRequest(owner: Conventions.ownership))
+        let intent = KernelIntent.removal(from: snapshot)
+        let changes = intent.changes(from: snapshot, owner: Conventions.ownership)
+        return HostPlan(intent: intent, unattached: [], changes: changes)
+    }
+
+    /// Carries out a plan and reads the result back. A plan without changes writes and reads nothing.
+    public func apply(_ plan: HostPlan) throws -> HostOutcome {
+        if plan.changes.counts.total == 0 {
+            return HostOutcome(report: CommitReport(), remaining: ChangePlan())
+        }
+        let report = kernel.commit(plan.changes, owner: Conventions.ownership)
+        let guests = plan.intent.guests.map(\.namespace)
+        let snapshot = try kernel.observe(
+            ObservationRequest(owner: Conventions.ownership, sysctls: Conventions.sysctlPaths, guests: guests))
+        let remaining = plan.intent.changes(from: snapshot, owner: Conventions.ownership)
+        return HostOutcome(report: report, remaining: remaining)
+    }
+
+    /// Compiles with numbers that nobody else uses: a table that was taken for a new context is looked into, and left
+    /// to its user where it is not empty.
+    private func compile(
+        _ topology: Topology, _ host: Int, _ facts: HostFacts, _ snapshot: NamespaceSnapshot
+    ) throws -> Compilation {
+        var foreign: Set<TableID> = []
+        let ours = Set(
+            snapshot.links.compactMap { seen -> TableID? in
+                if seen.isOwned, case .vrf(let table) = seen.link.kind { table } else { nil }
+            })
+        while true {
+            let numbering = Numbering(from: snapshot, foreignTables: foreign)
+            let compilation = topology.compiled(for: host, facts: facts, numbering: numbering)
+            let taken = try kernel.occupied(compilation.tables.filter { !ours.contains($0) })
+            if taken.isSubset(of: foreign) { return compilation }
+            foreign.formUnion(taken)
+        }
+    }
+}
+
+/// What shall be, and what has to be done for it.
+public struct HostPlan: Sendable {
+    public var intent: KernelIntent
+    public var unattached: [Compilation.Unattached]
+    public var changes: ChangePlan
+}
+
+/// What became of a plan.
+public struct HostOutcome: Sendable {
+    public var report: CommitReport
+    /// What reading back found still to be done.
+    public var remaining: ChangePlan
+}
+
+extension Topology {
+    /// The namespaces of a host's guests, by name.
+    func guests(of host: Int) -> [NamespaceName] {
+        var names: Set<NamespaceName> = []
+        for index in interfacesOfHost[host] {
+            if case .namespace(let name, _) = interfaces[index].attachment { names.insert(NamespaceName(name)) }
+        }
+        return names.sorted()
+    }
+}
