@@ -89,11 +89,7 @@ struct HostCompiler {
 
     /// The port of an interface of this host.
     func port(of interface: ResolvedInterface) -> InterfaceName {
-        let text =
-            switch interface.attachment {
-            case .namespace: PortName.ofInterface(interface.name)
-            case .device(let name): name
-            }
+        let text = interface.portName.rawValue
         guard let name = InterfaceName(text) else { preconditionFailure("'\(text)' is no device name") }
         return name
     }
