@@ -17,10 +17,26 @@ public struct Diagnostic: Error, Hashable, Sendable {
     public var resource: ResourceReference
     /// The field inside the resource's document, such as `["spec", "routes", 0, "destination"]`.
     public var path: FieldPath
+    /// The other party, where two places contradict each other.
+    public var related: Related?
+
+    /// A second place that explains the complaint, such as the first of two equal ids.
+    public struct Related: Hashable, Sendable {
+        /// One phrase, such as `the other one is here`.
+        public var message: String
+        public var resource: ResourceReference
+        public var path: FieldPath
+
+        public init(_ message: String, at resource: ResourceReference, _ path: FieldPath = []) {
+            self.message = message
+            self.resource = resource
+            self.path = path
+        }
+    }
 
     public init(
         _ severity: Severity = .error, rule: String, _ message: String, hint: String? = nil,
-        at resource: ResourceReference, _ path: FieldPath = []
+        at resource: ResourceReference, _ path: FieldPath = [], related: Related? = nil
     ) {
         self.severity = severity
         self.rule = rule
@@ -28,6 +44,7 @@ public struct Diagnostic: Error, Hashable, Sendable {
         self.hint = hint
         self.resource = resource
         self.path = path
+        self.related = related
     }
 }
 

@@ -39,6 +39,27 @@ public struct Model: Hashable, Sendable {
     public var routeTables: [RouteTable] = []
     public var interfaces: [NetworkInterface] = []
     public var probes: [Probe] = []
+    /// What the documents hold beside these resources; a model with gaps is never acted upon.
+    public var gaps = Gaps()
 
     public init() {}
+}
+
+/// What is known of the documents that could not be decoded.
+///
+/// A reference to such a resource is not dangling: reporting it would only repeat the error in the document itself.
+public struct Gaps: Hashable, Sendable {
+    /// Resources that were named but not decoded.
+    public var resources: Set<ResourceReference> = []
+    /// Kinds of which a document was found whose name could not be read.
+    public var kinds: Set<ResourceKind> = []
+
+    public init() {}
+
+    public var isEmpty: Bool { resources.isEmpty && kinds.isEmpty }
+
+    /// Whether this resource may exist although the model lacks it.
+    public func mayHold(_ resource: ResourceReference) -> Bool {
+        !isEmpty && (kinds.contains(resource.kind) || resources.contains(resource))
+    }
 }

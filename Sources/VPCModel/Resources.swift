@@ -153,6 +153,10 @@ public struct NetworkInterface: Hashable, Sendable {
     /// Bytes; 1500 when nil.
     public var mtu: Int?
 
+    /// From what IPv4 needs at least (RFC 791) to what an IP packet's length field holds.
+    public static let mtus = 68...65535
+    public static let defaultMTU = 1500
+
     /// How a guest is connected.
     public enum Attachment: Hashable, Sendable {
         /// The controller makes a veth pair and moves its peer into the named namespace as `device`.
