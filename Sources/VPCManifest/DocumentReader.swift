@@ -1,0 +1,420 @@
+internal import IPAddressing
+internal import VPCModel
+
+/// Reads typed values out of a node tree and collects everything that is wrong with them.
+///
+/// Reading goes on after a problem, so that one run shows them all. The value of a broken field is nil; whoever
+/// assembles a resource must drop it when `problems` grew meanwhile.
+struct DocumentReader {
+    var tree = NodeTree()
+    /// The node whose content is being read: the document's root, or an item of a list.
+    var root = 0
+    /// What is being read, once its kind and name are known.
+    var resource: ResourceReference?
+    private(set) var problems: [Problem] = []
+
+    /// A complaint about a node.
+    struct Problem {
+        var rule: String
+        var message: String
+        var hint: String?
+        var resource: ResourceReference?
+        /// The root under which `node` stands.
+        var root: Int
+        var node: Int
+        var related: Related?
+    }
+
+    /// A second place that explains a problem.
+    enum Related {
+        case node(Int, message: String)
+        case resource(Diagnostic.Related)
+    }
+
+    mutating func removeProblems() { problems.removeAll() }
+
+    mutating func report(_ rule: String, _ text: String, hint: String? = nil, at node: Int, related: Related? = nil) {
+        let subject = resource.map { "\($0.kind.rawValue) \($0.name): " } ?? ""
+        problems.append(
+            Problem(
+                rule: rule, message: subject + text, hint: hint, resource: resource, root: root, node: node,
+                related: related))
+    }
+
+    /// The path to a node, for messages.
+    func path(_ node: Int) -> String {
+        let path = tree.way(to: node, from: root).path.description
+        return path.isEmpty ? "the document" : path
+    }
+
+    // MARK: Scalars
+
+    /// What a node is, for messages: `the integer 101`.
+    func description(_ node: Int) -> String {
+        switch tree[node].kind {
+        case .mapping: return "a mapping"
+        case .sequence: return "a list"
+        case .scalar: break
+        }
+        let text = tree.text(node)
+        let short = text.count > 40 ? String(text.prefix(40)) + "…" : text
+        switch tree.type(node) {
+        case .null: return "empty"
+        case .boolean: return short
+        case .integer: return "the integer \(short)"
+        case .floatingPoint: return "the number \(short)"
+        case .string: return "the string \(quoted(short))"
+        }
+    }
+
+    private mutating func reportType(_ expected: String, at node: Int, hint: String? = nil) {
+        report("wrong-type", "\(path(node)) must be \(expected), not \(description(node))", hint: hint, at: node)
+    }
+
+    mutating func string(_ node: Int) -> String? {
+        guard tree[node].kind == .scalar else {
+            reportType("a string", at: node)
+            return nil
+        }
+        switch tree.type(node) {
+        case .string: return tree.text(node)
+        case .null: reportType("a string", at: node)
+        default: reportType("a string", at: node, hint: "quote it: \(quoted(tree.text(node)))")
+        }
+        return nil
+    }
+
+    mutating func integer(_ node: Int, in range: ClosedRange<Int>) -> Int? {
+        guard tree[node].kind == .scalar, tree.type(node) == .integer else {
+            let text = tree[node].kind == .scalar && tree.type(node) == .string ? tree.text(node) : ""
+            let isQuoted = text.utf8.count < 20 && ScalarType.integer(text) != nil
+            reportType("an integer", at: node, hint: isQuoted ? "remove the quotes: \(text)" : nil)
+            return nil
+        }
+        guard let value = ScalarType.integer(tree.text(node)), range.contains(value) else {
+            report(
+                "out-of-range",
+                "\(path(node)) must be from \(range.lowerBound) to \(range.upperBound), not \(tree.text(node))",
+                at: node)
+            return nil
+        }
+        return value
+    }
+
+    mutating func boolean(_ node: Int) -> Bool? {
+        guard tree[node].kind == .scalar, tree.type(node) == .boolean else {
+            let words = ["true": "true", "yes": "true", "on": "true", "false": "false", "no": "false", "off": "false"]
+            let meant = tree[node].kind == .scalar ? words[tree.text(node).lowercased()] : nil
+            reportType("true or false", at: node, hint: meant.map { "write \($0), without quotes" })
+            return nil
+        }
+        return tree.withText(node) { $0.first.map { $0 | 0x20 } == UInt8(ascii: "t") }
+    }
+
+    /// One of a few words.
+    mutating func word<Word: RawRepresentable<String> & CaseIterable>(_ node: Int, _: Word.Type) -> Word? {
+        guard let text = string(node) else { return nil }
+        if let word = Word(rawValue: text) { return word }
+        let words = Word.allCases.map(\.rawValue)
+        report(
+            "invalid-value", "\(path(node)) must be \(alternatives(words)), not \(quoted(text))",
+            hint: Spelling.nearest(to: text, among: words).map { "did you mean \($0)?" }, at: node)
+        return nil
+    }
+
+    /// A resource's name.
+    mutating func name(_ node: Int) -> String? {
+        guard let text = string(node) else { return nil }
+        if isDNSLabel(text) { return text }
+        report(
+            "invalid-name", "\(path(node)): \(quoted(text)) is not a valid name",
+            hint: "a name has 1 to 63 characters of a-z, 0-9 and '-', and neither begins nor ends with '-'", at: node)
+        return nil
+    }
+
+    // MARK: Addresses
+
+    mutating func address(_ node: Int) -> IPAddress? {
+        guard let text = string(node) else { return nil }
+        guard let address = IPAddress(text) else {
+            report(
+                "invalid-address", "\(path(node)): \(quoted(text)) is not an IP address", hint: addressHint(text),
+                at: node)
+            return nil
+        }
+        return isSupported(address.family, at: node) ? address : nil
+    }
+
+    mutating func prefix(_ node: Int) -> IPPrefix? {
+        guard let text = string(node) else { return nil }
+        do throws(IPPrefixError) {
+            let prefix = try IPPrefix.parse(text)
+            return isSupported(prefix.family, at: node) ? prefix : nil
+        } catch {
+            switch error {
+            case .hostBitsSet(let meant):
+                guard isSupported(meant.family, at: node) else { return nil }
+                report(
+                    "host-bits", "\(path(node)): \(text) has bits set beyond its prefix length",
+                    hint: "did you mean \(meant)?", at: node)
+            case .lengthOutOfRange(let maximum):
+                report(
+                    "invalid-cidr", "\(path(node)): the prefix length of \(text) must be from 0 to \(maximum)", at: node
+                )
+            case .malformed:
+                let hint =
+                    IPAddress(text).map { "add the prefix length: \($0)/\($0.family.bitWidth) is this one address" }
+                    ?? "write ADDRESS/LENGTH, such as 10.0.0.0/16"
+                report("invalid-cidr", "\(path(node)): \(quoted(text)) is not a CIDR block", hint: hint, at: node)
+            }
+            return nil
+        }
+    }
+
+    mutating func mac(_ node: Int) -> MACAddress? {
+        guard let text = string(node) else { return nil }
+        guard let mac = MACAddress(text) else {
+            report(
+                "invalid-mac", "\(path(node)): \(quoted(text)) is not a MAC address",
+                hint: "write six two-digit hexadecimal octets, such as \"02:00:0a:00:01:0a\"", at: node)
+            return nil
+        }
+        guard !mac.isMulticast, mac.rawValue != 0 else {
+            report(
+                "invalid-mac", "\(path(node)): \(text) is not the address of one station",
+                hint: "the first octet must be even, and not all octets zero", at: node)
+            return nil
+        }
+        return mac
+    }
+
+    private mutating func isSupported(_ family: AddressFamily, at node: Int) -> Bool {
+        if family == .ipv4 { return true }
+        report("unsupported", "\(path(node)): IPv6 is not supported yet", hint: "use an IPv4 address", at: node)
+        return false
+    }
+
+    private func addressHint(_ text: String) -> String? {
+        let octets = text.split(separator: ".", omittingEmptySubsequences: false)
+        if octets.count == 4, octets.contains(where: { $0.count > 1 && $0.first == "0" }) {
+            return "write the octets without leading zeros"
+        }
+        return text.contains("/") ? "leave out the prefix length" : nil
+    }
+
+    // MARK: Containers
+
+    mutating func list<Element>(
+        _ node: Int, of expected: String, _ element: (inout DocumentReader, Int) -> Element?
+    ) -> [Element]? {
+        guard tree[node].kind == .sequence else {
+            reportType(
+                "a list of \(expected)", at: node,
+                hint: tree[node].kind == .scalar && !tree.isNull(node) ? "write [\(tree.text(node))]" : nil)
+            return nil
+        }
+        var values: [Element] = []
+        var index = node + 1
+        let end = tree.next(node)
+        while index < end {
+            if let value = element(&self, index) { values.append(value) }
+            index = tree.next(index)
+        }
+        return values
+    }
+
+    /// A mapping of arbitrary keys to strings: labels.
+    mutating func strings(_ node: Int) -> [String: String]? {
+        guard tree[node].kind == .mapping else {
+            reportType("a mapping", at: node)
+            return nil
+        }
+        var values: [String: String] = [:]
+        var places: [String: Int] = [:]
+        var merges: [Int] = []
+        for key in tree.keys(of: node) {
+            if tree.isMergeKey(key) {
+                merges.append(tree.next(key))
+                continue
+            }
+            guard let name = keyText(key) else { continue }
+            if let first = places.updateValue(key, forKey: name) { reportDuplicate(key, first: first) }
+            values[name] = string(tree.next(key))
+        }
+        for mapping in merged(merges) {
+            for (name, value) in strings(mapping) ?? [:] where places[name] == nil { values[name] = value }
+        }
+        return values
+    }
+
+    /// The fields of a mapping that may have no others; nil where the node is no mapping.
+    mutating func fields<Key: FieldKey>(_ node: Int, _: Key.Type) -> Fields<Key>? {
+        guard tree[node].kind == .mapping else {
+            reportType("a mapping", at: node)
+            return nil
+        }
+        var fields = Fields<Key>(mapping: node)
+        read(node, into: &fields)
+        return fields
+    }
+
+    private mutating func read<Key: FieldKey>(_ mapping: Int, into fields: inout Fields<Key>) {
+        // A field that is set here wins over one that is merged in, wherever the merge key stands.
+        var own = Fields<Key>(mapping: mapping)
+        var merges: [Int] = []
+        let end = tree.next(mapping)
+        var key = mapping + 1
+        while key < end {
+            let value = tree.next(key)
+            if let position = tree.position(of: key, among: Key.names) {
+                if let first = own[position] { reportDuplicate(key, first: first - 1) } else { own[position] = value }
+            } else if tree.isMergeKey(key) {
+                merges.append(value)
+            } else if let name = keyText(key) {
+                report(
+                    "unknown-field", "\(parentPath(mapping)) has no field \(quoted(name))",
+                    hint: Spelling.nearest(to: name, among: Key.names).map { "did you mean \($0)?" }
+                        ?? "the fields are \(Key.names.joined(separator: ", "))",
+                    at: key)
+            }
+            key = tree.next(value)
+        }
+        fields.fill(from: own)
+        for mapping in merged(merges) { read(mapping, into: &fields) }
+    }
+
+    private mutating func keyText(_ key: Int) -> String? {
+        if tree[key].kind == .scalar { return tree.text(key) }
+        report("wrong-type", "a key must be a string, not \(description(key))", at: key)
+        return nil
+    }
+
+    private mutating func reportDuplicate(_ key: Int, first: Int) {
+        report(
+            "duplicate-key", "\(path(key)) is set twice", hint: "remove one of them", at: key,
+            related: .node(first, message: "it is first set here"))
+    }
+
+    /// The mappings that merge keys (`<<`) name, the strongest first.
+    private mutating func merged(_ values: [Int]) -> [Int] {
+        var mappings: [Int] = []
+        for value in values {
+            let sources = tree[value].kind == .sequence ? Array(tree.elements(of: value)) : [value]
+            for source in sources {
+                if tree[source].kind == .mapping {
+                    mappings.append(source)
+                } else {
+                    report(
+                        "merge-key", "only mappings can be merged with <<, not \(description(source))",
+                        hint: "write <<: *anchor, where &anchor marks a mapping", at: source)
+                }
+            }
+        }
+        return mappings
+    }
+
+    /// The value of a field that may be left out or empty.
+    func optional<Key: FieldKey>(_ fields: Fields<Key>, _ key: Key) -> Int? {
+        guard let value = fields[key.rawValue], !tree.isNull(value) else { return nil }
+        return value
+    }
+
+    /// The value of a field that must be there.
+    mutating func required<Key: FieldKey>(_ fields: Fields<Key>, _ key: Key) -> Int? {
+        guard let value = fields[key.rawValue] else {
+            report(
+                "missing-field", "\(parentPath(fields.mapping)) lacks \(Key.names[key.rawValue])", at: fields.mapping)
+            return nil
+        }
+        guard !tree.isNull(value) else {
+            report("missing-field", "\(path(value)) is empty", hint: "give it a value", at: value)
+            return nil
+        }
+        return value
+    }
+
+    /// The path of a mapping as the subject of a sentence.
+    private func parentPath(_ mapping: Int) -> String { path(mapping) }
+}
+
+/// The fields of one kind of mapping; raw values count from zero.
+protocol FieldKey: CaseIterable, RawRepresentable<Int> {
+    /// The names by raw value.
+    static var names: [String] { get }
+}
+
+extension FieldKey {
+    /// What `names` is to be initialised with; the enum's own spelling is the manifest's.
+    static func caseNames() -> [String] { allCases.map { "\($0)" } }
+}
+
+/// Where the values of a mapping's fields are.
+struct Fields<Key: FieldKey> {
+    let mapping: Int
+    /// By the key's raw value; -1 is absent. In place, for there are half a million of these in a large manifest.
+    private var values = InlineArray<12, Int32>(repeating: -1)
+
+    init(mapping: Int) { self.mapping = mapping }
+
+    subscript(position: Int) -> Int? {
+        get { values[position] < 0 ? nil : Int(values[position]) }
+        set { values[position] = Int32(newValue ?? -1) }
+    }
+
+    /// Takes over what is set there and not yet here.
+    mutating func fill(from other: Fields<Key>) {
+        for position in values.indices where values[position] < 0 { values[position] = other.values[position] }
+    }
+}
+
+extension NodeTree {
+    /// Which of a few names a key is.
+    fileprivate func position(of key: Int, among names: [String]) -> Int? {
+        let node = nodes[key]
+        guard node.kind == .scalar else { return nil }
+        return withText(key) { text in
+            names.firstIndex { $0.utf8.count == text.count && text.elementsEqual($0.utf8) }
+        }
+    }
+}
+
+// MARK: - Text
+
+/// A DNS label (RFC 1123) in lower case.
+func isDNSLabel(_ text: String) -> Bool {
+    let bytes = text.utf8
+    guard (1...63).contains(bytes.count), bytes.first != UInt8(ascii: "-"), bytes.last != UInt8(ascii: "-") else {
+        return false
+    }
+    return bytes.allSatisfy { byte in
+        (byte >= UInt8(ascii: "a") && byte <= UInt8(ascii: "z"))
+            || (byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9"))
+            || byte == UInt8(ascii: "-")
+    }
+}
+
+/// `a, b or c`.
+func alternatives(_ words: [String]) -> String {
+    guard let last = words.last, words.count > 1 else { return words.first ?? "" }
+    return words.dropLast().joined(separator: ", ") + " or " + last
+}
+
+/// Text in double quotes, with control characters as escapes: what JSON and YAML both read back.
+func quoted(_ text: String) -> String {
+    var result = "\""
+    for scalar in text.unicodeScalars {
+        switch scalar {
+        case "\"": result += "\\\""
+        case "\\": result += "\\\\"
+        case "\n": result += "\\n"
+        case "\r": result += "\\r"
+        case "\t": result += "\\t"
+        case _
+        where scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
+            || [0x2028, 0x2029, 0xFEFF].contains(scalar.value):
+            result += "\\u" + hexadecimal(Int32(scalar.value), digits: 4)
+        default: result.unicodeScalars.append(scalar)
+        }
+    }
+    return result + "\""
+}

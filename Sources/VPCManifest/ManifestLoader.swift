@@ -1,0 +1,250 @@
+internal import VPCModel
+
+/// Decodes sources document by document. Only one document's nodes are in memory at a time.
+struct ManifestLoader {
+    let limits: ManifestLimits
+    var model = Model()
+    private(set) var places = DocumentPlaces()
+    private(set) var findings: [Finding] = []
+    private(set) var documentCount = 0
+    private var reader = DocumentReader()
+
+    /// A diagnostic whose second place is still to be looked up.
+    struct Finding {
+        var diagnostic: LocatedDiagnostic
+        var related: Diagnostic.Related?
+    }
+
+    init(limits: ManifestLimits) { self.limits = limits }
+
+    private var isFull: Bool { findings.count >= limits.errors }
+
+    /// What cannot be named may be any resource at all.
+    private mutating func markUnknown() { model.gaps.kinds = Set(ResourceKind.allCases) }
+
+    mutating func load(_ source: ManifestSource, index: Int) {
+        guard !isFull else { return }
+        var begin = SourceCursor(byte: 0, line: 1)
+        switch ByteOrderMark(source.bytes) {
+        case .none: break
+        case .utf8: begin = SourceCursor(byte: 3, line: 1)
+        case .utf16:
+            markUnknown()
+            append(
+                Finding(
+                    diagnostic: LocatedDiagnostic(
+                        rule: "not-utf8", message: "\(source.name): the file is UTF-16, not UTF-8",
+                        hint: "save the file as UTF-8")))
+            return
+        }
+        var apiVersion: String?
+        while true {
+            guard let rest = readDocuments(source, index: index, from: begin, apiVersion: &apiVersion) else { return }
+            begin = rest
+        }
+    }
+
+    /// Reads documents up to the end or the first that cannot be read; returns where to go on after that one.
+    private mutating func readDocuments(
+        _ source: ManifestSource, index: Int, from begin: SourceCursor, apiVersion: inout String?
+    ) -> SourceCursor? {
+        // Moves from document to document; characters count from `begin`.
+        var cursor = begin
+        return source.bytes.withUnsafeBufferPointer { bytes -> SourceCursor? in
+            var yaml = YAMLReader(UnsafeBufferPointer(rebasing: bytes[begin.byte...]), limits: limits)
+            do throws(YAMLReader.Failure) {
+                while try yaml.readDocument(into: &reader.tree) {
+                    cursor.advance(toCharacter: yaml.documentStart, in: source.bytes)
+                    decode(source, index: index, at: cursor, characters: yaml.documentStart, apiVersion: &apiVersion)
+                    if isFull { return nil }
+                }
+                return nil
+            } catch {
+                markUnknown()
+                cursor.advance(toCharacter: yaml.documentStart, in: source.bytes)
+                let failed = cursor
+                report(error, source, from: begin, document: cursor)
+                guard error.isRecoverable, !isFull else { return nil }
+                return nextDocument(after: failed, error, in: source.bytes, from: begin)
+            }
+        }
+    }
+
+    // MARK: Documents
+
+    private mutating func decode(
+        _ source: ManifestSource, index: Int, at cursor: SourceCursor, characters: Int, apiVersion: inout String?
+    ) {
+        // Nothing, a comment, or an explicit null between two `---`.
+        if reader.tree.isEmpty || (reader.tree.isNull(0) && reader.tree.next(0) == reader.tree.nodes.count) { return }
+        reader.removeProblems()
+        reader.root = 0
+        reader.resource = nil
+        var place = DocumentPlace(
+            source: UInt32(index), byte: UInt32(cursor.byte), line: UInt32(cursor.line), item: -1)
+        if let items = reader.listItems(apiVersion: &apiVersion) {
+            documentCount += 1
+            if !reader.problems.isEmpty { markUnknown() }
+            var inherited = apiVersion
+            for (position, item) in items.enumerated() {
+                reader.root = item
+                place.item = Int32(position)
+                decodeResource(place, apiVersion: &inherited)
+                if findings.count + reader.problems.count >= limits.errors { break }
+            }
+        } else {
+            documentCount += 1
+            decodeResource(place, apiVersion: &apiVersion)
+        }
+        if !reader.problems.isEmpty { locateProblems(source, at: cursor, characters: characters) }
+    }
+
+    private mutating func decodeResource(_ place: DocumentPlace, apiVersion: inout String?) {
+        let document = reader.document(apiVersion: &apiVersion)
+        guard let name = document.name, let nameNode = document.nameNode else {
+            model.gaps.kinds.formUnion(document.kind.map { [$0] } ?? ResourceKind.allCases)
+            return
+        }
+        guard let kind = document.kind else {
+            // A misspelt kind: whichever was meant, this name is taken.
+            model.gaps.resources.formUnion(ResourceKind.allCases.map { ResourceReference($0, name) })
+            return
+        }
+        let reference = ResourceReference(kind, name)
+        if places[reference] != nil {
+            reader.report(
+                "duplicate-name", "there is another \(kind.rawValue) of this name",
+                hint: "names are unique per kind in all files of a set", at: nameNode,
+                related: .resource(Diagnostic.Related("the first one is here", at: reference, ["metadata", "name"])))
+            return
+        }
+        places[reference] = place
+        if let resource = document.resource {
+            model.append(resource)
+        } else {
+            model.gaps.resources.insert(reference)
+        }
+    }
+
+    // MARK: Diagnostics
+
+    private mutating func append(_ finding: Finding) {
+        findings.append(finding)
+        if findings.count == limits.errors {
+            markUnknown()
+            findings.append(
+                Finding(
+                    diagnostic: LocatedDiagnostic(
+                        rule: "too-many-errors", message: "too many errors: stopped after \(limits.errors)")))
+        }
+    }
+
+    /// Gives the problems of the document in the reader their places.
+    private mutating func locateProblems(_ source: ManifestSource, at start: SourceCursor, characters: Int) {
+        let tree = reader.tree
+        var finder = NodeLocator(source: source, start: start, characters: characters)
+        let marked = reader.problems.map { problem in (problem, tree.mark(of: problem.node, from: problem.root)) }
+        for (problem, mark) in marked.sorted(by: { tree[$0.1].start < tree[$1.1].start }) {
+            guard !isFull else { return }
+            var finding = Finding(
+                diagnostic: LocatedDiagnostic(
+                    rule: problem.rule, message: problem.message, hint: problem.hint, resource: problem.resource,
+                    path: tree.way(to: problem.node, from: problem.root).path,
+                    location: finder.location(of: mark, in: tree)))
+            switch problem.related {
+            case nil: break
+            case .resource(let related): finding.related = related
+            case .node(let node, let message):
+                var finder = NodeLocator(source: source, start: start, characters: characters)
+                finding.diagnostic.notes = [
+                    LocatedDiagnostic.Note(message: message, location: finder.location(of: node, in: tree))
+                ]
+            }
+            append(finding)
+        }
+    }
+
+    private mutating func report(
+        _ failure: YAMLReader.Failure, _ source: ManifestSource, from begin: SourceCursor, document: SourceCursor
+    ) {
+        let bytes = source.bytes
+        // The place may lie before the document that was to be read: count from the beginning of what was parsed.
+        var cursor = begin
+        switch failure.place {
+        case .character(let character): cursor.advance(toCharacter: character, in: bytes)
+        case .byte(let byte): cursor.advance(toByte: begin.byte + byte, in: bytes)
+        }
+        var finding = LocatedDiagnostic(
+            rule: failure.rule, message: failure.message, hint: failure.hint,
+            location: cursor.location(in: source, isText: failure.rule != "syntax"))
+        if let context = failure.context {
+            var contextCursor = begin
+            contextCursor.advance(toCharacter: context.character, in: bytes)
+            if contextCursor.line == cursor.line {
+                finding.message += " " + context.message
+            } else {
+                finding.notes = [
+                    LocatedDiagnostic.Note(
+                        message: context.message, location: contextCursor.location(in: source, isText: false))
+                ]
+            }
+        }
+        if failure.rule == "syntax", finding.hint == nil { finding.hint = Self.hint(for: failure, bytes, cursor) }
+        append(Finding(diagnostic: finding))
+    }
+
+    /// What usually is behind one of libyaml's complaints.
+    private static func hint(for failure: YAMLReader.Failure, _ bytes: [UInt8], _ cursor: SourceCursor) -> String? {
+        if cursor.byte < bytes.count, bytes[cursor.byte] == UInt8(ascii: "\t") { return "indent with spaces, not tabs" }
+        switch failure.message {
+        case "did not find expected <document start>": return "separate documents with a line of three dashes: ---"
+        case "mapping values are not allowed in this context":
+            return "quote a value that contains \": \", and check the indentation"
+        case "found character that cannot start any token": return "quote a value that begins with @, ` or %"
+        case "could not find expected ':'", "did not find expected key":
+            return "check the indentation of this line and the line before"
+        default: return nil
+        }
+    }
+
+    /// The line of the next `---` after a document that cannot be read: in YAML nothing but a document's end can hold
+    /// one at the start of a line, so that reading can go on there and find the other documents' errors too.
+    private func nextDocument(
+        after failed: SourceCursor, _ failure: YAMLReader.Failure, in bytes: [UInt8], from begin: SourceCursor
+    ) -> SourceCursor? {
+        var cursor = failed
+        switch failure.place {
+        case .character(let character): cursor.advance(toCharacter: character, in: bytes)
+        case .byte(let byte): cursor.advance(toByte: begin.byte + byte, in: bytes)
+        }
+        var index = max(cursor.byte - 1, failed.byte)
+        while index + 3 < bytes.count {
+            let isLineEnd = bytes[index] == UInt8(ascii: "\n") || bytes[index] == UInt8(ascii: "\r")
+            if isLineEnd, bytes[(index + 1)...].starts(with: "---".utf8),
+                index + 4 == bytes.count || " \t\r\n".utf8.contains(bytes[index + 4])
+            {
+                cursor = failed
+                cursor.advance(toByte: index + 1, in: bytes)
+                return SourceCursor(byte: cursor.byte, line: cursor.line)
+            }
+            index += 1
+        }
+        return nil
+    }
+}
+
+private enum ByteOrderMark {
+    case none
+    case utf8
+    case utf16
+
+    init(_ bytes: [UInt8]) {
+        if bytes.starts(with: [0xEF, 0xBB, 0xBF]) {
+            self = .utf8
+        } else if bytes.starts(with: [0xFE, 0xFF]) || bytes.starts(with: [0xFF, 0xFE]) {
+            self = .utf16
+        } else {
+            self = .none
+        }
+    }
+}

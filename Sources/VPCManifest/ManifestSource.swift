@@ -1,0 +1,142 @@
+internal import Glibc
+internal import VPCModel
+
+/// The text of one manifest file.
+public struct ManifestSource: Hashable, Sendable {
+    /// What diagnostics call it: its path.
+    public var name: String
+    public var bytes: [UInt8]
+
+    public init(name: String, bytes: [UInt8]) {
+        self.name = name
+        self.bytes = bytes
+    }
+
+    public init(name: String, text: String) {
+        self.init(name: name, bytes: Array(text.utf8))
+    }
+}
+
+/// Collects the files that `-f` arguments name.
+struct SourceFinder {
+    let limits: ManifestLimits
+    private(set) var sources: [ManifestSource] = []
+    private(set) var diagnostics: [LocatedDiagnostic] = []
+    /// What has been read, so that a file named twice is no duplicate of itself, and links form no circle.
+    private var seen: Set<FileID> = []
+
+    private struct FileID: Hashable {
+        var device: dev_t
+        var node: ino_t
+    }
+
+    init(limits: ManifestLimits) { self.limits = limits }
+
+    static let suffixes = [".yaml", ".yml", ".json"]
+
+    mutating func add(_ path: String) {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return report(path, errno) }
+        guard status.st_mode & S_IFMT == S_IFDIR else { return readFile(path) }
+        let before = sources.count + diagnostics.count
+        let seenBefore = seen.count
+        addDirectory(path, status)
+        if sources.count + diagnostics.count == before, seen.count > seenBefore {
+            diagnostics.append(
+                LocatedDiagnostic(
+                    rule: "no-manifests", message: "\(path): the directory holds no manifests",
+                    hint: "manifests are files named *.yaml, *.yml or *.json"))
+        }
+    }
+
+    private mutating func addDirectory(_ path: String, _ status: stat) {
+        guard seen.insert(FileID(device: status.st_dev, node: status.st_ino)).inserted else { return }
+        guard let directory = opendir(path) else { return report(path, errno) }
+        var names: [String] = []
+        while let entry = readdir(directory) {
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+            }
+            // Hidden: editors' copies, version control, and the generations below a mounted ConfigMap.
+            if !name.hasPrefix(".") { names.append(name) }
+        }
+        closedir(directory)
+        names.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
+        for name in names {
+            let child = path.hasSuffix("/") ? path + name : path + "/" + name
+            let isManifest = Self.suffixes.contains { name.hasSuffix($0) }
+            var status = stat()
+            guard stat(child, &status) == 0 else {
+                // A dangling link that is no manifest by name is none of our business.
+                if isManifest { report(child, errno) }
+                continue
+            }
+            switch status.st_mode & S_IFMT {
+            case S_IFDIR: addDirectory(child, status)
+            case S_IFREG where isManifest: readFile(child)
+            default: break
+            }
+        }
+    }
+
+    private mutating func readFile(_ path: String) {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return report(path, errno) }
+        defer { close(descriptor) }
+        read(descriptor, name: path)
+    }
+
+    /// Reads a descriptor to its end; it stays open.
+    mutating func read(_ descriptor: Int32, name: String) {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { return report(name, errno) }
+        let isRegular = status.st_mode & S_IFMT == S_IFREG
+        if isRegular {
+            guard seen.insert(FileID(device: status.st_dev, node: status.st_ino)).inserted else { return }
+        }
+        // The size is only a guess: the file may grow meanwhile, and a pipe has none. It is read, not mapped, for a
+        // mapped file that another process truncates kills its reader.
+        var bytes: [UInt8] = []
+        var capacity = isRegular ? min(max(Int(status.st_size), 0), limits.fileSize) + 1 : 1 << 16
+        while true {
+            var failure: Int32 = 0
+            var isAtEnd = false
+            let filled = bytes
+            bytes = Array(unsafeUninitializedCapacity: capacity) { buffer, count in
+                count = filled.withUnsafeBufferPointer { buffer.update(fromContentsOf: $0) }
+                while count < buffer.count {
+                    let result = Glibc.read(descriptor, buffer.baseAddress.map { $0 + count }, buffer.count - count)
+                    if result > 0 {
+                        count += result
+                    } else if result == 0 {
+                        isAtEnd = true
+                        break
+                    } else if errno != EINTR {
+                        failure = errno
+                        break
+                    }
+                }
+            }
+            if failure != 0 { return report(name, failure) }
+            if bytes.count > limits.fileSize {
+                diagnostics.append(
+                    LocatedDiagnostic(
+                        rule: "file-too-large",
+                        message: "\(name): the file is larger than \(limits.fileSize >> 20) MiB",
+                        hint: "split it into several files"))
+                return
+            }
+            if isAtEnd { break }
+            capacity = min(capacity * 2, limits.fileSize + 1)
+        }
+        sources.append(ManifestSource(name: name, bytes: bytes))
+    }
+
+    private mutating func report(_ path: String, _ code: Int32) {
+        let reason = strerror(code).map { String(cString: $0) } ?? "error \(code)"
+        diagnostics.append(
+            LocatedDiagnostic(
+                rule: "unreadable", message: "\(path): \(reason.prefix(1).lowercased())\(reason.dropFirst())",
+                hint: code == ENOENT && path == "" ? "name a file, a directory or -" : nil))
+    }
+}
