@@ -1,0 +1,32 @@
+public import VPCModel
+
+/// What became of a model: the topology, where all of it holds together, and everything there is to say about it.
+public struct Resolution: Sendable, Equatable {
+    /// Nil where the model has gaps or a diagnostic is an error.
+    public var topology: Topology?
+    /// Errors and warnings, in no particular order.
+    public var diagnostics: [Diagnostic]
+
+    public init(topology: Topology?, diagnostics: [Diagnostic]) {
+        self.topology = topology
+        self.diagnostics = diagnostics
+    }
+}
+
+extension Topology {
+    /// Resolves all references of a model and checks every rule that concerns more than one field.
+    ///
+    /// Takes time in proportion to the model (sorting aside), and reports every violation, not only the first.
+    public static func resolve(_ model: Model) -> Resolution {
+        var resolver = Resolver(model)
+        resolver.resolveHosts()
+        resolver.resolveVPCs()
+        resolver.resolveRouteTables()
+        resolver.resolveSubnets()
+        resolver.resolveInterfaces()
+        resolver.resolveRoutes()
+        resolver.resolveProbes()
+        let isSound = model.gaps.isEmpty && !resolver.diagnostics.contains { $0.severity == .error }
+        return Resolution(topology: isSound ? resolver.topology : nil, diagnostics: resolver.diagnostics)
+    }
+}

@@ -1,0 +1,224 @@
+internal import IPAddressing
+internal import VPCModel
+
+extension Resolver {
+    // MARK: Interfaces
+
+    mutating func resolveInterfaces() {
+        var found: [Placement] = []
+        found.reserveCapacity(model.interfaces.count)
+        interfaces.reserveCapacity(model.interfaces.count)
+        for (index, interface) in model.interfaces.enumerated() {
+            let reference = interface.reference
+            let subnet = position(of: .subnet, interface.subnet, in: subnets, for: reference, ["spec", "subnet"])
+            let host = position(of: .host, interface.host, in: hosts, for: reference, ["spec", "host"])
+            if let subnet { checkAddress(interface, topology.subnets[subnet]) }
+            if let subnet, let host {
+                found.append(
+                    Placement(
+                        vpc: topology.subnets[subnet].vpc, address: interface.address, index: index, subnet: subnet,
+                        host: host))
+            } else {
+                enter(interface.metadata.name, Self.broken, .networkInterface, in: \.interfaces)
+            }
+        }
+        // Before sorting, so that of two equal ones the later in the documents is reported.
+        checkAttachments(found)
+        checkMACs(found)
+        found.sort { ($0.vpc, $0.address, $0.index) < ($1.vpc, $1.address, $1.index) }
+        topology.interfaces.reserveCapacity(found.count)
+        interfaceOrder.reserveCapacity(found.count)
+        topology.interfacesOfHost = Array(repeating: [], count: topology.hosts.count)
+        var first: Placement?
+        for (position, placement) in found.enumerated() {
+            let interface = model.interfaces[placement.index]
+            enter(interface.metadata.name, position, .networkInterface, in: \.interfaces)
+            interfaceOrder.append(placement.index)
+            topology.interfaces.append(
+                ResolvedInterface(
+                    name: interface.metadata.name, vpc: placement.vpc, subnet: placement.subnet, host: placement.host,
+                    address: interface.address, mac: mac(of: placement), sourceDestCheck: interface.sourceDestCheck,
+                    attachment: interface.attachment, mtu: interface.mtu ?? NetworkInterface.defaultMTU, gatewayKey: nil
+                ))
+            topology.interfacesOfHost[placement.host].append(position)
+            if let first, first.vpc == placement.vpc, first.address == placement.address {
+                let other = model.interfaces[first.index]
+                report(
+                    "duplicate-address", "the address \(placement.address) is that of interface \(other.metadata.name)",
+                    hint: "an address belongs to one interface of a VPC", at: interface.reference, ["spec", "address"],
+                    related: Diagnostic.Related(
+                        "the other interface is here", at: other.reference, ["spec", "address"]))
+            } else {
+                first = placement
+            }
+        }
+        var start = 0
+        for vpc in topology.vpcs.indices {
+            var end = start
+            while end < found.count, found[end].vpc == vpc { end += 1 }
+            topology.vpcs[vpc].interfaces = start..<end
+            start = end
+        }
+    }
+
+    /// An interface whose subnet and host are known.
+    struct Placement {
+        var vpc: Int
+        var address: IPAddress
+        /// In the model.
+        var index: Int
+        var subnet: Int
+        var host: Int
+    }
+
+    private func mac(of placement: Placement) -> MACAddress {
+        model.interfaces[placement.index].mac
+            ?? MACAddress(vpc: topology.vpcs[placement.vpc].id, address: placement.address)
+    }
+
+    private mutating func checkAddress(_ interface: NetworkInterface, _ subnet: ResolvedSubnet) {
+        let (address, cidr) = (interface.address, subnet.cidr)
+        let path: FieldPath = ["spec", "address"]
+        let related = Diagnostic.Related(
+            "the subnet is here", at: ResourceReference(.subnet, subnet.name), ["spec", "cidr"])
+        guard cidr.contains(address) else {
+            report(
+                "address-outside-subnet", "the address \(address) is not in \(cidr) of subnet \(subnet.name)",
+                hint: "choose an address from \(cidr.firstUsable) on, and not the gateway \(subnet.gateway)",
+                at: interface.reference, path, related: related)
+            return
+        }
+        let use =
+            address == cidr.address
+            ? "network" : address == cidr.last ? "broadcast" : address == subnet.gateway ? "gateway" : nil
+        guard let use else { return }
+        report(
+            "address-not-usable", "\(address) is the \(use) address of subnet \(subnet.name) (\(cidr))",
+            hint: "choose another address of the subnet", at: interface.reference, path, related: related)
+    }
+
+    // MARK: MAC addresses
+
+    private struct StationKey: Hashable {
+        var vpc: Int
+        var mac: MACAddress
+    }
+
+    private mutating func checkMACs(_ placements: [Placement]) {
+        // Derived addresses differ from each other, as the interfaces' addresses do.
+        var explicit: [StationKey: Int] = [:]
+        let path: FieldPath = ["spec", "mac"]
+        for placement in placements {
+            let interface = model.interfaces[placement.index]
+            guard let mac = interface.mac else { continue }
+            if mac == .gateway {
+                report(
+                    "mac-reserved", "\(mac) is the MAC address of every subnet's gateway",
+                    hint: "choose another one, or leave the field out", at: interface.reference, path)
+            }
+            let key = StationKey(vpc: placement.vpc, mac: mac)
+            if let first = explicit[key] {
+                reportMAC(mac, at: interface, related: model.interfaces[first])
+            } else {
+                explicit[key] = placement.index
+            }
+        }
+        guard !explicit.isEmpty else { return }
+        for placement in placements where model.interfaces[placement.index].mac == nil {
+            let mac = mac(of: placement)
+            guard let index = explicit[StationKey(vpc: placement.vpc, mac: mac)] else { continue }
+            reportMAC(mac, at: model.interfaces[index], related: model.interfaces[placement.index])
+        }
+    }
+
+    private mutating func reportMAC(_ mac: MACAddress, at interface: NetworkInterface, related: NetworkInterface) {
+        report(
+            "duplicate-mac", "the MAC address \(mac) is that of interface \(related.metadata.name)",
+            hint: "a MAC address belongs to one interface of a VPC; leave the field out to have a unique one",
+            at: interface.reference, ["spec", "mac"],
+            related: Diagnostic.Related("the other interface is here", at: related.reference, ["spec", "mac"]))
+    }
+
+    // MARK: Attachments
+
+    private struct DeviceKey: Hashable {
+        var host: Int
+        var netns: String?
+        var device: String
+    }
+
+    private mutating func checkAttachments(_ placements: [Placement]) {
+        var guests: [DeviceKey: Int] = [:]
+        guests.reserveCapacity(placements.count)
+        // Devices on the hosts whose names could meet: short interface names give different ones by themselves.
+        var ports: [DeviceKey: Int] = [:]
+        for placement in placements {
+            let interface = model.interfaces[placement.index]
+            let host = topology.hosts[placement.host]
+            let key: DeviceKey
+            switch interface.attachment {
+            case .namespace(let netns, let device):
+                key = DeviceKey(host: placement.host, netns: netns, device: device)
+            case .device(let device):
+                key = DeviceKey(host: placement.host, netns: nil, device: device)
+                if device == host.underlayDevice {
+                    report(
+                        "device-is-underlay", "\(device) is the underlay device of host \(host.metadata.name)",
+                        hint: "a guest needs a device of its own", at: interface.reference,
+                        ["spec", "attachment", "device"],
+                        related: Diagnostic.Related(
+                            "the host says so here", at: host.reference, ["spec", "underlay", "device"]))
+                }
+            }
+            if let first = guests[key] {
+                let other = model.interfaces[first]
+                report(
+                    "duplicate-attachment",
+                    "the device \(key.device)\(key.netns.map { " in namespace \($0)" } ?? "") on host \(host.metadata.name) is that of"
+                        + " interface \(other.metadata.name)",
+                    hint: "every interface needs a device of its own", at: interface.reference,
+                    ["spec", "attachment", "device"],
+                    related: Diagnostic.Related(
+                        "the other interface is here", at: other.reference, ["spec", "attachment", "device"]))
+                continue
+            }
+            guests[key] = placement.index
+            if key.netns == nil || interface.metadata.name.utf8.count > PortName.longestUnhashed {
+                checkPort(placement, in: &ports)
+            }
+        }
+        let devices = Set(topology.hosts.compactMap(\.underlayDevice))
+        guard !ports.isEmpty || devices.contains(where: { $0.hasPrefix(PortName.prefix) }) else { return }
+        for placement in placements {
+            let interface = model.interfaces[placement.index]
+            guard case .namespace = interface.attachment else { continue }
+            if interface.metadata.name.utf8.count <= PortName.longestUnhashed { checkPort(placement, in: &ports) }
+            let host = topology.hosts[placement.host]
+            let port = PortName(interfaceName: interface.metadata.name).rawValue
+            if port == host.underlayDevice {
+                report(
+                    "port-name-collision",
+                    "its device would be named \(port), as the underlay device of host \(host.metadata.name) is",
+                    hint: "rename the interface", at: interface.reference, ["metadata", "name"],
+                    related: Diagnostic.Related(
+                        "the host says so here", at: host.reference, ["spec", "underlay", "device"]))
+            }
+        }
+    }
+
+    private mutating func checkPort(_ placement: Placement, in ports: inout [DeviceKey: Int]) {
+        let interface = model.interfaces[placement.index]
+        let port = interface.attachment.portName(ofInterface: interface.metadata.name).rawValue
+        let key = DeviceKey(host: placement.host, netns: nil, device: port)
+        guard let first = ports[key] else {
+            ports[key] = placement.index
+            return
+        }
+        let other = model.interfaces[first]
+        report(
+            "port-name-collision",
+            "its device on host \(interface.host) would be named \(port), as that of interface \(other.metadata.name) is",
+            hint: "rename one of them", at: interface.reference, ["metadata", "name"],
+            related: Diagnostic.Related("the other interface is here", at: other.reference, ["metadata", "name"]))
+    }
+}

@@ -1,0 +1,227 @@
+internal import IPAddressing
+internal import VPCModel
+
+extension Resolver {
+    // MARK: Hosts
+
+    mutating func resolveHosts() {
+        topology.hosts = model.hosts.sorted { $0.metadata.name < $1.metadata.name }
+        for (position, host) in topology.hosts.enumerated() { enter(host.metadata.name, position, .host, in: \.hosts) }
+        var owners: [IPAddress: Int] = [:]
+        for (position, host) in model.hosts.enumerated() {
+            let address = host.underlayAddress
+            let path: FieldPath = ["spec", "underlay", "address"]
+            if let (_, use) = IPPrefix.reserved.first(where: { $0.block.contains(address) }) {
+                report(
+                    "underlay-address", "\(address) is a \(use) address",
+                    hint: "give an address that other hosts can reach",
+                    at: host.reference, path)
+            }
+            if let first = owners[address] {
+                report(
+                    "duplicate-underlay-address", "the underlay address \(address) is that of another host",
+                    hint: "two hosts with one address would receive each other's packets", at: host.reference, path,
+                    related: Diagnostic.Related("the other host is here", at: model.hosts[first].reference, path))
+            } else {
+                owners[address] = position
+            }
+        }
+    }
+
+    // MARK: VPCs
+
+    mutating func resolveVPCs() {
+        let order = model.vpcs.indices.sorted {
+            (model.vpcs[$0].id, model.vpcs[$0].metadata.name) < (model.vpcs[$1].id, model.vpcs[$1].metadata.name)
+        }
+        for (position, index) in order.enumerated() {
+            let vpc = model.vpcs[index]
+            enter(vpc.metadata.name, position, .vpc, in: \.vpcs)
+            topology.vpcs.append(
+                ResolvedVPC(name: vpc.metadata.name, id: vpc.id, cidrs: vpc.cidrs.sorted(), interfaces: 0..<0))
+            checkCIDRs(vpc)
+        }
+        var owners: [VPCID: Int] = [:]
+        for (index, vpc) in model.vpcs.enumerated() {
+            if let first = owners[vpc.id] {
+                report(
+                    "duplicate-vpc-id", "the id \(vpc.id) is that of another VPC",
+                    hint: "the id is the GRE key of the VPC's packets: it must be unique", at: vpc.reference,
+                    ["spec", "id"],
+                    related: Diagnostic.Related(
+                        "VPC \(model.vpcs[first].metadata.name) has it", at: model.vpcs[first].reference,
+                        ["spec", "id"]))
+            } else {
+                owners[vpc.id] = index
+            }
+        }
+    }
+
+    private mutating func checkCIDRs(_ vpc: VPC) {
+        for (position, cidr) in vpc.cidrs.enumerated() {
+            if let (block, use) = IPPrefix.reserved.first(where: { $0.block.overlaps(cidr) }) {
+                report(
+                    "cidr-reserved", "\(cidr) holds \(use) addresses (\(block))",
+                    hint: "private networks are 10.0.0.0/8, 172.16.0.0/12 and 192.168.0.0/16", at: vpc.reference,
+                    ["spec", "cidrs", .index(position)])
+            }
+        }
+        for (position, other) in overlaps(vpc.cidrs) {
+            report(
+                "cidr-overlap", "\(vpc.cidrs[position]) overlaps \(vpc.cidrs[other]) of the same VPC",
+                hint: "remove the smaller one", at: vpc.reference, ["spec", "cidrs", .index(position)],
+                related: Diagnostic.Related(
+                    "the other block is here", at: vpc.reference, ["spec", "cidrs", .index(other)]))
+        }
+    }
+
+    /// Pairs of overlapping prefixes, each prefix reported once, the later of a pair first.
+    ///
+    /// Two prefixes overlap only where one contains the other. In ascending order a prefix is directly followed by
+    /// what it contains, so that comparing with the last one not contained itself finds all.
+    private func overlaps(_ prefixes: [IPPrefix]) -> [(later: Int, earlier: Int)] {
+        guard prefixes.count > 1 else { return [] }
+        var pairs: [(Int, Int)] = []
+        var outer: Int?
+        for index in prefixes.indices.sorted(by: { (prefixes[$0], $0) < (prefixes[$1], $1) }) {
+            if let outer, prefixes[outer].overlaps(prefixes[index]) {
+                pairs.append((max(outer, index), min(outer, index)))
+            } else {
+                outer = index
+            }
+        }
+        return pairs
+    }
+
+    // MARK: Route tables
+
+    /// Route tables without their routes: these name interfaces, which need subnets, which name route tables.
+    mutating func resolveRouteTables() {
+        var found: [(vpc: Int, index: Int)] = []
+        for (index, table) in model.routeTables.enumerated() {
+            let vpc = position(of: .vpc, table.vpc, in: vpcs, for: table.reference, ["spec", "vpc"])
+            if let vpc {
+                found.append((vpc, index))
+            } else {
+                enter(table.metadata.name, Self.broken, .routeTable, in: \.routeTables)
+            }
+        }
+        found.sort {
+            ($0.vpc, model.routeTables[$0.index].metadata.name) < ($1.vpc, model.routeTables[$1.index].metadata.name)
+        }
+        for (position, entry) in found.enumerated() {
+            let table = model.routeTables[entry.index]
+            enter(table.metadata.name, position, .routeTable, in: \.routeTables)
+            topology.routeTables.append(ResolvedRouteTable(name: table.metadata.name, vpc: entry.vpc, routes: []))
+            routeTableOrder.append(entry.index)
+        }
+    }
+
+    // MARK: Subnets
+
+    mutating func resolveSubnets() {
+        var found: [(vpc: Int, index: Int, routeTable: Int?)] = []
+        var usedTables = [Bool](repeating: false, count: topology.routeTables.count)
+        for (index, subnet) in model.subnets.enumerated() {
+            let reference = subnet.reference
+            let vpc = position(of: .vpc, subnet.vpc, in: vpcs, for: reference, ["spec", "vpc"])
+            let table = subnet.routeTable.flatMap {
+                position(of: .routeTable, $0, in: routeTables, for: reference, ["spec", "routeTable"])
+            }
+            if let table { usedTables[table] = true }
+            if let vpc, let table, topology.routeTables[table].vpc != vpc {
+                let owner = topology.routeTables[table]
+                report(
+                    "route-table-other-vpc",
+                    "the route table \(owner.name) belongs to VPC \(topology.vpcs[owner.vpc].name), the subnet to \(subnet.vpc)",
+                    hint: "a subnet uses a route table of its own VPC", at: reference, ["spec", "routeTable"],
+                    related: Diagnostic.Related(
+                        "the route table says so here", at: ResourceReference(.routeTable, owner.name), ["spec", "vpc"])
+                )
+            }
+            let isUsable = checkCIDR(subnet, vpc: vpc)
+            if let vpc, isUsable {
+                found.append((vpc, index, table))
+            } else {
+                enter(subnet.metadata.name, Self.broken, .subnet, in: \.subnets)
+            }
+        }
+        found.sort {
+            ($0.vpc, model.subnets[$0.index].cidr, $0.index) < ($1.vpc, model.subnets[$1.index].cidr, $1.index)
+        }
+        var outer: (vpc: Int, index: Int)?
+        for (position, entry) in found.enumerated() {
+            let subnet = model.subnets[entry.index]
+            enter(subnet.metadata.name, position, .subnet, in: \.subnets)
+            topology.subnets.append(
+                ResolvedSubnet(
+                    name: subnet.metadata.name, vpc: entry.vpc, cidr: subnet.cidr,
+                    gateway: subnet.gateway ?? subnet.cidr.firstUsable, routeTable: entry.routeTable))
+            // As in `overlaps`: in ascending order, only the last one that is not inside another can contain this one.
+            if let outer, outer.vpc == entry.vpc, model.subnets[outer.index].cidr.contains(subnet.cidr) {
+                let (first, second) = (min(outer.index, entry.index), max(outer.index, entry.index))
+                let (other, own) = (model.subnets[first], model.subnets[second])
+                report(
+                    "subnet-overlap", "\(own.cidr) overlaps \(other.cidr) of subnet \(other.metadata.name)",
+                    hint: "the subnets of a VPC must be disjoint", at: own.reference, ["spec", "cidr"],
+                    related: Diagnostic.Related("the other subnet is here", at: other.reference, ["spec", "cidr"]))
+            } else {
+                outer = (entry.vpc, entry.index)
+            }
+        }
+        for (position, table) in topology.routeTables.enumerated() where !usedTables[position] {
+            guard !model.gaps.kinds.contains(.subnet), !model.gaps.resources.contains(where: { $0.kind == .subnet })
+            else { break }
+            warn(
+                "unused-route-table", "no subnet uses this route table", hint: "set spec.routeTable of a subnet",
+                at: ResourceReference(.routeTable, table.name), ["metadata", "name"])
+        }
+    }
+
+    /// Checks a subnet on its own and within its VPC; true where interfaces can be checked against it.
+    private mutating func checkCIDR(_ subnet: Subnet, vpc: Int?) -> Bool {
+        let (reference, cidr) = (subnet.reference, subnet.cidr)
+        guard cidr.length <= Subnet.longestPrefix else {
+            report(
+                "subnet-too-small", "\(cidr) has no room for a gateway and a guest",
+                hint: "the smallest subnet is a /\(Subnet.longestPrefix)", at: reference, ["spec", "cidr"])
+            return false
+        }
+        if let vpc, !topology.vpcs[vpc].cidrs.contains(where: { $0.contains(cidr) }) {
+            report(
+                "subnet-outside-vpc",
+                "\(cidr) is in none of the CIDR blocks of VPC \(subnet.vpc) (\(listed(topology.vpcs[vpc].cidrs)))",
+                hint: "choose a block inside the VPC, or add one to its spec.cidrs", at: reference, ["spec", "cidr"],
+                related: Diagnostic.Related(
+                    "the VPC's blocks are here", at: ResourceReference(.vpc, subnet.vpc), ["spec", "cidrs"]))
+        }
+        guard let gateway = subnet.gateway else { return true }
+        guard cidr.contains(gateway) else {
+            report(
+                "gateway-outside-subnet", "the gateway \(gateway) is not in \(cidr)",
+                hint: "leave the field out to have \(cidr.firstUsable)", at: reference, ["spec", "gateway"])
+            return true
+        }
+        if gateway == cidr.address || gateway == cidr.last {
+            report(
+                "gateway-not-usable",
+                "the gateway \(gateway) is the \(gateway == cidr.last ? "broadcast" : "network") address of \(cidr)",
+                hint: "leave the field out to have \(cidr.firstUsable)", at: reference, ["spec", "gateway"])
+        }
+        return true
+    }
+
+    private func listed(_ prefixes: [IPPrefix]) -> String {
+        prefixes.prefix(4).map(\.description).joined(separator: ", ") + (prefixes.count > 4 ? ", …" : "")
+    }
+}
+
+extension Subnet {
+    /// The smallest subnet: its network and broadcast addresses, the gateway, one guest.
+    static let longestPrefix: UInt8 = 30
+}
+
+extension IPPrefix {
+    /// The address after the network's own.
+    var firstUsable: IPAddress { address.advanced(by: 1) ?? address }
+}

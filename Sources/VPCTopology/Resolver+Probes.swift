@@ -1,0 +1,67 @@
+internal import IPAddressing
+internal import VPCModel
+
+extension Resolver {
+    // MARK: Probes
+
+    mutating func resolveProbes() {
+        for probe in model.probes.sorted(by: { $0.metadata.name < $1.metadata.name }) {
+            let reference = probe.reference
+            let from = position(of: .networkInterface, probe.from, in: interfaces, for: reference, ["spec", "from"])
+            var target: Int?
+            let address: IPAddress
+            switch probe.to {
+            case .address(let literal):
+                address = literal
+            case .interface(let name):
+                target = position(of: .networkInterface, name, in: interfaces, for: reference, ["spec", "to"])
+                guard let target else { continue }
+                address = topology.interfaces[target].address
+            }
+            guard let from else { continue }
+            if let target { check(probe, from: from, to: target) }
+            topology.probes.append(
+                ResolvedProbe(
+                    name: probe.metadata.name, from: from, toInterface: target, toAddress: address,
+                    transport: probe.transport,
+                    expect: probe.expect))
+        }
+    }
+
+    private mutating func check(_ probe: Probe, from: Int, to: Int) {
+        guard from != to else {
+            report(
+                "probe-to-itself", "it sends from \(probe.from) to \(probe.from)",
+                hint: "name two different interfaces",
+                at: probe.reference, ["spec", "to"])
+            return
+        }
+        let (sender, receiver) = (topology.interfaces[from], topology.interfaces[to])
+        guard sender.vpc != receiver.vpc else { return }
+        if probe.expect == .allow {
+            report(
+                "probe-other-vpc",
+                "\(receiver.name) is in VPC \(topology.vpcs[receiver.vpc].name), \(sender.name) in \(topology.vpcs[sender.vpc].name):"
+                    + " VPCs do not reach each other",
+                hint: "write expect: deny, or probe an interface of the same VPC", at: probe.reference,
+                ["spec", "expect"])
+        } else if let namesake = interface(at: receiver.address, inVPC: sender.vpc) {
+            warn(
+                "probe-ambiguous",
+                "\(receiver.address) of \(receiver.name) is, in the sender's VPC, the address of \(namesake.name)",
+                hint: "that interface will answer; choose a target whose address the sender's VPC does not have",
+                at: probe.reference, ["spec", "to"])
+        }
+    }
+
+    private func interface(at address: IPAddress, inVPC vpc: Int) -> ResolvedInterface? {
+        var range = topology.vpcs[vpc].interfaces
+        while !range.isEmpty {
+            let middle = (range.lowerBound + range.upperBound) / 2
+            let interface = topology.interfaces[middle]
+            if interface.address == address { return interface }
+            range = interface.address < address ? middle + 1..<range.upperBound : range.lowerBound..<middle
+        }
+        return nil
+    }
+}

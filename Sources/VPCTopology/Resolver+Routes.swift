@@ -1,0 +1,117 @@
+internal import IPAddressing
+internal import VPCModel
+
+extension Resolver {
+    // MARK: Routes
+
+    mutating func resolveRoutes() {
+        var keys: [GatewayKey: Int] = [:]
+        var warned: Set<Int> = []
+        for table in topology.routeTables.indices {
+            let source = model.routeTables[routeTableOrder[table]]
+            let cidrs = topology.vpcs[topology.routeTables[table].vpc].cidrs
+            var destinations: [IPPrefix: Int] = [:]
+            var routes: [ResolvedRoute] = []
+            for (number, route) in source.routes.enumerated() {
+                let path: FieldPath = ["spec", "routes", .index(number)]
+                if let first = destinations[route.destination] {
+                    report(
+                        "duplicate-destination", "there is another route to \(route.destination)",
+                        hint: "name several next hops in one route to share its traffic", at: source.reference,
+                        path + ["destination"],
+                        related: Diagnostic.Related(
+                            "the first one is here", at: source.reference,
+                            ["spec", "routes", .index(first), "destination"]))
+                } else {
+                    destinations[route.destination] = number
+                }
+                if cidrs.contains(route.destination) {
+                    report(
+                        "destination-is-local", "\(route.destination) is a CIDR block of VPC \(source.vpc) itself",
+                        hint: "local routes always win; only a more specific destination can lead elsewhere",
+                        at: source.reference, path + ["destination"],
+                        related: Diagnostic.Related(
+                            "the VPC's blocks are here", at: ResourceReference(.vpc, source.vpc), ["spec", "cidrs"]))
+                }
+                routes.append(
+                    ResolvedRoute(
+                        destination: route.destination,
+                        nextHops: nextHops(of: route, in: table, source, path, keys: &keys, warned: &warned)))
+            }
+            routes.sort { $0.destination < $1.destination }
+            topology.routeTables[table].routes = routes
+        }
+    }
+
+    private mutating func nextHops(
+        of route: CustomRoute, in table: Int, _ source: RouteTable, _ path: FieldPath, keys: inout [GatewayKey: Int],
+        warned: inout Set<Int>
+    ) -> [ResolvedNextHop] {
+        guard case .nextHops(let hops) = route.target else { return [] }
+        if hops.isEmpty {
+            // Such a route can only be made by hand, and would turn into a blackhole.
+            report("empty-list", "\(path).nextHops is empty", at: source.reference, path + ["nextHops"])
+        }
+        var numbers: [Int: Int] = [:]
+        var resolved: [ResolvedNextHop] = []
+        for (number, hop) in hops.enumerated() {
+            let hopPath = path + ["nextHops", .index(number), "interface"]
+            guard
+                let index = position(
+                    of: .networkInterface, hop.interface, in: interfaces, for: source.reference, hopPath)
+            else { continue }
+            let interface = model.interfaces[interfaceOrder[index]]
+            let vpc = topology.interfaces[index].vpc
+            guard vpc == topology.routeTables[table].vpc else {
+                report(
+                    "next-hop-other-vpc",
+                    "the next hop \(hop.interface) is in VPC \(topology.vpcs[vpc].name), the route table in \(source.vpc)",
+                    hint: "a next hop is an interface of the route table's VPC", at: source.reference, hopPath,
+                    related: Diagnostic.Related("its subnet is set here", at: interface.reference, ["spec", "subnet"]))
+                continue
+            }
+            if let first = numbers[index] {
+                report(
+                    "duplicate-next-hop", "\(hop.interface) is a next hop of \(route.destination) twice",
+                    hint: "give it a larger weight instead", at: source.reference, hopPath,
+                    related: Diagnostic.Related(
+                        "the first one is here", at: source.reference, path + ["nextHops", .index(first), "interface"]))
+                continue
+            }
+            numbers[index] = number
+            resolved.append(ResolvedNextHop(interface: index, weight: hop.weight))
+            if interface.sourceDestCheck, warned.insert(index).inserted {
+                warn(
+                    "next-hop-checks-source",
+                    "it is a next hop, but sourceDestCheck keeps it from forwarding other interfaces' packets",
+                    hint: "set sourceDestCheck: false", at: interface.reference, ["spec", "sourceDestCheck"],
+                    related: Diagnostic.Related("it is a next hop here", at: source.reference, hopPath))
+            }
+            enterGateway(index, in: &keys)
+        }
+        return resolved.sorted { $0.interface < $1.interface }
+    }
+
+    /// Gives a route's target its key. Keys are hashes of names: two that are equal cannot be told apart on the wire.
+    private mutating func enterGateway(_ index: Int, in keys: inout [GatewayKey: Int]) {
+        guard topology.interfaces[index].gatewayKey == nil else { return }
+        let key = GatewayKey(interfaceName: topology.interfaces[index].name)
+        topology.interfaces[index].gatewayKey = key
+        guard let first = keys.updateValue(index, forKey: key) else { return }
+        // Of the two, the one whose document comes later.
+        let (one, two) = (
+            min(interfaceOrder[first], interfaceOrder[index]), max(interfaceOrder[first], interfaceOrder[index])
+        )
+        report(
+            "gateway-key-collision",
+            "as a next hop it has the key \(key), as \(model.interfaces[one].metadata.name) has",
+            hint: "rename one of them: the key is a hash of the name", at: model.interfaces[two].reference,
+            ["metadata", "name"],
+            related: Diagnostic.Related(
+                "the other interface is here", at: model.interfaces[one].reference, ["metadata", "name"]))
+    }
+}
+
+extension FieldPath {
+    static func + (left: FieldPath, right: FieldPath) -> FieldPath { FieldPath(left.components + right.components) }
+}

@@ -1,0 +1,120 @@
+internal import IPAddressing
+internal import VPCModel
+
+/// Builds a topology step by step. A resource that breaks a rule is reported and, where others depend on it, left out
+/// of what they are checked against, so that one mistake gives one error.
+struct Resolver {
+    let model: Model
+    var topology = Topology()
+    private(set) var diagnostics: [Diagnostic] = []
+
+    /// By name, the index in the topology; `Index.broken` for a resource that exists but cannot be used.
+    var hosts = Index()
+    var vpcs = Index()
+    var subnets = Index()
+    var routeTables = Index()
+    var interfaces = Index()
+
+    /// By index in the topology, the index in the model.
+    var interfaceOrder: [Int] = []
+    var routeTableOrder: [Int] = []
+
+    /// How many dangling references still get a suggestion: each costs a pass over all names.
+    private var suggestions = 20
+
+    typealias Index = [String: Int]
+    static let broken = -1
+
+    init(_ model: Model) { self.model = model }
+
+    // MARK: Diagnostics
+
+    mutating func report(
+        _ rule: String, _ text: String, hint: String? = nil, at resource: ResourceReference, _ path: FieldPath,
+        related: Diagnostic.Related? = nil
+    ) {
+        append(.error, rule, text, hint, resource, path, related)
+    }
+
+    mutating func warn(
+        _ rule: String, _ text: String, hint: String? = nil, at resource: ResourceReference, _ path: FieldPath,
+        related: Diagnostic.Related? = nil
+    ) {
+        append(.warning, rule, text, hint, resource, path, related)
+    }
+
+    private mutating func append(
+        _ severity: Diagnostic.Severity, _ rule: String, _ text: String, _ hint: String?, _ resource: ResourceReference,
+        _ path: FieldPath, _ related: Diagnostic.Related?
+    ) {
+        diagnostics.append(
+            Diagnostic(
+                severity, rule: rule, "\(resource.kind.rawValue) \(resource.name): \(text)", hint: hint, at: resource,
+                path,
+                related: related))
+    }
+
+    /// Enters a name. Manifests have been checked for names that are taken when they were read; a model may also be made
+    /// by hand.
+    mutating func enter(
+        _ name: String, _ position: Int, _ kind: ResourceKind, in index: WritableKeyPath<Resolver, Index>
+    ) {
+        guard self[keyPath: index].updateValue(position, forKey: name) != nil else { return }
+        report(
+            "duplicate-name", "there is another \(kind.rawValue) of this name", at: ResourceReference(kind, name),
+            ["metadata", "name"])
+    }
+
+    /// The index of the named resource; nil where there is none, which is reported, or where it is itself broken.
+    mutating func position(
+        of kind: ResourceKind, _ name: String, in index: Index, for resource: ResourceReference,
+        _ path: @autoclosure () -> FieldPath
+    ) -> Int? {
+        if let position = index[name] { return position == Self.broken ? nil : position }
+        let missing = ResourceReference(kind, name)
+        guard !model.gaps.mayHold(missing) else { return nil }
+        var hint: String?
+        if suggestions > 0 {
+            suggestions -= 1
+            // In the documents' order, for the answer must not depend on how the dictionary is seeded.
+            let names = model.names(of: kind) + model.gaps.resources.filter { $0.kind == kind }.map(\.name).sorted()
+            hint =
+                Spelling.nearest(to: name, among: names).map { "did you mean \($0)?" }
+                ?? (names.isEmpty ? "the manifests hold no \(kind.rawValue)" : nil)
+        }
+        report("dangling-reference", "there is no \(kind.rawValue) named \"\(name)\"", hint: hint, at: resource, path())
+        return nil
+    }
+}
+
+extension Model {
+    fileprivate func names(of kind: ResourceKind) -> [String] {
+        switch kind {
+        case .host: hosts.map(\.metadata.name)
+        case .vpc: vpcs.map(\.metadata.name)
+        case .subnet: subnets.map(\.metadata.name)
+        case .routeTable: routeTables.map(\.metadata.name)
+        case .networkInterface: interfaces.map(\.metadata.name)
+        case .securityGroup, .networkACL: []
+        case .probe: probes.map(\.metadata.name)
+        }
+    }
+}
+
+// The references of the kinds that complaints are about.
+extension Host { var reference: ResourceReference { ResourceReference(.host, metadata.name) } }
+extension VPC { var reference: ResourceReference { ResourceReference(.vpc, metadata.name) } }
+extension Subnet { var reference: ResourceReference { ResourceReference(.subnet, metadata.name) } }
+extension RouteTable { var reference: ResourceReference { ResourceReference(.routeTable, metadata.name) } }
+extension NetworkInterface { var reference: ResourceReference { ResourceReference(.networkInterface, metadata.name) } }
+extension Probe { var reference: ResourceReference { ResourceReference(.probe, metadata.name) } }
+
+extension IPPrefix {
+    /// Whether some address is in both; the ranges that no host or guest can have as its own.
+    static let reserved: [(block: IPPrefix, use: String)] = [
+        (IPPrefix(containing: IPAddress(v4: 0x0000_0000), length: 8), "\"this network\""),
+        (IPPrefix(containing: IPAddress(v4: 0x7F00_0000), length: 8), "loopback"),
+        (IPPrefix(containing: IPAddress(v4: 0xE000_0000), length: 4), "multicast"),
+        (IPPrefix(containing: IPAddress(v4: 0xF000_0000), length: 4), "reserved"),
+    ]
+}
