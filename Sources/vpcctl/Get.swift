@@ -1,0 +1,117 @@
+import ArgumentParser
+import Console
+import KernelModel
+import Reconciler
+import VPCManifest
+import VPCModel
+import VPCTopology
+
+struct Get: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List the resources of manifests, or the kernel objects of a host.",
+        discussion: """
+            'vpcctl get subnets -f manifests' lists resources; 'vpcctl get --host h1' lists every kernel object in the \
+            current network namespace that is ours, with the resource it belongs to.
+            """)
+
+    @Argument(help: "A kind (hosts, vpcs, subnets, routetables, networkinterfaces or enis, probes) or 'all'.")
+    var kind: KindArgument?
+    @Argument(help: "The name of one resource.") var name: String?
+    @OptionGroup var manifests: ManifestOptions
+    @OptionGroup var host: HostOption
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var global: GlobalOptions
+
+    func validate() throws {
+        if kind == nil, host.name == nil { throw ValidationError("Name a KIND (with -f) or a host (--host).") }
+        if kind != nil, host.name != nil {
+            throw ValidationError("Either a KIND of the manifests or --host, not both.")
+        }
+    }
+
+    func run() throws {
+        if let kind { try listResources(kind) } else { try listObjects() }
+    }
+
+    private func listResources(_ kind: KindArgument) throws {
+        let manifests = try Manifests(manifests, global)
+        let resources = kind.kinds.flatMap { manifests.set.model.resources(of: $0) }
+            .filter { name == nil || $0.metadata.name == name }
+            .sorted { $0.reference < $1.reference }
+        if let name, resources.isEmpty {
+            global.error("there is no \(kind.title) named '\(name)' in the manifests")
+            throw ExitStatus.failed.code
+        }
+        switch output.format {
+        case .json:
+            Streams.output(
+                (name != nil && resources.count == 1 ? StructuredValue(resources[0]) : .init(list: resources)).json)
+        case .yaml: Streams.output(ManifestText.yaml(resources))
+        case .name: for resource in resources { Streams.outputLine(resource.reference.description) }
+        case .table, .wide:
+            for (position, kind) in kind.kinds.enumerated() {
+                let ofKind = resources.filter { $0.kind == kind }
+                if ofKind.isEmpty { continue }
+                if position > 0 { Streams.outputLine("") }
+                let table = ResourceTable(kind, isWide: output.format == .wide).table(of: ofKind, manifests.topology)
+                for line in table.lines(style: global.outputStyle) { Streams.outputLine(line) }
+            }
+            if resources.isEmpty { global.note("no resources found") }
+        }
+    }
+
+    private func listObjects() throws {
+        let kernel = try Kernel.open(global, toModify: false)
+        let objects = try Kernel.reporting(global) { try HostReconciler(kernel: kernel).ownedObjects() }
+        switch output.format {
+        case .json, .yaml:
+            let list = StructuredValue.list(
+                objects.map {
+                    [
+                        "kind": .string($0.kind.rawValue), "object": .string($0.object),
+                        "resource": .string(orNull: $0.resource),
+                    ]
+                })
+            let value: StructuredValue = [
+                "apiVersion": "vpcctl.dev/v1", "kind": "KernelObjectList", "host": .string(orNull: host.name),
+                "items": list,
+            ]
+            Streams.output(output.format == .json ? value.json : value.yaml)
+        case .name: for object in objects { Streams.outputLine(object.object) }
+        case .table, .wide:
+            if objects.isEmpty { return global.note("no kernel objects of ours in this namespace") }
+            var table = TextTable(["KIND", "RESOURCE", "OBJECT"])
+            table.rows = objects.map { [$0.kind.rawValue, $0.resource ?? "-", $0.object] }
+            for line in table.lines(style: global.outputStyle) { Streams.outputLine(line) }
+        }
+    }
+}
+
+/// A kind as users type it: any case, singular or plural, or its short name.
+struct KindArgument: ExpressibleByArgument {
+    let kinds: [ResourceKind]
+    let title: String
+
+    init?(argument: String) {
+        let word = argument.lowercased()
+        if word == "all" {
+            kinds = ResourceKind.allCases
+            title = "resource"
+            return
+        }
+        let shortNames: [String: ResourceKind] = [
+            "eni": .networkInterface, "enis": .networkInterface, "rt": .routeTable, "sg": .securityGroup,
+            "acl": .networkACL,
+        ]
+        let kind =
+            shortNames[word]
+            ?? ResourceKind.allCases.first {
+                word == $0.rawValue.lowercased() || word == $0.rawValue.lowercased() + "s"
+            }
+        guard let kind else { return nil }
+        kinds = [kind]
+        title = kind.rawValue
+    }
+
+    static var allValueStrings: [String] { ResourceKind.allCases.map { $0.rawValue.lowercased() + "s" } + ["all"] }
+}

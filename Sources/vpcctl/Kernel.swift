@@ -1,0 +1,36 @@
+import ArgumentParser
+import Console
+import KernelDriver
+import Netlink
+import Reconciler
+
+/// The kernel behind the namespace this process was started in, with errors as a user needs them.
+enum Kernel {
+    /// - Throws: `ExitCode` 77 where the process may not do what the command is for.
+    static func open(_ global: GlobalOptions, toModify: Bool) throws -> KernelDriver {
+        let missing = toModify ? Capability.missing() : []
+        guard missing.isEmpty else {
+            let names = missing.map(\.description).joined(separator: " and ")
+            global.error("not permitted: this needs \(names); run it as root (sudo) or give the process the capability")
+            throw ExitStatus.notPermitted.code
+        }
+        return try reporting(global) { try KernelDriver() }
+    }
+
+    /// Runs `body` and turns what it throws into a message and an exit code.
+    static func reporting<Result>(_ global: GlobalOptions, _ body: () throws -> Result) throws -> Result {
+        do {
+            return try body()
+        } catch let error as NetlinkError where error.isPermission {
+            global.error("not permitted: \(error); this needs CAP_NET_ADMIN, and CAP_SYS_ADMIN for guests' namespaces")
+            throw ExitStatus.notPermitted.code
+        } catch let error as ExitCode {
+            throw error
+        } catch let error as ValidationError {
+            throw error
+        } catch {
+            global.error("\(error)")
+            throw ExitStatus.failed.code
+        }
+    }
+}

@@ -1,0 +1,65 @@
+import ArgumentParser
+import Console
+import KernelModel
+import VPCManifest
+import VPCModel
+import VPCTopology
+
+/// The manifests of a command: valid, resolved, and able to say where a resource stands.
+struct Manifests {
+    let set: ManifestSet
+    let topology: Topology
+
+    /// Loads and checks everything and prints all that is wrong with it.
+    /// - Throws: `ExitCode` 64 without any path, 65 for invalid manifests.
+    init(_ options: ManifestOptions, _ global: GlobalOptions) throws {
+        let (set, resolution, isValid) = try Self.check(options, global)
+        guard isValid, let topology = resolution.topology else { throw ExitStatus.invalidManifest.code }
+        self.set = set
+        self.topology = topology
+    }
+
+    static func check(
+        _ options: ManifestOptions, _ global: GlobalOptions
+    ) throws -> (ManifestSet, Resolution, isValid: Bool) {
+        guard !options.paths.isEmpty else {
+            throw ValidationError("No manifests: name files, directories or - with -f.")
+        }
+        let set = ManifestSet.load(paths: options.paths)
+        let resolution = Topology.resolve(set.model)
+        let diagnostics = set.located(resolution.diagnostics)
+        let style: DiagnosticStyle = global.errorStyle.isColored ? .colored : .plain
+        for diagnostic in diagnostics where !(global.quiet && diagnostic.severity == .warning) {
+            Streams.error(diagnostic.rendered(style: style))
+        }
+        let errors = diagnostics.count { $0.severity == .error }
+        if errors > 0 { global.note("\(errors) \(errors == 1 ? "error" : "errors") found") }
+        return (set, resolution, errors == 0)
+    }
+
+    /// The host of that name; without a name the one whose underlay address is on this machine.
+    func host(_ option: HostOption, _ kernel: some KernelAccess) throws -> Int {
+        if let name = option.name {
+            if let index = topology.hosts.firstIndex(where: { $0.metadata.name == name }) { return index }
+            let known = topology.hosts.map(\.metadata.name).prefix(20).joined(separator: ", ")
+            throw ValidationError("No Host is named '\(name)' in the manifests; there are: \(known).")
+        }
+        let local = try kernel.localAddresses()
+        let here = topology.hosts.indices.filter { local.contains(topology.hosts[$0].underlayAddress) }
+        guard here.count <= 1 else {
+            let names = here.map { topology.hosts[$0].metadata.name }.joined(separator: ", ")
+            throw ValidationError(
+                "Several Hosts have their underlay address on this machine (\(names)): pick one with --host.")
+        }
+        guard let host = here.first else {
+            throw ValidationError("No Host has its underlay address on this machine: name one with --host.")
+        }
+        return host
+    }
+
+    /// `blue.yaml:12:1: NetworkInterface/web1`.
+    func place(of resource: ResourceReference) -> String {
+        guard let position = set.locate(resource) else { return resource.description }
+        return "\(position): \(resource)"
+    }
+}

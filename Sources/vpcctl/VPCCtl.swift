@@ -1,0 +1,16 @@
+import ArgumentParser
+
+@main
+struct VPCCtl: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "vpcctl",
+        abstract: "Turns a declarative VPC model into plain Linux kernel objects.",
+        discussion: """
+            apply, plan, delete and get --host work on the network namespace they are started in: \
+            'ip netns exec h1 vpcctl apply -f manifests --host h1' programs h1.
+            """,
+        version: "0.1.0",
+        subcommands: [
+            Validate.self, Plan.self, Apply.self, Delete.self, Get.self, Doctor.self,
+        ])
+}
