@@ -7,8 +7,8 @@ let swiftSettings: [SwiftSetting] = [
     .enableUpcomingFeature("InternalImportsByDefault"),
 ]
 
-func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
-    .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+func module(_ name: String, _ dependencies: [Target.Dependency] = [], extra: [SwiftSetting] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings + extra)
 }
 
 func tool(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -44,8 +44,9 @@ let package = Package(
         // The kernel.
         .target(name: "CLinux"),
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
-        module("Netlink", ["CLinux", "IPAddressing"]),
-        module("KernelDriver", ["Netlink", "KernelModel"]),
+        // Its readers are views that the compiler keeps from outliving the bytes they read.
+        module("Netlink", ["CLinux"], extra: [.enableExperimentalFeature("Lifetimes")]),
+        module("KernelDriver", ["CLinux", "Netlink", "KernelModel"]),
         module("Reconciler", ["VPCCompiler", "KernelDriver"]),
         module("Console"),
         module("VPCLab", ["Reconciler", "VPCManifest", "Console"]),

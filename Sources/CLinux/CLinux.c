@@ -1,1 +1,27 @@
+#define _GNU_SOURCE
+#include <sched.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+
+#include <linux/nsfs.h>
+
 #include "CLinux.h"
+
+int linux_enter_network_namespace(int descriptor) { return setns(descriptor, CLONE_NEWNET); }
+
+int linux_unshare_network_namespace(void) { return unshare(CLONE_NEWNET); }
+
+int linux_is_network_namespace(int descriptor) { return ioctl(descriptor, NS_GET_NSTYPE) == CLONE_NEWNET; }
+
+int linux_bind_mount(const char *source, const char *target, int recursive) {
+    return mount(source, target, "none", MS_BIND | (recursive ? MS_REC : 0), NULL);
+}
+
+int linux_share_mount(const char *target) { return mount("", target, "none", MS_SHARED | MS_REC, NULL); }
+
+int linux_detach_mount(const char *target) { return umount2(target, MNT_DETACH); }
+
+const char *linux_errno_name(int number) { return strerrorname_np(number); }
+
+const char *linux_errno_description(int number) { return strerrordesc_np(number); }

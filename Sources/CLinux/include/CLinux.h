@@ -1,19 +1,21 @@
 /* Kernel UAPI headers for Swift. <netinet/in.h> first: it and <linux/in6.h> define the same structures, and the
- * kernel's copy stands down only when libc's was seen before it. */
+ * kernel's copy stands down only when libc's was seen before it.
+ *
+ * _GNU_SOURCE must not be defined here: Swift's own Glibc module is built without it, and some of libc's structures
+ * (fd_set) then have members of other names, which ends in "different definitions in different modules". What needs it
+ * is wrapped in CLinux.c. */
 #pragma once
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE
-#endif
 #include <netinet/in.h>
 #include <net/if.h>
-#include <sched.h>
 #include <sys/socket.h>
 
 #include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/if_tunnel.h>
+#include <linux/ip.h>
 #include <linux/lwtunnel.h>
+#include <linux/mount.h>
 #include <linux/neighbour.h>
 #include <linux/net_namespace.h>
 #include <linux/netfilter.h>
@@ -22,4 +24,22 @@
 #include <linux/netlink.h>
 #include <linux/nexthop.h>
 #include <linux/rtnetlink.h>
+#include <linux/sched.h>
 #include <linux/veth.h>
+
+/* setns(2) into a network namespace; the calling thread only. */
+int linux_enter_network_namespace(int descriptor);
+/* unshare(2) the network namespace; the calling thread only. */
+int linux_unshare_network_namespace(void);
+/* Whether the descriptor is one of a network namespace (ioctl_nsfs(2)). */
+int linux_is_network_namespace(int descriptor);
+/* mount(2) with MS_BIND, recursively if asked. */
+int linux_bind_mount(const char *source, const char *target, int recursive);
+/* mount(2) with MS_SHARED|MS_REC: makes a mount point propagate. */
+int linux_share_mount(const char *target);
+/* umount2(2) with MNT_DETACH. */
+int linux_detach_mount(const char *target);
+/* "ENOENT"; NULL for an unknown number. */
+const char *linux_errno_name(int number);
+/* "No such file or directory"; NULL for an unknown number. */
+const char *linux_errno_description(int number);
