@@ -1,0 +1,206 @@
+internal import CLinux
+internal import Glibc
+
+/// A network namespace: its own links, addresses, routes, rules and nf_tables.
+public struct NetworkNamespace: Hashable, Sendable {
+    /// A file that stands for the namespace, or nil for the one that the calling thread is in.
+    public let path: String?
+
+    private init(path: String?) { self.path = path }
+
+    /// The one that the calling thread is in.
+    public static let current = NetworkNamespace(path: nil)
+
+    /// The one that iproute2 and everything compatible with it knows by this name: `/run/netns/NAME`.
+    public static func named(_ name: String) -> NetworkNamespace { NetworkNamespace(path: "\(directory)/\(name)") }
+
+    /// The one that a file stands for: a bind mount of a namespace, or `/proc/PID/ns/net`.
+    public static func path(_ path: String) -> NetworkNamespace { NetworkNamespace(path: path) }
+
+    /// Where named namespaces are mounted (ip-netns(8)).
+    public static let directory = "/run/netns"
+
+    // MARK: Being inside
+
+    /// Runs `body` inside the namespace and waits for it.
+    ///
+    /// A namespace belongs to a thread, so `body` runs on a thread of its own, which ends with it: no other thread of
+    /// the process changes its namespace, whatever happens. Sockets opened inside stay inside. In ``current`` there is
+    /// nothing to enter and `body` runs where the caller is.
+    ///
+    /// `/proc/sys/net` shows the namespace inside `body`; `/proc/self/net` and `/proc/net` do not (they are those of
+    /// the process's first thread: use `/proc/thread-self/net`).
+    ///
+    /// - Throws: What `body` throws, or a ``NetlinkError`` when the namespace cannot be entered.
+    public func enter<Result: ~Copyable>(
+        _ body: () throws(NetlinkError) -> Result
+    ) throws(NetlinkError) -> Result {
+        guard let path else { return try body() }
+        let descriptor = try Self.open(path)
+        return try Self.onOwnThread { () throws(NetlinkError) in
+            guard linux_enter_network_namespace(descriptor.number) == 0 else {
+                throw .system("enter network namespace \(path)")
+            }
+            return try body()
+        }
+    }
+
+    /// A descriptor of the namespace, for attributes such as `IFLA_NET_NS_FD`. Valid while `body` runs.
+    public func withDescriptor<Result: ~Copyable>(
+        _ body: (Int32) throws(NetlinkError) -> Result
+    ) throws(NetlinkError) -> Result {
+        let descriptor = try Self.open(path ?? "/proc/thread-self/ns/net")
+        return try body(descriptor.number)
+    }
+
+    /// Whether the namespace can be entered. A mere file in ``directory`` is none: it is what is left after a crash.
+    public var exists: Bool {
+        guard let descriptor = try? Self.open(path ?? "/proc/thread-self/ns/net") else { return false }
+        return linux_is_network_namespace(descriptor.number) != 0
+    }
+
+    /// The number of the namespace, unique in the running system and the same whatever path leads to it.
+    public func identity() throws(NetlinkError) -> UInt64 {
+        try withDescriptor { descriptor throws(NetlinkError) in
+            var status = stat()
+            guard fstat(descriptor, &status) == 0 else { throw .system("stat network namespace") }
+            return UInt64(status.st_ino)
+        }
+    }
+
+    // MARK: Making and removing
+
+    /// Makes a namespace with a name, as `ip netns add` does. Only its `lo` is inside, down.
+    ///
+    /// - Throws: `EEXIST` when the name is in use.
+    @discardableResult
+    public static func create(named name: String) throws(NetlinkError) -> NetworkNamespace {
+        try check(name)
+        let operation = "create network namespace \(name)"
+        try prepareDirectory()
+        let target = "\(directory)/\(name)"
+        let file = Glibc.open(target, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0)
+        guard file >= 0 else { throw .system(operation) }
+        close(file)
+        do throws(NetlinkError) {
+            try onOwnThread { () throws(NetlinkError) in
+                guard linux_unshare_network_namespace() == 0 else { throw .system(operation) }
+                // Not /proc/self: that is the process's first thread, whose namespace is still the old one.
+                guard linux_bind_mount("/proc/thread-self/ns/net", target, 0) == 0 else {
+                    throw .system("mount \(target)")
+                }
+            }
+        } catch {
+            unlink(target)
+            throw error
+        }
+        return NetworkNamespace(path: target)
+    }
+
+    /// Removes the name, as `ip netns del` does. The namespace itself, with all that is in it, goes when its last
+    /// process, socket and descriptor is gone; the kernel does that in the background.
+    ///
+    /// - Throws: `ENOENT` when there is no such name.
+    public static func remove(named name: String) throws(NetlinkError) {
+        try check(name)
+        let target = "\(directory)/\(name)"
+        // EINVAL: a file that nothing is mounted on.
+        guard linux_detach_mount(target) == 0 || errno == EINVAL else {
+            throw .system("remove network namespace \(name)")
+        }
+        guard unlink(target) == 0 else { throw .system("remove network namespace \(name)") }
+    }
+
+    /// The names in use, sorted.
+    public static func names() throws(NetlinkError) -> [String] {
+        guard let stream = opendir(directory) else {
+            if errno == ENOENT { return [] }
+            throw .system("list \(directory)")
+        }
+        defer { closedir(stream) }
+        var names: [String] = []
+        while let entry = readdir(stream) {
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names.sorted()
+    }
+
+    private static func check(_ name: String) throws(NetlinkError) {
+        guard !name.isEmpty, name != ".", name != "..", !name.contains("/"), name.utf8.count <= 255 else {
+            throw NetlinkError(errno: EINVAL, operation: "network namespace name \"\(name)\"")
+        }
+    }
+
+    private static func open(_ path: String) throws(NetlinkError) -> OwnedDescriptor {
+        let descriptor = OwnedDescriptor(Glibc.open(path, O_RDONLY | O_CLOEXEC))
+        guard descriptor.number >= 0 else { throw .system("open network namespace \(path)") }
+        return descriptor
+    }
+
+    /// Makes the directory a shared mount, as iproute2 does: only then does a name made here, or removed here, appear
+    /// and disappear in other mount namespaces (of services, of `ip netns exec`), instead of being held there for ever.
+    private static func prepareDirectory() throws(NetlinkError) {
+        guard mkdir(directory, 0o755) == 0 || errno == EEXIST else { throw .system("create \(directory)") }
+        let lock = OwnedDescriptor(Glibc.open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC))
+        // Two processes at once would mount it twice. iproute2 takes the same lock; without it (an odd file system)
+        // we go on, as it does.
+        if lock.number >= 0 { flock(lock.number, LOCK_EX) }
+        var bound = false
+        while linux_share_mount(directory) != 0 {
+            // EINVAL: not a mount point yet.
+            guard errno == EINVAL, !bound else { throw .system("share \(directory)") }
+            guard linux_bind_mount(directory, directory, 1) == 0 else {
+                throw .system("mount \(directory)")
+            }
+            bound = true
+        }
+    }
+
+    // MARK: Threads
+
+    /// Runs `body` on a new thread and waits until that has ended.
+    private static func onOwnThread<Result: ~Copyable>(
+        _ body: () throws(NetlinkError) -> Result
+    ) throws(NetlinkError) -> Result {
+        let outcome = Outcome<Result>()
+        let failure = withoutActuallyEscaping(body) { body in
+            let start = Unmanaged.passRetained(
+                ThreadStart {
+                    do throws(NetlinkError) {
+                        outcome.result = try body()
+                    } catch {
+                        outcome.error = error
+                    }
+                })
+            var thread = pthread_t()
+            let failure = pthread_create(
+                &thread, nil,
+                { argument in
+                    if let argument { Unmanaged<ThreadStart>.fromOpaque(argument).takeRetainedValue().body() }
+                    return nil
+                }, start.toOpaque())
+            if failure == 0 { pthread_join(thread, nil) } else { start.release() }
+            return failure
+        }
+        guard failure == 0 else { throw NetlinkError(errno: failure, operation: "start a thread") }
+        if let error = outcome.error { throw error }
+        guard let result = outcome.result.take() else {
+            throw NetlinkError(errno: ECANCELED, operation: "run in a network namespace")
+        }
+        return result
+    }
+
+    /// What a thread is to do. The starter waits for its end, so nothing of it is ever used by two threads at once.
+    private final class ThreadStart {
+        let body: () -> Void
+        init(_ body: @escaping () -> Void) { self.body = body }
+    }
+
+    private final class Outcome<Result: ~Copyable> {
+        var result: Result?
+        var error: NetlinkError?
+    }
+}

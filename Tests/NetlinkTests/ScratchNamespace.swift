@@ -1,0 +1,57 @@
+import Foundation
+import Synchronization
+import Testing
+
+@testable import Netlink
+
+private let counter = Atomic<Int>(0)
+
+/// A namespace with a name that nobody else uses, gone when `body` has ended.
+func withScratchNamespace<Result>(
+    _ body: (_ name: String, NetworkNamespace) throws -> Result
+) throws -> Result {
+    let name = "nltest-\(getpid())-\(counter.add(1, ordering: .relaxed).newValue)"
+    let namespace = try NetworkNamespace.create(named: name)
+    defer { try? NetworkNamespace.remove(named: name) }
+    return try body(name, namespace)
+}
+
+struct CommandFailure: Error, CustomStringConvertible {
+    var description: String
+}
+
+/// Runs a command and returns what it printed.
+@discardableResult
+func run(_ command: String...) throws -> String {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments = command
+    let output = Pipe()
+    let errors = Pipe()
+    process.standardOutput = output
+    process.standardError = errors
+    try process.run()
+    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    let complaint = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    guard process.terminationStatus == 0 else {
+        throw CommandFailure(description: "\(command.joined(separator: " ")): \(complaint)")
+    }
+    return text
+}
+
+/// What `ip -j -d` says in a namespace: the independent witness of what our messages did.
+func ip(_ name: String, _ arguments: String...) throws -> [[String: Any]] {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments = ["ip", "-j", "-d", "-n", name] + arguments
+    let output = Pipe()
+    process.standardOutput = output
+    try process.run()
+    let data = output.fileHandleForReading.readDataToEndOfFile()
+    process.waitUntilExit()
+    guard process.terminationStatus == 0 else { throw CommandFailure(description: "ip \(arguments)") }
+    if data.allSatisfy({ $0 == 0x0A || $0 == 0x20 }) { return [] }
+    let list = try #require(try JSONSerialization.jsonObject(with: data) as? [[String: Any]])
+    return list.filter { !$0.isEmpty }
+}
