@@ -18,8 +18,8 @@ func tool(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
         swiftSettings: swiftSettings)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency], resources: [Resource] = []) -> Target {
-    .testTarget(name: name, dependencies: dependencies, resources: resources, swiftSettings: swiftSettings)
+func tests(_ name: String, _ dependencies: [Target.Dependency], data: [String] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, exclude: data, swiftSettings: swiftSettings)
 }
 
 let package = Package(
@@ -58,7 +58,7 @@ let package = Package(
         tests("VPCManifestTests", ["VPCManifest", "Yams"]),
         tests("VPCTopologyTests", ["VPCTopology", "VPCManifest"]),
         tests("KernelModelTests", ["KernelModel"]),
-        tests("VPCCompilerTests", ["VPCCompiler", "VPCManifest"]),
+        tests("VPCCompilerTests", ["VPCCompiler", "VPCManifest"], data: ["Golden"]),
         tests("NetlinkTests", ["Netlink"]),
         tests("KernelDriverTests", ["KernelDriver"]),
         tests("ConsoleTests", ["Console"]),

@@ -65,16 +65,15 @@ struct Get: ParsableCommand {
         let objects = try Kernel.reporting(global) { try HostReconciler(kernel: kernel).ownedObjects() }
         switch output.format {
         case .json, .yaml:
-            let list = StructuredValue.list(
-                objects.map {
-                    [
-                        "kind": .string($0.kind.rawValue), "object": .string($0.object),
-                        "resource": .string(orNull: $0.resource),
-                    ]
-                })
+            let items = objects.map { object -> StructuredValue in
+                [
+                    "kind": .string(object.kind.rawValue), "object": .string(object.object),
+                    "resource": .string(orNull: object.resource),
+                ]
+            }
             let value: StructuredValue = [
                 "apiVersion": "vpcctl.dev/v1", "kind": "KernelObjectList", "host": .string(orNull: host.name),
-                "items": list,
+                "items": .list(items),
             ]
             Streams.output(output.format == .json ? value.json : value.yaml)
         case .name: for object in objects { Streams.outputLine(object.object) }

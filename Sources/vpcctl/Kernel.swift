@@ -1,5 +1,6 @@
 import ArgumentParser
 import Console
+import Glibc
 import KernelDriver
 import Netlink
 import Reconciler
@@ -21,7 +22,7 @@ enum Kernel {
     static func reporting<Result>(_ global: GlobalOptions, _ body: () throws -> Result) throws -> Result {
         do {
             return try body()
-        } catch let error as NetlinkError where error.isPermission {
+        } catch let error as NetlinkError where error.errno == EPERM || error.errno == EACCES {
             global.error("not permitted: \(error); this needs CAP_NET_ADMIN, and CAP_SYS_ADMIN for guests' namespaces")
             throw ExitStatus.notPermitted.code
         } catch let error as ExitCode {

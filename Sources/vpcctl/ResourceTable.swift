@@ -13,11 +13,9 @@ struct ResourceTable {
     }
 
     func table(of resources: [Resource], _ topology: Topology) -> TextTable {
-        let interfaces = Dictionary(
-            kind == .networkInterface ? topology.interfaces.map { ($0.name, $0) } : [],
-            uniquingKeysWith: { first, _ in first })
+        let resolved = ResolvedByName(kind, topology)
         var table = TextTable(header)
-        table.rows = resources.map { row($0, interfaces, topology) }
+        table.rows = resources.map { row($0, resolved) }
         return table
     }
 
@@ -35,9 +33,7 @@ struct ResourceTable {
         }
     }
 
-    private func row(
-        _ resource: Resource, _ interfaces: [String: ResolvedInterface], _ topology: Topology
-    ) -> [String] {
+    private func row(_ resource: Resource, _ resolved: ResolvedByName) -> [String] {
         switch resource {
         case .host(let host):
             return [host.metadata.name, "\(host.underlayAddress)", host.region ?? "-", host.zone ?? "-"]
@@ -45,14 +41,14 @@ struct ResourceTable {
         case .vpc(let vpc):
             return [vpc.metadata.name, "\(vpc.id)", vpc.cidrs.map(\.description).joined(separator: ",")]
         case .subnet(let subnet):
-            let resolved = topology.subnets.first { $0.name == subnet.metadata.name }
+            let gateway = resolved.subnets[subnet.metadata.name]?.gateway
             return [subnet.metadata.name, subnet.vpc, "\(subnet.cidr)", subnet.routeTable ?? "main"]
-                + (isWide ? [resolved.map { "\($0.gateway)" } ?? "-", subnet.zone ?? "-"] : [])
+                + (isWide ? [gateway.map { "\($0)" } ?? "-", subnet.zone ?? "-"] : [])
         case .routeTable(let table):
             let routes = isWide ? table.routes.map(\.summary).joined(separator: " ") : "\(table.routes.count)"
             return [table.metadata.name, table.vpc, routes]
         case .networkInterface(let interface):
-            return row(interface, interfaces[interface.metadata.name])
+            return row(interface, resolved.interfaces[interface.metadata.name])
         case .probe(let probe):
             return [
                 probe.metadata.name, probe.from, probe.to.description, probe.transport.description,
@@ -67,13 +63,24 @@ struct ResourceTable {
             case .namespace(let name, let device): "\(name)/\(device)"
             case .device(let device): device
             }
-        let more = [
-            resolved.map { "\($0.mac)" } ?? "-", resolved.map { "\($0.portName)" } ?? "-",
-            "\(interface.sourceDestCheck)",
-            resolved.map { "\($0.mtu)" } ?? "-",
-        ]
+        let more: [String] =
+            resolved.map { ["\($0.mac)", "\($0.portName)", "\($0.sourceDestCheck)", "\($0.mtu)"] } ?? ["-", "-", "-", "-"]
         return [interface.metadata.name, interface.subnet, interface.host, "\(interface.address)", attachment]
             + (isWide ? more : [])
+    }
+}
+
+/// What the topology adds to the resources of one kind.
+private struct ResolvedByName {
+    var subnets: [String: ResolvedSubnet] = [:]
+    var interfaces: [String: ResolvedInterface] = [:]
+
+    init(_ kind: ResourceKind, _ topology: Topology) {
+        switch kind {
+        case .subnet: for subnet in topology.subnets { subnets[subnet.name] = subnet }
+        case .networkInterface: for interface in topology.interfaces { interfaces[interface.name] = interface }
+        default: break
+        }
     }
 }
 

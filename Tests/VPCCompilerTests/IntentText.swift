@@ -1,0 +1,40 @@
+import KernelModel
+import VPCCompiler
+import VPCTopology
+
+/// An intent as text, one object a line, in the order of the kinds: what the golden files hold.
+func text(of intent: KernelIntent, _ topology: Topology) -> String {
+    var lines: [String] = []
+    func add(_ namespace: String, _ intent: NamespaceIntent) {
+        lines.append("# \(namespace)")
+        func line<Object>(_ item: Attributed<Object>, _ more: String = "") {
+            let owner = topology.resource(of: item.origin).map { "  (\($0))" } ?? ""
+            lines.append("\(item.object)\(more)\(owner)")
+        }
+        intent.sysctls.forEach { line($0) }
+        intent.displacedRules.forEach { lines.append("no \($0)") }
+        intent.rules.forEach { line($0) }
+        for link in intent.links { line(link, details(of: link.object)) }
+        intent.addresses.forEach { line($0) }
+        intent.neighbors.forEach { line($0) }
+        intent.nexthops.forEach { line($0) }
+        intent.routes.forEach { line($0) }
+    }
+    add("host", intent.host)
+    for guest in intent.guests { add("netns \(guest.namespace)", guest.intent) }
+    return lines.joined(separator: "\n") + "\n"
+}
+
+private func details(of link: Link) -> String {
+    var text = " group \(link.group)"
+    if let mtu = link.mtu { text += " mtu \(mtu)" }
+    if let address = link.hardwareAddress { text += " address \(address)" }
+    if !link.alias.isEmpty { text += " alias \"\(link.alias)\"" }
+    if let ipv4 = link.ipv4 {
+        if ipv4.proxyARP { text += " proxy_arp" }
+        if ipv4.acceptLocal { text += " accept_local" }
+    }
+    if let delay = link.proxyDelay { text += " proxy_delay \(delay)" }
+    if link.ipv6Disabled == true { text += " disable_ipv6" }
+    return text
+}
