@@ -97,6 +97,16 @@ public struct NetworkNamespace: Hashable, Sendable {
         return NetworkNamespace(path: target)
     }
 
+    /// Runs `body` in a new, empty namespace without a name, which is gone when nothing opened inside is left.
+    public static func withTemporary<Result: ~Copyable>(
+        _ body: () throws(NetlinkError) -> Result
+    ) throws(NetlinkError) -> Result {
+        try onOwnThread { () throws(NetlinkError) in
+            guard linux_unshare_network_namespace() == 0 else { throw .system("create a network namespace") }
+            return try body()
+        }
+    }
+
     /// Removes the name, as `ip netns del` does. The namespace itself, with all that is in it, goes when its last
     /// process, socket and descriptor is gone; the kernel does that in the background.
     ///

@@ -1,0 +1,52 @@
+import ArgumentParser
+import Console
+import KernelDriver
+import Netlink
+import Reconciler
+import VPCManifest
+
+struct DoctorCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "doctor", abstract: "Say what this kernel and machine offer and lack, each with its remedy.")
+
+    @OptionGroup var output: OutputOptions
+    @OptionGroup var global: GlobalOptions
+
+    func run() throws {
+        let doctor = Doctor()
+        var findings = doctor.environment()
+        if findings.allSatisfy(\.isGood) {
+            findings += try Kernel.reporting(global) {
+                try NetworkNamespace.withTemporary { () throws(NetlinkError) in
+                    doctor.kernelObjects(try KernelDriver())
+                }
+            }
+        }
+        show(findings)
+        if !findings.allSatisfy(\.isGood) { throw ExitStatus.failed.code }
+    }
+
+    private func show(_ findings: [Finding]) {
+        switch output.format {
+        case .json, .yaml:
+            let items = findings.map { finding -> StructuredValue in
+                [
+                    "subject": .string(finding.subject), "good": .boolean(finding.isGood),
+                    "detail": .string(finding.detail), "remedy": .string(orNull: finding.remedy),
+                ]
+            }
+            let value: StructuredValue = [
+                "apiVersion": "vpcctl.dev/v1", "kind": "DoctorReport", "findings": .list(items),
+            ]
+            Streams.output(output.format == .json ? value.json : value.yaml)
+        case .name: for finding in findings where !finding.isGood { Streams.outputLine(finding.subject) }
+        case .table, .wide:
+            let style = global.outputStyle
+            for finding in findings {
+                let mark = finding.isGood ? style.green("ok     ") : style.red("MISSING")
+                Streams.outputLine("\(mark) \(finding.subject): \(finding.detail)")
+                if let remedy = finding.remedy { Streams.outputLine("        remedy: \(remedy)") }
+            }
+        }
+    }
+}
