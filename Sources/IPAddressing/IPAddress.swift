@@ -55,9 +55,15 @@ extension IPAddress: Comparable {
 // MARK: - Text
 
 extension IPAddress: LosslessStringConvertible, CustomStringConvertible {
-    /// Parses dotted-quad IPv4 (four decimal octets, no leading zeros) or RFC 4291 IPv6 text.
+    /// Parses dotted-quad IPv4 (four decimal octets, no leading zeros) or RFC 4291 IPv6 text, without a zone.
     public init?(_ text: some StringProtocol) {
-        let parsed = text.utf8.contains(UInt8(ascii: ":")) ? Self.ipv6(text.utf8) : Self.ipv4(text.utf8)
+        guard let address = text.withUTF8Bytes({ IPAddress(utf8: $0) }) else { return nil }
+        self = address
+    }
+
+    /// Parses the same from UTF-8 bytes.
+    init?(utf8 text: UnsafeBufferPointer<UInt8>) {
+        let parsed = text.contains(UInt8(ascii: ":")) ? Self.ipv6(text[...]) : Self.ipv4(text[...])
         guard let parsed else { return nil }
         self = parsed
     }
@@ -89,7 +95,7 @@ extension IPAddress: LosslessStringConvertible, CustomStringConvertible {
         return hex[..<best.lowerBound].joined(separator: ":") + "::" + hex[best.upperBound...].joined(separator: ":")
     }
 
-    private static func ipv4(_ text: some Collection<UInt8>) -> IPAddress? {
+    private static func ipv4(_ text: Slice<UnsafeBufferPointer<UInt8>>) -> IPAddress? {
         var value: UInt32 = 0
         var octet: UInt32 = 0
         var digits = 0
@@ -115,41 +121,77 @@ extension IPAddress: LosslessStringConvertible, CustomStringConvertible {
         return IPAddress(v4: value << 8 | octet)
     }
 
-    private static func ipv6(_ text: some Collection<UInt8>) -> IPAddress? {
-        let parts = text.split(separator: UInt8(ascii: ":"), omittingEmptySubsequences: false)
-        guard parts.count >= 3, parts.count <= 9 else { return nil }
-        var groups: [UInt16] = []
+    private static func ipv6(_ text: Slice<UnsafeBufferPointer<UInt8>>) -> IPAddress? {
+        let colon = UInt8(ascii: ":")
+        var value: UInt128 = 0
+        var count = 0
+        /// How many groups stand before "::".
         var gap: Int?
-        for (index, part) in parts.enumerated() {
-            if part.isEmpty {
-                // A leading or trailing "::" yields two empty parts; only the inner one is the gap.
-                if index == 0 {
-                    guard parts[1].isEmpty else { return nil }
-                    continue
-                }
-                if index == parts.count - 1 {
-                    guard parts[index - 1].isEmpty else { return nil }
-                    if gap == groups.count { continue }
-                }
+        var index = text.startIndex
+        func isColon(_ index: Int) -> Bool { index < text.endIndex && text[index] == colon }
+        if isColon(index) {
+            // A colon may begin the text only as half of "::".
+            guard isColon(index + 1) else { return nil }
+            gap = 0
+            index += 2
+        }
+        while index < text.endIndex {
+            var end = index
+            var group: UInt128 = 0
+            while end < text.endIndex, let digit = hexadecimalDigit(text[end]) {
+                group = group << 4 | UInt128(digit)
+                end += 1
+                guard end - index <= 4 else { return nil }
+            }
+            if end < text.endIndex, text[end] == UInt8(ascii: ".") {
+                // The last 32 bits may be written as an IPv4 address.
+                guard count <= 6, let tail = ipv4(text[index...]) else { return nil }
+                value = value << 32 | UInt128(tail.v4)
+                count += 2
+                break
+            }
+            guard end > index, count < 8 else { return nil }
+            value = value << 16 | group
+            count += 1
+            index = end
+            guard index < text.endIndex else { break }
+            guard isColon(index) else { return nil }
+            index += 1
+            if isColon(index) {
                 guard gap == nil else { return nil }
-                gap = groups.count
-            } else if index == parts.count - 1, part.contains(UInt8(ascii: ".")) {
-                guard let tail = ipv4(part) else { return nil }
-                groups += [UInt16(truncatingIfNeeded: tail.v4 >> 16), UInt16(truncatingIfNeeded: tail.v4)]
-            } else {
-                guard part.count <= 4, let group = UInt16(String(decoding: part, as: UTF8.self), radix: 16),
-                    part.first != UInt8(ascii: "+"), part.first != UInt8(ascii: "-")
-                else { return nil }
-                groups.append(group)
+                gap = count
+                index += 1
+            } else if index == text.endIndex {
+                return nil
             }
         }
         if let gap {
-            guard groups.count < 8 else { return nil }
-            groups.insert(contentsOf: repeatElement(0, count: 8 - groups.count), at: gap)
+            // "::" stands for one group at least; what is before it moves up, what is after it stays.
+            guard count < 8 else { return nil }
+            let tail = 16 * (count - gap)
+            value = (value >> tail) << (128 - 16 * gap) | value & ((1 << tail) - 1)
+        } else if count != 8 {
+            return nil
         }
-        guard groups.count == 8 else { return nil }
-        let high = groups[..<4].reduce(UInt64(0)) { $0 << 16 | UInt64($1) }
-        let low = groups[4...].reduce(UInt64(0)) { $0 << 16 | UInt64($1) }
-        return IPAddress(family: .ipv6, high: high, low: low)
+        return IPAddress(
+            family: .ipv6, high: UInt64(truncatingIfNeeded: value >> 64), low: UInt64(truncatingIfNeeded: value))
+    }
+}
+
+/// The value of a hexadecimal digit.
+func hexadecimalDigit(_ byte: UInt8) -> UInt8? {
+    switch byte {
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): byte - UInt8(ascii: "0")
+    case UInt8(ascii: "a")...UInt8(ascii: "f"): byte - UInt8(ascii: "a") + 10
+    case UInt8(ascii: "A")...UInt8(ascii: "F"): byte - UInt8(ascii: "A") + 10
+    default: nil
+    }
+}
+
+extension StringProtocol {
+    /// Calls `body` with the UTF-8 bytes of the text, copying them only where they are not in one piece. Parsing from
+    /// a buffer is not generic: one call is dispatched here instead of one for each byte.
+    func withUTF8Bytes<Result>(_ body: (UnsafeBufferPointer<UInt8>) -> Result) -> Result {
+        utf8.withContiguousStorageIfAvailable(body) ?? Array(utf8).withUnsafeBufferPointer(body)
     }
 }

@@ -81,12 +81,19 @@ public enum IPPrefixError: Error, Hashable, Sendable {
 extension IPPrefix {
     /// Parses `ADDRESS/LENGTH` strictly: a length is required and host bits must be zero.
     public static func parse(_ text: some StringProtocol) throws(IPPrefixError) -> IPPrefix {
-        guard let slash = text.firstIndex(of: "/"), let address = IPAddress(text[..<slash]) else { throw .malformed }
-        let digits = text[text.index(after: slash)...]
-        guard !digits.isEmpty, digits.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }),
-            digits == "0" || digits.first != "0",
-            let length = Int(digits)
+        try text.withUTF8Bytes { bytes in Result { () throws(IPPrefixError) in try parse(utf8: bytes) } }.get()
+    }
+
+    private static func parse(utf8 text: UnsafeBufferPointer<UInt8>) throws(IPPrefixError) -> IPPrefix {
+        guard let slash = text.firstIndex(of: UInt8(ascii: "/")),
+            let address = IPAddress(utf8: UnsafeBufferPointer(rebasing: text[..<slash]))
         else { throw .malformed }
+        let digits = text[(slash + 1)...]
+        guard !digits.isEmpty, digits.count == 1 || digits.first != UInt8(ascii: "0"),
+            digits.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) })
+        else { throw .malformed }
+        // Three digits are more than any length has; more need not be read.
+        let length = digits.prefix(4).reduce(0) { $0 * 10 + Int($1 - UInt8(ascii: "0")) }
         guard length <= address.family.bitWidth else { throw .lengthOutOfRange(maximum: address.family.bitWidth) }
         let prefix = IPPrefix(containing: address, length: length)
         guard prefix.address == address else { throw .hostBitsSet(meant: prefix) }

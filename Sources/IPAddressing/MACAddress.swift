@@ -21,19 +21,35 @@ public struct MACAddress: Hashable, Comparable, Sendable {
 extension MACAddress: LosslessStringConvertible, CustomStringConvertible {
     /// Parses six two-digit hexadecimal octets separated by colons.
     public init?(_ text: some StringProtocol) {
-        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-        guard parts.count == 6 else { return nil }
-        var value: UInt64 = 0
-        for part in parts {
-            guard part.utf8.count == 2, part.allSatisfy(\.isHexDigit), let octet = UInt8(part, radix: 16) else {
-                return nil
+        let value = text.withUTF8Bytes { bytes -> UInt64? in
+            guard bytes.count == 17 else { return nil }
+            var value: UInt64 = 0
+            for (position, byte) in bytes.enumerated() {
+                if position % 3 == 2 {
+                    guard byte == UInt8(ascii: ":") else { return nil }
+                } else {
+                    guard let digit = hexadecimalDigit(byte) else { return nil }
+                    value = value << 4 | UInt64(digit)
+                }
             }
-            value = value << 8 | UInt64(octet)
+            return value
         }
+        guard let value else { return nil }
         rawValue = value
     }
 
+    /// Lower case, with leading zeros.
     public var description: String {
-        octets.map { $0 < 16 ? "0" + String($0, radix: 16) : String($0, radix: 16) }.joined(separator: ":")
+        String(unsafeUninitializedCapacity: 17) { text in
+            for position in 0..<6 {
+                let octet = Int(rawValue >> UInt64(40 - 8 * position) & 255)
+                text[3 * position] = Self.digits[octet >> 4]
+                text[3 * position + 1] = Self.digits[octet & 15]
+                if position < 5 { text[3 * position + 2] = UInt8(ascii: ":") }
+            }
+            return 17
+        }
     }
+
+    private static let digits = Array("0123456789abcdef".utf8)
 }
