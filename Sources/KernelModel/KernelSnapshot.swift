@@ -70,24 +70,12 @@ extension VethPeer {
 
     /// Reads the note back; MAC address and MTU are those of the device itself and not known here.
     public init?(noteIn alias: String) {
-        guard let start = alias.range(ofNote: "peer ") else { return nil }
-        let parts = alias[start...].split(separator: "/", maxSplits: 1)
+        // What comes before the note has no space.
+        guard let space = alias.firstIndex(of: " ") else { return nil }
+        let note = alias[alias.index(after: space)...]
+        guard note.hasPrefix("peer ") else { return nil }
+        let parts = note.dropFirst("peer ".count).split(separator: "/", maxSplits: 1)
         guard parts.count == 2, let name = InterfaceName(parts[1]) else { return nil }
         self.init(name: name, namespace: NamespaceName(String(parts[0])), hardwareAddress: .init(rawValue: 0), mtu: 0)
-    }
-}
-
-extension String {
-    /// The index behind the last word `marker` of an alias.
-    fileprivate func range(ofNote marker: String) -> Index? {
-        var position = startIndex
-        var found: Index?
-        while position < endIndex {
-            if self[position...].hasPrefix(marker), position == startIndex || self[index(before: position)] == " " {
-                found = index(position, offsetBy: marker.count)
-            }
-            position = index(after: position)
-        }
-        return found
     }
 }
