@@ -81,8 +81,9 @@ import VPCTopology
         var snapshot = Self.snapshot(of: first)
         // As if the numbers had been given in another order.
         let table = TableID(1_000_777)
-        snapshot.host.links[snapshot.host.links.firstIndex { $0.link.name.description == "vpc-v1000001" }!].link.kind = .vrf(
-            table: table)
+        snapshot.host.links[snapshot.host.links.firstIndex { $0.link.name.description == "vpc-v1000001" }!].link.kind =
+            .vrf(
+                table: table)
         snapshot.host.nexthops[0].id = NexthopID(1_000_500)
         let again = try Self.topology(interfaces: 6, hosts: 3).compiled(
             for: 0, facts: facts, numbering: Numbering(from: snapshot.host))

@@ -1,0 +1,86 @@
+import Foundation
+import Testing
+
+/// Commands that touch the running kernel, in fresh network namespaces, whatever devices the kernel has.
+@Suite struct KernelCommandTests {
+    /// Without privileges: exit code 77, and the capability is named.
+    @Test(arguments: [["apply", "-f", example("one-host.yaml"), "--host", "h1"], ["delete", "--host", "h1"]])
+    func notPermittedNamesTheCapability(_ arguments: [String]) throws {
+        let run = try Run(
+            [
+                "setpriv", "--bounding-set=-net_admin,-sys_admin", "--inh-caps=-net_admin,-sys_admin",
+                Run.folder.appending(path: "vpcctl").path(),
+            ] + arguments)
+        #expect(run.status == 77)
+        #expect(run.error.contains("CAP_NET_ADMIN and CAP_SYS_ADMIN"))
+    }
+
+    @Test func theUnderlayAddressMustBeHere() throws {
+        let run = try Run.vpcctl(
+            "plan", "-f", example("one-host.yaml"), "--host", "h1", before: ["unshare", "--net"])
+        #expect(run.status == 1)
+        #expect(run.error.contains("underlay address 172.31.0.1 of host h1 is not on this machine"))
+    }
+
+    @Test func withoutHostTheUnderlayAddressDecides() throws {
+        let command =
+            "ip link add u0 type dummy && ip link set u0 up && ip addr add 172.31.0.2/24 dev u0 && exec \"$@\""
+        let run = try Run.vpcctl(
+            "plan", "-f", example("two-tenants.yaml"), "-q",
+            before: ["unshare", "--net", "sh", "-c", command, "sh"])
+        #expect(run.status == 2)
+        #expect(run.output.contains("plan for host h2: "))
+    }
+
+    /// The plan of an empty host: ordered, each operation with its resource, and nothing done.
+    @Test func aPlanOnlyReads() throws {
+        let command =
+            "ip link add u0 type dummy && ip link set u0 up && ip addr add 172.31.0.1/24 dev u0"
+            + " && before=$(ip -d -j link; ip -j rule; ip -j route show table all)"
+            + " && \"$@\"; code=$?; after=$(ip -d -j link; ip -j rule; ip -j route show table all)"
+            + "; [ \"$before\" = \"$after\" ] && exit $code; exit 99"
+        let run = try Run.vpcctl(
+            "plan", "-f", example("two-tenants.yaml"), "--host", "h1", "-o", "json",
+            before: ["unshare", "--net", "sh", "-c", command, "sh"])
+        #expect(run.status == 2)
+        let plan = try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
+        let operations = try #require(plan["operations"] as? [[String: Any]])
+        let objects = operations.compactMap { $0["object"] as? String }
+        let vrf = try #require(objects.firstIndex(of: "link vpc-v1000001 type vrf table 1000001"))
+        let gre = try #require(objects.firstIndex { $0.hasPrefix("link vpc-g101 type gre") })
+        let route = try #require(objects.firstIndex { $0.hasPrefix("route 10.0.1.12/32 nhid") })
+        #expect(vrf < gre && gre < route)
+        #expect(operations[vrf]["resource"] as? String == "VPC/blue")
+        // No guest's namespace exists: each is named with its place in the file.
+        let obstacles = try #require(plan["obstacles"] as? [String])
+        #expect(
+            obstacles.contains {
+                $0.contains("two-tenants.yaml:") && $0.contains("network namespace gw-a does not exist")
+            })
+    }
+
+    @Test func deleteOfNothingDoesNothing() throws {
+        let run = try Run.vpcctl("delete", "--yes", before: ["unshare", "--net"])
+        #expect(run.status == 0)
+        #expect(run.output == "this namespace: created 0, changed 0, deleted 0\n")
+    }
+
+    /// The doctor tells what this kernel has: nothing that is reported as missing can be made with ip(8), and the reverse.
+    @Test func theDoctorAgreesWithTheKernel() throws {
+        let run = try Run.vpcctl("doctor", "-o", "json")
+        let value = try #require(try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any])
+        let findings = try #require(value["findings"] as? [[String: Any]])
+        func isGood(_ subject: String) -> Bool? {
+            findings.first { $0["subject"] as? String == subject }?["good"] as? Bool
+        }
+        let vrf = try Run(["unshare", "--net", "ip", "link", "add", "v", "type", "vrf", "table", "5"]).status == 0
+        let gre = try Run(["unshare", "--net", "ip", "link", "add", "g", "type", "gre", "local", "1.2.3.4", "key", "5"])
+        #expect(isGood("VRF devices") == vrf)
+        #expect(isGood("GRE devices with a key") == (gre.status == 0))
+        #expect(isGood("rules for VRFs") == true)
+        #expect(run.status == (vrf && gre.status == 0 ? 0 : 1))
+        for finding in findings where finding["good"] as? Bool == false {
+            #expect(!(finding["remedy"] as? String ?? "").isEmpty)
+        }
+    }
+}

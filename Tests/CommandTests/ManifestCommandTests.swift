@@ -1,0 +1,90 @@
+import Foundation
+import Testing
+
+/// The commands that read manifests only: output, messages, exit codes.
+@Suite struct ManifestCommandTests {
+    @Test(
+        arguments: try! FileManager.default.contentsOfDirectory(atPath: examples.path()).filter {
+            $0.hasSuffix(".yaml")
+        })
+    func examplesAreValid(_ name: String) throws {
+        let run = try Run.vpcctl("validate", "-f", example(name))
+        #expect(run.status == 0)
+        #expect(run.output.hasSuffix("resources are valid\n"))
+        #expect(run.error.isEmpty)
+    }
+
+    @Test func everyErrorIsPrintedWithItsPlace() throws {
+        let text = try String(contentsOfFile: example("one-host.yaml"), encoding: .utf8)
+            .replacingOccurrences(of: "vpc: blue", with: "vpc: bleu")
+            .replacingOccurrences(of: "to: web2", with: "to: web3")
+        let run = try Run.vpcctl("validate", "-f", "-", input: text)
+        #expect(run.status == 65)
+        #expect(run.output.isEmpty)
+        #expect(run.error.contains("<stdin>:21:8: error: Subnet blue-web: there is no VPC named \"bleu\""))
+        #expect(run.error.contains("  vpc: bleu\n       ^~~~\n"))
+        #expect(run.error.contains("hint: did you mean blue?"))
+        #expect(run.error.contains("<stdin>:45:24: error:"))
+        #expect(run.error.hasSuffix("2 errors found\n"))
+    }
+
+    @Test func aMissingFileIsAnError() throws {
+        let run = try Run.vpcctl("validate", "-f", "/nonexistent/blue.yaml")
+        #expect(run.status == 65)
+        #expect(run.error.contains("/nonexistent/blue.yaml"))
+    }
+
+    /// Never "delete everything".
+    @Test func anEmptySetIsAnError() throws {
+        let run = try Run.vpcctl("plan", "-f", "-", "--host", "h1", input: "# nothing\n")
+        #expect(run.status == 65)
+        #expect(run.error.contains("hold no resources"))
+    }
+
+    @Test(arguments: [["plan"], ["get"], ["get", "foo", "-f", "x"], ["apply", "--frobnicate"], ["frobnicate"]])
+    func wrongUsageIs64(_ arguments: [String]) throws {
+        let run = try Run([Run.folder.appending(path: "vpcctl").path()] + arguments)
+        #expect(run.status == 64)
+        #expect(run.output.isEmpty)
+        #expect(run.error.contains("Usage:"))
+    }
+
+    @Test func anUnknownHostIsNamedWithThoseThereAre() throws {
+        let run = try Run.vpcctl("plan", "-f", example("two-tenants.yaml"), "--host", "h9")
+        #expect(run.status == 64)
+        #expect(run.error.contains("No Host is named 'h9' in the manifests; there are: h1, h2, h3."))
+    }
+
+    @Test func resourcesAreListed() throws {
+        let table = try Run.vpcctl("get", "enis", "-f", example("one-host.yaml"))
+        #expect(
+            table.output == """
+                NAME  SUBNET    HOST  ADDRESS    ATTACHMENT
+                web1  blue-web  h1    10.0.1.11  web1/eth0
+                web2  blue-web  h1    10.0.1.12  web2/eth0
+
+                """)
+        let names = try Run.vpcctl("get", "all", "-o", "name", "-f", example("one-host.yaml"))
+        #expect(names.output.split(separator: "\n").first == "Host/h1")
+        #expect(names.output.split(separator: "\n").count == 8)
+        let none = try Run.vpcctl("get", "vpc", "green", "-f", example("one-host.yaml"))
+        #expect(none.status == 1)
+        #expect(none.error.contains("there is no VPC named 'green'"))
+    }
+
+    /// What `get -o yaml` prints is a manifest that says the same.
+    @Test(arguments: ["yaml", "json"]) func whatIsPrintedCanBeReadBack(_ format: String) throws {
+        let printed = try Run.vpcctl("get", "all", "-o", format, "-f", example("middlebox.yaml"))
+        let again = try Run.vpcctl("get", "all", "-o", format, "-f", "-", input: printed.output)
+        #expect(again.status == 0)
+        #expect(again.output == printed.output)
+        #expect(!again.output.isEmpty)
+    }
+
+    @Test func jsonIsJSON() throws {
+        let run = try Run.vpcctl("get", "subnets", "-o", "json", "-f", example("two-tenants.yaml"))
+        let value = try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any]
+        #expect(value?["apiVersion"] as? String == "vpcctl.dev/v1")
+        #expect((value?["items"] as? [Any])?.count == 4)
+    }
+}
