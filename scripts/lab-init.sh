@@ -72,7 +72,7 @@ stage2() {
     chmod +x /run/lab/modprobe
     echo /run/lab/modprobe >/proc/sys/kernel/modprobe
     # The kernel loads the others by itself when they are first asked for.
-    /sbin/modprobe -a ip_gre vrf nf_tables # with its path: the shell prefers busybox's own
+    /sbin/modprobe -a ip_gre vrf nf_tables nf_conntrack # with its path: the shell prefers busybox's own
 
     hostname lab
     ip link set lo up
