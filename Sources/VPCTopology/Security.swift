@@ -1,0 +1,52 @@
+public import IPAddressing
+public import VPCModel
+
+/// A security group with its references resolved.
+public struct ResolvedSecurityGroup: Sendable, Equatable {
+    public var name: String
+    public var vpc: Int
+    /// In the order of the manifest: a rule is named by its position.
+    public var ingress: [ResolvedSecurityRule]
+    public var egress: [ResolvedSecurityRule]
+    /// Indexes into `Topology.interfaces`, ascending.
+    public var members: [Int]
+
+    public init(
+        name: String, vpc: Int, ingress: [ResolvedSecurityRule], egress: [ResolvedSecurityRule], members: [Int]
+    ) {
+        self.name = name
+        self.vpc = vpc
+        self.ingress = ingress
+        self.egress = egress
+        self.members = members
+    }
+}
+
+public struct ResolvedSecurityRule: Sendable, Equatable {
+    public var traffic: TrafficMatch
+    public var cidrs: [IPPrefix]
+    /// Indexes into `Topology.securityGroups`.
+    public var groups: [Int]
+
+    public init(traffic: TrafficMatch, cidrs: [IPPrefix], groups: [Int]) {
+        self.traffic = traffic
+        self.cidrs = cidrs
+        self.groups = groups
+    }
+}
+
+/// A network ACL with its lines in the order in which they decide.
+public struct ResolvedACL: Sendable, Equatable {
+    public var name: String
+    public var vpc: Int
+    /// By priority.
+    public var ingress: [ACLRule]
+    public var egress: [ACLRule]
+
+    public init(name: String, vpc: Int, ingress: [ACLRule], egress: [ACLRule]) {
+        self.name = name
+        self.vpc = vpc
+        self.ingress = ingress
+        self.egress = egress
+    }
+}
