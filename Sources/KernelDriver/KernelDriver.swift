@@ -1,1 +1,54 @@
-// KernelDriver
+public import IPAddressing
+public import KernelModel
+public import Netlink
+
+/// Reads and changes the kernel of one network namespace, and of the namespaces of its guests.
+///
+/// Every call opens its own sockets: a driver holds no state, so it can be shared and outlives any change of the kernel.
+public struct KernelDriver: KernelAccess, Sendable {
+    /// The host's namespace.
+    public var namespace: NetworkNamespace
+    /// How long a port may take to become operational. A veth's end needs less than a second after both ends are up,
+    /// even on an emulated machine.
+    public var operationalTimeout: Duration
+
+    public init(namespace: NetworkNamespace = .current, operationalTimeout: Duration = .seconds(10)) {
+        self.namespace = namespace
+        self.operationalTimeout = operationalTimeout
+    }
+
+    /// - Throws: `NetlinkError` when the host's namespace cannot be read, or keeps changing while it is read.
+    public func observe(_ request: ObservationRequest) throws -> KernelSnapshot {
+        var snapshot = KernelSnapshot()
+        var observer = try Observer(namespace, owner: request.owner)
+        snapshot.host = try observer.host(sysctls: request.sysctls)
+        var guests = Set(request.guests)
+        for seen in snapshot.host.links {
+            if seen.isOwned, case .veth(let peer) = seen.link.kind { guests.insert(peer.namespace) }
+        }
+        for guest in guests.sorted() {
+            let namespace = NetworkNamespace.named(guest.rawValue)
+            guard namespace.exists else { continue }
+            var observer = try Observer(namespace, owner: request.owner)
+            snapshot.guests[guest] = try observer.guest()
+        }
+        return snapshot
+    }
+
+    public func commit(_ plan: ChangePlan, owner: Ownership) -> CommitReport {
+        var committer = Committer(host: namespace, owner: owner, operationalTimeout: operationalTimeout)
+        for step in plan.steps { committer.perform(step) }
+        return committer.report
+    }
+
+    public func occupied(_ tables: [TableID]) throws -> Set<TableID> {
+        if tables.isEmpty { return [] }
+        var observer = try Observer(namespace, owner: Ownership(routeProtocol: RouteProtocol(0), aliasPrefix: ""))
+        return try observer.occupied(tables)
+    }
+
+    public func localAddresses() throws -> Set<IPAddress> {
+        var observer = try Observer(namespace, owner: Ownership(routeProtocol: RouteProtocol(0), aliasPrefix: ""))
+        return try observer.localAddresses()
+    }
+}

@@ -45,12 +45,9 @@ public struct NetworkNamespace: Hashable, Sendable {
         }
     }
 
-    /// A descriptor of the namespace, for attributes such as `IFLA_NET_NS_FD`. Valid while `body` runs.
-    public func withDescriptor<Result: ~Copyable>(
-        _ body: (Int32) throws(NetlinkError) -> Result
-    ) throws(NetlinkError) -> Result {
-        let descriptor = try Self.open(path ?? "/proc/thread-self/ns/net")
-        return try body(descriptor.number)
+    /// Opens the namespace, for attributes that take a descriptor (`IFLA_NET_NS_FD`) and to keep it from going away.
+    public func opened() throws(NetlinkError) -> OpenNamespace {
+        OpenNamespace(try Self.open(path ?? "/proc/thread-self/ns/net"))
     }
 
     /// Whether the namespace can be entered. A mere file in ``directory`` is none: it is what is left after a crash.
@@ -61,11 +58,10 @@ public struct NetworkNamespace: Hashable, Sendable {
 
     /// The number of the namespace, unique in the running system and the same whatever path leads to it.
     public func identity() throws(NetlinkError) -> UInt64 {
-        try withDescriptor { descriptor throws(NetlinkError) in
-            var status = stat()
-            guard fstat(descriptor, &status) == 0 else { throw .system("stat network namespace") }
-            return UInt64(status.st_ino)
-        }
+        let descriptor = try Self.open(path ?? "/proc/thread-self/ns/net")
+        var status = stat()
+        guard fstat(descriptor.number, &status) == 0 else { throw .system("stat network namespace") }
+        return UInt64(status.st_ino)
     }
 
     // MARK: Making and removing
@@ -213,4 +209,14 @@ public struct NetworkNamespace: Hashable, Sendable {
         var result: Result?
         var error: NetlinkError?
     }
+}
+
+/// A network namespace held open: it exists as long as this does.
+public final class OpenNamespace: Sendable {
+    private let owned: OwnedDescriptor
+
+    init(_ owned: consuming OwnedDescriptor) { self.owned = owned }
+
+    /// Valid as long as this object.
+    public var descriptor: Int32 { owned.number }
 }

@@ -10,12 +10,13 @@
 #include <sys/socket.h>
 
 #include <linux/fib_rules.h>
+#include <linux/if.h>
 #include <linux/if_addr.h>
 #include <linux/if_link.h>
 #include <linux/if_tunnel.h>
 #include <linux/ip.h>
+#include <linux/ipv6.h>
 #include <linux/lwtunnel.h>
-#include <linux/mount.h>
 #include <linux/neighbour.h>
 #include <linux/net_namespace.h>
 #include <linux/netfilter.h>
@@ -26,6 +27,10 @@
 #include <linux/rtnetlink.h>
 #include <linux/sched.h>
 #include <linux/veth.h>
+
+/* TUNNEL_KEY and GRE_KEY of <linux/if_tunnel.h>, which Swift cannot import because they are calls; in network order. */
+static inline unsigned short linux_tunnel_key_flag(void) { return TUNNEL_KEY; }
+static inline unsigned short linux_gre_key_flag(void) { return GRE_KEY; }
 
 /* setns(2) into a network namespace; the calling thread only. */
 int linux_enter_network_namespace(int descriptor);

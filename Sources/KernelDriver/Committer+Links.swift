@@ -1,0 +1,234 @@
+import CLinux
+import IPAddressing
+import KernelModel
+import Netlink
+
+extension Committer {
+    mutating func perform(_ changes: ChangeSet<Link>, _ step: ChangePlan.Step, _ session: Session) {
+        var outcome = StepOutcome()
+        do throws(NetlinkError) {
+            try delete(changes.deletions, session, &outcome)
+            let offset = changes.deletions.count
+            var first = 0
+            while first < changes.creations.count {
+                // Some at a time, so that the descriptors of their namespaces do not run out.
+                let part = changes.creations[first...].prefix(256).map(\.object)
+                var tasks: [LinkTask] = []
+                try create(part, from: offset + first, session, &outcome, &tasks)
+                try carryOut(tasks, session, &outcome)
+                first += part.count
+            }
+            var tasks: [LinkTask] = []
+            try adjust(changes.replacements, from: offset + changes.creations.count, session, &outcome, &tasks)
+            try carryOut(tasks, session, &outcome)
+        } catch {
+            // The socket failed, or the devices could not be listed.
+            for index in 0..<changes.counts.total { outcome.fail(index, error.reason) }
+            session.forgetDevices()
+        }
+        for (position, creation) in changes.creations.enumerated()
+        where outcome.failures[changes.deletions.count + position] != nil {
+            session.rule(out: creation.object.name)
+        }
+        note(outcome, of: changes, in: step.namespace)
+    }
+
+    // MARK: Creation and change
+
+    /// Notes what has to be done for the devices that shall be made.
+    private func create(
+        _ links: [Link], from offset: Int, _ session: Session, _ outcome: inout StepOutcome, _ tasks: inout [LinkTask]
+    ) throws(NetlinkError) {
+        if links.isEmpty { return }
+        let devices = try session.devices
+        var namespaces: [NamespaceName: OpenNamespace] = [:]
+        for (position, (link, index)) in zip(links, devices.freeIndexes(links.count)).enumerated() {
+            var task = LinkTask(change: offset + position, index: index, link: link, isNew: true, settings: .all)
+            if let missing = task.resolve(devices) {
+                outcome.fail(task.change, missing)
+                continue
+            }
+            if case .veth(let peer) = link.kind {
+                do throws(NetlinkError) {
+                    if namespaces[peer.namespace] == nil {
+                        namespaces[peer.namespace] = try NetworkNamespace.named(peer.namespace.rawValue).opened()
+                    }
+                    task.peerNamespace = namespaces[peer.namespace]
+                } catch {
+                    outcome.fail(
+                        task.change, error.isAbsence ? .dependency("namespace \(peer.namespace)") : error.reason)
+                    continue
+                }
+            }
+            tasks.append(task)
+        }
+    }
+
+    /// Notes what has to be done for devices that are there.
+    private func adjust(
+        _ replacements: [Replacement<Link>], from offset: Int, _ session: Session, _ outcome: inout StepOutcome,
+        _ tasks: inout [LinkTask]
+    ) throws(NetlinkError) {
+        if replacements.isEmpty { return }
+        let devices = try session.devices
+        for (position, replacement) in replacements.enumerated() {
+            let link = replacement.new
+            let change = offset + position
+            guard let device = devices[link.name] else {
+                outcome.fail(change, .dependency("link \(link.name)"))
+                continue
+            }
+            // The name may have changed hands since it was looked at.
+            guard link.kind == .adopted || device.isOwned else {
+                outcome.fail(change, .dependency("link \(link.name) of our own"))
+                continue
+            }
+            var task = LinkTask(
+                change: change, index: device.index, link: link, isNew: false,
+                settings: link.settingsDiffering(from: replacement.old))
+            if let missing = task.resolve(devices) {
+                outcome.fail(change, missing)
+                continue
+            }
+            tasks.append(task)
+        }
+    }
+
+    /// Makes and configures devices. They come up last, when everything is as it shall be: an IPv6 address or a route
+    /// that was there for a moment would be seen.
+    private mutating func carryOut(
+        _ tasks: [LinkTask], _ session: Session, _ outcome: inout StepOutcome
+    ) throws(NetlinkError) {
+        if tasks.isEmpty { return }
+        try send(tasks, session, &outcome) { task, writer in
+            if task.isNew { task.encodeCreation(into: &writer) }
+            task.encodeSettings(into: &writer)
+        }
+        var ready = tasks.filter { outcome.failures[$0.change] == nil }
+        for task in ready where task.isNew {
+            session.add(task.link.name, .init(index: task.index, isOwned: true))
+        }
+        try writeIPv6(ready, session, &outcome)
+        ready.removeAll { outcome.failures[$0.change] != nil || !$0.settings.contains(.isUp) }
+        ready.removeAll { $0.isNew && !$0.link.isUp }
+        try send(ready, session, &outcome) { task, writer in task.encodeState(into: &writer) }
+    }
+
+    /// Sends the messages of many tasks.
+    private func send(
+        _ tasks: [LinkTask], _ session: Session, _ outcome: inout StepOutcome,
+        _ encode: (LinkTask, inout MessageWriter) -> Void
+    ) throws(NetlinkError) {
+        if tasks.isEmpty { return }
+        _ = try session.socket.commit(tasks.count) { index, writer in
+            encode(tasks[index], &writer)
+        } failed: { index, error in
+            outcome.fail(tasks[index].change, error.reason)
+        }
+    }
+
+    /// Only files say whether a device does IPv6. Without them there is none.
+    private mutating func writeIPv6(
+        _ tasks: [LinkTask], _ session: Session, _ outcome: inout StepOutcome
+    ) throws(NetlinkError) {
+        let concerned = tasks.filter { $0.settings.contains(.ipv6Disabled) && $0.link.ipv6Disabled != nil }
+        if concerned.isEmpty { return }
+        var writes = 0
+        try session.namespace.enter { () throws(NetlinkError) in
+            for task in concerned {
+                let isDisabled = task.link.ipv6Disabled ?? false
+                let directory = "net/ipv6/conf/\(task.link.name)"
+                do throws(NetlinkError) {
+                    // Should somebody switch IPv6 on, the device still makes no link-local address by itself.
+                    if isDisabled { try ParameterFile.write("\(directory)/addr_gen_mode", "1") }
+                    try ParameterFile.write("\(directory)/disable_ipv6", isDisabled ? "1" : "0")
+                    writes += isDisabled ? 2 : 1
+                } catch {
+                    if isDisabled, error.isAbsence { continue }
+                    outcome.fail(task.change, error.reason)
+                }
+            }
+        }
+        countWrites(writes)
+    }
+
+    // MARK: Deletion
+
+    /// Deletes devices: moved to a group of their own, they go in one message, because the kernel waits once per message
+    /// for everybody who may still be using a device.
+    private mutating func delete(
+        _ links: [Link], _ session: Session, _ outcome: inout StepOutcome
+    ) throws(NetlinkError) {
+        if links.isEmpty { return }
+        let devices = try session.devices
+        try giveBack(links, devices, session, &outcome)
+        var doomed: [(change: Int, index: UInt32)] = []
+        for (change, link) in links.enumerated() {
+            // What is gone, or has become somebody else's, needs no deletion. The mark decides and not the kind: one of
+            // ours that somebody changed beyond recognition has the kind `.adopted`, too.
+            if let device = devices[link.name], device.isOwned { doomed.append((change, device.index)) }
+        }
+        if doomed.isEmpty { return }
+        let group = devices.freeGroup()
+        _ = try session.socket.commit(doomed.count) { position, writer in
+            writer.message(MessageType(RTM_SETLINK), [], ifinfomsg(index: doomed[position].index)) { message in
+                message.put(IFLA_GROUP, group)
+            }
+        } failed: { position, error in
+            if !error.isAbsence { outcome.fail(doomed[position].change, error.reason) }
+        }
+        do throws(NetlinkError) {
+            // ip link del group GROUP
+            try session.socket.modify { writer in
+                writer.message(MessageType(RTM_DELLINK), [], ifinfomsg()) { $0.put(IFLA_GROUP, group) }
+            }
+        } catch {
+            // ENODEV: all of them were gone already.
+            if !error.isAbsence { for (change, _) in doomed { outcome.fail(change, error.reason) } }
+        }
+        for (change, _) in doomed where outcome.failures[change] == nil { session.remove(links[change].name) }
+    }
+
+    /// Gives devices of somebody else back: no master, no group, the namespace's defaults.
+    private mutating func giveBack(
+        _ links: [Link], _ devices: DeviceTable, _ session: Session, _ outcome: inout StepOutcome
+    ) throws(NetlinkError) {
+        let adopted = links.enumerated().filter { _, link in
+            link.kind == .adopted && devices[link.name].map { !$0.isOwned } ?? false
+        }
+        if adopted.isEmpty { return }
+        let defaults = try session.namespace.enter { () throws(NetlinkError) in try LinkDefaults() }
+        let proxyDelay = try session.socket.proxyDelays()[0]
+        var tasks: [LinkTask] = []
+        for (change, link) in adopted {
+            guard let device = devices[link.name] else { continue }
+            var released = link
+            released.master = nil
+            released.group = 0
+            released.ipv4 = defaults.ipv4
+            released.ipv6Disabled = defaults.ipv6Disabled
+            released.proxyDelay = proxyDelay ?? link.proxyDelay
+            let settings = released.settingsDiffering(from: link)
+            tasks.append(
+                LinkTask(change: change, index: device.index, link: released, isNew: false, settings: settings))
+        }
+        try carryOut(tasks, session, &outcome)
+    }
+}
+
+/// What a new device of the namespace starts with.
+private struct LinkDefaults {
+    var ipv4: IPv4DeviceConfiguration
+    var ipv6Disabled: Bool?
+
+    init() throws(NetlinkError) {
+        func number(_ name: String) throws(NetlinkError) -> UInt8 {
+            try ParameterFile.read("net/ipv4/conf/default/\(name)").flatMap { UInt8($0) } ?? 0
+        }
+        ipv4 = IPv4DeviceConfiguration(
+            proxyARP: try number("proxy_arp") != 0, acceptLocal: try number("accept_local") != 0,
+            sendRedirects: try number("send_redirects") != 0, acceptRedirects: try number("accept_redirects") != 0,
+            reversePathFilter: try number("rp_filter"))
+        ipv6Disabled = try ParameterFile.read("net/ipv6/conf/default/disable_ipv6").map { $0 != "0" }
+    }
+}

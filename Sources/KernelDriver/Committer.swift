@@ -1,0 +1,271 @@
+import CLinux
+import Glibc
+import KernelModel
+import Netlink
+
+/// Carries out one plan, step by step, and notes what became of each change.
+struct Committer {
+    private(set) var report = CommitReport()
+    let owner: Ownership
+    let operationalTimeout: Duration
+    private let hostNamespace: NetworkNamespace
+    private var host: Session?
+    /// The guest of the last step: the steps of one guest follow each other.
+    private var guest: (name: NamespaceName, session: Session)?
+
+    init(host: NetworkNamespace, owner: Ownership, operationalTimeout: Duration) {
+        hostNamespace = host
+        self.owner = owner
+        self.operationalTimeout = operationalTimeout
+    }
+
+    mutating func perform(_ step: ChangePlan.Step) {
+        let session: Session
+        do throws(NetlinkError) {
+            session = try self.session(step.namespace)
+        } catch {
+            let reason: CommitReport.Reason =
+                step.namespace.map { error.isAbsence ? .dependency("namespace \($0)") : error.reason } ?? error.reason
+            failAll(step, reason)
+            return
+        }
+        let before = session.socket.modificationCount
+        switch step.work {
+        case .sysctls(let changes): write(changes, step, session)
+        case .links(let changes):
+            // Guests' ends of pairs come and go with ours.
+            if step.namespace == nil { guest = nil }
+            perform(changes, step, session)
+        case .awaitOperational(let names): awaitOperational(names, step, session)
+        case .rules(let changes):
+            batch(changes, step, session) { change, rule, _, writer in
+                switch change {
+                case .create: rule.encode(MessageType(RTM_NEWRULE), [.create, .exclusive], into: &writer)
+                case .replace: break  // A rule is its own key.
+                case .delete: rule.encode(MessageType(RTM_DELRULE), [], into: &writer)
+                }
+                return nil
+            }
+        case .addresses(let changes):
+            let owner = self.owner
+            batch(changes, step, session) { change, address, devices, writer in
+                guard let device = devices[address.device] else { return .dependency("link \(address.device)") }
+                switch change {
+                case .create, .replace:
+                    address.encode(
+                        MessageType(RTM_NEWADDR), change.flags, index: device.index, owner, into: &writer)
+                case .delete:
+                    address.encode(MessageType(RTM_DELADDR), [], index: device.index, owner, into: &writer)
+                }
+                return nil
+            }
+        case .neighbors(let changes):
+            let owner = self.owner
+            batch(changes, step, session) { change, neighbor, devices, writer in
+                guard let device = devices[neighbor.device] else { return .dependency("link \(neighbor.device)") }
+                switch change {
+                case .create, .replace:
+                    // Also over what the kernel has learned about the guest in the meantime.
+                    neighbor.encode(
+                        MessageType(RTM_NEWNEIGH), [.create, .replace], index: device.index, owner, into: &writer)
+                case .delete:
+                    neighbor.encode(MessageType(RTM_DELNEIGH), [], index: device.index, owner, into: &writer)
+                }
+                return nil
+            }
+        case .nexthops(let changes):
+            let owner = self.owner
+            batch(changes, step, session) { change, nexthop, devices, writer in
+                if change == .delete {
+                    nexthop.encodeDeletion(into: &writer)
+                    return nil
+                }
+                var index: UInt32 = 0
+                if let name = nexthop.device {
+                    guard let device = devices[name] else { return .dependency("link \(name)") }
+                    index = device.index
+                }
+                nexthop.encode(change.flags, index: index, owner, into: &writer)
+                return nil
+            }
+        case .routes(let changes):
+            let routeProtocol = owner.routeProtocol
+            batch(changes, step, session) { change, route, devices, writer in
+                if change == .delete {
+                    route.encodeDeletion(routeProtocol, into: &writer)
+                    return nil
+                }
+                var index: UInt32 = 0
+                if !route.device.isNone {
+                    guard let device = devices[route.device] else { return .dependency("link \(route.device)") }
+                    index = device.index
+                }
+                route.encode(change.flags, index: index, routeProtocol, into: &writer)
+                return nil
+            }
+        }
+        report.writes += session.socket.modificationCount - before
+    }
+
+    private mutating func session(_ name: NamespaceName?) throws(NetlinkError) -> Session {
+        guard let name else {
+            if let host { return host }
+            let session = try Session(hostNamespace, owner: owner)
+            host = session
+            return session
+        }
+        if let guest, guest.name == name { return guest.session }
+        let session = try Session(.named(name.rawValue), owner: owner)
+        guest = (name, session)
+        return session
+    }
+
+    // MARK: Batches
+
+    enum Change {
+        case create
+        case replace
+        case delete
+
+        /// A creation never takes the place of what somebody else put there in the meantime.
+        var flags: MessageFlags { self == .create ? [.create, .exclusive] : [.create, .replace] }
+    }
+
+    /// Sends one kind's changes: deletions, creations, replacements.
+    ///
+    /// - Parameter encode: Writes the messages of one change, or says why it cannot.
+    private mutating func batch<Object: KernelObject>(
+        _ changes: ChangeSet<Object>, _ step: ChangePlan.Step, _ session: Session,
+        encode: (Change, Object, DeviceTable, inout MessageWriter) -> CommitReport.Reason?
+    ) {
+        let deletions = changes.deletions.count
+        let creations = deletions + changes.creations.count
+        let all = creations + changes.replacements.count
+        var outcome = StepOutcome()
+        do throws(NetlinkError) {
+            let devices = try session.devices
+            // Two lists: both closures would else modify one variable.
+            var unencoded: [(Int, CommitReport.Reason)] = []
+            let sent = try session.socket.commit(all) { index, writer in
+                let reason =
+                    if index < deletions {
+                        encode(.delete, changes.deletions[index], devices, &writer)
+                    } else if index < creations {
+                        encode(.create, changes.creations[index - deletions].object, devices, &writer)
+                    } else {
+                        encode(.replace, changes.replacements[index - creations].new, devices, &writer)
+                    }
+                if let reason { unencoded.append((index, reason)) }
+            } failed: { index, error in
+                if index < deletions, error.isAbsence { return }
+                outcome.fail(index, error.reason)
+            }
+            for (index, reason) in unencoded where !(index < deletions && reason.isDependency) {
+                outcome.fail(index, reason)
+            }
+            if sent.repliesLost, outcome.failures.isEmpty {
+                // More may have failed than was heard of: let nobody believe that all is well.
+                outcome.fail(all - 1, NetlinkError(errno: ENOBUFS, operation: "receive replies").reason)
+            }
+        } catch {
+            // The socket failed: nothing is known of what was sent last, and the rest was not sent.
+            for index in 0..<all { outcome.fail(index, error.reason) }
+        }
+        note(outcome, of: changes, in: step.namespace)
+    }
+
+    /// Adds a step's outcome to the report.
+    mutating func note<Object: KernelObject>(
+        _ outcome: StepOutcome, of changes: ChangeSet<Object>, in namespace: NamespaceName?
+    ) {
+        let deletions = changes.deletions.count
+        let creations = deletions + changes.creations.count
+        var done = changes.counts
+        for (index, reason) in outcome.failures.sorted(by: { $0.key < $1.key }) {
+            let operation: Operation
+            if index < deletions {
+                done.deleted -= 1
+                operation = Operation(
+                    namespace: namespace, action: .delete, kind: Object.kind,
+                    object: changes.deletions[index].description, origin: .none)
+            } else if index < creations {
+                done.created -= 1
+                let creation = changes.creations[index - deletions]
+                operation = Operation(
+                    namespace: namespace, action: .create, kind: Object.kind, object: creation.object.description,
+                    origin: creation.origin)
+            } else {
+                done.changed -= 1
+                let replacement = changes.replacements[index - creations]
+                operation = Operation(
+                    namespace: namespace, action: .change, kind: Object.kind, object: replacement.new.description,
+                    previous: replacement.old.description, origin: replacement.origin)
+            }
+            report.failures.append(.init(operation, reason))
+        }
+        report.applied.deleted += done.deleted
+        report.applied.created += done.created
+        report.applied.changed += done.changed
+    }
+
+    mutating func noteWait(_ name: InterfaceName, _ reason: CommitReport.Reason, in namespace: NamespaceName?) {
+        let operation = Operation(
+            namespace: namespace, action: .wait, kind: .link, object: "link \(name) operational", origin: .none)
+        report.failures.append(.init(operation, reason))
+    }
+
+    mutating func countWrites(_ count: Int) { report.writes += count }
+
+    private mutating func failAll(_ step: ChangePlan.Step, _ reason: CommitReport.Reason) {
+        var outcome = StepOutcome()
+        for index in 0..<step.work.counts.total { outcome.fail(index, reason) }
+        switch step.work {
+        case .sysctls(let changes): note(outcome, of: changes, in: step.namespace)
+        case .rules(let changes): note(outcome, of: changes, in: step.namespace)
+        case .links(let changes): note(outcome, of: changes, in: step.namespace)
+        case .addresses(let changes): note(outcome, of: changes, in: step.namespace)
+        case .neighbors(let changes): note(outcome, of: changes, in: step.namespace)
+        case .nexthops(let changes): note(outcome, of: changes, in: step.namespace)
+        case .routes(let changes): note(outcome, of: changes, in: step.namespace)
+        case .awaitOperational(let names):
+            for name in names { noteWait(name, reason, in: step.namespace) }
+        }
+    }
+
+    // MARK: Parameters
+
+    private mutating func write(_ changes: ChangeSet<Sysctl>, _ step: ChangePlan.Step, _ session: Session) {
+        var outcome = StepOutcome()
+        let wanted = changes.creations.map(\.object) + changes.replacements.map(\.new)
+        do throws(NetlinkError) {
+            try session.namespace.enter { () throws(NetlinkError) in
+                for (index, sysctl) in wanted.enumerated() {
+                    do throws(NetlinkError) {
+                        try ParameterFile.write(sysctl.path, sysctl.value)
+                    } catch {
+                        outcome.fail(changes.deletions.count + index, error.reason)
+                    }
+                }
+            }
+            report.writes += wanted.count
+        } catch {
+            for index in 0..<changes.counts.total { outcome.fail(index, error.reason) }
+        }
+        note(outcome, of: changes, in: step.namespace)
+    }
+}
+
+/// What failed of one step, by position: deletions, then creations, then replacements.
+struct StepOutcome {
+    /// The first reason of each.
+    private(set) var failures: [Int: CommitReport.Reason] = [:]
+    mutating func fail(_ index: Int, _ reason: CommitReport.Reason) {
+        if failures[index] == nil { failures[index] = reason }
+    }
+}
+
+extension CommitReport.Reason {
+    var isDependency: Bool {
+        if case .dependency = self { true } else { false }
+    }
+}

@@ -1,0 +1,174 @@
+import CLinux
+import IPAddressing
+import KernelModel
+import Netlink
+
+extension ifinfomsg {
+    init(index: UInt32) {
+        self.init()
+        ifi_index = Int32(bitPattern: index)
+    }
+
+    /// Sets or clears IFF_UP and nothing else.
+    init(index: UInt32, isUp: Bool) {
+        self.init(index: index)
+        ifi_flags = isUp ? UInt32(IFF_UP) : 0
+        ifi_change = UInt32(IFF_UP)
+    }
+}
+
+extension LinkSettings {
+    static let all: LinkSettings = [
+        .alias, .master, .group, .mtu, .hardwareAddress, .isUp, .ipv4, .proxyDelay, .ipv6Disabled,
+    ]
+}
+
+/// One device to be made or changed, with the numbers of the devices that it refers to.
+struct LinkTask {
+    /// Its position in the step.
+    var change: Int
+    var index: UInt32
+    var link: Link
+    var isNew: Bool
+    var settings: LinkSettings
+    private var master: UInt32 = 0
+    private var underlay: UInt32 = 0
+    var peerNamespace: OpenNamespace?
+
+    init(change: Int, index: UInt32, link: Link, isNew: Bool, settings: LinkSettings) {
+        self.change = change
+        self.index = index
+        self.link = link
+        self.isNew = isNew
+        self.settings = settings
+    }
+
+    /// Looks up what the link refers to; returns what is missing.
+    mutating func resolve(_ devices: DeviceTable) -> CommitReport.Reason? {
+        if let name = link.master {
+            guard let device = devices[name] else { return .dependency("link \(name)") }
+            master = device.index
+        }
+        let lower: InterfaceName? =
+            switch link.kind {
+            case .gre(let tunnel): tunnel.underlay
+            case .greExternal(let underlay): underlay
+            default: nil
+            }
+        if isNew, let lower {
+            guard let device = devices[lower] else { return .dependency("link \(lower)") }
+            underlay = device.index
+        }
+        return nil
+    }
+
+    // MARK: Messages
+
+    /// What can be given with the request that makes the device.
+    // ip link add NAME index I address MAC mtu M group G type KIND …
+    func encodeCreation(into writer: inout MessageWriter) {
+        writer.message(MessageType(RTM_NEWLINK), [.create, .exclusive], ifinfomsg(index: index)) { message in
+            message.put(IFLA_IFNAME, link.name)
+            if let address = link.hardwareAddress { message.put(IFLA_ADDRESS, address) }
+            if let mtu = link.mtu { message.put(IFLA_MTU, mtu) }
+            message.put(IFLA_GROUP, link.group)
+            message.nested(IFLA_LINKINFO) { encodeKind(into: &$0) }
+        }
+    }
+
+    private func encodeKind(into information: inout MessageWriter) {
+        switch link.kind {
+        case .vrf(let table):
+            information.put(IFLA_INFO_KIND, LinkKindName.vrf)
+            information.nested(IFLA_INFO_DATA) { $0.put(IFLA_VRF_TABLE, table.rawValue) }
+        case .gre(let tunnel):
+            information.put(IFLA_INFO_KIND, LinkKindName.gre)
+            information.nested(IFLA_INFO_DATA) { data in
+                data.put(IFLA_GRE_LINK, underlay)
+                data.put(IFLA_GRE_IFLAGS, linux_gre_key_flag())
+                data.put(IFLA_GRE_OFLAGS, linux_gre_key_flag())
+                data.put(IFLA_GRE_IKEY, BigEndian(tunnel.key))
+                data.put(IFLA_GRE_OKEY, BigEndian(tunnel.key))
+                data.put(IFLA_GRE_LOCAL, tunnel.local)
+                data.put(IFLA_GRE_TTL, tunnel.ttl)
+            }
+        case .greExternal:
+            information.put(IFLA_INFO_KIND, LinkKindName.gre)
+            information.nested(IFLA_INFO_DATA) { data in
+                // ip(8) drops the device of an external tunnel. It makes the kernel reserve the right headroom, without
+                // which every packet is copied.
+                data.put(IFLA_GRE_LINK, underlay)
+                data.put(flag: IFLA_GRE_COLLECT_METADATA)
+            }
+        case .veth(let peer):
+            information.put(IFLA_INFO_KIND, LinkKindName.veth)
+            information.nested(IFLA_INFO_DATA) { data in
+                data.nested(VETH_INFO_PEER) { far in
+                    // Down: it cannot come up before it has this end as its peer (ENOTCONN).
+                    far.put(structure: ifinfomsg())
+                    far.put(IFLA_IFNAME, peer.name)
+                    far.put(IFLA_ADDRESS, peer.hardwareAddress)
+                    far.put(IFLA_MTU, peer.mtu)
+                    if let peerNamespace { far.put(IFLA_NET_NS_FD, peerNamespace.descriptor) }
+                }
+            }
+        case .bridge: information.put(IFLA_INFO_KIND, LinkKindName.bridge)
+        case .dummy: information.put(IFLA_INFO_KIND, LinkKindName.dummy)
+        case .adopted: break
+        }
+    }
+
+    /// Everything but the operational state and IPv6.
+    // ip link set NAME alias … group … mtu … address … master …; sysctl net.ipv4.conf.NAME.…
+    func encodeSettings(into writer: inout MessageWriter) {
+        let bySettings = settings.intersection([.alias, .master, .group, .mtu, .hardwareAddress, .ipv4])
+        if !bySettings.isEmpty {
+            writer.message(MessageType(RTM_SETLINK), [], ifinfomsg(index: index)) { message in
+                // The alias is set before what can fail: it is the mark that the device is ours.
+                if settings.contains(.alias) { message.put(IFLA_IFALIAS, link.alias) }
+                if !isNew {
+                    if settings.contains(.group) { message.put(IFLA_GROUP, link.group) }
+                    if settings.contains(.mtu), let mtu = link.mtu { message.put(IFLA_MTU, mtu) }
+                    if settings.contains(.hardwareAddress), let address = link.hardwareAddress {
+                        message.put(IFLA_ADDRESS, address)
+                    }
+                }
+                if settings.contains(.master), !isNew || master != 0 { message.put(IFLA_MASTER, master) }
+                if settings.contains(.ipv4), let configuration = link.ipv4 {
+                    message.nested(IFLA_AF_SPEC) { families in
+                        families.nested(AF_INET) { family in
+                            family.nested(IFLA_INET_CONF) { configuration.encode(into: &$0) }
+                        }
+                    }
+                }
+            }
+        }
+        if settings.contains(.proxyDelay), let delay = link.proxyDelay {
+            // ip ntable change name arp_cache dev NAME proxy_delay D
+            var header = ndtmsg()
+            header.ndtm_family = UInt8(AF_INET)
+            writer.message(MessageType(RTM_SETNEIGHTBL), [], header) { message in
+                message.put(NDTA_NAME, "arp_cache")
+                message.nested(NDTA_PARMS) { parameters in
+                    parameters.put(NDTPA_IFINDEX, index)
+                    parameters.put(NDTPA_PROXY_DELAY, delay)
+                }
+            }
+        }
+    }
+
+    // ip link set NAME up|down
+    func encodeState(into writer: inout MessageWriter) {
+        writer.message(MessageType(RTM_SETLINK), [], ifinfomsg(index: index, isUp: link.isUp))
+    }
+}
+
+extension IPv4DeviceConfiguration {
+    fileprivate func encode(into configuration: inout MessageWriter) {
+        configuration.put(IPV4_DEVCONF_PROXY_ARP, UInt32(proxyARP ? 1 : 0))
+        configuration.put(IPV4_DEVCONF_ACCEPT_LOCAL, UInt32(acceptLocal ? 1 : 0))
+        configuration.put(IPV4_DEVCONF_SEND_REDIRECTS, UInt32(sendRedirects ? 1 : 0))
+        configuration.put(IPV4_DEVCONF_ACCEPT_REDIRECTS, UInt32(acceptRedirects ? 1 : 0))
+        configuration.put(IPV4_DEVCONF_RP_FILTER, UInt32(reversePathFilter))
+    }
+}

@@ -1,0 +1,213 @@
+import CLinux
+import IPAddressing
+import KernelModel
+import Netlink
+
+/// A device as RTM_NEWLINK tells of it: other devices are still numbers.
+struct LinkReading {
+    var index: UInt32 = 0
+    var name = InterfaceName.none
+    var isUp = false
+    var isOperational = false
+    var alias = ""
+    var master: UInt32 = 0
+    var group: UInt32 = 0
+    var mtu: UInt32?
+    var hardwareAddress: MACAddress?
+    /// IFLA_LINK.
+    var lower: UInt32 = 0
+    var kindName = ""
+    var vrfTable: TableID?
+    var tunnel = TunnelReading()
+    var ipv4: IPv4DeviceConfiguration?
+    var ipv6Disabled: Bool?
+
+    /// IFLA_GRE_*.
+    struct TunnelReading {
+        var local = IPAddress.anyIPv4
+        var remote = IPAddress.anyIPv4
+        var inputKey: UInt32 = 0
+        var outputKey: UInt32 = 0
+        var inputFlags: UInt16 = 0
+        var outputFlags: UInt16 = 0
+        var ttl: UInt8 = 0
+        var isExternal = false
+    }
+
+    init(_ message: borrowing Message) throws(CodecError) {
+        let header = try message.header(as: ifinfomsg.self)
+        index = UInt32(bitPattern: header.ifi_index)
+        isUp = header.ifi_flags & UInt32(IFF_UP) != 0
+        var attributes = message.attributes(after: ifinfomsg.self)
+        while let attribute = try attributes.next() {
+            switch attribute.type {
+            case IFLA_IFNAME: name = attribute.interfaceName()
+            case IFLA_IFALIAS: alias = attribute.string()
+            case IFLA_MASTER: master = try attribute.value(as: UInt32.self)
+            case IFLA_GROUP: group = try attribute.value(as: UInt32.self)
+            case IFLA_MTU: mtu = try attribute.value(as: UInt32.self)
+            case IFLA_ADDRESS: hardwareAddress = attribute.macAddress()
+            case IFLA_LINK: lower = try attribute.value(as: UInt32.self)
+            case IFLA_OPERSTATE: isOperational = try attribute.value(as: UInt8.self) == UInt8(IF_OPER_UP)
+            case IFLA_LINKINFO: try readKind(attribute.nested)
+            case IFLA_AF_SPEC: try readFamilies(attribute.nested)
+            default: break
+            }
+        }
+    }
+
+    private mutating func readKind(_ attributes: consuming AttributeReader) throws(CodecError) {
+        var attributes = attributes
+        while let attribute = try attributes.next() {
+            switch attribute.type {
+            // The kernel puts the kind first.
+            case IFLA_INFO_KIND: kindName = attribute.string()
+            case IFLA_INFO_DATA where kindName == LinkKindName.vrf: try readVRF(attribute.nested)
+            case IFLA_INFO_DATA where kindName == LinkKindName.gre: try tunnel.read(attribute.nested)
+            default: break
+            }
+        }
+    }
+
+    private mutating func readVRF(_ attributes: consuming AttributeReader) throws(CodecError) {
+        var attributes = attributes
+        while let attribute = try attributes.next() {
+            if attribute.type == IFLA_VRF_TABLE { vrfTable = TableID(try attribute.value(as: UInt32.self)) }
+        }
+    }
+
+    private mutating func readFamilies(_ attributes: consuming AttributeReader) throws(CodecError) {
+        var attributes = attributes
+        while let family = try attributes.next() {
+            var inner = family.nested
+            while let attribute = try inner.next() {
+                switch (family.type, attribute.type) {
+                case (Int(AF_INET), IFLA_INET_CONF): ipv4 = IPv4DeviceConfiguration(attribute)
+                case (Int(AF_INET6), IFLA_INET6_CONF):
+                    let index = DEVCONF_DISABLE_IPV6
+                    guard index < attribute.count(of: Int32.self) else { break }
+                    ipv6Disabled = attribute.element(index, as: Int32.self) != 0
+                default: break
+                }
+            }
+        }
+    }
+
+    /// The device as the model sees it.
+    func observed(_ owner: Ownership, _ names: DeviceNames, proxyDelay: UInt64?) -> ObservedLink {
+        let isOwned = !owner.aliasPrefix.isEmpty && alias.hasPrefix(owner.aliasPrefix)
+        let link = Link(
+            name: name, kind: isOwned ? kind(names) : .adopted, alias: alias,
+            master: master == 0 ? nil : names[master], group: group, mtu: mtu, hardwareAddress: hardwareAddress,
+            isUp: isUp, ipv4: ipv4, proxyDelay: proxyDelay,
+            // No IPv6 on the device, or in the kernel, is as good as IPv6 switched off.
+            ipv6Disabled: ipv6Disabled ?? true)
+        return ObservedLink(
+            index: index, link: link, kindName: kindName, isOwned: isOwned, isOperational: isOperational,
+            peerIndex: lower)
+    }
+
+    /// What the model would have to ask for to get this device. Where it cannot (somebody gave our tunnel a remote
+    /// address), `.adopted`: unlike anything that can be wanted of an own device, so that it is made anew.
+    private func kind(_ names: DeviceNames) -> Link.Kind {
+        switch kindName {
+        case LinkKindName.vrf:
+            if let vrfTable { return .vrf(table: vrfTable) }
+        case LinkKindName.gre:
+            if tunnel.isExternal { return .greExternal(underlay: names[lower]) }
+            let keyed = linux_gre_key_flag()
+            if tunnel.inputFlags == keyed, tunnel.outputFlags == keyed, tunnel.inputKey == tunnel.outputKey,
+                tunnel.remote == .anyIPv4
+            {
+                return .gre(
+                    GRETunnel(
+                        local: tunnel.local, key: tunnel.inputKey, ttl: tunnel.ttl, underlay: names[lower]))
+            }
+        case LinkKindName.veth:
+            if let peer = VethPeer(noteIn: alias) { return .veth(peer: peer) }
+        case LinkKindName.bridge: return .bridge
+        case LinkKindName.dummy: return .dummy
+        default: break
+        }
+        return .adopted
+    }
+}
+
+extension LinkReading.TunnelReading {
+    fileprivate mutating func read(_ attributes: consuming AttributeReader) throws(CodecError) {
+        var attributes = attributes
+        while let attribute = try attributes.next() {
+            switch attribute.type {
+            case IFLA_GRE_LOCAL: local = try attribute.address()
+            case IFLA_GRE_REMOTE: remote = try attribute.address()
+            case IFLA_GRE_IKEY: inputKey = try attribute.value(as: BigEndian<UInt32>.self).value
+            case IFLA_GRE_OKEY: outputKey = try attribute.value(as: BigEndian<UInt32>.self).value
+            case IFLA_GRE_IFLAGS: inputFlags = try attribute.value(as: UInt16.self)
+            case IFLA_GRE_OFLAGS: outputFlags = try attribute.value(as: UInt16.self)
+            case IFLA_GRE_TTL: ttl = try attribute.value(as: UInt8.self)
+            case IFLA_GRE_COLLECT_METADATA: isExternal = true
+            default: break
+            }
+        }
+    }
+}
+
+extension IPv4DeviceConfiguration {
+    /// From the array of all parameters that the kernel sends, IPV4_DEVCONF_FORWARDING (1) first.
+    fileprivate init?(_ attribute: borrowing Attribute) {
+        let count = attribute.count(of: UInt32.self)
+        guard count >= IPV4_DEVCONF_ACCEPT_LOCAL else { return nil }
+        self.init(
+            proxyARP: attribute.element(IPV4_DEVCONF_PROXY_ARP - 1, as: UInt32.self) != 0,
+            acceptLocal: attribute.element(IPV4_DEVCONF_ACCEPT_LOCAL - 1, as: UInt32.self) != 0,
+            sendRedirects: attribute.element(IPV4_DEVCONF_SEND_REDIRECTS - 1, as: UInt32.self) != 0,
+            acceptRedirects: attribute.element(IPV4_DEVCONF_ACCEPT_REDIRECTS - 1, as: UInt32.self) != 0,
+            reversePathFilter: UInt8(
+                truncatingIfNeeded: attribute.element(IPV4_DEVCONF_RP_FILTER - 1, as: UInt32.self)))
+    }
+}
+
+/// IFLA_INFO_KIND: the kernel's names, which no header has.
+enum LinkKindName {
+    static let vrf = "vrf"
+    static let gre = "gre"
+    static let veth = "veth"
+    static let bridge = "bridge"
+    static let dummy = "dummy"
+}
+
+extension NetlinkSocket {
+    // ip -d link
+    mutating func links() throws(NetlinkError) -> [LinkReading] {
+        try dump(MessageType(RTM_GETLINK), ifinfomsg(), into: []) { message in
+            message.put(IFLA_EXT_MASK, UInt32(RTEXT_FILTER_SKIP_STATS))
+        } each: { links, message throws(CodecError) in
+            guard message.type == MessageType(RTM_NEWLINK) else { return }
+            links.append(try LinkReading(message))
+        }
+    }
+
+    /// Milliseconds of NDTPA_PROXY_DELAY by device. The entry of device 0 is what new devices get.
+    // ip ntable show name arp_cache
+    mutating func proxyDelays() throws(NetlinkError) -> [UInt32: UInt64] {
+        var header = ndtmsg()
+        header.ndtm_family = UInt8(AF_INET)
+        return try dump(MessageType(RTM_GETNEIGHTBL), header, into: [:]) { delays, message throws(CodecError) in
+            var attributes = message.attributes(after: ndtmsg.self)
+            while let attribute = try attributes.next() {
+                guard attribute.type == NDTA_PARMS else { continue }
+                var parameters = attribute.nested
+                var index: UInt32 = 0
+                var delay: UInt64?
+                while let parameter = try parameters.next() {
+                    switch parameter.type {
+                    case NDTPA_IFINDEX: index = try parameter.value(as: UInt32.self)
+                    case NDTPA_PROXY_DELAY: delay = try parameter.value(as: UInt64.self)
+                    default: break
+                    }
+                }
+                if let delay { delays[index] = delay }
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+import CLinux
+import KernelModel
+import Netlink
+
+/// The connection to one namespace during a commit: a socket, and which devices there are.
+final class Session {
+    let namespace: NetworkNamespace
+    let owner: Ownership
+    var socket: NetlinkSocket
+    private var known: DeviceTable?
+    /// Devices that could not be made as they shall be. They are not used, even if one of that name is there: it may be
+    /// somebody else's, or lack what protects it.
+    private var unusable: Set<InterfaceName> = []
+
+    init(_ namespace: NetworkNamespace, owner: Ownership) throws(NetlinkError) {
+        self.namespace = namespace
+        self.owner = owner
+        socket = try NetlinkSocket(in: namespace)
+    }
+
+    /// The devices, listed at the first use and kept true by those who change them.
+    var devices: DeviceTable {
+        get throws(NetlinkError) {
+            if let known { return known }
+            var table = DeviceTable(try socket.links(), owner)
+            for name in unusable { table.remove(name) }
+            known = table
+            return table
+        }
+    }
+
+    func add(_ name: InterfaceName, _ device: DeviceTable.Device) { known?.add(name, device) }
+
+    func remove(_ name: InterfaceName) { known?.remove(name) }
+
+    func rule(out name: InterfaceName) {
+        unusable.insert(name)
+        known?.remove(name)
+    }
+
+    func forgetDevices() { known = nil }
+}
+
+/// The devices of a namespace by name.
+struct DeviceTable {
+    struct Device {
+        var index: UInt32
+        /// Whether the alias says that it is ours.
+        var isOwned: Bool
+    }
+
+    private var devices: [InterfaceName: Device] = [:]
+    private var indexes: Set<UInt32> = []
+    private var groups: Set<UInt32> = []
+
+    init(_ readings: [LinkReading], _ owner: Ownership) {
+        for reading in readings {
+            let isOwned = !owner.aliasPrefix.isEmpty && reading.alias.hasPrefix(owner.aliasPrefix)
+            add(reading.name, Device(index: reading.index, isOwned: isOwned))
+            groups.insert(reading.group)
+        }
+    }
+
+    subscript(name: InterfaceName) -> Device? { devices[name] }
+
+    mutating func add(_ name: InterfaceName, _ device: Device) {
+        devices[name] = device
+        indexes.insert(device.index)
+    }
+
+    mutating func remove(_ name: InterfaceName) {
+        devices[name] = nil
+    }
+
+    /// Numbers for devices that are about to be made, all different and free.
+    ///
+    /// A device's alias, which says that it is ours, cannot be given with the request that makes it, only with the next
+    /// one; and rtnetlink does not stop at the first error. Were that next one addressed by name, it would mark somebody
+    /// else's device as ours when the name was already taken. So the device gets a number that we choose, far from those
+    /// that the kernel gives by itself, and what follows is addressed by number: it fails when the first request did.
+    /// Both travel in one system call, so there is no moment at which a crash leaves a device without its mark.
+    func freeIndexes(_ count: Int) -> [UInt32] {
+        var list: [UInt32] = []
+        list.reserveCapacity(count)
+        var candidate = Self.firstOwnIndex
+        while list.count < count {
+            if !indexes.contains(candidate) { list.append(candidate) }
+            candidate += 1
+        }
+        return list
+    }
+
+    private static let firstOwnIndex: UInt32 = 1_000_000_001
+
+    /// A device group without members.
+    func freeGroup() -> UInt32 {
+        var candidate = Self.firstScratchGroup
+        while groups.contains(candidate) { candidate += 1 }
+        return candidate
+    }
+
+    private static let firstScratchGroup: UInt32 = 1_000_000_001
+}
