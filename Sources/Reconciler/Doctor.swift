@@ -110,11 +110,12 @@ public struct Doctor {
                 subject: "rules for VRFs", object: rule.description,
                 remedy: "use a kernel with CONFIG_IP_MULTIPLE_TABLES and CONFIG_NET_L3_MASTER_DEV",
                 work: .rules(ChangeSet(creations: [Attributed(rule, from: .none)])))
-        ] + nexthops.map { subject, remedy, nexthop in
-            Trial(
-                subject: subject, object: nexthop.description, remedy: remedy,
-                work: .nexthops(ChangeSet(creations: [Attributed(nexthop, from: .none)])))
-        }
+        ]
+            + nexthops.map { subject, remedy, nexthop in
+                Trial(
+                    subject: subject, object: nexthop.description, remedy: remedy,
+                    work: .nexthops(ChangeSet(creations: [Attributed(nexthop, from: .none)])))
+            }
     }()
 
     private func sysctls() -> [Finding] {

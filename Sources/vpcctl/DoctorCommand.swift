@@ -18,7 +18,7 @@ struct DoctorCommand: ParsableCommand {
         if findings.allSatisfy(\.isGood) {
             findings += try Kernel.reporting(global) {
                 try NetworkNamespace.withTemporary { () throws(NetlinkError) in
-                    doctor.kernelObjects(try KernelDriver())
+                    doctor.kernelObjects(KernelDriver())
                 }
             }
         }

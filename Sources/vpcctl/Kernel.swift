@@ -15,7 +15,7 @@ enum Kernel {
             global.error("not permitted: this needs \(names); run it as root (sudo) or give the process the capability")
             throw ExitStatus.notPermitted.code
         }
-        return try reporting(global) { try KernelDriver() }
+        return KernelDriver()
     }
 
     /// Runs `body` and turns what it throws into a message and an exit code.

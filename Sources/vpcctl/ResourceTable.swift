@@ -64,7 +64,9 @@ struct ResourceTable {
             case .device(let device): device
             }
         let more: [String] =
-            resolved.map { ["\($0.mac)", "\($0.portName)", "\($0.sourceDestCheck)", "\($0.mtu)"] } ?? ["-", "-", "-", "-"]
+            resolved.map { ["\($0.mac)", "\($0.portName)", "\($0.sourceDestCheck)", "\($0.mtu)"] } ?? [
+                "-", "-", "-", "-",
+            ]
         return [interface.metadata.name, interface.subnet, interface.host, "\(interface.address)", attachment]
             + (isWide ? more : [])
     }
