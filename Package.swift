@@ -49,7 +49,8 @@ let package = Package(
         module("KernelDriver", ["CLinux", "Netlink", "KernelModel"]),
         module("Reconciler", ["VPCCompiler", "KernelDriver"]),
         module("Console"),
-        module("VPCLab", ["Reconciler", "VPCManifest", "Console"]),
+        .target(name: "CLab"),
+        module("VPCLab", ["CLab", "Netlink", "Reconciler", "VPCManifest", "Console"]),
         // Executables.
         tool("vpcctl", ["VPCManifest", "Reconciler", "Console"]),
         tool("vpclab", ["VPCLab"]),

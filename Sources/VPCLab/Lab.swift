@@ -1,0 +1,222 @@
+import Glibc
+import KernelDriver
+import KernelModel
+import Netlink
+public import Reconciler
+import VPCTopology
+
+/// A manifest's hosts and guests as network namespaces of this machine.
+///
+/// The names are those of the manifest, so that `ip netns exec h1 …` and `ip netns exec web1 ping …` are what they
+/// say. A namespace that somebody else made is never taken over and never removed.
+public struct Lab: Sendable {
+    public let plan: LabPlan
+    /// Where labs are recorded.
+    public let store: LabStore
+
+    public init(_ plan: LabPlan, store: LabStore = LabStore()) {
+        self.plan = plan
+        self.store = store
+    }
+
+    /// Whether `up` came to its end, and everything that it made is still there.
+    public var isUp: Bool {
+        guard let record = store.record(of: plan.name), record.isComplete else { return false }
+        return missing(in: record).isEmpty
+    }
+
+    /// The namespaces that the lab should have and has not.
+    private func missing(in record: LabRecord) -> [LabPlan.Node] {
+        let present = Set(record.entries.filter(\.isPresent).map(\.namespace))
+        return plan.nodes.filter { !present.contains($0.namespace) }
+    }
+
+    /// - Throws: `LabError` with the code `.notUp`, naming what is missing.
+    public func requireUp() throws(LabError) {
+        guard let record = store.record(of: plan.name) else {
+            throw LabError(.notUp, "lab \(plan.name) is not up", hint: "run vpclab up")
+        }
+        let missing = missing(in: record)
+        if record.isComplete, missing.isEmpty { return }
+        let what = missing.first.map { "\($0.role.rawValue) \($0.name) is missing" } ?? "vpclab up was interrupted"
+        throw LabError(.notUp, "lab \(plan.name) is not complete: \(what)", hint: "run vpclab up again")
+    }
+
+    // MARK: Up
+
+    /// Makes what is missing, removes what the manifest no longer has, joins it, and applies every host's part.
+    ///
+    /// Where this throws after having made the lab's first namespace, what it made is removed again; where it is
+    /// killed, `down` or another `up` finds the record.
+    public func up(progress: @escaping @Sendable (String) -> Void = { _ in }) throws -> [HostReport] {
+        let lock = try LabLock(store, plan.name)
+        defer { lock.unlock() }
+        let isNew = store.record(of: plan.name) == nil
+        do {
+            try makeNamespaces(progress)
+            try wire(progress)
+            progress("applying to \(plan.hosts.count) host\(plan.hosts.count == 1 ? "" : "s")")
+            let reports = try apply()
+            var record = try store.openRecord(of: plan.name)
+            try record.markComplete(true, in: store.recordPath(of: plan.name))
+            return reports
+        } catch {
+            if isNew { _ = try? store.removeEverything(of: plan.name, lock) }
+            throw error
+        }
+    }
+
+    private func makeNamespaces(_ progress: (String) -> Void) throws {
+        try checkThatNamesAreFree()
+        var factory = try NamespaceFactory(store, plan.name)
+        let nodes = plan.nodes
+        let wanted = Set(nodes.map(\.namespace))
+        let abandoned = factory.record.entries.filter { !wanted.contains($0.namespace) && $0.isPresent }
+        for entry in abandoned { try NetworkNamespace.remove(named: entry.namespace) }
+        let present = factory.presentNamespaces
+        let new = nodes.filter { !present.contains($0.namespace) }
+        if !new.isEmpty { progress("making \(new.count) network namespaces") }
+        for node in new {
+            try Interruption.check()
+            try factory.make(node)
+            try configure(node)
+        }
+    }
+
+    /// All complaints before the first namespace is made.
+    private func checkThatNamesAreFree() throws(LabError) {
+        let ours = Set((store.record(of: plan.name)?.entries ?? []).filter(\.isPresent).map(\.namespace))
+        let leftovers = Set(store.record(of: plan.name)?.entries.map(\.namespace) ?? [])
+        var taken: [String] = []
+        for node in plan.nodes where !ours.contains(node.namespace) {
+            let isLeftover = leftovers.contains(node.namespace) && !NetworkNamespace.named(node.namespace).exists
+            if !isLeftover, NamespaceFactory.isNameInUse(node.namespace) { taken.append(node.namespace) }
+        }
+        guard let first = taken.first else { return }
+        let others =
+            taken.count == 1 ? "" : " (and \(taken.count - 1) more: \(taken.dropFirst().joined(separator: ", ")))"
+        if let owner = store.lab(thatMade: first) {
+            throw LabError(
+                .nameTaken, "network namespace \(first)\(others) belongs to lab \(owner)",
+                hint: "take that down with 'vpclab down --name \(owner)', or give this one other names with --prefix")
+        }
+        throw LabError(
+            .nameTaken, "network namespace \(first)\(others) exists and was not made by vpclab",
+            hint: "remove it (ip netns del \(first)), or give the lab other names with --prefix")
+    }
+
+    private func configure(_ node: LabPlan.Node) throws {
+        var parameters: [(path: String, value: String)] = []
+        // The controller decides on its devices; everywhere else IPv6 would only add packets nobody looks at.
+        if node.role != .host {
+            parameters += ["all", "default"].map { ("net/ipv6/conf/\($0)/disable_ipv6", "1") }
+        }
+        let guest = node.role == .guest ? plan.guests.first { $0.namespace == node.namespace } : nil
+        let isGateway = guest?.isGateway ?? false
+        if node.role == .internet || isGateway || (guest?.interfaces.count ?? 1) > 1 {
+            // What leaves by one interface may come back by another.
+            parameters += ["all", "default"].map { ("net/ipv4/conf/\($0)/rp_filter", "0") }
+        }
+        if isGateway {
+            parameters += [("net/ipv4/ip_forward", "1")]
+            parameters += ["all", "default"].map { ("net/ipv4/conf/\($0)/send_redirects", "0") }
+        }
+        try NetworkNamespace.named(node.namespace).run {
+            for (path, value) in parameters { try KernelParameter.set(path, value) }
+            try Loopback.setUp()
+        }
+    }
+
+    // MARK: Wires
+
+    private func wire(_ progress: (String) -> Void) throws {
+        progress("joining them by an underlay of MTU \(plan.underlayMTU)")
+        for wiring in [plan.underlayWiring] + plan.tapWirings + plan.internetWirings {
+            try Interruption.check()
+            try commit(wiring)
+        }
+    }
+
+    private func commit(_ wiring: LabPlan.Wiring) throws {
+        let kernel = KernelDriver(namespace: .named(wiring.namespace))
+        let request = ObservationRequest(
+            owner: wiring.ownership, guests: wiring.intent.guests.map(\.namespace))
+        let snapshot = try kernel.observe(request)
+        var intent = wiring.intent
+        for index in intent.host.links.indices {
+            // A device that the controller has adopted since keeps what it was given.
+            guard let seen = snapshot.host.link(named: intent.host.links[index].object.name), seen.isOwned,
+                wiring.devicesAreAdopted
+            else { continue }
+            intent.host.links[index].object.master = seen.link.master
+            intent.host.links[index].object.group = seen.link.group
+        }
+        let report = kernel.commit(intent.changes(from: snapshot, owner: wiring.ownership), owner: wiring.ownership)
+        guard let failure = report.failures.first else { return }
+        let place = failure.operation.namespace.map(\.rawValue) ?? wiring.namespace
+        throw LabError(.system, "\(failure.operation.object) in \(place): \(failure.reason)")
+    }
+
+    // MARK: Apply
+
+    /// What became of one host's part.
+    public struct HostReport: Sendable {
+        public var host: String
+        public var result: Result<Applied, LabError>
+
+        public struct Applied: Sendable {
+            public var plan: HostPlan
+            public var outcome: HostOutcome
+        }
+
+        /// Whether all that was wanted is there.
+        public var isClean: Bool { problems.isEmpty }
+
+        /// What is not as it should be, in words.
+        public var problems: [String] {
+            switch result {
+            case .failure(let error): return [error.description]
+            case .success(let applied):
+                var list = applied.plan.unattached.map(\.reason.description)
+                list += applied.plan.changes.conflicts.map { "\($0.object): \($0.reason)" }
+                list += applied.outcome.report.failures.map { failure in
+                    let place = failure.operation.namespace.map { " in \($0)" } ?? ""
+                    return "\(failure.operation.action.rawValue) \(failure.operation.object)\(place): \(failure.reason)"
+                }
+                if list.isEmpty {
+                    list = applied.outcome.remaining.operations.map {
+                        "still to do after all: \($0.action.rawValue) \($0.object)"
+                    }
+                }
+                return list
+            }
+        }
+    }
+
+    /// Applies the topology to its hosts, all at once; each in its own namespace, as `vpcctl apply` would.
+    /// - Parameter hosts: Names; all hosts when nil.
+    public func apply(hosts names: [String]? = nil) throws -> [HostReport] {
+        let indexes = plan.hosts.indices.filter { names?.contains(plan.hosts[$0].name) ?? true }
+        return try onThreads(indexes) { index in
+            let host = plan.hosts[index]
+            do {
+                let reconciler = HostReconciler(kernel: KernelDriver(namespace: .named(host.namespace)))
+                let hostPlan = try reconciler.plan(plan.topology, host: index)
+                let outcome = try reconciler.apply(hostPlan)
+                return HostReport(host: host.name, result: .success(.init(plan: hostPlan, outcome: outcome)))
+            } catch {
+                return HostReport(host: host.name, result: .failure(LabError(.system, "host \(host.name): \(error)")))
+            }
+        }
+    }
+
+    /// Removes from one host all that the controller owns there.
+    @discardableResult
+    public func delete(host name: String) throws -> HostOutcome {
+        guard let host = plan.hosts.first(where: { $0.name == name }) else {
+            throw LabError(.unknownNode, "there is no host \(name)")
+        }
+        let reconciler = HostReconciler(kernel: KernelDriver(namespace: .named(host.namespace)))
+        return try reconciler.apply(reconciler.removalPlan())
+    }
+}
