@@ -1,0 +1,28 @@
+import ArgumentParser
+import Console
+import VPCLab
+
+struct Exec: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Run a command on a host or guest of a lab.",
+        discussion: "Also 'underlay' and the internet behind a gateway guest, 'GUEST-inet', are places to run on.")
+
+    @OptionGroup var lab: LabOptions
+    @OptionGroup var global: GlobalOptions
+    @Argument(help: "The name of a host or guest.") var node: String
+    @Argument(parsing: .postTerminator, help: "The command, after --.") var command: [String] = []
+
+    func run() throws {
+        guard !command.isEmpty else { throw ValidationError("No command: write it behind --.") }
+        try requirePrivileges(global)
+        try reporting(global) {
+            let namespace = try lab.store.namespace(of: node, in: try lab.labName())
+            do {
+                try namespace.replaceProcess(with: command)
+            } catch {
+                global.error("\(error)")
+                throw ExitCode(127)  // As a shell says it.
+            }
+        }
+    }
+}

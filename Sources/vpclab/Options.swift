@@ -1,0 +1,143 @@
+import ArgumentParser
+import Console
+import Glibc
+import KernelModel
+import Reconciler
+import VPCLab
+import VPCManifest
+import VPCTopology
+
+enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
+    case table
+    case json
+}
+
+struct GlobalOptions: ParsableArguments {
+    @Flag(name: .customLong("no-color"), help: "No colours (as with NO_COLOR in the environment).")
+    var noColor = false
+
+    @Flag(name: .shortAndLong, help: "Print every operation.")
+    var verbose = false
+
+    @Flag(name: .shortAndLong, help: "Print errors only.")
+    var quiet = false
+
+    func style(for descriptor: Int32) -> Style { noColor ? .plain : .automatic(for: descriptor) }
+    var outputStyle: Style { style(for: STDOUT_FILENO) }
+    var errorStyle: Style { style(for: STDERR_FILENO) }
+
+    /// Progress and remarks: standard error, unless `--quiet`.
+    func note(_ line: String) {
+        if !quiet { Streams.errorLine(line) }
+    }
+
+    func error(_ message: String) { Streams.errorLine(errorStyle.red("error:") + " " + message) }
+}
+
+struct OutputOptions: ParsableArguments {
+    @Option(name: [.customShort("o"), .customLong("output")], help: "table or json.")
+    var format = OutputFormat.table
+}
+
+/// Which lab.
+struct LabOptions: ParsableArguments {
+    @Option(
+        name: [.customShort("f"), .customLong("filename")], parsing: .singleValue,
+        help: "Manifest files, directories (*.yaml, *.yml, *.json, recursively) or - for standard input.",
+        completion: .file(extensions: ["yaml", "yml", "json"]))
+    var paths: [String] = []
+
+    @Option(help: "The lab's name; by default that of the first manifest file.")
+    var name: String?
+
+    @Option(name: .customLong("state-dir"), help: "Where labs are recorded.")
+    var stateDirectory = LabStore.defaultPath
+
+    var store: LabStore { LabStore(path: stateDirectory) }
+
+    func validate() throws {
+        if let name, !LabStore.isName(name) {
+            throw ValidationError("'\(name)' is no name for a lab: up to 64 letters, digits, - and _.")
+        }
+    }
+
+    /// The lab that is meant: named, that of the manifests, or the only one.
+    func labName() throws -> String {
+        if let name { return name }
+        if !paths.isEmpty { return LabStore.name(forManifests: paths) }
+        let labs = store.labs()
+        guard labs.count <= 1 else {
+            throw ValidationError("Several labs are up (\(labs.joined(separator: ", "))): pick one with --name or -f.")
+        }
+        guard let lab = labs.first else { throw LabError(.notUp, "no lab is up") }
+        return lab
+    }
+}
+
+/// How a lab is made.
+struct MakingOptions: ParsableArguments {
+    @Option(help: "What the names of all namespaces start with; by default nothing.")
+    var prefix = ""
+
+    @Option(name: .customLong("underlay-mtu"), help: "MTU of the underlay in bytes.")
+    var underlayMTU: UInt32 = 1500
+
+    func validate() throws {
+        guard (576...65535).contains(underlayMTU) else {
+            throw ValidationError("--underlay-mtu must be within 576…65535.")
+        }
+        guard prefix.isEmpty || LabStore.isName(prefix) else {
+            throw ValidationError("--prefix may hold letters, digits, - and _.")
+        }
+    }
+}
+
+extension ExitStatus {
+    var code: ExitCode { ExitCode(rawValue) }
+}
+
+/// Loads and checks manifests.
+enum Manifests {
+    /// - Throws: `ExitCode` 65 after having printed all that is wrong.
+    static func topology(_ options: LabOptions, _ global: GlobalOptions) throws -> Topology {
+        guard !options.paths.isEmpty else {
+            throw ValidationError("No manifests: name files, directories or - with -f.")
+        }
+        let set = ManifestSet.load(paths: options.paths)
+        let resolution = Topology.resolve(set.model)
+        let style: DiagnosticStyle = global.errorStyle.isColored ? .colored : .plain
+        for diagnostic in set.located(resolution.diagnostics)
+        where !(global.quiet && diagnostic.severity == .warning) {
+            Streams.error(diagnostic.rendered(style: style))
+        }
+        guard set.isValid, let topology = resolution.topology else { throw ExitStatus.invalidManifest.code }
+        return topology
+    }
+}
+
+/// Runs `body` and turns what it throws into a message and an exit code.
+func reporting(_ global: GlobalOptions, _ body: () throws -> Void) throws {
+    do {
+        try body()
+    } catch let error as ExitCode {
+        throw error
+    } catch let error as ValidationError {
+        throw error
+    } catch let error as LabError {
+        global.error(error.description)
+        throw error.code == .interrupted ? ExitCode(128 + SIGINT) : ExitStatus.failed.code
+    } catch {
+        global.error("\(error)")
+        throw ExitStatus.failed.code
+    }
+}
+
+/// - Throws: `ExitCode` 77 where the process may not do what the lab takes.
+func requirePrivileges(_ global: GlobalOptions) throws {
+    let missing = Capability.missing()
+    guard missing.isEmpty else {
+        let names = missing.map(\.description).joined(separator: " and ")
+        global.error("not permitted: the lab needs \(names); run it as root (sudo)")
+        throw ExitStatus.notPermitted.code
+    }
+}
