@@ -89,6 +89,7 @@ struct Committer {
                 return nil
             }
         case .routes(let changes):
+            let owner = self.owner
             let routeProtocol = owner.routeProtocol
             batch(changes, step, session) { change, route, devices, writer in
                 if change == .delete {
@@ -100,7 +101,9 @@ struct Committer {
                     guard let device = devices[route.device] else { return .dependency("link \(route.device)") }
                     index = device.index
                 }
-                route.encode(change.flags, index: index, routeProtocol, into: &writer)
+                let isPrivate = owner.privateTables.contains(route.key.table.rawValue)
+                let flags = isPrivate ? [.create, .replace] : change.flags
+                route.encode(flags, index: index, routeProtocol, into: &writer)
                 return nil
             }
         }

@@ -46,9 +46,12 @@ public struct Ownership: Hashable, Sendable {
     public var routeProtocol: RouteProtocol
     /// Beginning of the alias (IFLA_IFALIAS) of our links.
     public var aliasPrefix: String
+    /// Routing tables that are ours alone: a route of somebody else at a key of ours gives way there.
+    public var privateTables: Range<UInt32>
 
-    public init(routeProtocol: RouteProtocol, aliasPrefix: String) {
+    public init(routeProtocol: RouteProtocol, aliasPrefix: String, privateTables: Range<UInt32> = 0..<0) {
         self.routeProtocol = routeProtocol
         self.aliasPrefix = aliasPrefix
+        self.privateTables = privateTables
     }
 }

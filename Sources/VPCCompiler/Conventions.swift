@@ -5,7 +5,8 @@ import VPCModel
 /// The numbers and names by which our kernel objects are known. docs/ownership.md says why.
 public enum Conventions {
     /// What is ours carries this protocol number, and this beginning of the alias.
-    public static let ownership = Ownership(routeProtocol: RouteProtocol(118), aliasPrefix: "vpcctl:")
+    public static let ownership = Ownership(
+        routeProtocol: RouteProtocol(118), aliasPrefix: "vpcctl:", privateTables: tables.lowerBound..<tables.upperBound)
 
     /// Tables of our VRFs. Consecutive numbers: the kernel hashes a table by its low 8 bits.
     static let tables: ClosedRange<UInt32> = 1_000_001...1_999_999
