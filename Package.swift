@@ -18,8 +18,8 @@ func tool(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
         swiftSettings: swiftSettings)
 }
 
-func tests(_ name: String, _ dependencies: [Target.Dependency], data: [String] = []) -> Target {
-    .testTarget(name: name, dependencies: dependencies, exclude: data, swiftSettings: swiftSettings)
+func tests(_ name: String, _ dependencies: [Target.Dependency], exclude: [String] = []) -> Target {
+    .testTarget(name: name, dependencies: dependencies, exclude: exclude, swiftSettings: swiftSettings)
 }
 
 let package = Package(
@@ -56,10 +56,10 @@ let package = Package(
         tool("vpclab", ["VPCLab"]),
         // Tests.
         tests("IPAddressingTests", ["IPAddressing"]),
-        tests("VPCManifestTests", ["VPCManifest", "Yams"]),
+        tests("VPCManifestTests", ["VPCManifest", "Yams"], exclude: ["Golden"]),
         tests("VPCTopologyTests", ["VPCTopology", "VPCManifest"]),
         tests("KernelModelTests", ["KernelModel"]),
-        tests("VPCCompilerTests", ["VPCCompiler", "VPCManifest"], data: ["Golden"]),
+        tests("VPCCompilerTests", ["VPCCompiler", "VPCManifest"], exclude: ["Golden"]),
         tests("NetlinkTests", ["Netlink"]),
         tests("KernelDriverTests", ["KernelDriver"]),
         tests("ConsoleTests", ["Console"]),

@@ -33,7 +33,7 @@ extension DocumentReader {
     mutating func document(apiVersion: inout String?) -> DecodedDocument {
         var decoded = DecodedDocument()
         resource = nil
-        let before = problems.count
+        let before = problemCount
         guard tree[root].kind == .mapping else {
             report(
                 "wrong-type",
@@ -49,7 +49,7 @@ extension DocumentReader {
         let metadata = required(fields, .metadata).flatMap { self.metadata($0) }
         if let kind, let spec = required(fields, .spec), let metadata = metadata ?? placeholder(decoded) {
             let resource = read(kind, metadata, spec)
-            if problems.count == before { decoded.resource = resource }
+            if problemCount == before { decoded.resource = resource }
         }
         return decoded
     }
@@ -83,13 +83,15 @@ extension DocumentReader {
     }
 
     private mutating func readAPIVersion<Key: FieldKey>(_ fields: Fields<Key>, _ key: Key, inherited: inout String?) {
-        // Only the first document of a file needs it: the others are of the same make.
+        // Only the first document of a file needs it: the others are of the same make. If that lacks it too, one error
+        // is enough.
         if fields[key.rawValue] == nil, inherited != nil { return }
+        inherited = Self.apiVersion
         guard let node = required(fields, key), let version = string(node) else { return }
-        inherited = version
         guard version != Self.apiVersion else { return }
         report(
-            "api-version", "apiVersion \(quoted(version)) is not known", hint: "write apiVersion: \(Self.apiVersion)",
+            "api-version", "apiVersion \(quoted(short(version))) is not known",
+            hint: "write apiVersion: \(Self.apiVersion)",
             at: node)
     }
 
@@ -98,7 +100,7 @@ extension DocumentReader {
         guard let kind = ResourceKind(rawValue: text) else {
             let kinds = ResourceKind.allCases.map(\.rawValue)
             report(
-                "unknown-kind", "there is no kind \(quoted(text))",
+                "unknown-kind", "there is no kind \(quoted(short(text)))",
                 hint: Spelling.nearest(to: text, among: kinds).map { "did you mean \($0)?" }
                     ?? "the kinds are \(kinds.joined(separator: ", "))",
                 at: node)
@@ -325,7 +327,7 @@ extension DocumentReader {
             && text.utf8.allSatisfy { $0 > 0x20 && $0 != 0x7F && !"/:%".utf8.contains($0) }
         guard isValid else {
             report(
-                "invalid-device", "\(path(node)): \(quoted(text)) is not a valid device name",
+                "invalid-device", "\(path(node)): \(quoted(short(text))) is not a valid device name",
                 hint: "a device name has 1 to 15 bytes without '/', ':', '%' and spaces", at: node)
             return nil
         }
@@ -345,7 +347,7 @@ extension DocumentReader {
             && text.utf8.allSatisfy { $0 > 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "/") }
         guard isValid else {
             report(
-                "invalid-netns", "\(path(node)): \(quoted(text)) is not a valid name of a network namespace",
+                "invalid-netns", "\(path(node)): \(quoted(short(text))) is not a valid name of a network namespace",
                 hint: "it is a file name below /run/netns: 1 to 255 bytes without '/' and spaces", at: node)
             return nil
         }

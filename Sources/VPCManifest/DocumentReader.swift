@@ -4,14 +4,21 @@ internal import VPCModel
 /// Reads typed values out of a node tree and collects everything that is wrong with them.
 ///
 /// Reading goes on after a problem, so that one run shows them all. The value of a broken field is nil; whoever
-/// assembles a resource must drop it when `problems` grew meanwhile.
+/// assembles a resource must drop it when `problemCount` grew meanwhile.
 struct DocumentReader {
     var tree = NodeTree()
+    /// How many problems to keep; any further ones are only counted.
+    let capacity: Int
     /// The node whose content is being read: the document's root, or an item of a list.
     var root = 0
     /// What is being read, once its kind and name are known.
     var resource: ResourceReference?
     private(set) var problems: [Problem] = []
+    private(set) var problemCount = 0
+    /// Of `tree`; made for the first problem.
+    private var ancestry: Ancestry?
+
+    init(capacity: Int) { self.capacity = capacity }
 
     /// A complaint about a node.
     struct Problem {
@@ -19,9 +26,9 @@ struct DocumentReader {
         var message: String
         var hint: String?
         var resource: ResourceReference?
-        /// The root under which `node` stands.
-        var root: Int
-        var node: Int
+        var path: FieldPath
+        /// The node to point at.
+        var mark: Int
         var related: Related?
     }
 
@@ -31,20 +38,39 @@ struct DocumentReader {
         case resource(Diagnostic.Related)
     }
 
-    mutating func removeProblems() { problems.removeAll() }
+    /// Prepares for the document that is in `tree` now.
+    mutating func begin() {
+        root = 0
+        resource = nil
+        problems.removeAll()
+        problemCount = 0
+        ancestry = nil
+    }
 
-    mutating func report(_ rule: String, _ text: String, hint: String? = nil, at node: Int, related: Related? = nil) {
+    mutating func report(
+        _ rule: String, _ text: String, hint: String? = nil, at node: Int, related: Related? = nil
+    ) {
+        problemCount += 1
+        guard problems.count < capacity else { return }
         let subject = resource.map { "\($0.kind.rawValue) \($0.name): " } ?? ""
         problems.append(
             Problem(
-                rule: rule, message: subject + text, hint: hint, resource: resource, root: root, node: node,
-                related: related))
+                rule: rule, message: subject + text, hint: hint, resource: resource,
+                path: upwards().path(to: node, from: root, in: tree),
+                mark: upwards().mark(of: node, from: root, in: tree), related: related))
     }
 
     /// The path to a node, for messages.
-    func path(_ node: Int) -> String {
-        let path = tree.way(to: node, from: root).path.description
-        return path.isEmpty ? "the document" : path
+    mutating func path(_ node: Int) -> String {
+        let path = upwards().path(to: node, from: root, in: tree).description
+        return path.isEmpty ? "the document" : short(path, 120)
+    }
+
+    private mutating func upwards() -> Ancestry {
+        if let ancestry { return ancestry }
+        let made = Ancestry(of: tree)
+        ancestry = made
+        return made
     }
 
     // MARK: Scalars
@@ -56,14 +82,13 @@ struct DocumentReader {
         case .sequence: return "a list"
         case .scalar: break
         }
-        let text = tree.text(node)
-        let short = text.count > 40 ? String(text.prefix(40)) + "…" : text
+        let text = short(tree.text(node))
         switch tree.type(node) {
         case .null: return "empty"
-        case .boolean: return short
-        case .integer: return "the integer \(short)"
-        case .floatingPoint: return "the number \(short)"
-        case .string: return "the string \(quoted(short))"
+        case .boolean: return text
+        case .integer: return "the integer \(text)"
+        case .floatingPoint: return "the number \(text)"
+        case .string: return "the string \(quoted(text))"
         }
     }
 
@@ -79,7 +104,7 @@ struct DocumentReader {
         switch tree.type(node) {
         case .string: return tree.text(node)
         case .null: reportType("a string", at: node)
-        default: reportType("a string", at: node, hint: "quote it: \(quoted(tree.text(node)))")
+        default: reportType("a string", at: node, hint: "quote it: \(quoted(short(tree.text(node))))")
         }
         return nil
     }
@@ -94,7 +119,7 @@ struct DocumentReader {
         guard let value = ScalarType.integer(tree.text(node)), range.contains(value) else {
             report(
                 "out-of-range",
-                "\(path(node)) must be from \(range.lowerBound) to \(range.upperBound), not \(tree.text(node))",
+                "\(path(node)) must be from \(range.lowerBound) to \(range.upperBound), not \(short(tree.text(node)))",
                 at: node)
             return nil
         }
@@ -117,7 +142,7 @@ struct DocumentReader {
         if let word = Word(rawValue: text) { return word }
         let words = Word.allCases.map(\.rawValue)
         report(
-            "invalid-value", "\(path(node)) must be \(alternatives(words)), not \(quoted(text))",
+            "invalid-value", "\(path(node)) must be \(alternatives(words)), not \(quoted(short(text)))",
             hint: Spelling.nearest(to: text, among: words).map { "did you mean \($0)?" }, at: node)
         return nil
     }
@@ -127,7 +152,7 @@ struct DocumentReader {
         guard let text = string(node) else { return nil }
         if isDNSLabel(text) { return text }
         report(
-            "invalid-name", "\(path(node)): \(quoted(text)) is not a valid name",
+            "invalid-name", "\(path(node)): \(quoted(short(text))) is not a valid name",
             hint: "a name has 1 to 63 characters of a-z, 0-9 and '-', and neither begins nor ends with '-'", at: node)
         return nil
     }
@@ -138,7 +163,8 @@ struct DocumentReader {
         guard let text = string(node) else { return nil }
         guard let address = IPAddress(text) else {
             report(
-                "invalid-address", "\(path(node)): \(quoted(text)) is not an IP address", hint: addressHint(text),
+                "invalid-address", "\(path(node)): \(quoted(short(text))) is not an IP address",
+                hint: addressHint(text),
                 at: node)
             return nil
         }
@@ -165,7 +191,8 @@ struct DocumentReader {
                 let hint =
                     IPAddress(text).map { "add the prefix length: \($0)/\($0.family.bitWidth) is this one address" }
                     ?? "write ADDRESS/LENGTH, such as 10.0.0.0/16"
-                report("invalid-cidr", "\(path(node)): \(quoted(text)) is not a CIDR block", hint: hint, at: node)
+                report(
+                    "invalid-cidr", "\(path(node)): \(quoted(short(text))) is not a CIDR block", hint: hint, at: node)
             }
             return nil
         }
@@ -175,7 +202,7 @@ struct DocumentReader {
         guard let text = string(node) else { return nil }
         guard let mac = MACAddress(text) else {
             report(
-                "invalid-mac", "\(path(node)): \(quoted(text)) is not a MAC address",
+                "invalid-mac", "\(path(node)): \(quoted(short(text))) is not a MAC address",
                 hint: "write six two-digit hexadecimal octets, such as \"02:00:0a:00:01:0a\"", at: node)
             return nil
         }
@@ -210,7 +237,7 @@ struct DocumentReader {
         guard tree[node].kind == .sequence else {
             reportType(
                 "a list of \(expected)", at: node,
-                hint: tree[node].kind == .scalar && !tree.isNull(node) ? "write [\(tree.text(node))]" : nil)
+                hint: tree[node].kind == .scalar && !tree.isNull(node) ? "write [\(short(tree.text(node)))]" : nil)
             return nil
         }
         var values: [Element] = []
@@ -271,11 +298,12 @@ struct DocumentReader {
             } else if tree.isMergeKey(key) {
                 merges.append(value)
             } else if let name = keyText(key) {
+                let meant = Spelling.nearest(to: name, among: Key.names)
                 report(
-                    "unknown-field", "\(parentPath(mapping)) has no field \(quoted(name))",
-                    hint: Spelling.nearest(to: name, among: Key.names).map { "did you mean \($0)?" }
-                        ?? "the fields are \(Key.names.joined(separator: ", "))",
+                    "unknown-field", "\(path(mapping)) has no field \(quoted(short(name)))",
+                    hint: meant.map { "did you mean \($0)?" } ?? "the fields are \(Key.names.joined(separator: ", "))",
                     at: key)
+                if let meant, let position = Key.names.firstIndex(of: meant) { fields.isMisspelt[position] = true }
             }
             key = tree.next(value)
         }
@@ -322,8 +350,10 @@ struct DocumentReader {
     /// The value of a field that must be there.
     mutating func required<Key: FieldKey>(_ fields: Fields<Key>, _ key: Key) -> Int? {
         guard let value = fields[key.rawValue] else {
+            // One error for one mistake.
+            guard !fields.isMisspelt[key.rawValue] else { return nil }
             report(
-                "missing-field", "\(parentPath(fields.mapping)) lacks \(Key.names[key.rawValue])", at: fields.mapping)
+                "missing-field", "\(path(fields.mapping)) lacks \(Key.names[key.rawValue])", at: fields.mapping)
             return nil
         }
         guard !tree.isNull(value) else {
@@ -332,9 +362,6 @@ struct DocumentReader {
         }
         return value
     }
-
-    /// The path of a mapping as the subject of a sentence.
-    private func parentPath(_ mapping: Int) -> String { path(mapping) }
 }
 
 /// The fields of one kind of mapping; raw values count from zero.
@@ -353,6 +380,8 @@ struct Fields<Key: FieldKey> {
     let mapping: Int
     /// By the key's raw value; -1 is absent. In place, for there are half a million of these in a large manifest.
     private var values = InlineArray<12, Int32>(repeating: -1)
+    /// Which fields an unknown key was probably meant to be.
+    var isMisspelt = InlineArray<12, Bool>(repeating: false)
 
     init(mapping: Int) { self.mapping = mapping }
 
@@ -391,6 +420,12 @@ func isDNSLabel(_ text: String) -> Bool {
             || (byte >= UInt8(ascii: "0") && byte <= UInt8(ascii: "9"))
             || byte == UInt8(ascii: "-")
     }
+}
+
+/// Text to quote in a message.
+func short(_ text: String, _ limit: Int = 40) -> String {
+    guard text.utf8.count > limit, text.count > limit else { return text }
+    return text.prefix(limit) + "…"
 }
 
 /// `a, b or c`.

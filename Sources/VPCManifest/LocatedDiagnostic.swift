@@ -11,15 +11,15 @@ public struct LocatedDiagnostic: Error, Hashable, Sendable {
     public var resource: ResourceReference?
     public var path: FieldPath
     /// Nil where the complaint is about no line, such as a missing file.
-    public var location: SourceLocation?
+    public var location: SourceSpan?
     /// Other places that explain the complaint.
     public var notes: [Note]
 
     public struct Note: Hashable, Sendable {
         public var message: String
-        public var location: SourceLocation
+        public var location: SourceSpan
 
-        public init(message: String, location: SourceLocation) {
+        public init(message: String, location: SourceSpan) {
             self.message = message
             self.location = location
         }
@@ -27,7 +27,7 @@ public struct LocatedDiagnostic: Error, Hashable, Sendable {
 
     public init(
         severity: Diagnostic.Severity = .error, rule: String, message: String, hint: String? = nil,
-        resource: ResourceReference? = nil, path: FieldPath = [], location: SourceLocation? = nil, notes: [Note] = []
+        resource: ResourceReference? = nil, path: FieldPath = [], location: SourceSpan? = nil, notes: [Note] = []
     ) {
         self.severity = severity
         self.rule = rule
@@ -82,7 +82,7 @@ extension LocatedDiagnostic: CustomStringConvertible {
     }
 }
 
-extension SourceLocation {
+extension SourceSpan {
     /// The excerpt and, below, a caret at the place: `^~~~`.
     func rendered(caret: (String) -> String) -> String {
         guard !excerpt.isEmpty else { return "" }

@@ -7,7 +7,7 @@ struct ManifestLoader {
     private(set) var places = DocumentPlaces()
     private(set) var findings: [Finding] = []
     private(set) var documentCount = 0
-    private var reader = DocumentReader()
+    private var reader: DocumentReader
 
     /// A diagnostic whose second place is still to be looked up.
     struct Finding {
@@ -15,7 +15,10 @@ struct ManifestLoader {
         var related: Diagnostic.Related?
     }
 
-    init(limits: ManifestLimits) { self.limits = limits }
+    init(limits: ManifestLimits) {
+        self.limits = limits
+        reader = DocumentReader(capacity: limits.errors)
+    }
 
     private var isFull: Bool { findings.count >= limits.errors }
 
@@ -38,20 +41,26 @@ struct ManifestLoader {
             return
         }
         var apiVersion: String?
-        while true {
-            guard let rest = readDocuments(source, index: index, from: begin, apiVersion: &apiVersion) else { return }
+        // Work stays linear in the size of the file, whatever the number of its documents.
+        var aliasBudget = limits.aliasedNodes + source.bytes.count
+        while let rest = readDocuments(
+            source, index: index, from: begin, apiVersion: &apiVersion, aliasBudget: &aliasBudget)
+        {
             begin = rest
         }
     }
 
     /// Reads documents up to the end or the first that cannot be read; returns where to go on after that one.
     private mutating func readDocuments(
-        _ source: ManifestSource, index: Int, from begin: SourceCursor, apiVersion: inout String?
+        _ source: ManifestSource, index: Int, from begin: SourceCursor, apiVersion: inout String?,
+        aliasBudget: inout Int
     ) -> SourceCursor? {
         // Moves from document to document; characters count from `begin`.
         var cursor = begin
         return source.bytes.withUnsafeBufferPointer { bytes -> SourceCursor? in
-            var yaml = YAMLReader(UnsafeBufferPointer(rebasing: bytes[begin.byte...]), limits: limits)
+            var yaml = YAMLReader(
+                UnsafeBufferPointer(rebasing: bytes[begin.byte...]), limits: limits, aliasBudget: aliasBudget)
+            defer { aliasBudget = yaml.aliasBudget }
             do throws(YAMLReader.Failure) {
                 while try yaml.readDocument(into: &reader.tree) {
                     cursor.advance(toCharacter: yaml.documentStart, in: source.bytes)
@@ -61,6 +70,8 @@ struct ManifestLoader {
                 return nil
             } catch {
                 markUnknown()
+                // It may have stated the version that the next ones rely on.
+                apiVersion = apiVersion ?? DocumentReader.apiVersion
                 cursor.advance(toCharacter: yaml.documentStart, in: source.bytes)
                 let failed = cursor
                 report(error, source, from: begin, document: cursor)
@@ -77,9 +88,7 @@ struct ManifestLoader {
     ) {
         // Nothing, a comment, or an explicit null between two `---`.
         if reader.tree.isEmpty || (reader.tree.isNull(0) && reader.tree.next(0) == reader.tree.nodes.count) { return }
-        reader.removeProblems()
-        reader.root = 0
-        reader.resource = nil
+        reader.begin()
         var place = DocumentPlace(
             source: UInt32(index), byte: UInt32(cursor.byte), line: UInt32(cursor.line), item: -1)
         if let items = reader.listItems(apiVersion: &apiVersion) {
@@ -143,14 +152,13 @@ struct ManifestLoader {
     private mutating func locateProblems(_ source: ManifestSource, at start: SourceCursor, characters: Int) {
         let tree = reader.tree
         var finder = NodeLocator(source: source, start: start, characters: characters)
-        let marked = reader.problems.map { problem in (problem, tree.mark(of: problem.node, from: problem.root)) }
-        for (problem, mark) in marked.sorted(by: { tree[$0.1].start < tree[$1.1].start }) {
+        for problem in reader.problems.sorted(by: { tree[$0.mark].start < tree[$1.mark].start }) {
             guard !isFull else { return }
             var finding = Finding(
                 diagnostic: LocatedDiagnostic(
                     rule: problem.rule, message: problem.message, hint: problem.hint, resource: problem.resource,
-                    path: tree.way(to: problem.node, from: problem.root).path,
-                    location: finder.location(of: mark, in: tree)))
+                    path: problem.path,
+                    location: finder.location(of: problem.mark, in: tree)))
             switch problem.related {
             case nil: break
             case .resource(let related): finding.related = related
@@ -217,19 +225,29 @@ struct ManifestLoader {
         case .character(let character): cursor.advance(toCharacter: character, in: bytes)
         case .byte(let byte): cursor.advance(toByte: begin.byte + byte, in: bytes)
         }
-        var index = max(cursor.byte - 1, failed.byte)
-        while index + 3 < bytes.count {
-            let isLineEnd = bytes[index] == UInt8(ascii: "\n") || bytes[index] == UInt8(ascii: "\r")
-            if isLineEnd, bytes[(index + 1)...].starts(with: "---".utf8),
-                index + 4 == bytes.count || " \t\r\n".utf8.contains(bytes[index + 4])
-            {
-                cursor = failed
-                cursor.advance(toByte: index + 1, in: bytes)
-                return SourceCursor(byte: cursor.byte, line: cursor.line)
+        guard let marker = bytes.documentMarker(after: max(cursor.byte - 1, failed.byte)) else { return nil }
+        cursor = failed
+        cursor.advance(toByte: marker, in: bytes)
+        return SourceCursor(byte: cursor.byte, line: cursor.line)
+    }
+}
+
+extension [UInt8] {
+    /// The start of the first line `---` whose preceding line end is at `start` or later. Inside a document no line can
+    /// begin so, whatever it is made of.
+    func documentMarker(after start: Int) -> Int? {
+        withUnsafeBufferPointer { bytes in
+            var index = start
+            while index + 3 < bytes.count {
+                defer { index += 1 }
+                guard bytes[index] == UInt8(ascii: "\n") || bytes[index] == UInt8(ascii: "\r") else { continue }
+                let isMarker =
+                    bytes[index + 1] == UInt8(ascii: "-") && bytes[index + 2] == UInt8(ascii: "-")
+                    && bytes[index + 3] == UInt8(ascii: "-")
+                if isMarker, index + 4 == bytes.count || " \t\r\n".utf8.contains(bytes[index + 4]) { return index + 1 }
             }
-            index += 1
+            return nil
         }
-        return nil
     }
 }
 

@@ -72,7 +72,7 @@ public struct ManifestSet: Sendable {
     }
 
     /// `locate` for many fields, with what stands there. Each document is read again once, however many are asked for.
-    public func locations(of fields: [(resource: ResourceReference, path: FieldPath)]) -> [SourceLocation?] {
+    public func locations(of fields: [(resource: ResourceReference, path: FieldPath)]) -> [SourceSpan?] {
         SourceLocator(sources: sources, places: places, limits: limits).locations(of: fields)
     }
 

@@ -1,67 +1,62 @@
 internal import VPCModel
 
-extension NodeTree {
-    /// Where a node stands under `root`: the path to it, and its key where it is a value of a mapping.
-    ///
-    /// The table has no links upwards; this walks down, and is for diagnostics only.
-    func way(to target: Int, from root: Int) -> (path: FieldPath, key: Int?) {
-        var components: [FieldPath.Component] = []
-        var container = root
-        var keyOfTarget: Int?
-        while container != target, nodes[container].kind != .scalar {
-            var found: Int?
-            keyOfTarget = nil
-            if nodes[container].kind == .mapping {
-                for key in keys(of: container) {
-                    let value = next(key)
-                    guard key <= target, target < next(value) else { continue }
-                    components.append(.key(text(key)))
-                    if target < value { return (FieldPath(components), nil) }
-                    (found, keyOfTarget) = (value, key)
-                    break
+/// The links upwards that a `NodeTree` lacks: made in one pass over the table, when something has to be explained.
+struct Ancestry {
+    /// By node, the container it is in; of a root, itself.
+    private var parents: [UInt32] = []
+    /// By node: an element's position in its sequence, a value's key, a key itself.
+    private var links: [UInt32] = []
+
+    init(of tree: NodeTree) {
+        parents = Array(repeating: 0, count: tree.nodes.count)
+        links = parents
+        for (index, node) in tree.nodes.enumerated() where node.kind != .scalar {
+            var child = index + 1
+            var position = 0
+            var key = child
+            while child < tree.next(index) {
+                parents[child] = UInt32(index)
+                if node.kind == .sequence {
+                    links[child] = UInt32(position)
+                } else if position % 2 == 0 {
+                    links[child] = UInt32(child)
+                } else {
+                    // Keys of any size: the value does not always follow its key's node directly.
+                    links[child] = UInt32(key)
                 }
-            } else {
-                for (position, element) in elements(of: container).enumerated() {
-                    guard element <= target, target < next(element) else { continue }
-                    components.append(.index(position))
-                    found = element
-                    break
-                }
+                if position % 2 == 0 { key = child }
+                child = tree.next(child)
+                position += 1
             }
-            guard let found else { break }
-            container = found
         }
-        return (FieldPath(components), keyOfTarget)
+    }
+
+    /// The path of a node under `root`.
+    func path(to node: Int, from root: Int, in tree: NodeTree) -> FieldPath {
+        var components: [FieldPath.Component] = []
+        var node = node
+        while node != root, node > 0 {
+            let parent = Int(parents[node])
+            let link = Int(links[node])
+            components.append(tree[parent].kind == .sequence ? .index(link) : .key(tree.keyText(link)))
+            node = parent
+        }
+        return FieldPath(components.reversed())
     }
 
     /// The node that shows best where a node is: itself where it is a scalar or has no key, else its key. A block
     /// mapping begins where its first key does, which would point at the wrong field.
-    func mark(of target: Int, from root: Int) -> Int {
-        nodes[target].kind == .scalar ? target : way(to: target, from: root).key ?? target
-    }
-
-    /// The mark of the field at `path` under `root`, or of its deepest ancestor that exists.
-    func mark(of path: FieldPath, from root: Int) -> Int {
-        var node = root
-        var key: Int?
-        for component in path.components {
-            switch component {
-            case .key(let name):
-                guard nodes[node].kind == .mapping, let found = self.key(named: name, of: node) else {
-                    return key ?? node
-                }
-                key = found
-                node = next(found)
-            case .index(let position):
-                guard nodes[node].kind == .sequence,
-                    let element = elements(of: node).dropFirst(position).first(where: { _ in true })
-                else { return key ?? node }
-                key = nil
-                node = element
-            }
+    func mark(of node: Int, from root: Int, in tree: NodeTree) -> Int {
+        guard node != root, node > 0, tree[node].kind != .scalar, tree[Int(parents[node])].kind == .mapping else {
+            return node
         }
-        return nodes[node].kind == .scalar ? node : key ?? node
+        return Int(links[node])
     }
+}
+
+extension NodeTree {
+    /// A key as text, for paths; keys need not be scalars.
+    func keyText(_ key: Int) -> String { nodes[key].kind == .scalar ? text(key) : "?" }
 
     /// The key of a field, which a merge key (`<<`) may contribute.
     func key(named name: String, of mapping: Int) -> Int? {
@@ -78,5 +73,40 @@ extension NodeTree {
 
     func isMergeKey(_ key: Int) -> Bool {
         nodes[key].isPlain && nodes[key].tag == .implicit && isText(key, "<<")
+    }
+}
+
+/// Follows field paths into a node tree.
+struct PathFinder {
+    /// The elements of the sequences that were passed: many paths lead into the same long list.
+    private var elements: [Int: [Int]] = [:]
+
+    /// The mark of the field at `path` under `root`, or of its deepest ancestor that exists: a scalar itself, a
+    /// container's key where it has one.
+    mutating func mark(of path: FieldPath, from root: Int, in tree: NodeTree) -> Int {
+        var node = root
+        var key: Int?
+        for component in path.components {
+            switch component {
+            case .key(let name):
+                guard tree[node].kind == .mapping, let found = tree.key(named: name, of: node) else {
+                    return key ?? node
+                }
+                key = found
+                node = tree.next(found)
+            case .index(let position):
+                guard let element = element(position, of: node, in: tree) else { return key ?? node }
+                key = nil
+                node = element
+            }
+        }
+        return tree[node].kind == .scalar ? node : key ?? node
+    }
+
+    mutating func element(_ position: Int, of sequence: Int, in tree: NodeTree) -> Int? {
+        guard tree[sequence].kind == .sequence else { return nil }
+        let all = elements[sequence] ?? Array(tree.elements(of: sequence))
+        elements[sequence] = all
+        return all.indices.contains(position) ? all[position] : nil
     }
 }

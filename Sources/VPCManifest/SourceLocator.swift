@@ -15,7 +15,7 @@ struct NodeLocator {
         cursor = self.start
     }
 
-    mutating func location(of node: Int, in tree: NodeTree) -> SourceLocation {
+    mutating func location(of node: Int, in tree: NodeTree) -> SourceSpan {
         let target = Int(tree[node].start) - characters
         if target < cursor.character { cursor = start }
         cursor.advance(toCharacter: target, in: source.bytes)
@@ -30,8 +30,8 @@ struct SourceLocator {
     let places: DocumentPlaces
     let limits: ManifestLimits
 
-    func locations(of fields: [(resource: ResourceReference, path: FieldPath)]) -> [SourceLocation?] {
-        var result = [SourceLocation?](repeating: nil, count: fields.count)
+    func locations(of fields: [(resource: ResourceReference, path: FieldPath)]) -> [SourceSpan?] {
+        var result = [SourceSpan?](repeating: nil, count: fields.count)
         var wanted: [(index: Int, place: DocumentPlace)] = []
         for (index, field) in fields.enumerated() {
             if let place = places[field.resource] { wanted.append((index, place)) }
@@ -41,7 +41,7 @@ struct SourceLocator {
             ($0.place.source, $0.place.byte, $0.place.item) < ($1.place.source, $1.place.byte, $1.place.item)
         }
         var tree = NodeTree()
-        var items: [Int] = []
+        var finder = PathFinder()
         var read: (source: UInt32, byte: UInt32)?
         var isRead = false
         var pending: [(index: Int, node: Int)] = []
@@ -59,26 +59,31 @@ struct SourceLocator {
                 read = (place.source, place.byte)
                 start = SourceCursor(byte: Int(place.byte), line: Int(place.line))
                 isRead = readDocument(place, into: &tree)
-                items = []
+                finder = PathFinder()
             }
             guard isRead else { continue }
             var root = 0
             if place.item >= 0 {
-                if items.isEmpty, let key = tree.key(named: "items", of: 0) {
-                    items = Array(tree.elements(of: tree.next(key)))
-                }
-                guard Int(place.item) < items.count else { continue }
-                root = items[Int(place.item)]
+                guard let key = tree.key(named: "items", of: 0),
+                    let item = finder.element(Int(place.item), of: tree.next(key), in: tree)
+                else { continue }
+                root = item
             }
-            pending.append((index, tree.mark(of: fields[index].path, from: root)))
+            pending.append((index, finder.mark(of: fields[index].path, from: root, in: tree)))
         }
         if let read { finish(read.source) }
         return result
     }
 
     private func readDocument(_ place: DocumentPlace, into tree: inout NodeTree) -> Bool {
-        sources[Int(place.source)].bytes.withUnsafeBufferPointer { bytes in
-            var reader = YAMLReader(UnsafeBufferPointer(rebasing: bytes[Int(place.byte)...]), limits: limits)
+        let bytes = sources[Int(place.source)].bytes
+        let start = Int(place.byte)
+        // libyaml reads ahead; where many documents are wanted it should not do so each time. A document that begins
+        // with directives has its own marker below them.
+        let end = bytes[start] == UInt8(ascii: "%") ? nil : bytes.documentMarker(after: start)
+        return bytes.withUnsafeBufferPointer { bytes in
+            var reader = YAMLReader(
+                UnsafeBufferPointer(rebasing: bytes[start..<(end ?? bytes.count)]), limits: limits, aliasBudget: .max)
             return (try? reader.readDocument(into: &tree)) ?? false
         }
     }
@@ -111,19 +116,16 @@ struct SourceLocator {
         return diagnostics
     }
 
-    /// By source in the order of reading, then by line; those without a place first.
+    /// By source in the order of reading, then by line; those about whole files come first, and last that there are
+    /// more.
     func sorted(_ diagnostics: [LocatedDiagnostic]) -> [LocatedDiagnostic] {
         var ranks: [String: Int] = [:]
         for (index, source) in sources.enumerated() where ranks[source.name] == nil { ranks[source.name] = index }
-        let keyed = diagnostics.enumerated().map { index, diagnostic in
+        let keys = diagnostics.enumerated().map { index, diagnostic in
             let position = diagnostic.position
-            return (
-                key: (
-                    position.flatMap { ranks[$0.file] } ?? -1, position?.line ?? 0, position?.column ?? 0, index
-                ),
-                diagnostic: diagnostic
-            )
+            let rank = diagnostic.rule == "too-many-errors" ? Int.max : position.flatMap { ranks[$0.file] } ?? -1
+            return (rank, position?.line ?? 0, position?.column ?? 0, index)
         }
-        return keyed.sorted { $0.key < $1.key }.map(\.diagnostic)
+        return keys.sorted(by: <).map { diagnostics[$0.3] }
     }
 }

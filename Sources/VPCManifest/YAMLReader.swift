@@ -7,18 +7,17 @@ struct YAMLReader: ~Copyable {
     // libyaml keeps pointers to its own parser, so that it must not move.
     private let parser: UnsafeMutablePointer<yaml_parser_t>
     private let limits: ManifestLimits
-    /// Nodes that aliases may still repeat.
-    private var aliasBudget: Int
+    /// Nodes that aliases of this and further documents may still repeat.
+    private(set) var aliasBudget: Int
 
     /// Where the current document's first line begins, in characters from the start of the bytes.
     private(set) var documentStart = 0
 
     /// - Parameter bytes: UTF-8 without a byte order mark; must outlive the reader.
-    init(_ bytes: UnsafeBufferPointer<UInt8>, limits: ManifestLimits) {
+    init(_ bytes: UnsafeBufferPointer<UInt8>, limits: ManifestLimits, aliasBudget: Int) {
         parser = .allocate(capacity: 1)
         self.limits = limits
-        // Work stays linear in the size of the file: aliases may at most double a large one.
-        aliasBudget = limits.aliasedNodes + bytes.count
+        self.aliasBudget = aliasBudget
         // Fails only for want of memory; the first parse then reports it.
         yaml_parser_initialize(parser)
         yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING)
@@ -94,22 +93,24 @@ struct YAMLReader: ~Copyable {
                 guard let anchored = anchors[name] else {
                     throw Failure(
                         rule: "undefined-alias",
-                        message: "alias *\(name) has no anchor &\(name) before it in this document",
+                        message: "alias *\(short(name)) has no anchor before it in this document",
                         place: .character(start))
                 }
                 guard !open.contains(anchored) else {
                     throw Failure(
-                        rule: "alias-expansion", message: "alias *\(name) stands inside its own anchor",
+                        rule: "alias-expansion", message: "alias *\(short(name)) stands inside its own anchor",
                         place: .character(start))
                 }
-                aliased += tree.next(anchored) - anchored
-                guard aliased <= min(limits.aliasedNodes, aliasBudget) else {
+                let count = tree.next(anchored) - anchored
+                aliased += count
+                aliasBudget -= count
+                guard aliased <= limits.aliasedNodes, aliasBudget >= 0 else {
                     throw Failure(
                         rule: "alias-expansion",
-                        message: "the aliases of this document expand to more than \(limits.aliasedNodes) nodes",
-                        hint: "write the repeated parts out, or use fewer levels of aliases", place: .character(start))
+                        message: "the aliases expand to more than \(limits.aliasedNodes) nodes",
+                        hint: "write the repeated parts out, or use fewer levels of aliases", place: .character(start),
+                        isRecoverable: aliasBudget >= 0)
                 }
-                aliasBudget -= tree.next(anchored) - anchored
                 tree.appendCopy(of: anchored, start: UInt32(start))
             default:
                 break
@@ -150,7 +151,7 @@ struct YAMLReader: ~Copyable {
 
     private static func unsupported(_ tag: String, at start: Int) -> Failure {
         Failure(
-            rule: "unsupported-tag", message: "the tag \(tag) means nothing here", hint: "remove the tag",
+            rule: "unsupported-tag", message: "the tag \(short(tag, 60)) means nothing here", hint: "remove the tag",
             place: .character(start))
     }
 

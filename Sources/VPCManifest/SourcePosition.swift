@@ -19,7 +19,7 @@ public struct SourcePosition: Hashable, Sendable, Comparable, CustomStringConver
 }
 
 /// A place in a source together with what stands there, so that it can be shown when the source is gone.
-public struct SourceLocation: Hashable, Sendable {
+public struct SourceSpan: Hashable, Sendable {
     public var position: SourcePosition
     /// The line, without its end; of a very long one a part around the column, with `…` where it was cut.
     public var excerpt: String
@@ -86,26 +86,24 @@ struct SourceCursor: Sendable {
     }
 
     /// The location here; `isText` underlines the word, quoted string or alias that begins here, else one character.
-    func location(in source: ManifestSource, isText: Bool) -> SourceLocation {
+    func location(in source: ManifestSource, isText: Bool) -> SourceSpan {
         let bytes = source.bytes
         let isLineEnd = { (index: Int) in
             index >= bytes.count || bytes[index] == UInt8(ascii: "\n") || bytes[index] == UInt8(ascii: "\r")
         }
-        // Enough to see what is around, and little even where a whole JSON file is one line.
+        // The whole line where it is short; else what is around, which of a JSON file in one line is little.
+        let lineEnd = (lineStart...lineStart + 4 * Self.shortLine).first(where: isLineEnd)
+        let isShort = lineEnd.map { Self.characters(in: bytes[lineStart..<$0]) <= Self.shortLine } ?? false
         var start = byte
         var indent = 0
-        while start > lineStart, indent < Self.shownBefore {
+        while start > lineStart, isShort || indent < Self.shownBefore {
             start -= 1
             while start > lineStart, bytes[start] & 0xC0 == 0x80 { start -= 1 }
             indent += 1
         }
-        if start > lineStart, column <= Self.shownBefore + 20 {
-            start = lineStart
-            indent = column
-        }
         var end = byte
         var after = 0
-        while !isLineEnd(end), after < Self.shownAfter {
+        while !isLineEnd(end), isShort || after < Self.shownAfter {
             end += 1
             while end < bytes.count, bytes[end] & 0xC0 == 0x80 { end += 1 }
             after += 1
@@ -117,12 +115,13 @@ struct SourceCursor: Sendable {
             indent += 1
         }
         if !isLineEnd(end) { excerpt += "…" }
-        return SourceLocation(
+        return SourceSpan(
             position: SourcePosition(file: source.name, line: line, column: column + 1), excerpt: excerpt,
             indent: indent,
             width: width)
     }
 
+    private static let shortLine = 160
     private static let shownBefore = 60
     private static let shownAfter = 100
 
@@ -130,9 +129,13 @@ struct SourceCursor: Sendable {
     private static func width(of text: ArraySlice<UInt8>) -> Int {
         guard let first = text.first else { return 1 }
         var end = text.startIndex + 1
-        if first == UInt8(ascii: "\"") || first == UInt8(ascii: "'") {
-            while end < text.endIndex, text[end] != first {
-                end += first == UInt8(ascii: "\"") && text[end] == UInt8(ascii: "\\") ? 2 : 1
+        if first == UInt8(ascii: "\"") {
+            while end < text.endIndex, text[end] != first { end += text[end] == UInt8(ascii: "\\") ? 2 : 1 }
+            end = min(end + 1, text.endIndex)
+        } else if first == UInt8(ascii: "'") {
+            // Two in a row are one of the text.
+            while end < text.endIndex, text[end] != first || text[end...].starts(with: "''".utf8) {
+                end += text[end] == first ? 2 : 1
             }
             end = min(end + 1, text.endIndex)
         } else {
@@ -149,6 +152,11 @@ struct SourceCursor: Sendable {
                 end -= 1
             }
         }
-        return text[..<end].reduce(0) { $0 + ($1 & 0xC0 == 0x80 ? 0 : 1) }
+        // A byte that belongs to no character is shown as one.
+        return max(characters(in: text[..<end]), 1)
+    }
+
+    private static func characters(in text: ArraySlice<UInt8>) -> Int {
+        text.reduce(0) { $0 + ($1 & 0xC0 == 0x80 ? 0 : 1) }
     }
 }

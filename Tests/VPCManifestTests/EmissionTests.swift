@@ -1,0 +1,266 @@
+import Foundation
+import IPAddressing
+import Testing
+import VPCManifest
+import VPCModel
+import Yams
+
+/// Random resources, each valid on its own.
+private struct Planner {
+    var random: SplitMix64
+
+    mutating func number(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &random) }
+    mutating func pick<Element>(_ elements: [Element]) -> Element { elements[number(0...elements.count - 1)] }
+    mutating func maybe<Value>(_ value: Value) -> Value? { number(0...1) == 0 ? nil : value }
+
+    /// Names that look like something else.
+    mutating func name() -> String {
+        pick([
+            "a", "0", "101", "1e3", "0x1f", "no", "null", "true", "y", "web1-eth0", "1-2", "2024-01-01", "a--b", "0o7",
+        ])
+    }
+
+    mutating func text() -> String {
+        pick([
+            "", " ", "gz-1", "~", "null", "Null", "yes", "1", "1.5", "-1", ".5", "1_000", "12:30", "=", "<<", "a: b",
+            "a #b", "#", "- a",
+            "[a]", "{a}", "*a", "&a", "!a", "%a", "@a", "`a", "'", "\"", "\\", "a\nb", "\n", "a\tb", "é蓝😀", "\u{0}",
+            "\u{7F}", "\u{85}",
+            "\u{2028}", "a\u{FEFF}", "\u{1B}[31m", "trailing ", " leading", "---", "...", "0x1f", "2024-01-01",
+            "10.0.0.1", "1e3", "on",
+            "a:", ":a", "?", "? a", "a,b", "|", ">", "\u{E000}", "\u{FFFD}",
+        ])
+    }
+
+    mutating func metadata() -> Metadata {
+        var labels: [String: String] = [:]
+        for _ in 0..<number(0...3) { labels[text()] = text() }
+        return Metadata(name: name(), labels: labels, annotations: number(0...3) == 0 ? [text(): text()] : [:])
+    }
+
+    mutating func address() -> IPAddress { IPAddress(v4: UInt32(number(0...Int(UInt32.max)))) }
+    mutating func prefix() -> IPPrefix { IPPrefix(containing: address(), length: number(0...32)) }
+
+    mutating func resource() -> Resource {
+        switch number(0...5) {
+        case 0:
+            return .host(
+                Host(
+                    metadata: metadata(), underlayAddress: address(), underlayDevice: maybe("eth0"),
+                    region: maybe(text()),
+                    zone: maybe(text())))
+        case 1:
+            let id = VPCID(UInt32(number(1...0x7FFF_FFFF))) ?? VPCID.one
+            return .vpc(VPC(metadata: metadata(), id: id, cidrs: (0...number(0...2)).map { _ in prefix() }))
+        case 2:
+            return .subnet(
+                Subnet(
+                    metadata: metadata(), vpc: name(), cidr: prefix(), gateway: maybe(address()), zone: maybe(text()),
+                    routeTable: maybe(name())))
+        case 3:
+            let routes = (0..<number(0...3)).map { _ in
+                CustomRoute(
+                    destination: prefix(),
+                    target: number(0...1) == 0
+                        ? .blackhole
+                        : .nextHops(
+                            (0...number(0...2)).map { _ in NextHop(interface: name(), weight: pick([1, 2, 256])) }))
+            }
+            return .routeTable(RouteTable(metadata: metadata(), vpc: name(), routes: routes))
+        case 4:
+            return .networkInterface(
+                NetworkInterface(
+                    metadata: metadata(), subnet: name(), host: name(), address: address(),
+                    mac: maybe(MACAddress(rawValue: UInt64(number(1...0xFF_FFFF_FFFF)) | 0x0200_0000_0000)),
+                    sourceDestCheck: number(0...1) == 0,
+                    attachment: number(0...1) == 0
+                        ? .device(pick(["tap7", "7", "no", "1e3", "eth0.100"])) : .namespace(name(), device: "~"),
+                    mtu: maybe(number(68...65535))))
+        default:
+            let transports: [Probe.Transport] = [.icmp, .tcp(port: 1), .udp(port: 65535)]
+            return .probe(
+                Probe(
+                    metadata: metadata(), from: name(),
+                    to: number(0...1) == 0 ? .interface(name()) : .address(address()),
+                    transport: pick(transports), expect: pick([.allow, .deny])))
+        }
+    }
+}
+
+extension VPCID {
+    fileprivate static let one: VPCID = {
+        guard let id = VPCID(1) else { preconditionFailure("1 is an id") }
+        return id
+    }()
+}
+
+/// What is written is read back.
+@Suite struct EmissionTests {
+    @Test func randomResourcesSurviveYAMLAndJSON() {
+        var planner = Planner(random: SplitMix64(state: 17))
+        for _ in 0..<2000 {
+            var resources: [ResourceReference: Resource] = [:]
+            for _ in 0..<planner.number(1...4) {
+                let resource = planner.resource()
+                resources[resource.reference] = resource
+            }
+            let model = Model(resources.values.sorted { $0.reference < $1.reference })
+            for text in [ManifestText.yaml(model.resources), ManifestText.json(model.resources)] {
+                let set = ManifestSet(text: text)
+                #expect(findings(set) == [], "\(text)")
+                #expect(set.model == model, "\(text)")
+            }
+        }
+    }
+
+    /// Other readers must see the same strings, also those that follow YAML 1.1.
+    @Test func othersReadTheSameStrings() throws {
+        var planner = Planner(random: SplitMix64(state: 19))
+        for _ in 0..<2000 {
+            let texts = (0..<planner.number(1...5)).map { _ in planner.text() } + [planner.name()]
+            let value = StructuredValue.object([
+                StructuredValue.Member("texts", .list(texts.map { .string($0) })),
+                StructuredValue.Member("more", .object([StructuredValue.Member(texts[0] + "k", .string(texts[0]))])),
+            ])
+            let yaml = try #require(try Yams.load(yaml: value.yaml) as? [String: Any], "\(value.yaml)")
+            #expect(yaml["texts"] as? [String] == texts, "\(value.yaml)")
+            #expect(yaml["more"] as? [String: String] == [texts[0] + "k": texts[0]], "\(value.yaml)")
+            let json = try #require(
+                try JSONSerialization.jsonObject(with: Data(value.json.utf8)) as? [String: Any], "\(value.json)")
+            #expect(json["texts"] as? [String] == texts, "\(value.json)")
+            #expect(json["more"] as? [String: String] == [texts[0] + "k": texts[0]], "\(value.json)")
+        }
+    }
+
+    static let resources: [Resource] = [
+        .host(
+            Host(
+                metadata: Metadata(name: "h1", labels: ["b": "2", "a": "x"]),
+                underlayAddress: IPAddress(v4: 0xAC1F_0001),
+                zone: "gz-1")),
+        .routeTable(
+            RouteTable(
+                metadata: Metadata(name: "egress"), vpc: "blue",
+                routes: [
+                    CustomRoute(
+                        destination: .defaultIPv4,
+                        target: .nextHops([NextHop(interface: "fw-a", weight: 3), NextHop(interface: "7")])),
+                    CustomRoute(
+                        destination: IPPrefix(containing: IPAddress(v4: 0xC0A8_4200), length: 24), target: .blackhole),
+                ])),
+    ]
+
+    @Test func yamlIsForReaders() {
+        #expect(
+            ManifestText.yaml(Self.resources) == """
+                ---
+                apiVersion: vpcctl.dev/v1
+                kind: Host
+                metadata:
+                  name: h1
+                  labels:
+                    a: x
+                    b: "2"
+                spec:
+                  underlay:
+                    address: 172.31.0.1
+                  zone: gz-1
+                ---
+                apiVersion: vpcctl.dev/v1
+                kind: RouteTable
+                metadata:
+                  name: egress
+                spec:
+                  vpc: blue
+                  routes:
+                  - destination: 0.0.0.0/0
+                    nextHops:
+                    - interface: fw-a
+                      weight: 3
+                    - interface: "7"
+                  - destination: 192.168.66.0/24
+                    blackhole: true
+
+                """)
+    }
+
+    @Test func jsonIsSorted() {
+        #expect(
+            ManifestText.json(Array(Self.resources.prefix(1))) == """
+                {
+                  "apiVersion": "vpcctl.dev/v1",
+                  "items": [
+                    {
+                      "apiVersion": "vpcctl.dev/v1",
+                      "kind": "Host",
+                      "metadata": {
+                        "labels": {
+                          "a": "x",
+                          "b": "2"
+                        },
+                        "name": "h1"
+                      },
+                      "spec": {
+                        "underlay": {
+                          "address": "172.31.0.1"
+                        },
+                        "zone": "gz-1"
+                      }
+                    }
+                  ],
+                  "kind": "List"
+                }
+
+                """)
+    }
+
+    @Test func valuesOfEveryShapeAreWritten() {
+        let value: StructuredValue = [
+            "list": [[], [1, [true, .null]], ["b": 2, "a": [:]]], "empty": [:], "none": [], "text": "", "number": -7,
+        ]
+        #expect(
+            value.yaml == """
+                list:
+                - []
+                -
+                  - 1
+                  -
+                    - true
+                    - null
+                - b: 2
+                  a: {}
+                empty: {}
+                none: []
+                text: ""
+                number: -7
+
+                """)
+        #expect(StructuredValue.list([]).yaml == "[]\n")
+        #expect(StructuredValue.string("no").yaml == "\"no\"\n")
+        #expect(StructuredValue.list([1, "a"]).yaml == "- 1\n- a\n")
+        #expect(
+            value.json == """
+                {
+                  "empty": {},
+                  "list": [
+                    [],
+                    [
+                      1,
+                      [
+                        true,
+                        null
+                      ]
+                    ],
+                    {
+                      "a": {},
+                      "b": 2
+                    }
+                  ],
+                  "none": [],
+                  "number": -7,
+                  "text": ""
+                }
+
+                """)
+    }
+}
