@@ -174,8 +174,8 @@ extension Resolver {
                 let other = model.interfaces[first]
                 report(
                     "duplicate-attachment",
-                    "the device \(key.device)\(key.netns.map { " in namespace \($0)" } ?? "") on host \(host.metadata.name) is that of"
-                        + " interface \(other.metadata.name)",
+                    "the device \(key.device)\(key.netns.map { " in namespace \($0)" } ?? "") on host"
+                        + " \(host.metadata.name) is that of interface \(other.metadata.name)",
                     hint: "every interface needs a device of its own", at: interface.reference,
                     ["spec", "attachment", "device"],
                     related: Diagnostic.Related(
@@ -217,7 +217,8 @@ extension Resolver {
         let other = model.interfaces[first]
         report(
             "port-name-collision",
-            "its device on host \(interface.host) would be named \(port), as that of interface \(other.metadata.name) is",
+            "its device on host \(interface.host) would be named \(port),"
+                + " as that of interface \(other.metadata.name) is",
             hint: "rename one of them", at: interface.reference, ["metadata", "name"],
             related: Diagnostic.Related("the other interface is here", at: other.reference, ["metadata", "name"]))
     }

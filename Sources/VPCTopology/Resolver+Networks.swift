@@ -38,7 +38,8 @@ extension Resolver {
             let vpc = model.vpcs[index]
             enter(vpc.metadata.name, position, .vpc, in: \.vpcs)
             topology.vpcs.append(
-                ResolvedVPC(name: vpc.metadata.name, id: vpc.id, cidrs: vpc.cidrs.sorted(), interfaces: 0..<0))
+                ResolvedVPC(name: vpc.metadata.name, id: vpc.id, cidrs: vpc.cidrs.sorted().outermost, interfaces: 0..<0)
+            )
             checkCIDRs(vpc)
         }
         var owners: [VPCID: Int] = [:]
@@ -133,7 +134,8 @@ extension Resolver {
                 let owner = topology.routeTables[table]
                 report(
                     "route-table-other-vpc",
-                    "the route table \(owner.name) belongs to VPC \(topology.vpcs[owner.vpc].name), the subnet to \(subnet.vpc)",
+                    "the route table \(owner.name) belongs to VPC \(topology.vpcs[owner.vpc].name),"
+                        + " the subnet to \(subnet.vpc)",
                     hint: "a subnet uses a route table of its own VPC", at: reference, ["spec", "routeTable"],
                     related: Diagnostic.Related(
                         "the route table says so here", at: ResourceReference(.routeTable, owner.name), ["spec", "vpc"])
@@ -169,9 +171,10 @@ extension Resolver {
                 outer = (entry.vpc, entry.index)
             }
         }
-        for (position, table) in topology.routeTables.enumerated() where !usedTables[position] {
-            guard !model.gaps.kinds.contains(.subnet), !model.gaps.resources.contains(where: { $0.kind == .subnet })
-            else { break }
+        // A subnet that did not decode may be the one that uses it.
+        let isComplete =
+            !model.gaps.kinds.contains(.subnet) && !model.gaps.resources.contains { $0.kind == .subnet }
+        for (position, table) in topology.routeTables.enumerated() where isComplete && !usedTables[position] {
             warn(
                 "unused-route-table", "no subnet uses this route table", hint: "set spec.routeTable of a subnet",
                 at: ResourceReference(.routeTable, table.name), ["metadata", "name"])
@@ -187,7 +190,7 @@ extension Resolver {
                 hint: "the smallest subnet is a /\(Subnet.longestPrefix)", at: reference, ["spec", "cidr"])
             return false
         }
-        if let vpc, !topology.vpcs[vpc].cidrs.contains(where: { $0.contains(cidr) }) {
+        if let vpc, topology.vpcs[vpc].cidrs.block(containing: cidr.address)?.contains(cidr) != true {
             report(
                 "subnet-outside-vpc",
                 "\(cidr) is in none of the CIDR blocks of VPC \(subnet.vpc) (\(listed(topology.vpcs[vpc].cidrs)))",
@@ -224,4 +227,25 @@ extension Subnet {
 extension IPPrefix {
     /// The address after the network's own.
     var firstUsable: IPAddress { address.advanced(by: 1) ?? address }
+}
+
+/// For prefixes in ascending order.
+extension [IPPrefix] {
+    /// Those that are in no other one: what is left is disjoint.
+    var outermost: [IPPrefix] {
+        var result: [IPPrefix] = []
+        for prefix in self where result.last?.contains(prefix) != true { result.append(prefix) }
+        return result
+    }
+
+    /// The block that an address is in, where the blocks are disjoint.
+    func block(containing address: IPAddress) -> IPPrefix? {
+        var range = indices
+        while !range.isEmpty {
+            let middle = range.lowerBound + range.count / 2
+            if self[middle].contains(address) { return self[middle] }
+            range = self[middle].address < address ? middle + 1..<range.upperBound : range.lowerBound..<middle
+        }
+        return nil
+    }
 }

@@ -41,8 +41,8 @@ extension Resolver {
         if probe.expect == .allow {
             report(
                 "probe-other-vpc",
-                "\(receiver.name) is in VPC \(topology.vpcs[receiver.vpc].name), \(sender.name) in \(topology.vpcs[sender.vpc].name):"
-                    + " VPCs do not reach each other",
+                "\(receiver.name) is in VPC \(topology.vpcs[receiver.vpc].name), \(sender.name) in"
+                    + " \(topology.vpcs[sender.vpc].name): VPCs do not reach each other",
                 hint: "write expect: deny, or probe an interface of the same VPC", at: probe.reference,
                 ["spec", "expect"])
         } else if let namesake = interface(at: receiver.address, inVPC: sender.vpc) {

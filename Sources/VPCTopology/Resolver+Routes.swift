@@ -25,7 +25,7 @@ extension Resolver {
                 } else {
                     destinations[route.destination] = number
                 }
-                if cidrs.contains(route.destination) {
+                if cidrs.block(containing: route.destination.address) == route.destination {
                     report(
                         "destination-is-local", "\(route.destination) is a CIDR block of VPC \(source.vpc) itself",
                         hint: "local routes always win; only a more specific destination can lead elsewhere",
@@ -65,7 +65,8 @@ extension Resolver {
             guard vpc == topology.routeTables[table].vpc else {
                 report(
                     "next-hop-other-vpc",
-                    "the next hop \(hop.interface) is in VPC \(topology.vpcs[vpc].name), the route table in \(source.vpc)",
+                    "the next hop \(hop.interface) is in VPC \(topology.vpcs[vpc].name),"
+                        + " the route table in \(source.vpc)",
                     hint: "a next hop is an interface of the route table's VPC", at: source.reference, hopPath,
                     related: Diagnostic.Related("its subnet is set here", at: interface.reference, ["spec", "subnet"]))
                 continue

@@ -54,8 +54,7 @@ struct Resolver {
                 related: related))
     }
 
-    /// Enters a name. Manifests have been checked for names that are taken when they were read; a model may also be made
-    /// by hand.
+    /// Enters a name. Names of manifests were checked when these were read; a model may also be made by hand.
     mutating func enter(
         _ name: String, _ position: Int, _ kind: ResourceKind, in index: WritableKeyPath<Resolver, Index>
     ) {
@@ -110,7 +109,7 @@ extension NetworkInterface { var reference: ResourceReference { ResourceReferenc
 extension Probe { var reference: ResourceReference { ResourceReference(.probe, metadata.name) } }
 
 extension IPPrefix {
-    /// Whether some address is in both; the ranges that no host or guest can have as its own.
+    /// The ranges that no host or guest can have as its own.
     static let reserved: [(block: IPPrefix, use: String)] = [
         (IPPrefix(containing: IPAddress(v4: 0x0000_0000), length: 8), "\"this network\""),
         (IPPrefix(containing: IPAddress(v4: 0x7F00_0000), length: 8), "loopback"),

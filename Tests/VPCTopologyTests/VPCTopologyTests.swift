@@ -41,7 +41,9 @@ import VPCTopology
         ---
         kind: NetworkInterface
         metadata: {name: fw-a}
-        spec: {subnet: blue-web, host: h1, address: 10.0.1.20, sourceDestCheck: false, attachment: {device: tap7}, mtu: 9000}
+        spec:
+          {subnet: blue-web, host: h1, address: 10.0.1.20, sourceDestCheck: false, mtu: 9000,
+          attachment: {device: tap7}}
         ---
         kind: NetworkInterface
         metadata: {name: web1-eth0}
