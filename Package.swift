@@ -28,6 +28,7 @@ let package = Package(
         .executable(name: "vpcctl", targets: ["vpcctl"]),
         .executable(name: "vpclab", targets: ["vpclab"]),
         .library(name: "Netlink", targets: ["Netlink", "KernelModel", "KernelDriver"]),
+        .library(name: "VPC", targets: ["VPCManifest", "VPCTopology", "VPCCompiler"]),
     ],
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
