@@ -55,3 +55,10 @@ func ip(_ name: String, _ arguments: String...) throws -> [[String: Any]] {
     let list = try #require(try JSONSerialization.jsonObject(with: data) as? [[String: Any]])
     return list.filter { !$0.isEmpty }
 }
+
+/// The names of a namespace's devices but for those that the kernel puts into every one (`lo`, and with ip_gre loaded
+/// the fallback tunnels).
+func devices(_ name: String) throws -> [String] {
+    let always: Set = ["lo", "gre0", "gretap0", "erspan0", "tunl0", "sit0", "ip6tnl0", "ip6gre0"]
+    return try ip(name, "link").compactMap { $0["ifname"] as? String }.filter { !always.contains($0) }.sorted()
+}

@@ -1,0 +1,1 @@
+../NetlinkTests/ScratchNamespace.swift
