@@ -1,0 +1,39 @@
+# `make` lists the targets.
+KERNEL ?= 6.1
+FILTER ?= $(VPCCTL_TEST_FILTER)
+CMD ?= true
+# To the scripts as they are, whatever characters they have.
+export KERNEL FILTER CMD
+SHELL_SCRIPTS = $(wildcard scripts/*.sh) .ci/run
+
+.PHONY: help setup build test lint format demo bench lab clean
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+
+setup: ## install what is missing to build and test (Debian; not Swift itself)
+	@scripts/setup.sh
+
+build: ## release build: .build/release/vpcctl and its companions
+	swift build -c release
+
+test: setup lint ## all tests; KERNEL=6.12 or KERNEL="6.1 6.12" for other kernels, FILTER=regex for some
+	@VPCCTL_TEST_FILTER="$$FILTER" scripts/test.sh
+
+lint: ## check style
+	@scripts/lint.sh $(SHELL_SCRIPTS)
+
+format: ## bring Swift sources into style
+	swift format --in-place --recursive Sources Tests Package.swift
+
+demo: setup build ## the demonstration, in the lab
+	@scripts/demo.sh
+
+bench: setup build ## measurements, in the lab
+	@scripts/bench.sh
+
+lab: setup ## run a command on a kernel with GRE and VRF: make lab CMD='ip link'
+	@scripts/lab.sh -- bash -c "$$CMD"
+
+clean: ## remove what was built (kernels stay in the cache folder)
+	rm -rf .build .lab

@@ -1,0 +1,53 @@
+#!/usr/bin/env bash
+# Installs what building and testing need, as far as it is missing: `make setup`. For Debian 12 and its like; asks sudo
+# when it is not root. With everything in place it takes no time and no network.
+#
+#   KERNEL   the lab's kernels to fetch (6.1)
+set -euo pipefail
+
+scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+
+packages=(
+    # to build
+    git make pkg-config libmnl-dev libyaml-dev libnl-3-dev libnl-route-3-dev
+    # for the lab's virtual machine (scripts/lab.sh)
+    qemu-system-x86 busybox-static kmod zstd xz-utils python3
+    # what tests and the demo compare with and probe with
+    iproute2 nftables conntrack tcpdump iperf3 iputils-ping procps
+    # for `make lint`
+    shellcheck
+)
+
+as_root() {
+    if [[ $EUID -eq 0 ]]; then "$@"; else sudo "$@"; fi
+}
+
+if ! command -v dpkg-query >/dev/null; then
+    echo "setup: this is not a Debian system; install by hand: ${packages[*]}" >&2
+    exit 1
+fi
+installed=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "${packages[@]}" 2>/dev/null || true)
+missing=()
+for package in "${packages[@]}"; do
+    grep -qx "installed $package" <<<"$installed" || missing+=("$package")
+done
+if ((${#missing[@]} > 0)); then
+    echo "setup: installing ${missing[*]}"
+    # Another apt may be at work: wait for it.
+    apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=600)
+    as_root "${apt[@]}" update
+    as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}"
+fi
+
+# Where the running kernel has all it takes, the lab needs no other unless asked for one by number.
+for kernel in ${KERNEL:-6.1}; do
+    if [[ $kernel != host ]]; then "$scripts/lab-kernel.sh" "$kernel" >/dev/null; fi
+done
+
+if ! command -v swift >/dev/null; then
+    cat >&2 <<'EOF'
+setup: Swift is missing, and this script does not install it. Get a toolchain, 6.1 or newer, for this system from
+       https://www.swift.org/install/linux and put its usr/bin folder into PATH. All else is in place.
+EOF
+    exit 1
+fi
