@@ -20,6 +20,9 @@ rm -rf "$reports"
 mkdir -p "$reports"
 export VPCCTL_LAB_OUT=$reports VPCCTL_LAB_TIMEOUT=$limit
 
+# Swift Testing takes any pipe for a terminal.
+[[ -t 1 ]] || export NO_COLOR=1
+
 as_root() {
     if [[ $EUID -eq 0 ]]; then "$@"; else sudo --preserve-env "$@"; fi
 }
