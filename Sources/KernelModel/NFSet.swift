@@ -1,0 +1,157 @@
+/// A set's or map's declaration (`NFTA_SET_*`), all of which is fixed when it is made.
+public struct NFSetShape: Hashable, Sendable {
+    /// What the elements of a map bear.
+    public enum Data: Hashable, Sendable {
+        case verdict
+        /// A value: the number of its type and its bytes.
+        case value(code: UInt32, length: Int)
+        /// A named object (`NFT_OBJECT_*`).
+        case object(UInt32)
+    }
+
+    /// The number of the key's type, see ``NFType/code(of:)``.
+    public var keyCode: UInt32
+    /// Bytes of a key.
+    public var keyLength: Int
+    /// Bytes of each field, of a concatenation of ranges; else empty.
+    public var fieldLengths: [Int]
+    public var isInterval: Bool
+    /// Elements cannot be changed once a rule refers to it.
+    public var isConstant: Bool
+    /// Flags that are not known here: a foreign set's.
+    public var otherFlags: UInt32
+    /// Nil: a set, not a map.
+    public var data: Data?
+    /// The most elements there can be (`NFTA_SET_DESC_SIZE`); a set without grows without limit.
+    public var size: UInt32?
+
+    public init(
+        keyCode: UInt32, keyLength: Int, fieldLengths: [Int] = [], isInterval: Bool = false, isConstant: Bool = false,
+        otherFlags: UInt32 = 0, data: Data? = nil, size: UInt32? = nil
+    ) {
+        self.keyCode = keyCode
+        self.keyLength = keyLength
+        self.fieldLengths = fieldLengths
+        self.isInterval = isInterval
+        self.isConstant = isConstant
+        self.otherFlags = otherFlags
+        self.data = data
+        self.size = size
+    }
+
+    public var dataLength: Int {
+        if case .value(_, let length) = data { return length }
+        return 0
+    }
+
+    public var layout: NFElements.Layout {
+        .init(keySlots: (keyLength + 3) / 4, hasUpper: isInterval, dataSlots: (dataLength + 3) / 4)
+    }
+}
+
+/// A set, verdict map, map of values or map of counters, with its elements.
+///
+/// ```swift
+/// var zones = NFSet("port_zone", of: .interfaceName, .etherAddress, .ipv4Address, to: .values(.zone), size: 65536)
+/// zones.add(port, mac, address, data: NFZone(7))
+/// ```
+public struct NFSet: Hashable, Sendable {
+    public enum Data: Hashable, Sendable {
+        case verdict
+        case values([NFType])
+        case counter
+
+        public static func values(_ types: NFType...) -> Data { .values(types) }
+    }
+
+    public var name: String
+    public let shape: NFSetShape
+    public var elements: NFElements
+    public var origin: Origin
+
+    /// - Parameters:
+    ///   - key: The fields of a key.
+    ///   - data: What the elements bear; nil makes a set, not a map.
+    ///   - isInterval: Whether elements are ranges.
+    ///   - isConstant: Whether the elements are fixed: to change them the set and the rules that use it are made anew.
+    ///   - size: The most elements there can be; a set with a size takes a fixed table, which is faster to look up.
+    public init(
+        _ name: String, of key: NFType..., to data: Data? = nil, isInterval: Bool = false, isConstant: Bool = false,
+        size: UInt32? = nil, origin: Origin = .none
+    ) {
+        self.name = name
+        self.origin = origin
+        let length = Self.length(of: key)
+        shape = NFSetShape(
+            keyCode: NFType.code(of: key), keyLength: length,
+            fieldLengths: isInterval && key.count > 1 ? key.map(\.width) : [], isInterval: isInterval,
+            isConstant: isConstant,
+            data: data.map { data in
+                switch data {
+                case .verdict: .verdict
+                case .values(let types): .value(code: NFType.code(of: types), length: Self.length(of: types))
+                case .counter: .object(1)
+                }
+            }, size: size)
+        elements = NFElements(layout: shape.layout)
+    }
+
+    /// One field is as long as it is; several are padded to registers.
+    private static func length(of types: [NFType]) -> Int {
+        types.count == 1 ? types[0].width : types.reduce(0) { $0 + $1.slots * 4 }
+    }
+
+    // MARK: Elements
+
+    /// Adds an element to a set. `fields` are ranges or values in a set of intervals, values in another.
+    @inlinable
+    public mutating func add<each Field: NFKeyField>(
+        _ fields: repeat each Field, comment: String? = nil, origin: Origin = .none
+    ) {
+        let (lower, upper) = bounds(repeat each fields)
+        elements.append(lower, through: upper, comment: comment, origin: origin)
+    }
+
+    /// Adds an element to a map of values.
+    @inlinable
+    public mutating func add<each Field: NFKeyField>(
+        _ fields: repeat each Field, data: some NFKeyField, comment: String? = nil, origin: Origin = .none
+    ) {
+        let (lower, upper) = bounds(repeat each fields)
+        elements.append(lower, through: upper, data: NFKey(data), comment: comment, origin: origin)
+    }
+
+    /// Adds an element to a map of several values: `ip . port`.
+    @inlinable
+    public mutating func add<each Field: NFKeyField>(
+        _ fields: repeat each Field, data: NFKey, comment: String? = nil, origin: Origin = .none
+    ) {
+        let (lower, upper) = bounds(repeat each fields)
+        elements.append(lower, through: upper, data: data, comment: comment, origin: origin)
+    }
+
+    /// Adds an element to a verdict map.
+    @inlinable
+    public mutating func add<each Field: NFKeyField>(
+        _ fields: repeat each Field, verdict: NFVerdict, comment: String? = nil, origin: Origin = .none
+    ) {
+        let (lower, upper) = bounds(repeat each fields)
+        elements.append(lower, through: upper, verdict: verdict, comment: comment, origin: origin)
+    }
+
+    /// Adds an element to a map of counters.
+    @inlinable
+    public mutating func add<each Field: NFKeyField>(
+        _ fields: repeat each Field, counter: String, comment: String? = nil, origin: Origin = .none
+    ) {
+        let (lower, upper) = bounds(repeat each fields)
+        elements.append(lower, through: upper, object: counter, comment: comment, origin: origin)
+    }
+
+    @inlinable
+    func bounds<each Field: NFKeyField>(_ fields: repeat each Field) -> (NFKey, NFKey?) {
+        let lower = NFKey(repeat each fields)
+        precondition(lower.code == shape.keyCode, "the fields are of the set's types")
+        return (lower, shape.isInterval ? NFKey(upperOf: repeat each fields) : nil)
+    }
+}

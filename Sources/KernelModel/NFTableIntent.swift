@@ -1,0 +1,46 @@
+/// What one table shall hold.
+///
+/// ```swift
+/// var filter = NFTableIntent(NFTable(.inet, "filter"))
+/// filter.sets.append(NFSet("blocked", of: .ipv4Address))
+/// filter.chain("input", NFBaseChain(.filter, .input, priority: 0)) { chain in
+///     chain.rule(.match(.ipSource, in: "blocked"), .counter("blocked"), .drop)
+/// }
+/// ```
+public struct NFTableIntent: Hashable, Sendable {
+    public let table: NFTable
+    public var counters: [NFCounter] = []
+    public var sets: [NFSet] = []
+    public var chains: [NFChain] = []
+
+    public init(_ table: NFTable) { self.table = table }
+
+    /// Adds a chain with the rules that `body` gives it.
+    public mutating func chain(
+        _ name: String, _ base: NFBaseChain? = nil, origin: Origin = .none, _ body: (inout NFChainBuilder) -> Void
+    ) {
+        var builder = NFChainBuilder(family: table.family, chain: NFChain(name, base, origin: origin))
+        body(&builder)
+        chains.append(builder.chain)
+    }
+
+    /// Sorts everything but rules by name or key.
+    public mutating func normalize() {
+        counters.sort { $0.name < $1.name }
+        sets.sort { $0.name < $1.name }
+        chains.sort { $0.name < $1.name }
+        for index in sets.indices { sets[index].elements.normalize() }
+    }
+}
+
+/// Adds rules to a chain.
+public struct NFChainBuilder {
+    let family: NFFamily
+    public internal(set) var chain: NFChain
+
+    /// Adds a rule behind those that are there. It comes from where its chain comes from, unless `origin` says otherwise.
+    public mutating func rule(_ statements: NFStatement..., comment: String? = nil, origin: Origin? = nil) {
+        chain.rules.append(
+            NFRule(in: family, statements, comment: comment, origin: origin ?? chain.origin))
+    }
+}
