@@ -18,6 +18,10 @@ public struct Topology: Sendable, Equatable {
     public var interfaces: [ResolvedInterface] = []
     /// For every host, indexes into `interfaces`, ascending.
     public var interfacesOfHost: [[Int]] = []
+    /// By VPC, then name.
+    public var securityGroups: [ResolvedSecurityGroup] = []
+    /// By VPC, then name.
+    public var acls: [ResolvedACL] = []
     /// By name.
     public var probes: [ResolvedProbe] = []
 
@@ -49,13 +53,16 @@ public struct ResolvedSubnet: Sendable, Equatable {
     public var gateway: IPAddress
     /// Index into `Topology.routeTables`; nil is the VPC's main table.
     public var routeTable: Int?
+    /// Index into `Topology.acls`; nil allows everything.
+    public var acl: Int?
 
-    public init(name: String, vpc: Int, cidr: IPPrefix, gateway: IPAddress, routeTable: Int?) {
+    public init(name: String, vpc: Int, cidr: IPPrefix, gateway: IPAddress, routeTable: Int?, acl: Int? = nil) {
         self.name = name
         self.vpc = vpc
         self.cidr = cidr
         self.gateway = gateway
         self.routeTable = routeTable
+        self.acl = acl
     }
 }
 
@@ -107,10 +114,13 @@ public struct ResolvedInterface: Sendable, Equatable {
     public var mtu: Int
     /// The GRE key that names this interface where it is the target of a route, nil where it is none.
     public var gatewayKey: GatewayKey?
+    /// Indexes into `Topology.securityGroups`, ascending; none allows everything.
+    public var securityGroups: [Int]
 
     public init(
         name: String, vpc: Int, subnet: Int, host: Int, address: IPAddress, mac: MACAddress, sourceDestCheck: Bool,
-        attachment: NetworkInterface.Attachment, mtu: Int, gatewayKey: GatewayKey?
+        attachment: NetworkInterface.Attachment, mtu: Int, gatewayKey: GatewayKey?,
+        securityGroups: [Int] = []
     ) {
         self.name = name
         self.vpc = vpc
@@ -122,6 +132,7 @@ public struct ResolvedInterface: Sendable, Equatable {
         self.attachment = attachment
         self.mtu = mtu
         self.gatewayKey = gatewayKey
+        self.securityGroups = securityGroups
     }
 }
 
