@@ -10,6 +10,8 @@ struct Committer {
     let operationalTimeout: Duration
     private let hostNamespace: NetworkNamespace
     private var host: Session?
+    /// The firewall could not be had: what comes after it stays undone.
+    private var hasNoFirewall = false
     /// The guest of the last step: the steps of one guest follow each other.
     private var guest: (name: NamespaceName, session: Session)?
 
@@ -20,6 +22,8 @@ struct Committer {
     }
 
     mutating func perform(_ step: ChangePlan.Step) {
+        if hasNoFirewall { return failAll(step, .dependency("the firewall")) }
+        if case .firewall(let tables, let generation) = step.work { return perform(tables, generation, step.namespace) }
         let session: Session
         do throws(NetlinkError) {
             session = try self.session(step.namespace)
@@ -37,6 +41,7 @@ struct Committer {
             if step.namespace == nil { guest = nil }
             perform(changes, step, session)
         case .awaitOperational(let names): awaitOperational(names, step, session)
+        case .firewall: break  // Has a socket of its own.
         case .rules(let changes):
             batch(changes, step, session) { change, rule, _, writer in
                 switch change {
@@ -232,7 +237,54 @@ struct Committer {
         case .routes(let changes): note(outcome, of: changes, in: step.namespace)
         case .awaitOperational(let names):
             for name in names { noteWait(name, reason, in: step.namespace) }
+        case .firewall(let tables, _): noteFirewall(tables, reason, in: step.namespace)
         }
+    }
+
+    // MARK: Firewall
+
+    /// One transaction. Where it is refused nothing else is done: a port would be open to all.
+    private mutating func perform(_ tables: [NFChangeSet], _ generation: UInt32, _ namespace: NamespaceName?) {
+        do throws(NetlinkError) {
+            var driver = try FirewallDriver(in: namespace.map { .named($0.rawValue) } ?? hostNamespace)
+            let outcome = try driver.commit(tables, generation: generation)
+            report.writes += driver.writes
+            switch outcome {
+            case .committed:
+                for table in tables {
+                    report.applied.created += table.counts.created
+                    report.applied.changed += table.counts.changed
+                    report.applied.deleted += table.counts.deleted
+                }
+            case .stale:
+                noteFirewall(tables, .stale, in: namespace)
+            case .refused(let failures):
+                hasNoFirewall = true
+                for failure in failures { note(failure, in: namespace) }
+            }
+        } catch {
+            hasNoFirewall = true
+            noteFirewall(tables, error.reason, in: namespace)
+        }
+        if report.failures.contains(where: { $0.reason == .stale }) { hasNoFirewall = true }
+    }
+
+    private mutating func noteFirewall(
+        _ tables: [NFChangeSet], _ reason: CommitReport.Reason, in namespace: NamespaceName?
+    ) {
+        for table in tables {
+            let operation = Operation(
+                namespace: namespace, action: .change, kind: .firewall, object: "table \(table.table)", origin: .none)
+            report.failures.append(.init(operation, reason))
+        }
+    }
+
+    private mutating func note(_ failure: NFFailure, in namespace: NamespaceName?) {
+        let object = failure.operation.map { $0.text(in: failure.table) } ?? "table \(failure.table)"
+        let operation = Operation(
+            namespace: namespace, action: failure.operation?.action ?? .change, kind: .firewall, object: object,
+            origin: failure.origin)
+        report.failures.append(.init(operation, failure.reason))
     }
 
     // MARK: Parameters

@@ -22,6 +22,10 @@ public struct KernelDriver: KernelAccess, Sendable {
         var snapshot = KernelSnapshot()
         var observer = try Observer(namespace, owner: request.owner)
         snapshot.host = try observer.host(sysctls: request.sysctls)
+        if !request.firewall.isEmpty {
+            var firewall = try FirewallDriver(in: namespace)
+            snapshot.host.firewall = try firewall.observe(request.firewall)
+        }
         var guests = Set(request.guests)
         for seen in snapshot.host.links {
             if seen.isOwned, case .veth(let peer) = seen.link.kind { guests.insert(peer.namespace) }

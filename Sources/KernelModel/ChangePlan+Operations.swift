@@ -41,6 +41,15 @@ extension ChangePlan {
             case .neighbors(let changes): changes.forEachOperation(in: step.namespace, body)
             case .nexthops(let changes): changes.forEachOperation(in: step.namespace, body)
             case .routes(let changes): changes.forEachOperation(in: step.namespace, body)
+            case .firewall(let tables, _):
+                for table in tables {
+                    for operation in table.operations {
+                        body(
+                            Operation(
+                                namespace: step.namespace, action: operation.action, kind: .firewall,
+                                object: operation.text(in: table.table), origin: operation.origin))
+                    }
+                }
             case .awaitOperational(let names):
                 for name in names {
                     body(

@@ -27,6 +27,8 @@ public struct ChangePlan: Sendable, Hashable {
         case neighbors(ChangeSet<Neighbor>)
         case nexthops(ChangeSet<Nexthop>)
         case routes(ChangeSet<Route>)
+        /// One transaction, all or nothing, if nobody has changed nf_tables since that generation.
+        case firewall([NFChangeSet], generation: UInt32)
         /// Wait until these ports are operational: a veth drops what it gets before that.
         case awaitOperational([InterfaceName])
     }
@@ -125,6 +127,13 @@ extension ChangePlan.Work {
         case .neighbors(let changes): changes.counts
         case .nexthops(let changes): changes.counts
         case .routes(let changes): changes.counts
+        case .firewall(let tables, _):
+            tables.reduce(into: ChangePlan.Counts()) { sum, table in
+                let counts = table.counts
+                sum.created += counts.created
+                sum.changed += counts.changed
+                sum.deleted += counts.deleted
+            }
         case .awaitOperational: .init()
         }
     }

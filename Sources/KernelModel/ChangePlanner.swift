@@ -23,6 +23,7 @@ struct ChangePlanner {
         plan.append(ChangeSet(creations: rules.creations), as: { .rules($0) })
         plan.append(ChangeSet(deletions: rules.displaced), as: { .rules($0) })
 
+        planFirewall()
         plan.append(ChangeSet(deletions: links.remade), as: { .links($0) })
         for rank in 0...3 {
             plan.append(ChangeSet(creations: links.creations.filter { $0.object.rank == rank }), as: { .links($0) })
@@ -57,7 +58,25 @@ struct ChangePlanner {
             plan.append(ChangeSet(deletions: links.deletions.filter { $0.rank == rank }), as: { .links($0) })
         }
         plan.append(ChangeSet(deletions: rules.deletions), as: { .rules($0) })
+        planFirewallRemoval()
         return plan
+    }
+
+    // MARK: - Firewall
+
+    /// Before any port: nobody is reachable before the policy for it is in.
+    private mutating func planFirewall() {
+        let observed = snapshot.host.firewall
+        let changes = intent.host.firewall.map { $0.changes(from: observed.table($0.table)) }.filter { !$0.isEmpty }
+        if !changes.isEmpty { plan.steps.append(.init(.firewall(changes, generation: observed.generation))) }
+    }
+
+    /// Last, when no port is left to protect.
+    private mutating func planFirewallRemoval() {
+        let wanted = Set(intent.host.firewall.map(\.table))
+        let unwanted = snapshot.host.firewall.tables.filter { !wanted.contains($0.table) }
+        if unwanted.isEmpty { return }
+        plan.steps.append(.init(.firewall(unwanted.map(\.removal), generation: snapshot.host.firewall.generation)))
     }
 
     // MARK: - Rules

@@ -7,8 +7,13 @@ public struct ObservationRequest: Sendable, Hashable {
     public var sysctls: [String]
     /// Guests' namespaces to read where they exist, beside those that the aliases of our veths name.
     public var guests: [NamespaceName]
+    /// Tables of nf_tables in the host's namespace.
+    public var firewall: [NFTable]
 
-    public init(owner: Ownership, sysctls: [String] = [], guests: [NamespaceName] = []) {
+    public init(
+        owner: Ownership, sysctls: [String] = [], guests: [NamespaceName] = [], firewall: [NFTable] = []
+    ) {
+        self.firewall = firewall
         self.owner = owner
         self.sysctls = sysctls
         self.guests = guests
@@ -43,6 +48,8 @@ public struct CommitReport: Sendable, Hashable {
         case dependency(String)
         /// Not operational in time.
         case timedOut
+        /// Somebody changed nf_tables between the observation and the commit: plan again.
+        case stale
     }
 }
 
@@ -53,6 +60,7 @@ extension CommitReport.Reason: CustomStringConvertible {
             "kernel said \"\(message)\" (\(code)\(attribute.map { ", \($0)" } ?? ""))"
         case .dependency(let name): "not tried: it needs \(name), which is not there"
         case .timedOut: "not operational in time"
+        case .stale: "nf_tables was changed by somebody else in the meantime"
         }
     }
 }

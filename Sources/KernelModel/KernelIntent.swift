@@ -11,6 +11,8 @@ public struct NamespaceIntent: Sendable, Hashable {
     public var neighbors: [Attributed<Neighbor>] = []
     public var nexthops: [Attributed<Nexthop>] = []
     public var routes: [Attributed<Route>] = []
+    /// Whole tables of nf_tables, normalized.
+    public var firewall: [NFTableIntent] = []
 
     public init() {}
 

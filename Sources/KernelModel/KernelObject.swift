@@ -2,6 +2,7 @@
 public enum ObjectKind: String, Hashable, Sendable, CaseIterable {
     case sysctl
     case rule
+    case firewall
     case link
     case address
     case neighbor

@@ -14,6 +14,8 @@ public struct NamespaceSnapshot: Sendable, Hashable {
     /// Ids of nexthop objects that are not ours, ascending.
     public var foreignNexthops: [NexthopID] = []
     public var routes: [Route] = []
+    /// The tables of nf_tables that were asked for and exist.
+    public var firewall = NFSnapshot(generation: 0)
 
     public init() {}
 

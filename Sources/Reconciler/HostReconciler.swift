@@ -14,7 +14,8 @@ public struct HostReconciler<Kernel: KernelAccess> {
     public func plan(_ topology: Topology, host: Int) throws -> HostPlan {
         let snapshot = try kernel.observe(
             ObservationRequest(
-                owner: Conventions.ownership, sysctls: Conventions.sysctlPaths, guests: topology.guests(of: host)))
+                owner: Conventions.ownership, sysctls: Conventions.sysctlPaths, guests: topology.guests(of: host),
+                firewall: FirewallTables.all))
         let facts = try HostFacts(of: host, in: topology, from: snapshot)
         let compilation = try compile(topology, host, facts, snapshot.host)
         let changes = compilation.intent.changes(from: snapshot, owner: Conventions.ownership)
@@ -23,7 +24,8 @@ public struct HostReconciler<Kernel: KernelAccess> {
 
     /// What `delete` would do. Reads only.
     public func removalPlan() throws -> HostPlan {
-        let snapshot = try kernel.observe(ObservationRequest(owner: Conventions.ownership))
+        let snapshot = try kernel.observe(
+            ObservationRequest(owner: Conventions.ownership, firewall: FirewallTables.all))
         let intent = KernelIntent.removal(from: snapshot)
         let changes = intent.changes(from: snapshot, owner: Conventions.ownership)
         return HostPlan(intent: intent, unattached: [], changes: changes)
@@ -34,12 +36,24 @@ public struct HostReconciler<Kernel: KernelAccess> {
         if plan.changes.counts.total == 0 {
             return HostOutcome(report: CommitReport(), remaining: ChangePlan())
         }
-        let report = kernel.commit(plan.changes, owner: Conventions.ownership)
-        let guests = plan.intent.guests.map(\.namespace)
-        let snapshot = try kernel.observe(
-            ObservationRequest(owner: Conventions.ownership, sysctls: Conventions.sysctlPaths, guests: guests))
-        let remaining = plan.intent.changes(from: snapshot, owner: Conventions.ownership)
+        var report = kernel.commit(plan.changes, owner: Conventions.ownership)
+        var remaining = try remainingChanges(of: plan)
+        for _ in 1..<Self.attempts where report.failures.contains(where: { $0.reason == .stale }) {
+            report = report.followed(by: kernel.commit(remaining, owner: Conventions.ownership))
+            remaining = try remainingChanges(of: plan)
+        }
         return HostOutcome(report: report, remaining: remaining)
+    }
+
+    /// How often a plan is made again because somebody else changed nf_tables meanwhile.
+    private static var attempts: Int { 8 }
+
+    private func remainingChanges(of plan: HostPlan) throws -> ChangePlan {
+        let snapshot = try kernel.observe(
+            ObservationRequest(
+                owner: Conventions.ownership, sysctls: Conventions.sysctlPaths,
+                guests: plan.intent.guests.map(\.namespace), firewall: FirewallTables.all))
+        return plan.intent.changes(from: snapshot, owner: Conventions.ownership)
     }
 
     /// Compiles with numbers that nobody else uses: a table that was taken for a new context is looked into, and left
@@ -84,5 +98,17 @@ extension Topology {
             if case .namespace(let name, _) = interfaces[index].attachment { names.insert(NamespaceName(name)) }
         }
         return names.sorted()
+    }
+}
+
+extension CommitReport {
+    /// The sum of both, with the failures of the second: it tried again what had failed.
+    fileprivate func followed(by second: CommitReport) -> CommitReport {
+        var sum = second
+        sum.writes += writes
+        sum.applied.created += applied.created
+        sum.applied.changed += applied.changed
+        sum.applied.deleted += applied.deleted
+        return sum
     }
 }

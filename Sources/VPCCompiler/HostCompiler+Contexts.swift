@@ -45,7 +45,7 @@ extension HostCompiler {
         context(vpc: interface.vpc, routeTable: routeTable(of: interface))
     }
 
-    private func context(vpc: Int, routeTable: Int?) -> Context? {
+    func context(vpc: Int, routeTable: Int?) -> Context? {
         contextIndexes[Context.Key(vpc: vpc, routeTable: routeTable)].map { contexts[$0] }
     }
 

@@ -4,7 +4,7 @@ import VPCTopology
 
 extension HostCompiler {
     /// The guests here that are the target of a route.
-    private var localGateways: [(index: Int, interface: ResolvedInterface, key: GatewayKey)] {
+    var localGateways: [(index: Int, interface: ResolvedInterface, key: GatewayKey)] {
         attached.compactMap { index in
             let interface = topology.interfaces[index]
             return interface.gatewayKey.map { (index, interface, $0) }
@@ -51,7 +51,7 @@ extension HostCompiler {
         return tunnel(to: interface.host, key: key.rawValue, from: origin)
     }
 
-    private func gatewayAlias(_ interface: ResolvedInterface) -> String {
+    func gatewayAlias(_ interface: ResolvedInterface) -> String {
         Conventions.alias(ResourceReference(.networkInterface, interface.name))
     }
 }

@@ -39,6 +39,7 @@ struct HostCompiler {
         addGateways()
         addRoutes()
         addGuests()
+        addFirewall()
         intent.normalize()
         return Compilation(
             intent: intent, unattached: unattached, tables: (contexts.map(\.table) + gatewayTables).sorted())

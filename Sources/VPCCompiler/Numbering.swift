@@ -46,6 +46,9 @@ public struct Numbering: Sendable {
         }
     }
 
+    /// The table that the alias was given before.
+    func knownTable(forAlias alias: String) -> TableID { tables[alias] ?? TableID(0) }
+
     /// The table of the VRF with that alias.
     mutating func table(forAlias alias: String) -> TableID {
         if let table = tables[alias] { return table }

@@ -32,6 +32,8 @@ extension Topology {
         case 2: return ResourceReference(.subnet, subnets[index].name)
         case 3: return ResourceReference(.routeTable, routeTables[index].name)
         case 4: return ResourceReference(.networkInterface, interfaces[index].name)
+        case 5: return ResourceReference(.securityGroup, securityGroups[index].name)
+        case 6: return ResourceReference(.networkACL, acls[index].name)
         default: return nil
         }
     }

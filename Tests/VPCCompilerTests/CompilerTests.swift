@@ -60,7 +60,9 @@ import VPCTopology
 
     @Test func whatIsThereNeedsNoChange() throws {
         let topology = try Self.topology(interfaces: 40, hosts: 4)
-        let intent = topology.compiled(for: 1, facts: facts).intent
+        var intent = topology.compiled(for: 1, facts: facts).intent
+        // What the kernel makes of tables of nf_tables is the driver's test.
+        intent.host.firewall = []
         let changes = intent.changes(from: Self.snapshot(of: intent), owner: Conventions.ownership)
         #expect(changes.operations == [])
         #expect(!intent.host.routes.isEmpty && !intent.guests.isEmpty)

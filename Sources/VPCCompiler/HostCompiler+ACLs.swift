@@ -1,0 +1,117 @@
+import IPAddressing
+import KernelModel
+import VPCModel
+import VPCTopology
+
+extension HostCompiler {
+    /// An ordered list of allow and deny becomes disjoint boxes, and those one interval map to verdicts: one lookup
+    /// however many lines. A chain per ACL, and a small one per subnet: what stays inside the subnet is not the ACL's.
+    mutating func addACLs(to table: inout NFTableIntent) {
+        var maps = (in: verdictMap("acl_in"), out: verdictMap("acl_out"))
+        var subnets: Set<Int> = []
+        for index in attached {
+            let interface = topology.interfaces[index]
+            guard topology.subnets[interface.subnet].acl != nil else { continue }
+            subnets.insert(interface.subnet)
+            let origin = Origin(.networkInterface, index)
+            let name = subnetName(interface.subnet)
+            maps.in.add(port(of: interface), verdict: .jump(name + "_in"), origin: origin)
+            maps.out.add(port(of: interface), verdict: .jump(name + "_out"), origin: origin)
+        }
+        table.sets += [maps.in, maps.out]
+        let acls = Set(subnets.compactMap { topology.subnets[$0].acl })
+        for acl in acls.sorted() {
+            for direction in TrafficDirection.allCases { addChain(ofACL: acl, direction, to: &table) }
+        }
+        for subnet in subnets.sorted() {
+            for direction in TrafficDirection.allCases { addChain(ofSubnet: subnet, direction, to: &table) }
+        }
+        if !acls.isEmpty { addDenial("acl", counter: "denied_by_acl", to: &table) }
+    }
+
+    private func subnetName(_ subnet: Int) -> String { "subnet_\(FirewallName.of(topology.subnets[subnet].name))" }
+
+    private func addChain(ofSubnet subnet: Int, _ direction: TrafficDirection, to table: inout NFTableIntent) {
+        guard let acl = topology.subnets[subnet].acl else { return }
+        let target = ACLLines(topology.acls[acl], direction).prefix
+        table.chain("\(subnetName(subnet))_\(direction.rawValue)", origin: Origin(.subnet, subnet)) { chain in
+            chain.rule(.match(direction.farAddress, topology.subnets[subnet].cidr), .return)
+            chain.rule(.goto(target))
+        }
+    }
+
+    private func addChain(ofACL acl: Int, _ direction: TrafficDirection, to table: inout NFTableIntent) {
+        let lines = ACLLines(topology.acls[acl], direction)
+        let origin = Origin(.networkACL, acl)
+        for line in lines.rules {
+            table.counters.append(NFCounter(FirewallName.rule(lines.prefix, line.priority), origin: origin))
+        }
+        for place in lines.boxes.keys.sorted() {
+            var verdicts = NFSet(
+                lines.name(place), of: .ipv4Address, .internetProtocol, .internetService, to: .verdict,
+                isInterval: true,
+                origin: origin)
+            var counters = NFSet(
+                lines.name(place) + "_count", of: .ipv4Address, .internetProtocol, .internetService, to: .counter,
+                isInterval: true, origin: origin)
+            for entry in lines.boxes[place] ?? [] {
+                let rule = lines.rules[entry.line]
+                let verdict: NFVerdict = rule.action == .allow ? .return : .goto("deny_by_acl")
+                verdicts.add(
+                    entry.box.addressKey, entry.box.protocolKey, entry.box.selectorKey, verdict: verdict, origin: origin
+                )
+                counters.add(
+                    entry.box.addressKey, entry.box.protocolKey, entry.box.selectorKey,
+                    counter: FirewallName.rule(lines.prefix, rule.priority), origin: origin)
+            }
+            table.sets += [verdicts, counters]
+        }
+        table.chain(lines.prefix, origin: origin) { chain in
+            for place in lines.boxes.keys.sorted() {
+                let far = direction.farAddress
+                chain.rule(
+                    place.guardStatement, .counter(map: lines.name(place) + "_count", far, .ipProtocol, place.field))
+                chain.rule(place.guardStatement, .vmap(far, .ipProtocol, place.field, map: lines.name(place)))
+            }
+            chain.rule(.goto("deny_by_acl"))
+        }
+    }
+
+    /// Changes when what an ACL of this host decides may have changed: then every connection is judged once more. It is
+    /// made of the ACLs themselves, so that it needs no memory; 30 bits.
+    var policyEpoch: UInt32 {
+        var digest = Digest()
+        for (index, subnet) in topology.subnets.enumerated() {
+            guard let acl = subnet.acl, hasGuest(inSubnet: index) else { continue }
+            digest.add("\(subnet.name) \(subnet.cidr)")
+            let lines = topology.acls[acl]
+            for (mark, rules) in [("in", lines.ingress), ("out", lines.egress)] {
+                for rule in rules { digest.add("\(mark) \(rule.priority) \(rule.action) \(rule.traffic) \(rule.cidr)") }
+            }
+        }
+        return UInt32(truncatingIfNeeded: digest.value ^ digest.value >> 30) & 0x3FFF_FFFF
+    }
+
+    private func hasGuest(inSubnet subnet: Int) -> Bool {
+        attached.contains { topology.interfaces[$0].subnet == subnet }
+    }
+}
+
+/// One direction of an ACL as disjoint boxes.
+struct ACLLines {
+    /// `acl_web_in`.
+    let prefix: String
+    /// By priority.
+    let rules: [ACLRule]
+    private(set) var boxes: [SelectorPlace: [DisjointBoxes.Entry]] = [:]
+
+    init(_ acl: ResolvedACL, _ direction: TrafficDirection) {
+        prefix = "acl_\(FirewallName.of(acl.name))_\(direction.rawValue)"
+        rules = direction == .ingress ? acl.ingress : acl.egress
+        var disjoint = DisjointBoxes()
+        for (line, rule) in rules.enumerated() { disjoint.add(rule.traffic.boxes(rule.cidr.range), line: line) }
+        for part in disjoint.entries.flatMap(\.bySelector) { boxes[part.place, default: []].append(part.entry) }
+    }
+
+    func name(_ place: SelectorPlace) -> String { place == .port ? prefix + "_map" : prefix + "_icmp" }
+}

@@ -1,0 +1,204 @@
+import IPAddressing
+public import KernelModel
+import VPCModel
+import VPCTopology
+
+/// The tables of nf_tables that are ours.
+public enum FirewallTables {
+    public static let filter = NFTable(.inet, "vpcctl")
+    public static let arp = NFTable(.arp, "vpcctl")
+    public static let all = [filter, arp]
+}
+
+extension HostCompiler {
+    /// Who may speak on a port, which zone it speaks in, and what every packet has to pass. docs/security.md has the way.
+    mutating func addFirewall() {
+        var filter = NFTableIntent(FirewallTables.filter)
+        let origin = Origin(.host, host)
+        filter.counters = [
+            "spoofed", "unknown_key", "foreign_tunnel", "to_host", "unknown_port", "denied_by_group", "denied_by_acl",
+        ]
+        .map { NFCounter($0, origin: origin) }
+        addZones(to: &filter)
+        addPrerouting(to: &filter, origin)
+        addInput(to: &filter, origin)
+        addForward(to: &filter, origin)
+        addSecurityGroups(to: &filter)
+        addACLs(to: &filter)
+        filter.normalize()
+        var arp = arpTable(origin)
+        arp.normalize()
+        intent.host.firewall = [filter, arp]
+    }
+
+    // MARK: - Zones
+
+    /// The conntrack zone of a VPC: tenants with equal addresses never share a connection. It is the position of the main
+    /// table's number, so it lives where that lives, in the kernel.
+    private func zone(ofVPC vpc: Int) -> NFZone {
+        let table = context(vpc: vpc, routeTable: nil)?.table ?? TableID(Conventions.tables.lowerBound)
+        return NFZone(UInt16(truncatingIfNeeded: table.rawValue - Conventions.tables.lowerBound + 1))
+    }
+
+    private func addZones(to table: inout NFTableIntent) {
+        var ports = NFSet("ports", of: .interfaceName)
+        var speakers = NFSet("port_zone", of: .interfaceName, .etherAddress, .ipv4Address, to: .values(.zone))
+        var forwarders = NFSet("open_port_zone", of: .interfaceName, .etherAddress, to: .values(.zone))
+        for index in attached {
+            let interface = topology.interfaces[index]
+            let origin = Origin(.networkInterface, index)
+            let port = port(of: interface)
+            let zone = zone(ofVPC: interface.vpc)
+            ports.add(port, origin: origin)
+            if interface.sourceDestCheck {
+                speakers.add(port, interface.mac, interface.address, data: zone, origin: origin)
+            } else {
+                forwarders.add(port, interface.mac, data: zone, origin: origin)
+            }
+        }
+        var devices = NFSet("dev_zone", of: .interfaceName, to: .values(.zone))
+        for context in contexts {
+            devices.add(context.device, data: zone(ofVPC: context.vpc), origin: context.origin)
+            if context.routeTable == nil {
+                let receiver = Conventions.receiver(topology.vpcs[context.vpc].id)
+                devices.add(receiver, data: zone(ofVPC: context.vpc), origin: context.origin)
+            }
+        }
+        for (index, interface, key) in localGateways {
+            let origin = Origin(.networkInterface, index)
+            let zone = zone(ofVPC: interface.vpc)
+            devices.add(Conventions.gatewayReceiver(key.rawValue & 0x7FFF_FFFF), data: zone, origin: origin)
+            devices.add(
+                Conventions.vrf(numbering.knownTable(forAlias: gatewayAlias(interface))), data: zone, origin: origin)
+        }
+        var hosts = NFSet("hosts", of: .ipv4Address)
+        for (index, host) in topology.hosts.enumerated() {
+            hosts.add(host.underlayAddress, origin: Origin(.host, index))
+        }
+        table.sets += [ports, speakers, forwarders, devices, hosts]
+    }
+
+    // MARK: - Chains
+
+    private func addPrerouting(to table: inout NFTableIntent, _ origin: Origin) {
+        let underlay = facts.underlayDevice
+        let (guest, receive, transmit, vrf) = LinkGroups.numbers
+        table.chain("raw_prerouting", NFBaseChain(.filter, .prerouting, priority: -300), origin: origin) { chain in
+            // A VRF's packet passes twice; the first time it came in by its port.
+            chain.rule(.match(.iifgroup, vrf), .accept)
+            chain.rule(
+                .match(.iifgroup, guest), .set(.ctZone, map: "port_zone", .iifname, .etherSource, .ipSource), .accept)
+            chain.rule(.match(.iifgroup, guest), .set(.ctZone, map: "open_port_zone", .iifname, .etherSource), .accept)
+            chain.rule(.match(.iifgroup, guest), .counter("spoofed"), .drop)
+            chain.rule(.match(.iifgroup, receive), .set(.ctZone, map: "dev_zone", .iifname), .accept)
+            // The sending device receives every key that no other device has.
+            chain.rule(.match(.iifgroup, transmit), .counter("unknown_key"), .drop)
+            chain.rule(
+                .match(.iifname, underlay), .match(.l4proto, NFProtocol.gre), .match(.ipDestination, underlayAddress),
+                .match(.ipSource, in: "hosts"), .notrack, .accept)
+            chain.rule(
+                .match(.iifname, underlay), .match(.l4proto, NFProtocol.gre), .match(.ipDestination, underlayAddress),
+                .counter("foreign_tunnel"), .drop)
+        }
+        table.chain("raw_output", NFBaseChain(.filter, .output, priority: -300), origin: origin) { chain in
+            chain.rule(
+                .match(.oifname, underlay), .match(.l4proto, NFProtocol.gre), .match(.ipSource, underlayAddress),
+                .notrack,
+                .accept)
+            chain.rule(.set(.ctZone, map: "dev_zone", .oifname))
+        }
+    }
+
+    /// What a guest may say to the host itself: ping its gateway.
+    private func addInput(to table: inout NFTableIntent, _ origin: Origin) {
+        let (_, _, _, vrf) = LinkGroups.numbers
+        table.chain("input", NFBaseChain(.filter, .input, priority: 0), origin: origin) { chain in
+            chain.rule(.match(.iifgroup, vrf), .jump("guest_to_host"))
+        }
+        table.chain("guest_to_host", origin: origin) { chain in
+            chain.rule(.match(.icmpType, NFICMPType(8)), .limit(NFLimit(1000, burst: 1000)), .accept)
+            chain.rule(.match([.established, .related]), .accept)
+            chain.rule(.counter("to_host"), .drop)
+        }
+    }
+
+    /// The policy, once per flow, direction and epoch; then the mark of the connection says that it was passed.
+    private func addForward(to table: inout NFTableIntent, _ origin: Origin) {
+        addEpoch(to: &table, origin)
+        let (guest, _, _, vrf) = LinkGroups.numbers
+        table.chain("forward", NFBaseChain(.filter, .forward, priority: 0), origin: origin) { chain in
+            // What is no VPC's is not ours to judge.
+            chain.rule(.match(.iifgroup, .notEqual, vrf), .accept)
+            chain.rule(.match(.ctMark, in: "epoch_full"), .accept)
+            chain.rule(.match(.ctDirection, .ctMark, in: "epoch_half"), .accept)
+            // A port is reachable only after its policy is in.
+            chain.rule(.match(.oifgroup, guest), .match(.oifname, notIn: "ports"), .counter("unknown_port"), .drop)
+            chain.rule(.vmap(.sdifname, map: "acl_out"))
+            chain.rule(.vmap(.oifname, map: "acl_in"))
+            chain.rule(.match([.established, .related]), .goto("pass"))
+            chain.rule(.vmap(.sdifname, map: "sg_out"))
+            chain.rule(.vmap(.oifname, map: "sg_in"))
+            chain.rule(.goto("pass"))
+        }
+        table.chain("pass", origin: origin) { chain in
+            chain.rule(.set(.ctMark, map: "epoch_promote", .ctDirection, .ctMark), .accept)
+            chain.rule(.set(.ctMark, map: "epoch_fresh", .ctDirection), .accept)
+            chain.rule(.accept)
+        }
+    }
+
+    /// The marks: the epoch, and a bit for each direction that was passed.
+    private func addEpoch(to table: inout NFTableIntent, _ origin: Origin) {
+        let epoch = policyEpoch
+        let (original, reply) = (epoch | 1 << 30, epoch | 1 << 31)
+        let full = original | reply
+        var fullSet = NFSet("epoch_full", of: .mark)
+        fullSet.add(NFMark(full), origin: origin)
+        var half = NFSet("epoch_half", of: .connectionDirection, .mark)
+        half.add(NFDirection.original, NFMark(original), origin: origin)
+        half.add(NFDirection.reply, NFMark(reply), origin: origin)
+        var promote = NFSet("epoch_promote", of: .connectionDirection, .mark, to: .values(.mark))
+        promote.add(NFDirection.original, NFMark(reply), data: NFMark(full), origin: origin)
+        promote.add(NFDirection.reply, NFMark(original), data: NFMark(full), origin: origin)
+        var fresh = NFSet("epoch_fresh", of: .connectionDirection, to: .values(.mark))
+        fresh.add(NFDirection.original, data: NFMark(original), origin: origin)
+        fresh.add(NFDirection.reply, data: NFMark(reply), origin: origin)
+        table.sets += [fullSet, half, promote, fresh]
+    }
+
+    // MARK: - ARP
+
+    /// A guest speaks for its own addresses only.
+    private func arpTable(_ origin: Origin) -> NFTableIntent {
+        var table = NFTableIntent(FirewallTables.arp)
+        table.counters = [NFCounter("spoofed", origin: origin)]
+        var senders = NFSet("senders", of: .interfaceName, .etherAddress, .ipv4Address)
+        var forwarders = NFSet("open_senders", of: .interfaceName, .etherAddress)
+        for index in attached {
+            let interface = topology.interfaces[index]
+            let origin = Origin(.networkInterface, index)
+            if interface.sourceDestCheck {
+                senders.add(port(of: interface), interface.mac, interface.address, origin: origin)
+            } else {
+                forwarders.add(port(of: interface), interface.mac, origin: origin)
+            }
+        }
+        table.sets = [senders, forwarders]
+        let (guest, _, _, _) = LinkGroups.numbers
+        table.chain("input", NFBaseChain(.filter, .input, priority: 0), origin: origin) { chain in
+            chain.rule(
+                .match(.iifgroup, guest), .match(.iifname, .arpSenderEther, .arpSenderIP, in: "senders"), .accept)
+            chain.rule(.match(.iifgroup, guest), .match(.iifname, .arpSenderEther, in: "open_senders"), .accept)
+            chain.rule(.match(.iifgroup, guest), .counter("spoofed"), .drop)
+        }
+        return table
+    }
+}
+
+private enum LinkGroups {
+    /// Guest ports, overlay receive, overlay transmit, VRFs.
+    static let numbers: (NFInterfaceGroup, NFInterfaceGroup, NFInterfaceGroup, NFInterfaceGroup) = (
+        NFInterfaceGroup(Conventions.LinkGroup.guestPort), NFInterfaceGroup(Conventions.LinkGroup.overlayReceive),
+        NFInterfaceGroup(Conventions.LinkGroup.overlayTransmit), NFInterfaceGroup(Conventions.LinkGroup.vrf)
+    )
+}

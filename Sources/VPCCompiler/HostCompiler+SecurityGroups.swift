@@ -1,0 +1,151 @@
+import IPAddressing
+import KernelModel
+import VPCModel
+import VPCTopology
+
+/// Names of our chains, sets and counters. A DNS label has no `_`, so a name with its `-` replaced stays unique.
+enum FirewallName {
+    static func of(_ resource: String) -> String { String(resource.map { $0 == "-" ? "_" : $0 }) }
+
+    static func rule(_ prefix: String, _ line: Int) -> String { "\(prefix)_\(line)" }
+}
+
+/// Which way a packet goes, seen from the guest.
+enum TrafficDirection: String, CaseIterable {
+    case ingress = "in"
+    case egress = "out"
+
+    /// The far end's address field.
+    var farAddress: NFField { self == .ingress ? .ipSource : .ipDestination }
+}
+
+extension HostCompiler {
+    /// Data, not rules: a group's CIDR rules are one interval map to the rules' counters, its rules by group a set of
+    /// members and a map of ports. A chain per distinct list of groups, not per interface. A member that joins or leaves
+    /// is one element.
+    mutating func addSecurityGroups(to table: inout NFTableIntent) {
+        var lists: [[Int]: Origin] = [:]
+        var maps = (in: verdictMap("sg_in"), out: verdictMap("sg_out"))
+        for index in attached {
+            let interface = topology.interfaces[index]
+            guard !interface.securityGroups.isEmpty else { continue }
+            let origin = Origin(.networkInterface, index)
+            if lists[interface.securityGroups] == nil { lists[interface.securityGroups] = origin }
+            let port = port(of: interface)
+            let name = listName(interface.securityGroups)
+            maps.in.add(port, verdict: .jump(name + "_in"), origin: origin)
+            maps.out.add(port, verdict: .jump(name + "_out"), origin: origin)
+        }
+        table.sets += [maps.in, maps.out]
+        var groups: Set<Int> = []
+        for list in lists.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
+            groups.formUnion(list)
+            for direction in TrafficDirection.allCases { addChain(of: list, direction, to: &table) }
+        }
+        var referenced: Set<Int> = []
+        for group in groups.sorted() {
+            for direction in TrafficDirection.allCases {
+                referenced.formUnion(addSets(of: group, direction, to: &table))
+            }
+        }
+        for group in referenced.sorted() { addMembers(of: group, to: &table) }
+        if !lists.isEmpty { addDenial("group", counter: "denied_by_group", to: &table) }
+    }
+
+    func verdictMap(_ name: String) -> NFSet { NFSet(name, of: .interfaceName, to: .verdict) }
+
+    func addDenial(_ by: String, counter: String, to table: inout NFTableIntent) {
+        table.chain("deny_by_\(by)", origin: Origin(.host, host)) { chain in
+            chain.rule(.counter(counter), .drop)
+        }
+    }
+
+    // MARK: - Chains
+
+    /// The name depends on the groups alone, so that it stays when other lists come and go.
+    private func listName(_ groups: [Int]) -> String {
+        if groups.count == 1 { return "sg_\(FirewallName.of(topology.securityGroups[groups[0]].name))" }
+        let text = groups.map { topology.securityGroups[$0].name }.joined(separator: ",")
+        return "sgs_\(Digest(text).hex)"
+    }
+
+    private func addChain(of groups: [Int], _ direction: TrafficDirection, to table: inout NFTableIntent) {
+        let origin = Origin(.securityGroup, groups[0])
+        let names = groups.map { topology.securityGroups[$0].name }.joined(separator: ",")
+        table.chain("\(listName(groups))_\(direction.rawValue)", origin: origin) { chain in
+            chain.rule(.match([.invalid]), .goto("deny_by_group"), comment: names)
+            // A connection begins with SYN: else the server's next packet would reopen one that was cut.
+            chain.rule(
+                .match(.l4proto, NFProtocol.tcp), .match([.new]), .match(Self.tcpFlags, masked: 0x17, .notEqual, 0x02),
+                .goto("deny_by_group"))
+            for group in groups {
+                let rules = SecurityGroupRules(topology.securityGroups[group], direction)
+                let origin = Origin(.securityGroup, group)
+                let far = direction.farAddress
+                for selector in rules.byAddress.keys.sorted() {
+                    chain.rule(
+                        selector.guardStatement, .counter(map: rules.name(selector), far, .ipProtocol, selector.field),
+                        .return, origin: origin)
+                }
+                for key in rules.byGroup.keys.sorted() {
+                    let map = rules.name(key.selector, group: name(ofGroup: key.group))
+                    chain.rule(
+                        .match(far, in: membersName(key.group)), key.selector.guardStatement,
+                        .counter(map: map, .ipProtocol, key.selector.field),
+                        .return, origin: origin)
+                }
+            }
+            chain.rule(.goto("deny_by_group"))
+        }
+    }
+
+    /// FIN, SYN, RST and ACK are in the low bits of byte 13 of a TCP header (RFC 9293).
+    private static let tcpFlags = NFField.bytes(.transport, offset: 13, .icmpType)
+
+    // MARK: - Sets
+
+    /// The maps of one group's rules.
+    /// - Returns: the groups that the rules refer to.
+    private func addSets(of group: Int, _ direction: TrafficDirection, to table: inout NFTableIntent) -> Set<Int> {
+        let resolved = topology.securityGroups[group]
+        let rules = SecurityGroupRules(resolved, direction)
+        let origin = Origin(.securityGroup, group)
+        let list = direction == .ingress ? resolved.ingress : resolved.egress
+        for line in list.indices { table.counters.append(NFCounter(rules.counter(line), origin: origin)) }
+        for selector in rules.byAddress.keys.sorted() {
+            var set = NFSet(
+                rules.name(selector), of: .ipv4Address, .internetProtocol, .internetService, to: .counter,
+                isInterval: true, origin: origin)
+            for entry in rules.byAddress[selector] ?? [] {
+                set.add(
+                    entry.box.addressKey, entry.box.protocolKey, entry.box.selectorKey,
+                    counter: rules.counter(entry.line), origin: origin)
+            }
+            table.sets.append(set)
+        }
+        var referenced: Set<Int> = []
+        for key in rules.byGroup.keys.sorted() {
+            referenced.insert(key.group)
+            var set = NFSet(
+                rules.name(key.selector, group: name(ofGroup: key.group)), of: .internetProtocol, .internetService,
+                to: .counter, isInterval: true, origin: origin)
+            for entry in rules.byGroup[key] ?? [] {
+                set.add(
+                    entry.box.protocolKey, entry.box.selectorKey, counter: rules.counter(entry.line), origin: origin)
+            }
+            table.sets.append(set)
+        }
+        return referenced
+    }
+
+    private func addMembers(of group: Int, to table: inout NFTableIntent) {
+        var set = NFSet(membersName(group), of: .ipv4Address, origin: Origin(.securityGroup, group))
+        for index in topology.securityGroups[group].members {
+            set.add(topology.interfaces[index].address, origin: Origin(.networkInterface, index))
+        }
+        table.sets.append(set)
+    }
+
+    private func name(ofGroup group: Int) -> String { FirewallName.of(topology.securityGroups[group].name) }
+    private func membersName(_ group: Int) -> String { "members_\(name(ofGroup: group))" }
+}
