@@ -33,8 +33,13 @@ public struct KernelDriver: KernelAccess, Sendable {
         for guest in guests.sorted() {
             let namespace = NetworkNamespace.named(guest.rawValue)
             guard namespace.exists else { continue }
-            var observer = try Observer(namespace, owner: request.owner)
-            snapshot.guests[guest] = try observer.guest()
+            do throws(NetlinkError) {
+                var observer = try Observer(namespace, owner: request.owner)
+                snapshot.guests[guest] = try observer.guest()
+            } catch {
+                // Gone since we looked: as if it had never been there.
+                if namespace.exists { throw error }
+            }
         }
         return snapshot
     }

@@ -34,6 +34,8 @@ struct LinkReading {
         var isExternal = false
     }
 
+    init() {}
+
     init(_ message: borrowing Message) throws(CodecError) {
         let header = try message.header(as: ifinfomsg.self)
         index = UInt32(bitPattern: header.ifi_index)
@@ -98,7 +100,8 @@ struct LinkReading {
         let isOwned = !owner.aliasPrefix.isEmpty && alias.hasPrefix(owner.aliasPrefix)
         let link = Link(
             name: name, kind: isOwned ? kind(names) : .adopted, alias: alias,
-            master: master == 0 ? nil : names[master], group: group, mtu: mtu, hardwareAddress: hardwareAddress,
+            master: master == 0 ? nil : names.reference(master), group: group, mtu: mtu,
+            hardwareAddress: hardwareAddress,
             isUp: isUp, ipv4: ipv4, proxyDelay: proxyDelay,
             // No IPv6 on the device, or in the kernel, is as good as IPv6 switched off.
             ipv6Disabled: ipv6Disabled ?? true)
@@ -114,14 +117,14 @@ struct LinkReading {
         case LinkKindName.vrf:
             if let vrfTable { return .vrf(table: vrfTable) }
         case LinkKindName.gre:
-            if tunnel.isExternal { return .greExternal(underlay: names[lower]) }
+            if tunnel.isExternal { return .greExternal(underlay: names.reference(lower)) }
             let keyed = linux_gre_key_flag()
             if tunnel.inputFlags == keyed, tunnel.outputFlags == keyed, tunnel.inputKey == tunnel.outputKey,
                 tunnel.remote == .anyIPv4
             {
                 return .gre(
                     GRETunnel(
-                        local: tunnel.local, key: tunnel.inputKey, ttl: tunnel.ttl, underlay: names[lower]))
+                        local: tunnel.local, key: tunnel.inputKey, ttl: tunnel.ttl, underlay: names.reference(lower)))
             }
         case LinkKindName.veth:
             if let peer = VethPeer(noteIn: alias) { return .veth(peer: peer) }

@@ -17,27 +17,44 @@ struct Observer: ~Copyable {
 
     /// Everything the model knows of.
     mutating func host(sysctls: [String]) throws(NetlinkError) -> NamespaceSnapshot {
-        var snapshot = NamespaceSnapshot()
-        snapshot.sysctls = try namespace.sysctls(sysctls)
-        let names = try readLinks(into: &snapshot, proxyDelays: try socket.proxyDelays())
-        try readAddresses(into: &snapshot, names)
-        snapshot.rules = try socket.rules()
-        snapshot.neighbors = try socket.neighbors(owner.routeProtocol, names)
-        let nexthops = try socket.nexthops(owner.routeProtocol, names)
-        snapshot.nexthops = nexthops.owned
-        snapshot.foreignNexthops = nexthops.foreign
-        snapshot.routes = try socket.routes(owner.routeProtocol, names)
-        return snapshot
+        let parameters = try namespace.sysctls(sysctls)
+        return try consistently { observer, names, snapshot throws(NetlinkError) in
+            snapshot.sysctls = parameters
+            snapshot.neighbors = try observer.socket.neighbors(observer.owner.routeProtocol, names)
+            let nexthops = try observer.socket.nexthops(observer.owner.routeProtocol, names)
+            snapshot.nexthops = nexthops.owned
+            snapshot.foreignNexthops = nexthops.foreign
+        }
     }
 
     /// What is planned for guests: no parameters, neighbours or nexthops. A host may have hundreds of them.
     mutating func guest() throws(NetlinkError) -> NamespaceSnapshot {
-        var snapshot = NamespaceSnapshot()
-        let names = try readLinks(into: &snapshot, proxyDelays: [:])
-        try readAddresses(into: &snapshot, names)
-        snapshot.rules = try socket.rules()
-        snapshot.routes = try socket.routes(owner.routeProtocol, names)
-        return snapshot
+        try consistently { _, _, _ in }
+    }
+
+    /// Reads links, addresses, rules and routes, and what `more` adds.
+    ///
+    /// Each kind is a list of its own: a device made after the links were listed is unknown to the rest. Then all is read
+    /// again, a few times; after that the kernel's state is taken as it is, and what names no device is left to the
+    /// plan, which makes it anew or fails.
+    private mutating func consistently(
+        _ more: (inout Observer, DeviceNames, inout NamespaceSnapshot) throws(NetlinkError) -> Void
+    ) throws(NetlinkError) -> NamespaceSnapshot {
+        var attempt = 1
+        while true {
+            var snapshot = NamespaceSnapshot()
+            let readings = try socket.links()
+            let names = DeviceNames(readings)
+            let delays = try socket.proxyDelays()
+            snapshot.links = readings.map { $0.observed(owner, names, proxyDelay: delays[$0.index]) }
+            snapshot.links.sort { $0.link.name < $1.link.name }
+            try readAddresses(into: &snapshot, names)
+            snapshot.rules = try socket.rules()
+            try more(&self, names, &snapshot)
+            snapshot.routes = try socket.routes(owner.routeProtocol, names)
+            if !names.hasMissed || attempt == 4 { return snapshot }
+            attempt += 1
+        }
     }
 
     mutating func localAddresses() throws(NetlinkError) -> Set<IPAddress> {
@@ -51,16 +68,6 @@ struct Observer: ~Copyable {
         taken.formIntersection(tables)
         for table in Set(tables).subtracting(taken) where try socket.hasRoutes(table) { taken.insert(table) }
         return taken
-    }
-
-    private mutating func readLinks(
-        into snapshot: inout NamespaceSnapshot, proxyDelays: [UInt32: UInt64]
-    ) throws(NetlinkError) -> DeviceNames {
-        let readings = try socket.links()
-        let names = DeviceNames(readings)
-        snapshot.links = readings.map { $0.observed(owner, names, proxyDelay: proxyDelays[$0.index]) }
-        snapshot.links.sort { $0.link.name < $1.link.name }
-        return names
     }
 
     private mutating func readAddresses(
@@ -79,15 +86,22 @@ struct Observer: ~Copyable {
 }
 
 /// Which name a device's number has.
-struct DeviceNames {
-    private var names: [UInt32: InterfaceName]
+final class DeviceNames {
+    private let names: [UInt32: InterfaceName]
+    /// Whether a number was asked for that no device had when they were listed.
+    private(set) var hasMissed = false
 
-    init() { names = [:] }
-
-    init(_ readings: [LinkReading]) {
+    init(_ readings: [LinkReading] = []) {
         names = Dictionary(readings.map { ($0.index, $0.name) }, uniquingKeysWith: { first, _ in first })
     }
 
-    /// `.none` for a number that no device had when they were listed.
-    subscript(index: UInt32) -> InterfaceName { names[index] ?? .none }
+    /// The device that another one of the same list names; `.none` for 0 and for one in another namespace.
+    func reference(_ index: UInt32) -> InterfaceName { names[index] ?? .none }
+
+    /// `.none` for an unknown number.
+    subscript(index: UInt32) -> InterfaceName {
+        if let name = names[index] { return name }
+        hasMissed = true
+        return .none
+    }
 }
