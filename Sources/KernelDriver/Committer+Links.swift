@@ -28,7 +28,7 @@ extension Committer {
         }
         for (position, creation) in changes.creations.enumerated()
         where outcome.failures[changes.deletions.count + position] != nil {
-            session.rule(out: creation.object.name)
+            rule(out: creation.object, session)
         }
         note(outcome, of: changes, in: step.namespace)
     }

@@ -14,9 +14,16 @@ struct Committer {
     private var hasNoFirewall = false
     /// The guest of the last step: the steps of one guest follow each other.
     private var guest: (name: NamespaceName, session: Session)?
+    /// Devices that could not be made as they shall be, by namespace. They are not used, even if one of that name is
+    /// there: it may be somebody else's, or lack what protects it.
+    private var unusable: [NamespaceName?: Set<InterfaceName>]
 
-    init(host: NetworkNamespace, owner: Ownership, operationalTimeout: Duration) {
+    /// - Parameter conflicts: devices of somebody else that have a name of ours.
+    init(
+        host: NetworkNamespace, owner: Ownership, operationalTimeout: Duration, conflicts: [ChangePlan.Conflict] = []
+    ) {
         hostNamespace = host
+        unusable = [nil: Set(conflicts.map(\.device))]
         self.owner = owner
         self.operationalTimeout = operationalTimeout
     }
@@ -118,14 +125,22 @@ struct Committer {
     private mutating func session(_ name: NamespaceName?) throws(NetlinkError) -> Session {
         guard let name else {
             if let host { return host }
-            let session = try Session(hostNamespace, owner: owner)
+            let session = try Session(hostNamespace, owner: owner, without: unusable[nil] ?? [])
             host = session
             return session
         }
         if let guest, guest.name == name { return guest.session }
-        let session = try Session(.named(name.rawValue), owner: owner)
+        let session = try Session(.named(name.rawValue), owner: owner, without: unusable[name] ?? [])
         guest = (name, session)
         return session
+    }
+
+    /// Keeps everything else of the plan from using a device that could not be made, and its other end: what has that
+    /// name in the guest's namespace is the guest's own.
+    mutating func rule(out link: Link, _ session: Session) {
+        unusable[nil, default: []].insert(link.name)
+        session.rule(out: link.name)
+        if case .veth(let peer) = link.kind { unusable[peer.namespace, default: []].insert(peer.name) }
     }
 
     // MARK: Batches

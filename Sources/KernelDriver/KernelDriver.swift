@@ -45,7 +45,8 @@ public struct KernelDriver: KernelAccess, Sendable {
     }
 
     public func commit(_ plan: ChangePlan, owner: Ownership) -> CommitReport {
-        var committer = Committer(host: namespace, owner: owner, operationalTimeout: operationalTimeout)
+        var committer = Committer(
+            host: namespace, owner: owner, operationalTimeout: operationalTimeout, conflicts: plan.conflicts)
         for step in plan.steps { committer.perform(step) }
         return committer.report
     }

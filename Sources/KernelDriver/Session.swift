@@ -8,11 +8,13 @@ final class Session {
     let owner: Ownership
     var socket: NetlinkSocket
     private var known: DeviceTable?
-    /// Devices that could not be made as they shall be. They are not used, even if one of that name is there: it may be
-    /// somebody else's, or lack what protects it.
-    private var unusable: Set<InterfaceName> = []
+    /// Devices that must not be used.
+    private var unusable: Set<InterfaceName>
 
-    init(_ namespace: NetworkNamespace, owner: Ownership) throws(NetlinkError) {
+    init(
+        _ namespace: NetworkNamespace, owner: Ownership, without unusable: Set<InterfaceName>
+    ) throws(NetlinkError) {
+        self.unusable = unusable
         self.namespace = namespace
         self.owner = owner
         socket = try NetlinkSocket(in: namespace)

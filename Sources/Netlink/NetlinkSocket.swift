@@ -187,7 +187,9 @@ public struct NetlinkSocket: ~Copyable, Sendable {
         precondition(writer.messageCount == 1, "a query is one message")
         writer.acknowledgeLast()
         try transport.send(writer.bytes) { Self.operation(family, of: writer.bytes) }
-        _ = try answer(each)
+        guard try answer(each) else {
+            throw NetlinkError(errno: ENOBUFS, operation: Self.operation(family, of: writer.bytes))
+        }
     }
 
     /// Lists objects.

@@ -137,13 +137,38 @@ import Testing
             #expect(report.applied.total == 0)
             #expect(try run("ip", "-n", host.name, "-d", "link", "show", "p1") == before)
             #expect(try !run("ip", "-n", host.name, "addr", "show", "dev", "p1").contains("10.0.0.1"))
-            // A later plan sees it as a conflict.
-            #expect(try host.plan().conflicts.count == 1)
+            // A later plan sees it as a conflict, and still does nothing to it.
+            let later = try host.plan()
+            #expect(later.conflicts.count == 1)
+            #expect(host.driver.commit(later, owner: owner).writes == 0)
+            #expect(try run("ip", "-n", host.name, "-d", "link", "show", "p1") == before)
+            #expect(try !run("ip", "-n", host.name, "addr", "show", "dev", "p1").contains("10.0.0.1"))
             // Nor is it deleted by a plan that was made when the device was ours.
             var removal = ChangePlan()
             removal.steps = [.init(.links(ChangeSet(deletions: host.intent.host.links.map(\.object))))]
             #expect(host.driver.commit(removal, owner: owner).writes == 0)
             #expect(try run("ip", "-n", host.name, "-d", "link", "show", "p1") == before)
+        }
+    }
+
+    @Test func aDeviceOfTheGuestsOwnIsNeverTouched() throws {
+        try withHost { host, guests in
+            try host.addPort("p1", guest: guests[0])
+            let device = try "eth0".device
+            host.intent.guests[0].intent.addresses = [
+                Attributed(Address(device: device, address: try "10.0.1.10".address, prefixLength: 24), from: Origin(2))
+            ]
+            let plan = try host.plan()
+            try run("ip", "-n", guests[0], "link", "add", "eth0", "type", "bridge")
+            let before = try run("ip", "-n", guests[0], "-d", "addr", "show", "eth0")
+            let report = host.driver.commit(plan, owner: owner)
+            #expect(
+                report.failures.map(\.reason) == [
+                    .refused(code: "EEXIST", message: "File exists", attribute: nil), .dependency("link eth0"),
+                    .dependency("link eth0"), .dependency("link p1"),
+                ])
+            #expect(try run("ip", "-n", guests[0], "-d", "addr", "show", "eth0") == before)
+            #expect(try devices(host.name) == [])
         }
     }
 
