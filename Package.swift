@@ -58,7 +58,7 @@ let package = Package(
         // Tests.
         tests("IPAddressingTests", ["IPAddressing"]),
         tests("VPCManifestTests", ["VPCManifest", "Yams"], exclude: ["Golden"]),
-        tests("VPCTopologyTests", ["VPCTopology", "VPCManifest"]),
+        tests("VPCTopologyTests", ["VPCTopology", "VPCManifest"], exclude: ["Golden"]),
         tests("KernelModelTests", ["KernelModel"]),
         tests("VPCCompilerTests", ["VPCCompiler", "VPCManifest"], exclude: ["Golden"]),
         tests("NetlinkTests", ["Netlink"]),

@@ -9,12 +9,14 @@ public struct PortName: Hashable, Comparable, Sendable, CustomStringConvertible 
 
     /// What the names of devices made for interfaces begin with.
     public static let prefix = "e-"
-    static let longestUnhashed = 13
+
+    /// Whether a name fits as it is.
+    static func isPlain(_ name: String) -> Bool { name.utf8.count <= 13 }
 
     /// `e-` and the name where that fits, else `e-`, the first 6 bytes of the name, `_` and 6 characters of a hash. A
     /// name has no `_`, so that a long name's device is never that of a short name.
     public init(interfaceName name: String) {
-        if name.utf8.count <= Self.longestUnhashed {
+        if Self.isPlain(name) {
             rawValue = Self.prefix + name
             return
         }

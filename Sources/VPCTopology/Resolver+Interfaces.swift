@@ -9,9 +9,9 @@ extension Resolver {
         found.reserveCapacity(model.interfaces.count)
         interfaces.reserveCapacity(model.interfaces.count)
         for (index, interface) in model.interfaces.enumerated() {
-            let reference = interface.reference
-            let subnet = position(of: .subnet, interface.subnet, in: subnets, for: reference, ["spec", "subnet"])
-            let host = position(of: .host, interface.host, in: hosts, for: reference, ["spec", "host"])
+            let subnet = position(
+                of: .subnet, interface.subnet, in: subnets, for: interface.reference, ["spec", "subnet"])
+            let host = position(of: .host, interface.host, in: hosts, for: interface.reference, ["spec", "host"])
             if let subnet { checkAddress(interface, topology.subnets[subnet]) }
             if let subnet, let host {
                 found.append(
@@ -78,23 +78,23 @@ extension Resolver {
 
     private mutating func checkAddress(_ interface: NetworkInterface, _ subnet: ResolvedSubnet) {
         let (address, cidr) = (interface.address, subnet.cidr)
+        let isInside = cidr.contains(address)
+        guard !isInside || address == cidr.address || address == cidr.last || address == subnet.gateway else { return }
         let path: FieldPath = ["spec", "address"]
         let related = Diagnostic.Related(
             "the subnet is here", at: ResourceReference(.subnet, subnet.name), ["spec", "cidr"])
-        guard cidr.contains(address) else {
+        let hint = "interfaces can have \(cidr.firstUsable) to \(cidr.lastUsable), except the gateway \(subnet.gateway)"
+        if !isInside {
             report(
                 "address-outside-subnet", "the address \(address) is not in \(cidr) of subnet \(subnet.name)",
-                hint: "choose an address from \(cidr.firstUsable) on, and not the gateway \(subnet.gateway)",
+                hint: hint,
                 at: interface.reference, path, related: related)
-            return
+        } else {
+            let use = address == cidr.address ? "network" : address == cidr.last ? "broadcast" : "gateway"
+            report(
+                "address-not-usable", "\(address) is the \(use) address of subnet \(subnet.name) (\(cidr))", hint: hint,
+                at: interface.reference, path, related: related)
         }
-        let use =
-            address == cidr.address
-            ? "network" : address == cidr.last ? "broadcast" : address == subnet.gateway ? "gateway" : nil
-        guard let use else { return }
-        report(
-            "address-not-usable", "\(address) is the \(use) address of subnet \(subnet.name) (\(cidr))",
-            hint: "choose another address of the subnet", at: interface.reference, path, related: related)
     }
 
     // MARK: MAC addresses
@@ -109,8 +109,8 @@ extension Resolver {
         var explicit: [StationKey: Int] = [:]
         let path: FieldPath = ["spec", "mac"]
         for placement in placements {
+            guard let mac = model.interfaces[placement.index].mac else { continue }
             let interface = model.interfaces[placement.index]
-            guard let mac = interface.mac else { continue }
             if mac == .gateway {
                 report(
                     "mac-reserved", "\(mac) is the MAC address of every subnet's gateway",
@@ -148,78 +148,79 @@ extension Resolver {
     }
 
     private mutating func checkAttachments(_ placements: [Placement]) {
+        let underlayDevices = topology.hosts.map(\.underlayDevice)
         var guests: [DeviceKey: Int] = [:]
         guests.reserveCapacity(placements.count)
         // Devices on the hosts whose names could meet: short interface names give different ones by themselves.
         var ports: [DeviceKey: Int] = [:]
         for placement in placements {
-            let interface = model.interfaces[placement.index]
-            let host = topology.hosts[placement.host]
             let key: DeviceKey
-            switch interface.attachment {
+            switch model.interfaces[placement.index].attachment {
             case .namespace(let netns, let device):
                 key = DeviceKey(host: placement.host, netns: netns, device: device)
             case .device(let device):
                 key = DeviceKey(host: placement.host, netns: nil, device: device)
-                if device == host.underlayDevice {
-                    report(
-                        "device-is-underlay", "\(device) is the underlay device of host \(host.metadata.name)",
-                        hint: "a guest needs a device of its own", at: interface.reference,
-                        ["spec", "attachment", "device"],
-                        related: Diagnostic.Related(
-                            "the host says so here", at: host.reference, ["spec", "underlay", "device"]))
-                }
+                if device == underlayDevices[placement.host] { reportUnderlay(device, placement) }
             }
-            if let first = guests[key] {
-                let other = model.interfaces[first]
-                report(
-                    "duplicate-attachment",
-                    "the device \(key.device)\(key.netns.map { " in namespace \($0)" } ?? "") on host"
-                        + " \(host.metadata.name) is that of interface \(other.metadata.name)",
-                    hint: "every interface needs a device of its own", at: interface.reference,
-                    ["spec", "attachment", "device"],
-                    related: Diagnostic.Related(
-                        "the other interface is here", at: other.reference, ["spec", "attachment", "device"]))
-                continue
-            }
-            guests[key] = placement.index
-            if key.netns == nil || interface.metadata.name.utf8.count > PortName.longestUnhashed {
+            if let first = guests.updateValue(placement.index, forKey: key) {
+                guests[key] = first
+                reportAttachment(key, placement, first: first)
+            } else if key.netns == nil || !PortName.isPlain(model.interfaces[placement.index].metadata.name) {
                 checkPort(placement, in: &ports)
             }
         }
-        let devices = Set(topology.hosts.compactMap(\.underlayDevice))
-        guard !ports.isEmpty || devices.contains(where: { $0.hasPrefix(PortName.prefix) }) else { return }
+        let couldBeUnderlay = underlayDevices.contains { $0?.hasPrefix(PortName.prefix) == true }
+        guard !ports.isEmpty || couldBeUnderlay else { return }
         for placement in placements {
-            let interface = model.interfaces[placement.index]
-            guard case .namespace = interface.attachment else { continue }
-            if interface.metadata.name.utf8.count <= PortName.longestUnhashed { checkPort(placement, in: &ports) }
-            let host = topology.hosts[placement.host]
-            let port = PortName(interfaceName: interface.metadata.name).rawValue
-            if port == host.underlayDevice {
-                report(
-                    "port-name-collision",
-                    "its device would be named \(port), as the underlay device of host \(host.metadata.name) is",
-                    hint: "rename the interface", at: interface.reference, ["metadata", "name"],
-                    related: Diagnostic.Related(
-                        "the host says so here", at: host.reference, ["spec", "underlay", "device"]))
+            guard case .namespace = model.interfaces[placement.index].attachment else { continue }
+            let name = model.interfaces[placement.index].metadata.name
+            if PortName.isPlain(name) { checkPort(placement, in: &ports) }
+            guard couldBeUnderlay, PortName(interfaceName: name).rawValue == underlayDevices[placement.host] else {
+                continue
             }
+            let host = topology.hosts[placement.host]
+            report(
+                "port-name-collision",
+                "its device would be named \(PortName(interfaceName: name)), as the underlay device of host"
+                    + " \(host.metadata.name) is",
+                hint: "rename the interface", at: ResourceReference(.networkInterface, name), ["metadata", "name"],
+                related: Diagnostic.Related(
+                    "the host says so here", at: host.reference, ["spec", "underlay", "device"]))
         }
     }
 
+    private mutating func reportUnderlay(_ device: String, _ placement: Placement) {
+        let host = topology.hosts[placement.host]
+        report(
+            "device-is-underlay", "\(device) is the underlay device of host \(host.metadata.name)",
+            hint: "a guest needs a device of its own", at: model.interfaces[placement.index].reference,
+            ["spec", "attachment", "device"],
+            related: Diagnostic.Related("the host says so here", at: host.reference, ["spec", "underlay", "device"]))
+    }
+
+    private mutating func reportAttachment(_ key: DeviceKey, _ placement: Placement, first: Int) {
+        let (interface, other) = (model.interfaces[placement.index], model.interfaces[first])
+        report(
+            "duplicate-attachment",
+            "the device \(key.device)\(key.netns.map { " in namespace \($0)" } ?? "") on host \(interface.host)"
+                + " is that of interface \(other.metadata.name)",
+            hint: "every interface needs a device of its own", at: interface.reference,
+            ["spec", "attachment", "device"],
+            related: Diagnostic.Related(
+                "the other interface is here", at: other.reference, ["spec", "attachment", "device"]))
+    }
+
     private mutating func checkPort(_ placement: Placement, in ports: inout [DeviceKey: Int]) {
-        let interface = model.interfaces[placement.index]
-        let port = interface.attachment.portName(ofInterface: interface.metadata.name).rawValue
+        let name = model.interfaces[placement.index].metadata.name
+        let port = model.interfaces[placement.index].attachment.portName(ofInterface: name).rawValue
         let key = DeviceKey(host: placement.host, netns: nil, device: port)
-        guard let first = ports[key] else {
-            ports[key] = placement.index
-            return
-        }
+        guard let first = ports.updateValue(placement.index, forKey: key) else { return }
+        ports[key] = first
         let other = model.interfaces[first]
         report(
             "port-name-collision",
-            "its device on host \(interface.host) would be named \(port),"
-                + " as that of interface \(other.metadata.name) is",
-            hint: "rename one of them", at: interface.reference, ["metadata", "name"],
+            "its device on host \(other.host) would be named \(port), as that of interface \(other.metadata.name) is",
+            hint: "rename one of them", at: ResourceReference(.networkInterface, name), ["metadata", "name"],
             related: Diagnostic.Related("the other interface is here", at: other.reference, ["metadata", "name"]))
     }
 }

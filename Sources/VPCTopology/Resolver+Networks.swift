@@ -158,7 +158,7 @@ extension Resolver {
             topology.subnets.append(
                 ResolvedSubnet(
                     name: subnet.metadata.name, vpc: entry.vpc, cidr: subnet.cidr,
-                    gateway: subnet.gateway ?? subnet.cidr.firstUsable, routeTable: entry.routeTable))
+                    gateway: subnet.usableGateway, routeTable: entry.routeTable))
             // As in `overlaps`: in ascending order, only the last one that is not inside another can contain this one.
             if let outer, outer.vpc == entry.vpc, model.subnets[outer.index].cidr.contains(subnet.cidr) {
                 let (first, second) = (min(outer.index, entry.index), max(outer.index, entry.index))
@@ -222,11 +222,20 @@ extension Resolver {
 extension Subnet {
     /// The smallest subnet: its network and broadcast addresses, the gateway, one guest.
     static let longestPrefix: UInt8 = 30
+
+    /// The gateway, or what it would be by default where it is outside the subnet.
+    var usableGateway: IPAddress {
+        if let gateway, cidr.contains(gateway) { return gateway }
+        return cidr.firstUsable
+    }
 }
 
 extension IPPrefix {
     /// The address after the network's own.
     var firstUsable: IPAddress { address.advanced(by: 1) ?? address }
+
+    /// The address before the broadcast address.
+    var lastUsable: IPAddress { IPAddress(family: family, high: last.high, low: last.low & ~1) }
 }
 
 /// For prefixes in ascending order.

@@ -66,7 +66,7 @@ struct Resolver {
 
     /// The index of the named resource; nil where there is none, which is reported, or where it is itself broken.
     mutating func position(
-        of kind: ResourceKind, _ name: String, in index: Index, for resource: ResourceReference,
+        of kind: ResourceKind, _ name: String, in index: Index, for resource: @autoclosure () -> ResourceReference,
         _ path: @autoclosure () -> FieldPath
     ) -> Int? {
         if let position = index[name] { return position == Self.broken ? nil : position }
@@ -81,7 +81,8 @@ struct Resolver {
                 Spelling.nearest(to: name, among: names).map { "did you mean \($0)?" }
                 ?? (names.isEmpty ? "the manifests hold no \(kind.rawValue)" : nil)
         }
-        report("dangling-reference", "there is no \(kind.rawValue) named \"\(name)\"", hint: hint, at: resource, path())
+        report(
+            "dangling-reference", "there is no \(kind.rawValue) named \"\(name)\"", hint: hint, at: resource(), path())
         return nil
     }
 }

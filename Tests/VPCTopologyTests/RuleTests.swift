@@ -2,8 +2,7 @@ import IPAddressing
 import Testing
 import VPCManifest
 import VPCModel
-
-@testable import VPCTopology
+import VPCTopology
 
 /// A set in which everything is right: two hosts, and two VPCs with the same addresses.
 private let base = """
