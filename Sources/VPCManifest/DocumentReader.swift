@@ -30,6 +30,8 @@ struct DocumentReader {
         /// The node to point at.
         var mark: Int
         var related: Related?
+
+        var relatedNode: Int? { if case .node(let node, _) = related { node } else { nil } }
     }
 
     /// A second place that explains a problem.

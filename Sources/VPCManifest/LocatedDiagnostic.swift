@@ -82,6 +82,38 @@ extension LocatedDiagnostic: CustomStringConvertible {
     }
 }
 
+extension StructuredValue {
+    /// A diagnostic for programs: severity, rule, message, and where known hint, resource, path, place and notes.
+    public init(_ diagnostic: LocatedDiagnostic) {
+        var members = [
+            Member("severity", .string(diagnostic.severity.rawValue)), Member("rule", .string(diagnostic.rule)),
+            Member("message", .string(diagnostic.message)),
+        ]
+        if let hint = diagnostic.hint { members.append(Member("hint", .string(hint))) }
+        if let resource = diagnostic.resource {
+            members.append(
+                Member("resource", ["kind": .string(resource.kind.rawValue), "name": .string(resource.name)]))
+        }
+        if !diagnostic.path.components.isEmpty { members.append(Member("path", .string(diagnostic.path.description))) }
+        members += Self.place(diagnostic.position)
+        if !diagnostic.notes.isEmpty {
+            let notes = diagnostic.notes.map { note in
+                StructuredValue.object([Member("message", .string(note.message))] + Self.place(note.location.position))
+            }
+            members.append(Member("notes", .list(notes)))
+        }
+        self = .object(members)
+    }
+
+    private static func place(_ position: SourcePosition?) -> [Member] {
+        guard let position else { return [] }
+        return [
+            Member("file", .string(position.file)), Member("line", .integer(position.line)),
+            Member("column", .integer(position.column)),
+        ]
+    }
+}
+
 extension SourceSpan {
     /// The excerpt and, below, a caret at the place: `^~~~`.
     func rendered(caret: (String) -> String) -> String {

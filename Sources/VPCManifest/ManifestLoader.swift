@@ -74,7 +74,7 @@ struct ManifestLoader {
                 apiVersion = apiVersion ?? DocumentReader.apiVersion
                 cursor.advance(toCharacter: yaml.documentStart, in: source.bytes)
                 let failed = cursor
-                report(error, source, from: begin, document: cursor)
+                report(error, source, from: begin)
                 guard error.isRecoverable, !isFull else { return nil }
                 return nextDocument(after: failed, error, in: source.bytes, from: begin)
             }
@@ -151,29 +151,32 @@ struct ManifestLoader {
     /// Gives the problems of the document in the reader their places.
     private mutating func locateProblems(_ source: ManifestSource, at start: SourceCursor, characters: Int) {
         let tree = reader.tree
+        let problems = reader.problems.sorted { tree[$0.mark].start < tree[$1.mark].start }
+        // All places in one ascending pass, for each is found by walking there.
         var finder = NodeLocator(source: source, start: start, characters: characters)
-        for problem in reader.problems.sorted(by: { tree[$0.mark].start < tree[$1.mark].start }) {
-            guard !isFull else { return }
+        let marks = Set(problems.map(\.mark) + problems.compactMap(\.relatedNode))
+        var locations: [Int: SourceSpan] = [:]
+        for mark in marks.sorted(by: { tree[$0].start < tree[$1].start }) {
+            locations[mark] = finder.location(of: mark, in: tree)
+        }
+        for problem in problems where !isFull {
             var finding = Finding(
                 diagnostic: LocatedDiagnostic(
                     rule: problem.rule, message: problem.message, hint: problem.hint, resource: problem.resource,
-                    path: problem.path,
-                    location: finder.location(of: problem.mark, in: tree)))
+                    path: problem.path, location: locations[problem.mark]))
             switch problem.related {
             case nil: break
             case .resource(let related): finding.related = related
             case .node(let node, let message):
-                var finder = NodeLocator(source: source, start: start, characters: characters)
-                finding.diagnostic.notes = [
-                    LocatedDiagnostic.Note(message: message, location: finder.location(of: node, in: tree))
-                ]
+                finding.diagnostic.notes =
+                    locations[node].map { [LocatedDiagnostic.Note(message: message, location: $0)] } ?? []
             }
             append(finding)
         }
     }
 
     private mutating func report(
-        _ failure: YAMLReader.Failure, _ source: ManifestSource, from begin: SourceCursor, document: SourceCursor
+        _ failure: YAMLReader.Failure, _ source: ManifestSource, from begin: SourceCursor
     ) {
         let bytes = source.bytes
         // The place may lie before the document that was to be read: count from the beginning of what was parsed.

@@ -21,7 +21,9 @@ struct YAMLReader: ~Copyable {
         // Fails only for want of memory; the first parse then reports it.
         yaml_parser_initialize(parser)
         yaml_parser_set_encoding(parser, YAML_UTF8_ENCODING)
-        yaml_parser_set_input_string(parser, bytes.baseAddress, bytes.count)
+        // Of no bytes there may be no address, which libyaml does not take.
+        let nothing: StaticString = ""
+        yaml_parser_set_input_string(parser, bytes.baseAddress ?? nothing.utf8Start, bytes.count)
     }
 
     deinit {
@@ -70,7 +72,7 @@ struct YAMLReader: ~Copyable {
                 if let anchor = scalar.anchor { anchors[String(cString: anchor)] = tree.nodes.count }
                 tree.appendScalar(
                     UnsafeBufferPointer(start: scalar.value, count: scalar.length), start: UInt32(start),
-                    tag: try Self.tag(scalar.tag, at: start, isQuoted: scalar.quoted_implicit != 0),
+                    tag: try Self.tag(scalar.tag, at: start),
                     isPlain: scalar.style == YAML_PLAIN_SCALAR_STYLE)
             case YAML_MAPPING_START_EVENT:
                 let mapping = event.data.mapping_start
@@ -128,7 +130,7 @@ struct YAMLReader: ~Copyable {
     private static let standard = "tag:yaml.org,2002:"
 
     private static func tag(
-        _ tag: UnsafeMutablePointer<yaml_char_t>?, at start: Int, isQuoted: Bool
+        _ tag: UnsafeMutablePointer<yaml_char_t>?, at start: Int
     ) throws(Failure) -> NodeTree.Tag {
         guard let tag else { return .implicit }
         switch String(cString: tag) {

@@ -180,6 +180,13 @@ import VPCModel
             document("VPC", "a", "spec: {id: 1, cidrs: [10.0.0.0/8]}").replacing(
                 "{name: a}", with: "\n  name: a\n  labels:\n" + (0..<count).map { "    l\($0): 1\n" }.joined())
         },
+        Shape(testDescription: "items of a list, with fields that are set twice") { count in
+            "apiVersion: vpcctl.dev/v1\nkind: List\nitems:\n"
+                + (0..<count).map {
+                    "- {kind: VPC, metadata: {name: v\($0)}, spec: {id: 1, id: 1, cidrs: [10.0.0.0/8]}}\n"
+                }
+                .joined()
+        },
         Shape(testDescription: "unknown fields") { count in (0..<count).map { "f\($0): 1\n" }.joined() },
         Shape(testDescription: "aliases") { count in
             document(

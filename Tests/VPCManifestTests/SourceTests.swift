@@ -250,6 +250,33 @@ import VPCModel
                 == "f:1:\(indent + 1): error: m [r]\n\(expected)hint: h\n")
     }
 
+    @Test func programsGetTheSame() throws {
+        let set = ManifestSet(text: document("VPC", "a", "spec: {id: 1, id: 2, cidrs: [10.0.0.0/8]}"))
+        #expect(
+            StructuredValue(try #require(set.diagnostics.first)).yaml == """
+                severity: error
+                rule: duplicate-key
+                message: "VPC a: spec.id is set twice"
+                hint: "remove one of them"
+                resource:
+                  kind: VPC
+                  name: a
+                path: spec.id
+                file: manifest.yaml
+                line: 4
+                column: 15
+                notes:
+                - message: "it is first set here"
+                  file: manifest.yaml
+                  line: 4
+                  column: 8
+
+                """)
+        #expect(
+            StructuredValue(try #require(ManifestSet(text: "").diagnostics.first)).json.hasPrefix(
+                "{\n  \"hint\": \"an empty set"))
+    }
+
     @Test func messagesCannotDriveTheTerminal() {
         let diagnostic = LocatedDiagnostic(rule: "r", message: "a\u{1B}[2J\nb", hint: "\u{9B}x")
         #expect(diagnostic.rendered() == "error: a\u{FFFD}[2J\u{FFFD}b [r]\nhint: \u{FFFD}x\n")

@@ -261,6 +261,11 @@ import VPCModel
         #expect(findings([0xFE, 0xFF, 0x00, 0x61]) == ["not-utf8"])
         #expect(findings(Array("a: b\nc: \u{e9}".utf8) + [0xE9, 0x0A]) == ["not-utf8 2:5"])
         #expect(findings(Array("a: b\nc: d".utf8) + [0xC3]) == ["not-utf8 2:5"])
+        // After a byte order mark, and after a document that could not be read; libyaml reads 16 kB ahead.
+        #expect(findings([0xEF, 0xBB, 0xBF] + Array("é: é\nb: ".utf8) + [0xFF]) == ["not-utf8 2:4"])
+        let padding = "# " + String(repeating: "é", count: 100_000)
+        #expect(
+            findings(Array("é: [\n---\n\(padding)\né: é\nb: ".utf8) + [0xFF]) == ["syntax 2:1", "not-utf8 5:4"])
         // Overlong, surrogate, beyond the last plane.
         for bytes: [UInt8] in [[0xC0, 0x80], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80]] {
             #expect(findings(Array("a: ".utf8) + bytes + Array("x".utf8)) == ["not-utf8 1:4"])
