@@ -44,42 +44,64 @@ public struct Lab: Sendable {
 
     // MARK: Up
 
-    /// Makes what is missing, removes what the manifest no longer has, joins it, and applies every host's part.
+    /// Makes what is missing, joins it, applies every host's part, and removes what the manifest no longer has.
     ///
     /// Where this throws after having made the lab's first namespace, what it made is removed again; where it is
     /// killed, `down` or another `up` finds the record.
     public func up(progress: @escaping @Sendable (String) -> Void = { _ in }) throws -> [HostReport] {
+        try changing { () throws -> [HostReport] in
+            try makeMissing(progress)
+            progress("applying to \(plan.hosts.count) host\(plan.hosts.count == 1 ? "" : "s")")
+            let reports = try apply()
+            var record = try store.openRecord(of: plan.name)
+            try removeAbandoned(record)
+            try record.markComplete(true, in: store.recordPath(of: plan.name))
+            return reports
+        }
+    }
+
+    /// The part of `up` that disturbs nothing that is there: makes and joins what is missing, and applies nothing. For
+    /// bringing a change to one host after the other.
+    public func prepare() throws {
+        try changing { try makeMissing { _ in } }
+    }
+
+    private func changing<Result>(_ body: () throws -> Result) throws -> Result {
         let lock = try LabLock(store, plan.name)
         defer { lock.unlock() }
         let isNew = store.record(of: plan.name) == nil
         do {
-            try makeNamespaces(progress)
-            try wire(progress)
-            progress("applying to \(plan.hosts.count) host\(plan.hosts.count == 1 ? "" : "s")")
-            let reports = try apply()
-            var record = try store.openRecord(of: plan.name)
-            try record.markComplete(true, in: store.recordPath(of: plan.name))
-            return reports
+            return try body()
         } catch {
             if isNew { _ = try? store.removeEverything(of: plan.name, lock) }
             throw error
         }
     }
 
-    private func makeNamespaces(_ progress: (String) -> Void) throws {
+    private func makeMissing(_ progress: (String) -> Void) throws {
         try checkThatNamesAreFree()
+        let hadNodes = store.record(of: plan.name) != nil
         var factory = try NamespaceFactory(store, plan.name)
-        let nodes = plan.nodes
-        let wanted = Set(nodes.map(\.namespace))
-        let abandoned = factory.record.entries.filter { !wanted.contains($0.namespace) && $0.isPresent }
-        for entry in abandoned { try NetworkNamespace.remove(named: entry.namespace) }
         let present = factory.presentNamespaces
-        let new = nodes.filter { !present.contains($0.namespace) }
-        if !new.isEmpty { progress("making \(new.count) network namespaces") }
-        for node in new {
+        let missing = plan.nodes.filter { !present.contains($0.namespace) }
+        if !missing.isEmpty { progress("making \(missing.count) network namespaces") }
+        for node in missing {
             try Interruption.check()
             try factory.make(node)
-            try configure(node)
+        }
+        // The others too: they may have become gateways.
+        for node in plan.nodes { try configure(node) }
+        progress("joining them by an underlay of MTU \(plan.underlayMTU)")
+        for wiring in [plan.underlayWiring] + plan.tapWirings(ofAllHosts: hadNodes) + plan.internetWirings {
+            try Interruption.check()
+            try commit(wiring)
+        }
+    }
+
+    private func removeAbandoned(_ record: LabRecord) throws {
+        let wanted = Set(plan.nodes.map(\.namespace))
+        for entry in record.entries where !wanted.contains(entry.namespace) && entry.isPresent {
+            try NetworkNamespace.remove(named: entry.namespace)
         }
     }
 
@@ -128,14 +150,6 @@ public struct Lab: Sendable {
     }
 
     // MARK: Wires
-
-    private func wire(_ progress: (String) -> Void) throws {
-        progress("joining them by an underlay of MTU \(plan.underlayMTU)")
-        for wiring in [plan.underlayWiring] + plan.tapWirings + plan.internetWirings {
-            try Interruption.check()
-            try commit(wiring)
-        }
-    }
 
     private func commit(_ wiring: LabPlan.Wiring) throws {
         let kernel = KernelDriver(namespace: .named(wiring.namespace))

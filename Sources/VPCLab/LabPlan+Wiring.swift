@@ -120,10 +120,11 @@ extension LabPlan {
 
     /// For every host with interfaces that name a device, these devices: each a veth whose other end is in a guest
     /// that is configured as a virtual machine would configure itself.
-    var tapWirings: [Wiring] {
+    /// - Parameter ofAllHosts: Those without such an interface too: they may have had one.
+    func tapWirings(ofAllHosts: Bool) -> [Wiring] {
         hosts.indices.compactMap { host in
             let interfaces = topology.interfacesOfHost[host].filter { isTap($0) }
-            if interfaces.isEmpty { return nil }
+            if interfaces.isEmpty, !ofAllHosts { return nil }
             var intent = KernelIntent()
             for index in interfaces { addTap(index, to: &intent) }
             intent.normalize()
