@@ -1,0 +1,74 @@
+import IPAddressing
+import Testing
+
+@testable import VPCLab
+
+extension LabTests {
+    /// A network that changes while it is used.
+    @Suite(.needsOverlay, .lab(.tenants)) struct ChangeTests {
+        let lab: TestLab
+        init() throws {
+            lab = try TestLab.current
+            try lab.become(.tenants)
+        }
+
+        @Test func applyingAgainWritesNothing() throws {
+            for report in try lab.lab.apply() {
+                let applied = try report.result.get()
+                #expect(applied.plan.changes.counts.total == 0, "\(report.host): \(applied.plan.changes.operations)")
+                #expect(applied.outcome.report.writes == 0)
+            }
+        }
+
+        /// The new host first, then the old one, which passes on what still comes to it, then the others. The streams come
+        /// from the old host, from the new one, and from one that learns of the move last.
+        @Test func anInterfaceMovesBetweenHosts() throws {
+            let streams = try ["web3", "app1", "web2"].map {
+                try Stream(from: lab.station($0), to: "10.0.1.11", every: .milliseconds(20))
+            }
+            for stream in streams { #expect(stream.waitForAnswers(10)) }
+
+            try lab.adopt(Scenario.tenants.moving("web1", to: "h3", netns: "web1-moved"))
+            try lab.requireClean(lab.lab.apply(hosts: ["h3"]))
+            for stream in streams { #expect(stream.waitForAnswers(5)) }
+            try lab.requireClean(lab.lab.apply(hosts: ["h1"]))
+            for stream in streams { #expect(stream.waitForAnswers(5)) }
+            #expect(try lab.station("web2").ask("10.0.1.11")?.name == "web1-moved", "relayed by the old host")
+            try lab.requireClean(lab.lab.apply(hosts: ["h2"]))
+            for stream in streams { #expect(stream.waitForAnswers(5)) }
+
+            for (stream, name) in zip(streams, ["web3", "app1", "web2"]) {
+                let report = stream.finish()
+                #expect(report.lost.isEmpty, "\(name): \(report)")
+                #expect(Set(report.answeredBy.keys) == ["web1", "web1-moved"], "\(name): \(report)")
+            }
+            // What was told by the gateway's MAC address before still holds: nobody had to learn anything.
+            #expect(try lab.station("web1-moved").ask("10.0.1.13")?.name == "web3")
+        }
+
+        @Test func interfacesComeAndGoWithoutDisturbingOthers() throws {
+            let stream = try Stream(from: lab.station("web1"), to: "10.0.1.12", every: .milliseconds(20))
+            #expect(stream.waitForAnswers(10))
+            try lab.become(Scenario.tenants.without(interface: "web3"))
+            #expect(try lab.station("web1").ask("10.0.1.13", timeout: .milliseconds(200)) == nil)
+            try lab.become(.tenants)
+            #expect(try lab.station("web2").ask("10.0.1.13")?.name == "web3")
+            let report = stream.finish()
+            #expect(report.lost.isEmpty, "\(report)")
+        }
+
+        /// What others changed or took away is put back, and nothing else is touched.
+        @Test func driftIsRepaired() throws {
+            try lab.shell(
+                "h3",
+                """
+                table=$(ip -o route show table all | sed -n 's/^10.0.1.12 .* table \\([0-9]*\\).*/\\1/p' | head -n 1)
+                ip route del 10.0.1.12/32 table $table
+                """)
+            let reports = try lab.lab.apply(hosts: ["h3"])
+            try lab.requireClean(reports)
+            let applied = try #require(reports.first).result.get()
+            #expect(applied.outcome.report.applied.total == 1, "\(applied.plan.changes.operations)")
+        }
+    }
+}

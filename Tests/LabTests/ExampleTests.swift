@@ -1,0 +1,95 @@
+import Foundation
+import Testing
+
+@testable import VPCLab
+
+extension LabTests {
+    /// What the command itself does with the manifests that come with the product.
+    @Suite(.needsOverlay) struct ExampleTests {
+        static let vpclab = Machine.products.appendingPathComponent("vpclab").path
+        static let examples = ["one-host", "two-tenants", "middlebox", "four-tenants"]
+
+        private let prefix = TestLab.uniquePrefix()
+        private var options: String {
+            "--name \(prefix)example --prefix \(prefix) --state-dir /tmp/vpclab-\(prefix)state"
+        }
+
+        private func path(_ example: String) -> String {
+            Machine.checkout.appendingPathComponent("Examples/\(example).yaml").path
+        }
+
+        private func namespaces() -> [String] {
+            Command.run("ip netns list").output.split(separator: "\n").map(String.init).filter { $0.hasPrefix(prefix) }
+        }
+
+        @Test func thereAreNoOtherExamples() throws {
+            let files = try FileManager.default.contentsOfDirectory(
+                atPath: Machine.checkout.appendingPathComponent("Examples").path)
+            #expect(files.filter { $0.hasSuffix(".yaml") }.sorted() == Self.examples.map { "\($0).yaml" }.sorted())
+        }
+
+        @Test(arguments: examples) func allProbesOfTheExamplePass(example: String) throws {
+            let command = Command.run("\(Self.vpclab) test -f \(path(example)) \(options)")
+            #expect(command.status == 0, "\(command.output)")
+            #expect(command.output.contains(" passed, 0 failed\n"))
+            #expect(namespaces().isEmpty, "it took down what it brought up")
+        }
+
+        /// A probe whose expectation is wrong fails, in words and in numbers, whether it expected more or less.
+        @Test func failingProbes() throws {
+            let file = "/tmp/\(prefix)wrong.yaml"
+            let text = try String(contentsOfFile: path("one-host"), encoding: .utf8)
+                .replacingOccurrences(of: "port: 80, expect: allow", with: "port: 80, expect: deny")
+                .replacingOccurrences(
+                    of: "to: 10.0.1.99, protocol: icmp, expect: deny",
+                    with: "to: 10.0.1.99, protocol: icmp, expect: allow")
+            try text.write(toFile: file, atomically: true, encoding: .utf8)
+            defer { unlink(file) }
+            let command = Command.run("\(Self.vpclab) test -q -o json -f \(file) \(options)")
+            #expect(command.status == 1)
+            let report = try JSONSerialization.jsonObject(with: Data(command.output.utf8)) as? [String: Any]
+            #expect(report?["passed"] as? Int == 1)
+            #expect(report?["failed"] as? Int == 2)
+            let probes = try #require(report?["probes"] as? [[String: Any]])
+            #expect(probes.map { $0["seen"] as? String } == ["allow", "allow", "deny"])
+            #expect(probes.first?["reason"] as? String == "answered by web1")
+        }
+
+        @Test func upExecTestDown() throws {
+            let one = path("one-host")
+            let up = Command.run("\(Self.vpclab) up -q -o json -f \(one) \(options)")
+            #expect(up.status == 0, "\(up.output)")
+            defer {
+                _ = Command.run("\(Self.vpclab) down -f \(one) \(options.replacing(" --prefix \(prefix)", with: ""))")
+            }
+            #expect(up.output.contains("\"kind\": \"LabReport\""))
+            #expect(namespaces().count == 4)
+
+            let choice = options.replacing(" --prefix \(prefix)", with: "")
+            let exec = Command.run(
+                "\(Self.vpclab) exec \(choice) web1 -- sh -c 'ping -c 1 -W 2 10.0.1.12; ls /sys/class/net'")
+            #expect(exec.status == 0, "\(exec.output)")
+            #expect(exec.output.contains(" 0% packet loss"))
+            #expect(exec.output.contains("eth0"), "/sys shows the guest's devices")
+            #expect(Command.run("\(Self.vpclab) exec \(choice) web1 -- sh -c 'exit 42'").status == 42)
+            #expect(Command.run("\(Self.vpclab) exec \(choice) web1 -- /no/such/command").status == 127)
+            let unknown = Command.run("\(Self.vpclab) exec \(choice) web9 -- true")
+            #expect(unknown.status == 1)
+            #expect(unknown.output.contains("there are: underlay, h1, web1, web2"))
+
+            let test = Command.run("\(Self.vpclab) test -f \(one) \(options)")
+            #expect(test.status == 0, "\(test.output)")
+            #expect(namespaces().count == 4, "what was up stays up")
+
+            // A second one does nothing.
+            let again = Command.run("\(Self.vpclab) up -q -o json -f \(one) \(options)")
+            #expect(again.output.contains("\"writes\": 0"), "\(again.output)")
+
+            let down = Command.run("\(Self.vpclab) down -f \(one) \(choice)")
+            #expect(down.output.contains("removed 4 network namespaces"))
+            #expect(namespaces().isEmpty)
+            #expect(Command.run("\(Self.vpclab) down -f \(one) \(choice)").status == 0, "nothing to do is no error")
+            #expect(access("/tmp/vpclab-\(prefix)state", F_OK) != 0)
+        }
+    }
+}

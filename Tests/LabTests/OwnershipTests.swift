@@ -1,0 +1,139 @@
+import IPAddressing
+import KernelModel
+import Testing
+import VPCTopology
+
+@testable import VPCLab
+
+extension LabTests {
+    /// A host that others use too.
+    @Suite(.needsOverlay, .lab(.pair)) struct OwnershipTests {
+        let lab: TestLab
+        init() throws { lab = try TestLab.current }
+
+        /// One of everything that we make, made by somebody else, some with numbers of our ranges.
+        private static let foreign = """
+            set -e
+            echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
+            ip link add dummy7 type dummy; ip link set dummy7 up; ip addr add 198.18.0.1/24 dev dummy7
+            ip link add br7 type bridge; ip link set dummy7 master br7; ip link set br7 up; ip addr add 198.18.7.1/24 dev br7
+            ip link add veth7 type veth peer name veth8; ip link set veth7 alias "of somebody else"; ip link set veth7 up
+            ip link add vrf7 type vrf table 77; ip link set vrf7 up
+            ip link add gre7 type gre local 172.31.0.1 remote 172.31.0.77 key 77; ip link set gre7 up
+            ip neigh add 198.18.7.9 lladdr 02:00:00:00:00:09 dev br7 nud permanent
+            ip route add 203.0.113.0/24 via 198.18.7.2 dev br7 proto static
+            ip route add unreachable 203.0.114.0/24 proto 200
+            ip route add 203.0.115.0/24 via 198.18.7.2 table 77 proto bird
+            ip route add 203.0.116.0/24 via 198.18.7.2 table 1000005
+            ip rule add pref 900 from 198.18.0.0/24 lookup 77
+            ip rule add pref 1001 from 198.18.1.0/24 lookup 1000007 proto static
+            ip nexthop add id 7 via 198.18.7.2 dev br7 proto static
+            ip nexthop add id 8 via 198.18.7.3 dev br7
+            ip nexthop add id 1000001 via 198.18.7.4 dev br7
+            ip nexthop add id 9 group 7,2/8,1 type resilient buckets 8
+            ip route add 203.0.117.0/24 nhid 9
+            nft -f - <<END
+            table inet theirs {
+                set peers { type ipv4_addr; elements = { 198.18.0.9 }; }
+                chain input { type filter hook input priority 5; policy accept; ip saddr @peers counter accept; }
+            }
+            table netdev theirs {
+                chain in { type filter hook ingress device "br7" priority 0; policy accept; }
+            }
+            END
+            """
+
+        /// Everything there is, as iproute2 and nft say it, less the counters and clocks.
+        private static let everything = """
+            for kind in "-d link" "addr" "route show table all" "rule" "-6 rule" "nexthop" "neigh show nud permanent"; do
+                echo "# $kind"; ip -j -p $kind | grep -v '_timer": [0-9.]*,$'
+            done
+            echo "# nft"; nft -j list ruleset | sed 's/"packets": [0-9]*, "bytes": [0-9]*//g'
+            """
+
+        @Test func deletingLeavesWhatIsForeign() throws {
+            try lab.lab.delete(host: "h1")
+            try lab.shell("h1", Self.foreign)
+            let before = try lab.shell("h1", Self.everything)
+
+            let reports = try lab.lab.apply()
+            try lab.requireClean(reports)
+            #expect(try lab.station("web1").ask("10.0.1.12")?.name == "web2")
+            let outcome = try lab.lab.delete(host: "h1")
+            #expect(outcome.report.failures.isEmpty, "\(outcome.report.failures)")
+            #expect(outcome.remaining.isEmpty)
+
+            let after = try lab.shell("h1", Self.everything)
+            #expect(Self.difference(before, after) == "")
+            let again = try lab.lab.delete(host: "h1")
+            #expect(again.report.writes == 0)
+            // And guests keep nothing of ours either.
+            #expect(try !lab.shell("web1", "ip -br link").contains("eth0"))
+
+            try lab.requireClean(lab.lab.apply())
+            #expect(try lab.station("web1").ask("10.0.1.12")?.name == "web2", "and back")
+        }
+
+        /// A namespace that had nothing has nothing but the rule that the kernel makes with its first VRF.
+        @Test func deletingLeavesABareHost() throws {
+            let prefix = TestLab.uniquePrefix()
+            let topology = try #require(Topology.resolve(Scenario.pair.model).topology)
+            let plan = try LabPlan(topology, name: prefix + "lab", options: .init(prefix: prefix))
+            let store = LabStore(path: "/tmp/vpclab-\(prefix)state")
+            let lab = Lab(plan, store: store)
+            try lab.prepare()
+            defer { _ = try? store.remove(plan.name) }
+            let before = Command.run(Self.everything, in: prefix + "h1").output
+            #expect(try lab.apply().first?.problems == [])
+            #expect(try lab.delete(host: "h1").remaining.isEmpty)
+            let after = Command.run(Self.everything, in: prefix + "h1").output
+            let kernelRule = #"+         "priority": 1000,"#
+            let lines = Self.difference(before, after).split(separator: "\n")
+            #expect(lines.filter { $0.contains("priority") }.allSatisfy { $0 == kernelRule }, "\(lines)")
+            #expect(lines.allSatisfy { ["priority", "src", "l3mdev", "},{"].contains(where: $0.contains) }, "\(lines)")
+        }
+
+        private static func difference(_ before: String, _ after: String) -> String {
+            let (old, new) = (before.split(separator: "\n"), after.split(separator: "\n"))
+            return new.difference(from: old).map { change in
+                switch change {
+                case .insert(_, let line, _): "+ \(line)"
+                case .remove(_, let line, _): "- \(line)"
+                }
+            }.joined(separator: "\n")
+        }
+
+        /// What the kernel refuses for one tenant does not keep the others from theirs.
+        @Test func theRestGoesOnWhenSomethingIsInTheWay() throws {
+            try lab.lab.delete(host: "h1")
+            try lab.shell("h1", "ip link add e-web2 type dummy")
+            let report = try #require(try lab.lab.apply().first)
+            #expect(report.problems.count == 1, "\(report.problems)")
+            #expect(report.problems.first?.contains("a dummy device of somebody else has the name e-web2") == true)
+            #expect(try lab.station("web1").ping("10.0.1.1").isReply)
+            #expect(try lab.station("web1").ask("10.0.1.12", timeout: .milliseconds(200)) == nil)
+            #expect(try lab.shell("h1", "ip -br link show e-web2").contains("e-web2"), "it is left alone")
+
+            // Applying once more changes nothing and complains the same.
+            let second = try #require(try lab.lab.apply().first)
+            #expect(second.problems == report.problems)
+            #expect(try second.result.get().outcome.report.writes == 0)
+
+            try lab.shell("h1", "ip link del e-web2")
+            try lab.requireClean(lab.lab.apply())
+            #expect(try lab.station("web1").ask("10.0.1.12")?.name == "web2")
+        }
+
+        /// Half of the batches fail for want of their devices, and what was possible is not done twice.
+        @Test func aTunnelDeviceInTheWay() throws {
+            try lab.lab.delete(host: "h1")
+            try lab.shell("h1", "ip link add vpc-g101 type dummy")
+            let report = try #require(try lab.lab.apply().first)
+            #expect(!report.isClean)
+            // The tenant's guests on this host do without it.
+            #expect(try lab.station("web1").ask("10.0.1.12")?.name == "web2")
+            try lab.shell("h1", "ip link del vpc-g101")
+            try lab.requireClean(lab.lab.apply())
+        }
+    }
+}
