@@ -12,8 +12,9 @@ struct ChangePlanner {
     }
 
     mutating func planned() -> ChangePlan {
-        let links = LinkChanges(intent: intent, snapshot: snapshot)
+        let links = LinkChanges(intent: self.intent, snapshot: snapshot)
         plan.conflicts = links.conflicts
+        let intent = self.intent.without(links.unavailable)
         let host = snapshot.host.surviving(links)
         let wanted = intent.host
 
@@ -157,6 +158,8 @@ struct LinkChanges {
     /// Deleted at the end.
     var deletions: [Link] = []
     var conflicts: [ChangePlan.Conflict] = []
+    /// Devices that cannot be had: somebody else's have their names or those of their masters.
+    var unavailable: Set<InterfaceName> = []
     /// Devices on which the kernel drops neighbours, routes and nexthops: made anew or moved to another master.
     var disrupted: Set<InterfaceName> = []
     /// Devices that will be gone.
@@ -167,7 +170,8 @@ struct LinkChanges {
 
     init(intent: KernelIntent, snapshot: KernelSnapshot) {
         let wanted = intent.host.links
-        for link in wanted { plan(link, snapshot) }
+        findConflicts(wanted, snapshot)
+        for link in wanted where !unavailable.contains(link.object.name) { plan(link, snapshot) }
         let names = Set(wanted.map(\.object.name))
         let ownMasters = Set(snapshot.host.links.filter(\.isOwned).map(\.link.name))
         for seen in snapshot.host.links where !names.contains(seen.link.name) {
@@ -178,17 +182,27 @@ struct LinkChanges {
         }
     }
 
-    private mutating func plan(_ link: Attributed<Link>, _ snapshot: KernelSnapshot) {
-        let name = link.object.name
-        guard let seen = snapshot.host.link(named: name) else { return create(link) }
-        if link.object.kind != .adopted, !seen.isOwned {
+    private mutating func findConflicts(_ wanted: [Attributed<Link>], _ snapshot: KernelSnapshot) {
+        for link in wanted where link.object.kind != .adopted {
+            let name = link.object.name
+            guard let seen = snapshot.host.link(named: name), !seen.isOwned else { continue }
             let kind = seen.kindName.isEmpty ? "device" : "\(seen.kindName) device"
             conflicts.append(
                 .init(
                     object: link.object.description, device: name, origin: link.origin,
                     reason: "a \(kind) of somebody else has the name \(name)"))
-            return
+            unavailable.insert(name)
         }
+        if conflicts.isEmpty { return }
+        // Masters have no masters.
+        for link in wanted {
+            if let master = link.object.master, unavailable.contains(master) { unavailable.insert(link.object.name) }
+        }
+    }
+
+    private mutating func plan(_ link: Attributed<Link>, _ snapshot: KernelSnapshot) {
+        let name = link.object.name
+        guard let seen = snapshot.host.link(named: name) else { return create(link) }
         if !link.object.canReuse(seen.link) || !isConnected(link.object, seen, snapshot) {
             remade.append(seen.link)
             disrupted.insert(name)

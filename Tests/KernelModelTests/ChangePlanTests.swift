@@ -169,6 +169,26 @@ private func lines(_ plan: ChangePlan) -> [String] {
         #expect(lines(KernelIntent().changes(from: snapshot, owner: owner)) == [])
     }
 
+    /// Nothing of ours is put on a device because it has the name of one of ours.
+    @Test func nothingIsPlannedOnAForeignDevice() {
+        for name in [port, vrf] {
+            var snapshot = KernelSnapshot()
+            snapshot.guests[guest] = NamespaceSnapshot()
+            snapshot.host.links = [
+                ObservedLink(
+                    index: 3, link: Link(name: name, kind: .adopted), kindName: "dummy", isOwned: false,
+                    isOperational: true, peerIndex: 0)
+            ]
+            let plan = lines(sample().changes(from: snapshot, owner: owner))
+            let onlyWithoutDevices = [
+                "create rule pref 1001 l3mdev unreachable", "create link v1 type vrf table 11",
+                "create route unreachable 10.0.0.0/16 table 11",
+            ]
+            #expect(plan.allSatisfy { onlyWithoutDevices.contains($0) }, "\(plan)")
+            #expect(plan.contains("create route unreachable 10.0.0.0/16 table 11"))
+        }
+    }
+
     /// A device of somebody else under a master of ours is given back, not deleted.
     @Test func anAdoptedDeviceIsReleased() {
         var snapshot = observed(sample())
