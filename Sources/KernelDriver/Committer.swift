@@ -259,7 +259,7 @@ struct Committer {
     // MARK: Firewall
 
     /// One transaction. Where it is refused nothing else is done: a port would be open to all.
-    private mutating func perform(_ tables: [NFChangeSet], _ generation: UInt32, _ namespace: NamespaceName?) {
+    private mutating func perform(_ tables: [NFChangeSet], _ generation: UInt32?, _ namespace: NamespaceName?) {
         do throws(NetlinkError) {
             var driver = try FirewallDriver(in: namespace.map { .named($0.rawValue) } ?? hostNamespace)
             let outcome = try driver.commit(tables, generation: generation)

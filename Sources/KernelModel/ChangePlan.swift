@@ -27,8 +27,8 @@ public struct ChangePlan: Sendable, Hashable {
         case neighbors(ChangeSet<Neighbor>)
         case nexthops(ChangeSet<Nexthop>)
         case routes(ChangeSet<Route>)
-        /// One transaction, all or nothing, if nobody has changed nf_tables since that generation.
-        case firewall([NFChangeSet], generation: UInt32)
+        /// One transaction, all or nothing, if nobody has changed nf_tables since that generation; nil: whoever has.
+        case firewall([NFChangeSet], generation: UInt32?)
         /// Wait until these ports are operational: a veth drops what it gets before that.
         case awaitOperational([InterfaceName])
     }

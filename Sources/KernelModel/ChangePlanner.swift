@@ -24,7 +24,7 @@ struct ChangePlanner {
         plan.append(ChangeSet(creations: rules.creations), as: { .rules($0) })
         plan.append(ChangeSet(deletions: rules.displaced), as: { .rules($0) })
 
-        planFirewall()
+        let farewells = planFirewall(Set(links.deletions.map(\.name)))
         plan.append(ChangeSet(deletions: links.remade), as: { .links($0) })
         for rank in 0...3 {
             plan.append(ChangeSet(creations: links.creations.filter { $0.object.rank == rank }), as: { .links($0) })
@@ -58,6 +58,7 @@ struct ChangePlanner {
         for rank in (0...3).reversed() {
             plan.append(ChangeSet(deletions: links.deletions.filter { $0.rank == rank }), as: { .links($0) })
         }
+        if !farewells.isEmpty { plan.steps.append(.init(.firewall(farewells, generation: nil))) }
         plan.append(ChangeSet(deletions: rules.deletions), as: { .rules($0) })
         planFirewallRemoval()
         return plan
@@ -66,10 +67,23 @@ struct ChangePlanner {
     // MARK: - Firewall
 
     /// Before any port: nobody is reachable before the policy for it is in.
-    private mutating func planFirewall() {
+    /// - Returns: what is to be done when the departing devices are gone.
+    private mutating func planFirewall(_ departing: Set<InterfaceName>) -> [NFChangeSet] {
         let observed = snapshot.host.firewall
-        let changes = intent.host.firewall.map { $0.changes(from: observed.table($0.table)) }.filter { !$0.isEmpty }
+        var changes: [NFChangeSet] = []
+        var farewells: [NFChangeSet] = []
+        for table in intent.host.firewall {
+            guard let present = observed.table(table.table), !departing.isEmpty else {
+                changes.append(table.changes(from: observed.table(table.table)))
+                continue
+            }
+            let devices = DepartingDevices(table, present, departing)
+            changes.append(devices.transition.changes(from: present))
+            farewells.append(devices.farewell)
+        }
+        changes.removeAll(where: \.isEmpty)
         if !changes.isEmpty { plan.steps.append(.init(.firewall(changes, generation: observed.generation))) }
+        return farewells.filter { !$0.isEmpty }
     }
 
     /// Last, when no port is left to protect.

@@ -24,8 +24,6 @@ enum Machine {
 
     static let overlayHint: Comment = "needs root and a kernel with GRE and VRF devices: run it by scripts/lab.sh"
 
-    /// The tests of what nftables keeps out know that it does not yet, and say so once it does: then this goes.
-    static let guardIsMissing: Comment = "the nftables guard against forged GRE packets is still to come"
 
     /// The folder with the products of the build.
     static let products: URL = {
