@@ -32,9 +32,9 @@ stage1() {
     mount -t tmpfs -o mode=755 run $root/run
     mkdir -p $root/run/lab/modules/lib/modules $root/run/netns
     for folder in etc var; do
-        mkdir -p $root/run/lab/overlay/$folder/upper $root/run/lab/overlay/$folder/work
-        mount -t overlay -o "lowerdir=/host/$folder,upperdir=$root/run/lab/overlay/$folder/upper,workdir=$root/run/lab/overlay/$folder/work" \
-            overlay $root/$folder
+        layer=$root/run/lab/overlay/$folder
+        mkdir -p $layer/upper $layer/work
+        mount -t overlay -o "lowerdir=/host/$folder,upperdir=$layer/upper,workdir=$layer/work" overlay $root/$folder
     done
     # The folders the command needs, in case they were in one of those just covered.
     while read -r folder; do

@@ -29,8 +29,9 @@ newest_package() {
         sort -V | tail -n 1
 }
 
-# The compressed ELF image inside a bzImage; where it lies is in the boot header (the kernel's Documentation/arch/x86/boot.rst:
-# setup_sects, payload_offset, payload_length). Its last four bytes are its length, which the decompressors do not want.
+# The compressed ELF image inside a bzImage; where it lies is in the boot header (Documentation/arch/x86/boot.rst of the
+# kernel: setup_sects, payload_offset, payload_length). Its last four bytes are its length, which the decompressors do
+# not want.
 extract_vmlinux() {
     local image=$1 sectors offset length magic decompress
     sectors=$(od -An -tu1 -j $((0x1f1)) -N 1 "$image")
@@ -88,10 +89,11 @@ if [[ ! -d $folder ]]; then
             as_root apt-get update -q >&2
             package=$(newest_package || true)
         fi
-        [[ -n $package ]] || fail "this system's package lists have no Linux $series kernel (linux-image-$series.*-amd64)"
+        [[ -n $package ]] || fail "no Linux $series in this system's package lists (linux-image-$series.*-amd64)"
         echo "lab-kernel: downloading $package into $cache" >&2
         # Everything happens in a folder beside the final one, renamed at the end: a run that is cut off leaves nothing
-        # that could be taken for a kernel.
+        # that could be taken for a kernel, and what it leaves goes first.
+        rm -rf "$cache/$series".part.*
         work=$(mktemp -d "$cache/$series.part.XXXXXX")
         trap 'rm -rf "$work"' EXIT
         trap 'exit 130' INT TERM HUP
