@@ -155,7 +155,8 @@ os.close(fcntl.ioctl(os.open("/dev/kvm", os.O_RDWR), KVM_CREATE_VM, 0))' 2>/dev/
 #   takes a third of the time;
 # - no mitigations, self-tests and page clearing: they do not change what is tested.
 # The emulated processor's time stamp counter is this machine's, whose frequency bogomips gives (it is twice that): a
-# guest that has to measure it while this machine is busy can be wrong by a factor of ten, and its clock with it.
+# guest that has to measure it while this machine is busy can be wrong by a factor of ten, and its clock with it. For
+# the same reason it must not judge its timer by the time it takes (no_timer_check).
 # A kernel that stumbles (oops) stops the machine, so that it cannot go unnoticed.
 kernel_options="console=ttyS0 quiet panic=-1 oops=panic mitigations=off init_on_alloc=0 cryptomgr.notests norandmaps"
 kernel_options+=" audit=0 apparmor=0"
@@ -165,6 +166,7 @@ start() {
     if [[ $accelerator == kvm ]]; then
         cpu=host
     else
+        options+=" no_timer_check"
         options+=$(awk '$1 == "bogomips" { printf " tsc_early_khz=%d", $3 * 500; exit }' /proc/cpuinfo)
     fi
     rm -f "$run"/{out,err,status,console}
