@@ -32,7 +32,7 @@ public struct NFChangeSet: Sendable, Hashable {
 
 /// One step of a transaction.
 public enum NFOperation: Sendable, Hashable {
-    case createTable
+    case createTable(comment: String?)
     /// Switches the table's chains on again (`NFT_TABLE_F_DORMANT` off).
     case wakeTable
     /// With everything in it.

@@ -43,7 +43,11 @@ private struct NFPlanner {
 
     mutating func planned(isNew: Bool) -> [NFOperation] {
         var table: [NFOperation] = []
-        if isNew { table.append(.createTable) } else if observed.isDormant { table.append(.wakeTable) }
+        if isNew {
+            table.append(.createTable(comment: intent.comment))
+        } else if observed.isDormant {
+            table.append(.wakeTable)
+        }
         planObjects()
         planSets()
         planChains()

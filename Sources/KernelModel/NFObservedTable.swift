@@ -3,6 +3,8 @@ public struct NFObservedTable: Hashable, Sendable {
     public let table: NFTable
     /// Whether somebody switched all its chains off (`NFT_TABLE_F_DORMANT`).
     public var isDormant = false
+    /// What was stored with it: whether a table of that name is really ours. See ``NFTableIntent/comment``.
+    public var comment: String?
     /// By name.
     public var objects: [NFObservedObject] = []
     /// By name.

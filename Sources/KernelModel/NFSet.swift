@@ -81,6 +81,8 @@ public struct NFSet: Hashable, Sendable {
     ) {
         self.name = name
         self.origin = origin
+        // The kernel orders keys by their bytes.
+        precondition(!isInterval || !key.contains(where: \.isHostOrder), "numbers in host order have no intervals")
         let length = Self.length(of: key)
         shape = NFSetShape(
             keyCode: NFType.code(of: key), keyLength: length,

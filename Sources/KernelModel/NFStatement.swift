@@ -330,6 +330,7 @@ struct NFLowering {
         requireContext(of: field)
         if length == 0 {
             // Every address; what remains of the match is the test for the protocol.
+            precondition(comparison == .equal, "there is no address outside of all of them")
             return
         }
         if length % 8 == 0, case .payload(var payload) = field.source {

@@ -9,11 +9,16 @@
 /// ```
 public struct NFTableIntent: Hashable, Sendable {
     public let table: NFTable
+    /// Stored with the table when it is made, and shown by nft(8); it cannot be changed later. At most 128 bytes.
+    public var comment: String?
     public var counters: [NFCounter] = []
     public var sets: [NFSet] = []
     public var chains: [NFChain] = []
 
-    public init(_ table: NFTable) { self.table = table }
+    public init(_ table: NFTable, comment: String? = nil) {
+        self.table = table
+        self.comment = comment
+    }
 
     /// Adds a chain with the rules that `body` gives it.
     public mutating func chain(
