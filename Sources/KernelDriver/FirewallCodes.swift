@@ -1,5 +1,5 @@
-internal import CLinux
-internal import KernelModel
+import CLinux
+import KernelModel
 
 /// The kernel's numbers for the words of `KernelModel`.
 enum FirewallCodes {

@@ -1,6 +1,6 @@
-internal import CLinux
-internal import KernelModel
-internal import Netlink
+import CLinux
+import KernelModel
+import Netlink
 
 // How the kernel's listings of nf_tables are read.
 
@@ -217,11 +217,14 @@ struct FirewallElementReader {
     private var record: [UInt32] = []
 
     private struct Bound {
-        var key: InlineArray<4, UInt32>
+        var key: InlineArray<16, UInt32>
         var isEnd: Bool
         /// Of a beginning: which of the elements.
         var element: Int
     }
+
+    /// The most bytes that a key or a value can have (`NFT_DATA_VALUE_MAXLEN`).
+    private static let longest = Int(NFT_DATA_VALUE_MAXLEN)
 
     init(shape: NFSetShape) {
         self.shape = shape
@@ -231,6 +234,10 @@ struct FirewallElementReader {
     }
 
     mutating func read(_ message: borrowing Message) throws(CodecError) {
+        guard (1...Self.longest).contains(shape.keyLength), shape.dataLength <= Self.longest else {
+            isIrregular = true
+            return
+        }
         var attributes = message.attributes(after: nfgenmsg.self)
         while let attribute = try attributes.next() {
             guard attribute.type == Int(NFTA_SET_ELEM_LIST_ELEMENTS.rawValue) else { continue }
@@ -256,7 +263,7 @@ struct FirewallElementReader {
                 hasKey = try appendValue(attribute.nested, shape.keyLength)
                 if layout.hasUpper { for slot in 0..<layout.keySlots where hasKey { record.append(record[slot]) } }
             case NFTA_SET_ELEM_KEY_END.rawValue:
-                if layout.hasUpper, hasKey { record.removeLast(layout.keySlots) }
+                if layout.hasUpper, hasKey, !hasEnd { record.removeLast(layout.keySlots) }
                 hasEnd = try appendValue(attribute.nested, shape.keyLength)
             case NFTA_SET_ELEM_DATA.rawValue:
                 if shape.data == .verdict {
@@ -294,7 +301,7 @@ struct FirewallElementReader {
     }
 
     private mutating func appendBound(isEnd: Bool) {
-        var key = InlineArray<4, UInt32>(repeating: 0)
+        var key = InlineArray<16, UInt32>(repeating: 0)
         for slot in 0..<layout.keySlots { key[slot] = UInt32(bigEndian: record[slot]) }
         bounds.append(Bound(key: key, isEnd: isEnd, element: elements.count))
     }
@@ -343,17 +350,30 @@ struct FirewallElementReader {
         return nil
     }
 
-    /// The elements in order, and whether there was anything among them that ours never are.
-    consuming func finished() -> (NFElements, isIrregular: Bool) {
+    /// What the listing came to.
+    struct Result {
+        /// In order.
+        var elements: NFElements
+        /// Whether there was anything among them that ours never are.
+        var isIrregular: Bool
+        /// Whether an element came twice.
+        var hasRepetitions: Bool
+    }
+
+    consuming func finished() -> Result {
         if isSplit { pair() }
+        let count = elements.count
         elements.normalize()
-        return (elements, isIrregular)
+        return Result(
+            elements: elements, isIrregular: isIrregular, hasRepetitions: elements.count < count)
     }
 
     /// Gives each interval its end: the next bound, less one.
     private mutating func pair() {
         bounds.sort { left, right in
-            for slot in 0..<4 where left.key[slot] != right.key[slot] { return left.key[slot] < right.key[slot] }
+            for slot in 0..<layout.keySlots where left.key[slot] != right.key[slot] {
+                return left.key[slot] < right.key[slot]
+            }
             // Where one interval ends and the next begins.
             return left.isEnd && !right.isEnd
         }

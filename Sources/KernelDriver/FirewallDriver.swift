@@ -1,5 +1,5 @@
-internal import CLinux
-internal import Glibc
+import CLinux
+import Glibc
 public import KernelModel
 public import Netlink
 
@@ -15,6 +15,9 @@ public struct FirewallDriver: ~Copyable, Sendable {
 
     /// Messages sent that can modify the kernel's state.
     public var writes: Int { socket.modificationCount }
+
+    /// The socket's address: notifications of what it changed bear it, see ``FirewallMonitor``.
+    public var portID: UInt32 { socket.portID }
 
     /// The number of the present state: every transaction of anybody raises it by one.
     public mutating func generation() throws(NetlinkError) -> UInt32 { try socket.generation() }
@@ -53,19 +56,20 @@ public struct FirewallDriver: ~Copyable, Sendable {
             } each: { message throws(CodecError) in
                 var attributes = message.attributes(after: nfgenmsg.self)
                 while let attribute = try attributes.next() {
-                    guard attribute.type == Int(NFTA_TABLE_FLAGS.rawValue) else { continue }
-                    observed.isDormant = try attribute.number() & NFT_TABLE_F_DORMANT.rawValue != 0
+                    switch UInt32(attribute.type) {
+                    case NFTA_TABLE_FLAGS.rawValue:
+                        observed.isDormant = try attribute.number() & NFT_TABLE_F_DORMANT.rawValue != 0
+                    case NFTA_TABLE_USERDATA.rawValue:
+                        observed.comment = FirewallNotes.read(attribute.payload).comment
+                    default: break
+                    }
                 }
             }
         } catch {
             if error.errno == ENOENT { return nil }
             throw error
         }
-        observed.objects = try socket.dump(NFT_MSG_GETOBJ, family: family, into: []) {
-            $0.put(NFTA_OBJ_TABLE, name)
-        } each: { list, message throws(CodecError) in
-            list.append(try NFObservedObject(message))
-        }
+        observed.objects = try objects(of: table)
         observed.objects.sort { $0.name < $1.name }
         observed.sets = try socket.dump(NFT_MSG_GETSET, family: family, into: []) {
             $0.put(NFTA_SET_TABLE, name)
@@ -80,17 +84,29 @@ public struct FirewallDriver: ~Copyable, Sendable {
 
     private mutating func readElements(of set: inout NFObservedSet, _ table: NFTable) throws(NetlinkError) {
         let name = set.name
-        let reader = try socket.dump(
-            NFT_MSG_GETSETELEM, family: FirewallCodes.family(table.family),
-            into: FirewallElementReader(shape: set.shape)
-        ) {
-            $0.put(NFTA_SET_ELEM_LIST_TABLE, table.name)
-            $0.put(NFTA_SET_ELEM_LIST_SET, name)
-        } each: { reader, message throws(CodecError) in
-            try reader.read(message)
+        for attempt in 0..<Self.listingAttempts {
+            let reader = try socket.dump(
+                NFT_MSG_GETSETELEM, family: FirewallCodes.family(table.family),
+                into: FirewallElementReader(shape: set.shape)
+            ) {
+                $0.put(NFTA_SET_ELEM_LIST_TABLE, table.name)
+                $0.put(NFTA_SET_ELEM_LIST_SET, name)
+            } each: { reader, message throws(CodecError) in
+                try reader.read(message)
+            }
+            let result = reader.finished()
+            (set.elements, set.isIrregular) = (result.elements, result.isIrregular)
+            if !result.hasRepetitions { return }
+            // A hash set without a size grows in the background after many elements were added, which puts them in
+            // another order; a listing resumes by position, and so misses one for each that it repeats. Nothing says so.
+            usleep(1000 << UInt32(min(attempt, 8)))
         }
-        (set.elements, set.isIrregular) = reader.finished()
+        throw NetlinkError(
+            errno: EINTR, operation: "list elements of set \(table) \(name)",
+            message: "the kernel has not come to an end of enlarging the set")
     }
+
+    private static let listingAttempts = 16
 
     private mutating func readChains(of table: NFTable) throws(NetlinkError) -> [NFObservedChain] {
         let family = FirewallCodes.family(table.family)
@@ -109,6 +125,33 @@ public struct FirewallDriver: ~Copyable, Sendable {
         }
         for index in chains.indices { chains[index].rules = rules[chains[index].name] ?? [] }
         return chains
+    }
+
+    /// The named counters of a table, by name. Reading does not reset them.
+    public mutating func counters(of table: NFTable) throws(NetlinkError) -> [NFObservedObject] {
+        var list = try objects(of: table, type: UInt32(NFT_OBJECT_COUNTER))
+        list.sort { $0.name < $1.name }
+        return list
+    }
+
+    /// A table's named objects, of one type or of all.
+    private mutating func objects(of table: NFTable, type: UInt32? = nil) throws(NetlinkError) -> [NFObservedObject] {
+        try socket.dump(NFT_MSG_GETOBJ, family: FirewallCodes.family(table.family), into: []) {
+            $0.put(NFTA_OBJ_TABLE, table.name)
+            if let type { $0.put(NFTA_OBJ_TYPE, number: type) }
+        } each: { list, message throws(CodecError) in
+            list.append(try NFObservedObject(message))
+        }
+    }
+
+    /// The rules of one chain with what they have counted; none when there is no such chain.
+    public mutating func rules(of chain: String, in table: NFTable) throws(NetlinkError) -> [NFObservedRule] {
+        try socket.dump(NFT_MSG_GETRULE, family: FirewallCodes.family(table.family), into: []) {
+            $0.put(NFTA_RULE_TABLE, table.name)
+            $0.put(NFTA_RULE_CHAIN, chain)
+        } each: { list, message throws(CodecError) in
+            list.append(try NFObservedRule.read(message).1)
+        }
     }
 
     // MARK: Committing
@@ -146,14 +189,28 @@ public struct FirewallDriver: ~Copyable, Sendable {
         }
     }
 
+    /// Carries out transactions one after the other, until one of them does not take effect.
+    ///
+    /// - Returns: What became of the last one that was tried, and how many took effect.
+    public mutating func commit(
+        inOrder transactions: [NFChangeSet], generation: UInt32?
+    ) throws(NetlinkError) -> (outcome: NFOutcome, committed: Int) {
+        var expected = generation
+        var outcome = try commit([], generation: expected)
+        for (index, transaction) in transactions.enumerated() {
+            outcome = try commit([transaction], generation: expected)
+            guard case .committed(let reached) = outcome else { return (outcome, index) }
+            if expected != nil { expected = reached }
+        }
+        return (outcome, transactions.count)
+    }
+
     private static func failure(
         _ changes: [NFChangeSet], _ subjects: [FirewallEncoder.Subject], _ message: Int, _ request: RawSpan,
         _ error: NetlinkError
     ) -> NFFailure {
-        let reason = CommitReport.Reason.refused(
-            code: error.errnoName, message: error.message ?? error.errnoDescription, attribute: error.attribute)
         guard subjects.indices.contains(message - 1) else {
-            return NFFailure(table: changes[0].table, operation: nil, reason: reason)
+            return NFFailure(table: changes[0].table, operation: nil, reason: error.reason)
         }
         let subject = subjects[message - 1]
         let operation = changes[subject.table].operations[subject.operation]
@@ -162,6 +219,6 @@ public struct FirewallDriver: ~Copyable, Sendable {
             element = NFTablesElements.index(at: offset, in: request).map { subject.element + $0 }
         }
         return NFFailure(
-            table: changes[subject.table].table, operation: operation, element: element, reason: reason)
+            table: changes[subject.table].table, operation: operation, element: element, reason: error.reason)
     }
 }

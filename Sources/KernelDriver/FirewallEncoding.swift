@@ -1,6 +1,6 @@
-internal import CLinux
-internal import KernelModel
-internal import Netlink
+import CLinux
+import KernelModel
+import Netlink
 
 /// Writes the messages of one transaction and remembers what each is about.
 struct FirewallEncoder {
@@ -81,7 +81,11 @@ struct FirewallEncoder {
         _ operation: NFOperation, _ table: String, _ family: NFFamily, _ writer: inout MessageWriter
     ) {
         switch operation {
-        case .createTable, .wakeTable:
+        case .createTable(let comment):
+            writer.put(NFTA_TABLE_NAME, table)
+            writer.put(NFTA_TABLE_FLAGS, number: 0)
+            if let comment { writer.put(NFTA_TABLE_USERDATA, bytes: FirewallNotes.bytes(comment: comment).span.bytes) }
+        case .wakeTable:
             writer.put(NFTA_TABLE_NAME, table)
             writer.put(NFTA_TABLE_FLAGS, number: 0)
         case .deleteTable:
@@ -314,7 +318,7 @@ extension NFSetShape {
 /// What is stored with a rule or element for those who list it: type, length and value, each of the first two a byte
 /// (libnftnl's udata.h).
 enum FirewallNotes {
-    /// `NFTNL_UDATA_RULE_COMMENT`, `NFTNL_UDATA_SET_ELEM_COMMENT`: text that ends with a zero byte.
+    /// `NFTNL_UDATA_TABLE_COMMENT`, `NFTNL_UDATA_RULE_COMMENT`, `NFTNL_UDATA_SET_ELEM_COMMENT`: text that ends with a zero byte.
     static let comment: UInt8 = 0
     /// A rule's digest; far from the numbers that nft(8) uses, which ignores what it does not know.
     static let digest: UInt8 = 0xD1

@@ -1,6 +1,6 @@
-internal import CLinux
-internal import KernelModel
-internal import Netlink
+import CLinux
+import KernelModel
+import Netlink
 
 // How expressions are written and read: `NFTA_EXPR_NAME` and, in `NFTA_EXPR_DATA`, the attributes of that expression
 // (linux/netfilter/nf_tables.h).

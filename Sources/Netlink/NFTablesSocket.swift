@@ -18,6 +18,9 @@ public struct NFTablesSocket: ~Copyable, Sendable {
         socket = try NetlinkSocket(.tables, in: namespace, receiveBuffer: receiveBuffer, sendBuffer: sendBuffer)
     }
 
+    /// The address the kernel gave to this socket.
+    public var portID: UInt32 { socket.portID }
+
     // MARK: Transactions
 
     /// What became of a transaction.
@@ -162,13 +165,16 @@ public struct NFTablesSocket: ~Copyable, Sendable {
 /// about.
 public struct NFTablesGeneration: Hashable, Sendable {
     public var number: UInt32
-    /// Who brought it about.
+    /// The address of the socket that brought it about, or that asked.
+    public var portID: UInt32
+    /// Who brought it about, or asked.
     public var processID: UInt32?
     public var processName: String?
 
     /// Nil when the message is another.
     public init?(_ message: borrowing Message) throws(CodecError) {
         guard message.type == .tables(NFT_MSG_NEWGEN) else { return nil }
+        portID = message.portID
         var number: UInt32?
         var attributes = message.attributes(after: nfgenmsg.self)
         while let attribute = try attributes.next() {

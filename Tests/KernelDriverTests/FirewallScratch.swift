@@ -1,21 +1,17 @@
 import Foundation
 import KernelModel
 import Netlink
-import Synchronization
 
 @testable import KernelDriver
-
-private let counter = Atomic<Int>(0)
 
 /// A network namespace that nobody else uses, with a driver inside; gone when `body` has ended.
 func withFirewall<Result>(
     _ body: (_ scratch: FirewallScratch, inout FirewallDriver) throws -> Result
 ) throws -> Result {
-    let name = "nftest-\(getpid())-\(counter.add(1, ordering: .relaxed).newValue)"
-    let namespace = try NetworkNamespace.create(named: name)
-    defer { try? NetworkNamespace.remove(named: name) }
-    var driver = try FirewallDriver(in: namespace)
-    return try body(FirewallScratch(name: name, namespace: namespace), &driver)
+    try withScratchNamespace { name, namespace in
+        var driver = try FirewallDriver(in: namespace)
+        return try body(FirewallScratch(name: name, namespace: namespace), &driver)
+    }
 }
 
 struct FirewallScratch {
@@ -24,36 +20,47 @@ struct FirewallScratch {
 
     /// Runs a command inside and returns what it printed.
     @discardableResult
-    func run(_ command: String..., input: String? = nil) throws -> String {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["ip", "netns", "exec", name] + command
-        process.environment = ProcessInfo.processInfo.environment.merging(["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"]) {
-            _, new in new
-        }
-        let (output, errors, source) = (Pipe(), Pipe(), Pipe())
-        process.standardOutput = output
-        process.standardError = errors
-        process.standardInput = source
-        try process.run()
-        try source.fileHandleForWriting.write(contentsOf: Data((input ?? "").utf8))
-        try source.fileHandleForWriting.close()
-        let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        let complaint = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-        process.waitUntilExit()
-        guard process.terminationReason == .exit, process.terminationStatus == 0 else {
-            throw FirewallCommandFailure(
-                description: "\(command.joined(separator: " ")): status \(process.terminationStatus): \(complaint)")
-        }
-        return text
+    func run(_ command: String...) throws -> String {
+        try KernelDriverTests.run(["ip", "netns", "exec", name] + command)
     }
 
     /// Feeds commands to nft(8), the somebody else of these tests.
-    func nft(_ script: String) throws { try run("nft", "-f", "-", input: script) }
+    func nft(_ script: String) throws {
+        let file = FileManager.default.temporaryDirectory.appendingPathComponent("\(name).nft")
+        try Data(script.utf8).write(to: file)
+        defer { try? FileManager.default.removeItem(at: file) }
+        try run("nft", "-f", file.path)
+    }
+
+    /// What nft(8) lists, without handles.
+    func listing(_ table: NFTable = FirewallTables.table) throws -> String {
+        try run("nft", "list", "table", table.family.rawValue, table.name)
+    }
 }
 
-struct FirewallCommandFailure: Error, CustomStringConvertible {
-    var description: String
+private func run(_ command: [String]) throws -> String {
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+    process.arguments = command
+    process.environment = ProcessInfo.processInfo.environment.merging(["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"]) {
+        _, new in new
+    }
+    let (output, errors) = (Pipe(), Pipe())
+    process.standardOutput = output
+    process.standardError = errors
+    try process.run()
+    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    let complaint = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
+    process.waitUntilExit()
+    guard process.terminationReason == .exit, process.terminationStatus == 0 else {
+        throw CommandFailure(description: "\(command.joined(separator: " ")): \(complaint)")
+    }
+    return text
+}
+
+struct FirewallRefusal: Error, CustomStringConvertible {
+    var outcome: NFOutcome
+    var description: String { "\(outcome)" }
 }
 
 extension NFTableIntent {
@@ -63,16 +70,39 @@ extension NFTableIntent {
         table.normalize()
         return table
     }
+
+    /// The set of that name, for changing it.
+    subscript(set name: String) -> NFSet {
+        get { sets.first { $0.name == name } ?? NFSet(name, of: .mark) }
+        set {
+            sets.removeAll { $0.name == name }
+            sets.append(newValue)
+        }
+    }
+
+    /// The chain of that name, for changing it.
+    subscript(chain name: String) -> NFChain {
+        get { chains.first { $0.name == name } ?? NFChain(name) }
+        set {
+            chains.removeAll { $0.name == name }
+            chains.append(newValue)
+        }
+    }
 }
 
 extension FirewallDriver {
-    /// Observes, compares, commits: what a reconciler does. Returns the work that was there to be done.
+    /// The work there is to be done.
+    mutating func plan(_ intent: NFTableIntent) throws -> (NFChangeSet, generation: UInt32) {
+        let snapshot = try observe([intent.table])
+        return (intent.normalized.changes(from: snapshot.table(intent.table)), snapshot.generation)
+    }
+
+    /// Observes, compares, commits: what a reconciler does. Returns the work that there was.
     @discardableResult
     mutating func apply(_ intent: NFTableIntent) throws -> NFChangeSet {
-        let snapshot = try observe([intent.table])
-        let changes = intent.normalized.changes(from: snapshot.table(intent.table))
-        let outcome = try commit([changes], generation: snapshot.generation)
-        guard case .committed = outcome else { throw FirewallCommandFailure(description: "\(outcome)") }
+        let (changes, generation) = try plan(intent)
+        let outcome = try commit([changes], generation: generation)
+        guard case .committed = outcome else { throw FirewallRefusal(outcome: outcome) }
         return changes
     }
 }
