@@ -1,5 +1,6 @@
 import IPAddressing
 import KernelModel
+import VPCTopology
 
 /// A box as the fields of an interval set's element.
 extension TrafficBox {

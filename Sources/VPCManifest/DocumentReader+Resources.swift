@@ -117,14 +117,9 @@ extension DocumentReader {
         case .routeTable: routeTable(metadata, spec).map(Resource.routeTable)
         case .networkInterface: networkInterface(metadata, spec).map(Resource.networkInterface)
         case .probe: probe(metadata, spec).map(Resource.probe)
-        case .securityGroup, .networkACL: unsupported(kind)
+        case .securityGroup: securityGroup(metadata, spec).map(Resource.securityGroup)
+        case .networkACL: networkACL(metadata, spec).map(Resource.networkACL)
         }
-    }
-
-    private mutating func unsupported(_ kind: ResourceKind) -> Resource? {
-        let node = tree.key(named: "kind", of: root).map { tree.next($0) } ?? root
-        report("unsupported", "the kind \(kind.rawValue) is not supported yet", hint: "remove the document", at: node)
-        return nil
     }
 
     // MARK: Metadata
@@ -202,12 +197,10 @@ extension DocumentReader {
         let gateway = optional(fields, .gateway).flatMap { address($0) }
         let zone = optional(fields, .zone).flatMap { string($0) }
         let routeTable = optional(fields, .routeTable).flatMap { name($0) }
-        let acl = optional(fields, .acl)
-        if let acl {
-            report("unsupported", "network ACLs are not supported yet", hint: "remove the field", at: acl)
-        }
+        let acl = optional(fields, .acl).flatMap { name($0) }
         guard let vpc, let cidr else { return nil }
-        return Subnet(metadata: metadata, vpc: vpc, cidr: cidr, gateway: gateway, zone: zone, routeTable: routeTable)
+        return Subnet(
+            metadata: metadata, vpc: vpc, cidr: cidr, gateway: gateway, zone: zone, routeTable: routeTable, acl: acl)
     }
 
     // MARK: RouteTable
@@ -297,17 +290,13 @@ extension DocumentReader {
         let address = required(fields, .address).flatMap { self.address($0) }
         let mac = optional(fields, .mac).flatMap { self.mac($0) }
         let sourceDestCheck = optional(fields, .sourceDestCheck).flatMap { boolean($0) }
-        let groupsNode = optional(fields, .securityGroups)
-        let groups = groupsNode.flatMap { list($0, of: "names") { $0.name($1) } }
-        if let groupsNode, let groups, !groups.isEmpty {
-            report("unsupported", "security groups are not supported yet", hint: "remove the field", at: groupsNode)
-        }
+        let groups = optional(fields, .securityGroups).flatMap { list($0, of: "names") { $0.name($1) } }
         let attachment = required(fields, .attachment).flatMap { self.attachment($0) }
         let mtu = optional(fields, .mtu).flatMap { integer($0, in: NetworkInterface.mtus) }
         guard let subnet, let host, let address, let attachment else { return nil }
         return NetworkInterface(
             metadata: metadata, subnet: subnet, host: host, address: address, mac: mac,
-            sourceDestCheck: sourceDestCheck ?? true, securityGroups: [], attachment: attachment, mtu: mtu)
+            sourceDestCheck: sourceDestCheck ?? true, securityGroups: groups ?? [], attachment: attachment, mtu: mtu)
     }
 
     private mutating func attachment(_ node: Int) -> NetworkInterface.Attachment? {

@@ -52,6 +52,8 @@ extension Resource {
         case .subnet(let subnet): Self.spec(subnet)
         case .routeTable(let table): Self.spec(table)
         case .networkInterface(let interface): Self.spec(interface)
+        case .securityGroup(let group): group.spec
+        case .networkACL(let acl): acl.spec
         case .probe(let probe): Self.spec(probe)
         }
     }

@@ -38,6 +38,8 @@ public struct Model: Hashable, Sendable {
     public var subnets: [Subnet] = []
     public var routeTables: [RouteTable] = []
     public var interfaces: [NetworkInterface] = []
+    public var securityGroups: [SecurityGroup] = []
+    public var acls: [NetworkACL] = []
     public var probes: [Probe] = []
     /// What the documents hold beside these resources; a model with gaps is never acted upon.
     public var gaps = Gaps()

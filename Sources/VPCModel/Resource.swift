@@ -5,6 +5,8 @@ public enum Resource: Hashable, Sendable {
     case subnet(Subnet)
     case routeTable(RouteTable)
     case networkInterface(NetworkInterface)
+    case securityGroup(SecurityGroup)
+    case networkACL(NetworkACL)
     case probe(Probe)
 
     public var kind: ResourceKind {
@@ -14,6 +16,8 @@ public enum Resource: Hashable, Sendable {
         case .subnet: .subnet
         case .routeTable: .routeTable
         case .networkInterface: .networkInterface
+        case .securityGroup: .securityGroup
+        case .networkACL: .networkACL
         case .probe: .probe
         }
     }
@@ -25,6 +29,8 @@ public enum Resource: Hashable, Sendable {
         case .subnet(let subnet): subnet.metadata
         case .routeTable(let table): table.metadata
         case .networkInterface(let interface): interface.metadata
+        case .securityGroup(let group): group.metadata
+        case .networkACL(let acl): acl.metadata
         case .probe(let probe): probe.metadata
         }
     }
@@ -45,6 +51,8 @@ extension Model {
         case .subnet(let subnet): subnets.append(subnet)
         case .routeTable(let table): routeTables.append(table)
         case .networkInterface(let interface): interfaces.append(interface)
+        case .securityGroup(let group): securityGroups.append(group)
+        case .networkACL(let acl): acls.append(acl)
         case .probe(let probe): probes.append(probe)
         }
     }
@@ -57,7 +65,8 @@ extension Model {
         case .subnet: subnets.map(Resource.subnet)
         case .routeTable: routeTables.map(Resource.routeTable)
         case .networkInterface: interfaces.map(Resource.networkInterface)
-        case .securityGroup, .networkACL: []
+        case .securityGroup: securityGroups.map(Resource.securityGroup)
+        case .networkACL: acls.map(Resource.networkACL)
         case .probe: probes.map(Resource.probe)
         }
     }

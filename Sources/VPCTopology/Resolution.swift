@@ -25,6 +25,8 @@ extension Topology {
         resolver.resolveSubnets()
         resolver.resolveInterfaces()
         resolver.resolveRoutes()
+        resolver.resolveACLs()
+        resolver.resolveSecurityGroups()
         resolver.resolveProbes()
         let isSound = model.gaps.isEmpty && !resolver.diagnostics.contains { $0.severity == .error }
         return Resolution(topology: isSound ? resolver.topology : nil, diagnostics: resolver.diagnostics)

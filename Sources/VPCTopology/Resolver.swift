@@ -14,10 +14,13 @@ struct Resolver {
     var subnets = Index()
     var routeTables = Index()
     var interfaces = Index()
+    var securityGroups = Index()
+    var acls = Index()
 
     /// By index in the topology, the index in the model.
     var interfaceOrder: [Int] = []
     var routeTableOrder: [Int] = []
+    var securityGroupOrder: [Int] = []
 
     /// How many dangling references still get a suggestion: each costs a pass over all names.
     private var suggestions = 20
@@ -95,7 +98,8 @@ extension Model {
         case .subnet: subnets.map(\.metadata.name)
         case .routeTable: routeTables.map(\.metadata.name)
         case .networkInterface: interfaces.map(\.metadata.name)
-        case .securityGroup, .networkACL: []
+        case .securityGroup: securityGroups.map(\.metadata.name)
+        case .networkACL: acls.map(\.metadata.name)
         case .probe: probes.map(\.metadata.name)
         }
     }
@@ -107,6 +111,8 @@ extension VPC { var reference: ResourceReference { ResourceReference(.vpc, metad
 extension Subnet { var reference: ResourceReference { ResourceReference(.subnet, metadata.name) } }
 extension RouteTable { var reference: ResourceReference { ResourceReference(.routeTable, metadata.name) } }
 extension NetworkInterface { var reference: ResourceReference { ResourceReference(.networkInterface, metadata.name) } }
+extension SecurityGroup { var reference: ResourceReference { ResourceReference(.securityGroup, metadata.name) } }
+extension NetworkACL { var reference: ResourceReference { ResourceReference(.networkACL, metadata.name) } }
 extension Probe { var reference: ResourceReference { ResourceReference(.probe, metadata.name) } }
 
 extension IPPrefix {

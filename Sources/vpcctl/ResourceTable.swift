@@ -29,7 +29,7 @@ struct ResourceTable {
             ["NAME", "SUBNET", "HOST", "ADDRESS", "ATTACHMENT"]
                 + (isWide ? ["MAC", "PORT", "SOURCE-DEST-CHECK", "MTU"] : [])
         case .probe: ["NAME", "FROM", "TO", "PROTOCOL", "EXPECT"]
-        case .securityGroup, .networkACL: ["NAME"]
+        case .securityGroup, .networkACL: ["NAME", "VPC", "INGRESS", "EGRESS"]
         }
     }
 
@@ -49,6 +49,10 @@ struct ResourceTable {
             return [table.metadata.name, table.vpc, routes]
         case .networkInterface(let interface):
             return row(interface, resolved.interfaces[interface.metadata.name])
+        case .securityGroup(let group):
+            return [group.metadata.name, group.vpc, "\(group.ingress.count)", "\(group.egress.count)"]
+        case .networkACL(let acl):
+            return [acl.metadata.name, acl.vpc, "\(acl.ingress.count)", "\(acl.egress.count)"]
         case .probe(let probe):
             return [
                 probe.metadata.name, probe.from, probe.to.description, probe.transport.description,

@@ -2,19 +2,21 @@
 ///
 /// Lines are added in the order in which they decide: what an earlier line covers is cut out of the later ones. So a
 /// lookup that finds the one box of a packet finds what reading the lines from the top would have found.
-struct DisjointBoxes {
-    struct Entry: Hashable {
-        var box: TrafficBox
+package struct DisjointBoxes: Sendable {
+    package struct Entry: Hashable, Sendable {
+        package var box: TrafficBox
         /// The position of the line.
-        var line: Int
+        package var line: Int
     }
 
-    private(set) var entries: [Entry] = []
+    package private(set) var entries: [Entry] = []
+
+    package init() {}
 
     /// Adds what of `boxes` no earlier line covers.
     /// - Returns: whether anything was left of them: false means that the line can never decide.
     @discardableResult
-    mutating func add(_ boxes: [TrafficBox], line: Int) -> Bool {
+    package mutating func add(_ boxes: [TrafficBox], line: Int) -> Bool {
         var left = boxes
         for entry in entries where !left.isEmpty {
             left = left.flatMap { $0.subtracting(entry.box) }
@@ -30,5 +32,5 @@ struct DisjointBoxes {
     }
 
     /// The line that decides for a packet.
-    func line(for packet: TrafficBox) -> Int? { entries.first { $0.box.contains(packet) }?.line }
+    package func line(for packet: TrafficBox) -> Int? { entries.first { $0.box.contains(packet) }?.line }
 }

@@ -1,24 +1,33 @@
-import IPAddressing
-import VPCModel
+package import IPAddressing
+package import VPCModel
 
 /// A set of packets as a product of ranges: far address, IP protocol, and a 16-bit selector.
 ///
 /// The selector is the destination port for protocols that have one, type and code for ICMP; for the others all 16 bits
 /// are covered. ICMP boxes are kept apart from the rest, because the kernel reads their selector elsewhere.
-struct TrafficBox: Hashable {
-    var addresses: ClosedRange<UInt32>
-    var protocols: ClosedRange<UInt8>
-    var selectors: ClosedRange<UInt16>
+package struct TrafficBox: Hashable, Sendable {
+    package var addresses: ClosedRange<UInt32>
+    package var protocols: ClosedRange<UInt8>
+    package var selectors: ClosedRange<UInt16>
 
-    static let allProtocols: ClosedRange<UInt8> = 0...255
-    static let allSelectors: ClosedRange<UInt16> = 0...65535
+    package static let allProtocols: ClosedRange<UInt8> = 0...255
+    package static let allSelectors: ClosedRange<UInt16> = 0...65535
 
-    func overlaps(_ other: TrafficBox) -> Bool {
+    package init(
+        addresses: ClosedRange<UInt32>, protocols: ClosedRange<UInt8> = Self.allProtocols,
+        selectors: ClosedRange<UInt16> = Self.allSelectors
+    ) {
+        self.addresses = addresses
+        self.protocols = protocols
+        self.selectors = selectors
+    }
+
+    package func overlaps(_ other: TrafficBox) -> Bool {
         addresses.overlaps(other.addresses) && protocols.overlaps(other.protocols)
             && selectors.overlaps(other.selectors)
     }
 
-    func contains(_ other: TrafficBox) -> Bool {
+    package func contains(_ other: TrafficBox) -> Bool {
         addresses.covers(other.addresses) && protocols.covers(other.protocols) && selectors.covers(other.selectors)
     }
 
@@ -61,16 +70,14 @@ extension ClosedRange where Bound: FixedWidthInteger {
 
 extension IPPrefix {
     /// The block as numbers (IPv4).
-    var range: ClosedRange<UInt32> { address.v4...last.v4 }
+    package var range: ClosedRange<UInt32> { address.v4...last.v4 }
 }
 
 extension TrafficMatch {
     /// The boxes of this match for one far block.
-    func boxes(_ addresses: ClosedRange<UInt32>) -> [TrafficBox] {
+    package func boxes(_ addresses: ClosedRange<UInt32>) -> [TrafficBox] {
         guard let ipProtocol else {
-            return [
-                TrafficBox(addresses: addresses, protocols: TrafficBox.allProtocols, selectors: TrafficBox.allSelectors)
-            ]
+            return [TrafficBox(addresses: addresses)]
         }
         let number = ipProtocol.rawValue...ipProtocol.rawValue
         let selectors: [ClosedRange<UInt16>] =

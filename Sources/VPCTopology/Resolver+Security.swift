@@ -1,0 +1,265 @@
+internal import IPAddressing
+internal import VPCModel
+
+/// The two lists of a security group or ACL, by the name of their field.
+private enum Direction: String {
+    case ingress
+    case egress
+
+    func path(_ position: Int) -> FieldPath { ["spec", .key(rawValue), .index(position)] }
+}
+
+extension Resolver {
+    // MARK: ACLs
+
+    mutating func resolveACLs() {
+        var found: [(vpc: Int, index: Int)] = []
+        for (index, acl) in model.acls.enumerated() {
+            if let vpc = position(of: .vpc, acl.vpc, in: vpcs, for: acl.reference, ["spec", "vpc"]) {
+                found.append((vpc, index))
+            } else {
+                enter(acl.metadata.name, Self.broken, .networkACL, in: \.acls)
+            }
+            checkLines(acl, .ingress, acl.ingress)
+            checkLines(acl, .egress, acl.egress)
+        }
+        found.sort { ($0.vpc, model.acls[$0.index].metadata.name) < ($1.vpc, model.acls[$1.index].metadata.name) }
+        for (position, entry) in found.enumerated() {
+            let acl = model.acls[entry.index]
+            enter(acl.metadata.name, position, .networkACL, in: \.acls)
+            topology.acls.append(
+                ResolvedACL(
+                    name: acl.metadata.name, vpc: entry.vpc, ingress: acl.ingress.byPriority.map { acl.ingress[$0] },
+                    egress: acl.egress.byPriority.map { acl.egress[$0] }))
+        }
+        for subnet in model.subnets { attachACL(to: subnet) }
+    }
+
+    private mutating func attachACL(to subnet: Subnet) {
+        guard let name = subnet.acl,
+            let acl = position(of: .networkACL, name, in: acls, for: subnet.reference, ["spec", "acl"]),
+            let index = subnets[subnet.metadata.name], index != Self.broken
+        else { return }
+        guard topology.acls[acl].vpc == topology.subnets[index].vpc else {
+            report(
+                "acl-other-vpc",
+                "the network ACL \(name) belongs to VPC \(topology.vpcs[topology.acls[acl].vpc].name),"
+                    + " the subnet to \(subnet.vpc)",
+                hint: "a subnet uses a network ACL of its own VPC", at: subnet.reference, ["spec", "acl"],
+                related: Diagnostic.Related(
+                    "the ACL's VPC is set here", at: ResourceReference(.networkACL, name), ["spec", "vpc"]))
+            return
+        }
+        topology.subnets[index].acl = acl
+    }
+
+    private mutating func checkLines(_ acl: NetworkACL, _ direction: Direction, _ rules: [ACLRule]) {
+        var first: [Int: Int] = [:]
+        for (position, rule) in rules.enumerated() {
+            guard let other = first[rule.priority] else {
+                first[rule.priority] = position
+                continue
+            }
+            report(
+                "duplicate-priority", "there is another \(direction.rawValue) line of priority \(rule.priority)",
+                hint: "the order of two such lines would not be known", at: acl.reference,
+                direction.path(position) + ["priority"],
+                related: Diagnostic.Related(
+                    "the first one is here", at: acl.reference, direction.path(other) + ["priority"]))
+        }
+        guard first.count == rules.count else { return }
+        var finder = ShadowFinder()
+        let order = rules.byPriority
+        for position in order {
+            let rule = rules[position]
+            let regions = rule.traffic.boxes(rule.cidr.range).map {
+                ShadowFinder.Region(space: .addresses, box: $0)
+            }
+            let deciding = finder.add(regions).map { order[$0] }
+            guard let earliest = deciding.first else { continue }
+            let names = listed(deciding.map { String(rules[$0].priority) })
+            let isRepetition = deciding.allSatisfy { rules[$0].action == rule.action }
+            warn(
+                "shadowed-rule",
+                "\(direction.rawValue) line \(rule.priority) never decides: "
+                    + (deciding.count == 1
+                        ? "line \(names) matches all of its traffic"
+                        : "lines \(names) together match all of its traffic"),
+                hint: isRepetition ? "remove it" : "move it before line \(rules[earliest].priority), or remove it",
+                at: acl.reference, direction.path(position),
+                related: Diagnostic.Related(
+                    "line \(rules[earliest].priority) is here", at: acl.reference, direction.path(earliest)))
+        }
+    }
+
+    // MARK: Security groups
+
+    mutating func resolveSecurityGroups() {
+        var found: [(vpc: Int, index: Int)] = []
+        for (index, group) in model.securityGroups.enumerated() {
+            if let vpc = position(of: .vpc, group.vpc, in: vpcs, for: group.reference, ["spec", "vpc"]) {
+                found.append((vpc, index))
+            } else {
+                enter(group.metadata.name, Self.broken, .securityGroup, in: \.securityGroups)
+            }
+        }
+        found.sort {
+            ($0.vpc, model.securityGroups[$0.index].metadata.name)
+                < ($1.vpc, model.securityGroups[$1.index].metadata.name)
+        }
+        for (position, entry) in found.enumerated() {
+            let group = model.securityGroups[entry.index]
+            enter(group.metadata.name, position, .securityGroup, in: \.securityGroups)
+            topology.securityGroups.append(
+                ResolvedSecurityGroup(
+                    name: group.metadata.name, vpc: entry.vpc, ingress: [], egress: [], members: []))
+        }
+        // Rules name groups: only now are all of these known.
+        for (position, entry) in found.enumerated() {
+            let group = model.securityGroups[entry.index]
+            topology.securityGroups[position].ingress = rules(of: group, entry.vpc, .ingress, group.ingress)
+            topology.securityGroups[position].egress = rules(of: group, entry.vpc, .egress, group.egress)
+        }
+        joinGroups()
+    }
+
+    private mutating func rules(
+        of group: SecurityGroup, _ vpc: Int, _ direction: Direction, _ rules: [SecurityRule]
+    ) -> [ResolvedSecurityRule] {
+        var resolved: [ResolvedSecurityRule] = []
+        resolved.reserveCapacity(rules.count)
+        var finder = ShadowFinder()
+        let peersKey: FieldPath.Component = direction == .ingress ? "from" : "to"
+        for (number, rule) in rules.enumerated() {
+            var result = ResolvedSecurityRule(traffic: rule.traffic, cidrs: [], groups: [])
+            for (peer, value) in rule.peers.enumerated() {
+                switch value {
+                case .cidr(let cidr): result.cidrs.append(cidr)
+                case .securityGroup(let name):
+                    let path = direction.path(number) + [peersKey, .index(peer), "securityGroup"]
+                    if let index = self.group(name, usedIn: vpc, by: group.reference, path) {
+                        result.groups.append(index)
+                    }
+                }
+            }
+            resolved.append(result)
+            // Of a rule with a broken reference it is not known what it matches.
+            let isWhole = result.cidrs.count + result.groups.count == rule.peers.count
+            warnWhereShadowed(result, isWhole, number, of: group, vpc, direction, &finder)
+        }
+        return resolved
+    }
+
+    /// The named group, where it may be used in that VPC.
+    private mutating func group(
+        _ name: String, usedIn vpc: Int, by resource: ResourceReference, _ path: FieldPath
+    ) -> Int? {
+        guard let index = position(of: .securityGroup, name, in: securityGroups, for: resource, path) else {
+            return nil
+        }
+        let owner = topology.securityGroups[index].vpc
+        guard owner == vpc else {
+            report(
+                "security-group-other-vpc",
+                "the security group \(name) belongs to VPC \(topology.vpcs[owner].name),"
+                    + " this \(resource.kind.rawValue) to \(topology.vpcs[vpc].name)",
+                hint: "VPCs do not reach each other: name a group of the same VPC", at: resource, path,
+                related: Diagnostic.Related(
+                    "the group's VPC is set here", at: ResourceReference(.securityGroup, name), ["spec", "vpc"]))
+            return nil
+        }
+        return index
+    }
+
+    private mutating func warnWhereShadowed(
+        _ rule: ResolvedSecurityRule, _ isWhole: Bool, _ number: Int, of group: SecurityGroup, _ vpc: Int,
+        _ direction: Direction, _ finder: inout ShadowFinder
+    ) {
+        var regions: [ShadowFinder.Region] = []
+        var everyMember: [TrafficBox] = []
+        if isWhole {
+            for cidr in rule.cidrs {
+                regions += rule.traffic.boxes(cidr.range).map { ShadowFinder.Region(space: .addresses, box: $0) }
+                // Members have addresses of the VPC, so that such a block matches them all.
+                if topology.vpcs[vpc].cidrs.allSatisfy({ cidr.contains($0) }) {
+                    everyMember += rule.traffic.boxes(0...0)
+                }
+            }
+            for member in rule.groups {
+                regions += rule.traffic.boxes(0...0).map { ShadowFinder.Region(space: .members(member), box: $0) }
+            }
+        }
+        let deciding = finder.add(regions, everyMember: everyMember)
+        guard let earliest = deciding.first else { return }
+        let names = listed(deciding.map { direction.path($0).description })
+        warn(
+            "shadowed-rule",
+            "\(direction.path(number)) allows nothing more: "
+                + (deciding.count == 1 ? "\(names) allows all of it" : "\(names) together allow all of it"),
+            hint: "remove it", at: group.reference, direction.path(number),
+            related: Diagnostic.Related(
+                "\(direction.path(earliest)) is here", at: group.reference, direction.path(earliest)))
+    }
+
+    // MARK: Members
+
+    /// Gives every interface its groups, and every group its members.
+    private mutating func joinGroups() {
+        var positions = [Int?](repeating: nil, count: model.interfaces.count)
+        for (position, index) in interfaceOrder.enumerated() { positions[index] = position }
+        for (index, interface) in model.interfaces.enumerated() where !interface.securityGroups.isEmpty {
+            let groups = groups(of: interface, at: positions[index])
+            if let position = positions[index] { topology.interfaces[position].securityGroups = groups.sorted() }
+        }
+        for (position, interface) in topology.interfaces.enumerated() {
+            for group in interface.securityGroups { topology.securityGroups[group].members.append(position) }
+        }
+    }
+
+    private mutating func groups(of interface: NetworkInterface, at position: Int?) -> [Int] {
+        let reference = interface.reference
+        var first: [String: Int] = [:]
+        var groups: [Int] = []
+        for (number, name) in interface.securityGroups.enumerated() {
+            let path: FieldPath = ["spec", "securityGroups", .index(number)]
+            if let other = first[name] {
+                report(
+                    "duplicate-group", "it has the security group \(name) twice", hint: "remove one of them",
+                    at: reference, path,
+                    related: Diagnostic.Related(
+                        "the first one is here", at: reference, ["spec", "securityGroups", .index(other)]))
+                continue
+            }
+            first[name] = number
+            // Without a place of its own the interface's VPC is not known, but a name can still be wrong.
+            if let position {
+                if let group = group(name, usedIn: topology.interfaces[position].vpc, by: reference, path) {
+                    groups.append(group)
+                }
+            } else {
+                _ = self.position(of: .securityGroup, name, in: securityGroups, for: reference, path)
+            }
+        }
+        let maximum = SecurityGroup.maximumPerInterface
+        if first.count > maximum {
+            report(
+                "too-many-groups", "it has \(first.count) security groups; \(maximum) are the most",
+                hint: "join rules that always go together in one group", at: reference, ["spec", "securityGroups"])
+        }
+        return groups
+    }
+}
+
+/// `a`, `a and b`, `a, b, c and 4 more`.
+private func listed(_ names: [String]) -> String {
+    guard names.count > 1 else { return names.first ?? "" }
+    if names.count > 4 { return names.prefix(3).joined(separator: ", ") + " and \(names.count - 3) more" }
+    return names.dropLast().joined(separator: ", ") + " and " + names[names.count - 1]
+}
+
+extension [ACLRule] {
+    /// Positions in the order in which the lines decide.
+    fileprivate var byPriority: [Int] {
+        indices.sorted { (self[$0].priority, $0) < (self[$1].priority, $1) }
+    }
+}
