@@ -43,11 +43,11 @@ extension ChangePlan {
             case .routes(let changes): changes.forEachOperation(in: step.namespace, body)
             case .firewall(let tables, _):
                 for table in tables {
-                    for operation in table.operations {
+                    table.forEachItem { item in
                         body(
                             Operation(
-                                namespace: step.namespace, action: operation.action, kind: .firewall,
-                                object: operation.text(in: table.table), origin: operation.origin))
+                                namespace: step.namespace, action: item.action, kind: .firewall, object: item.object,
+                                origin: item.origin))
                     }
                 }
             case .awaitOperational(let names):

@@ -120,7 +120,8 @@ extension NFChangeSet {
 }
 
 extension NFOperation {
-    fileprivate func text(in table: NFTable) -> String {
+    /// As nft(8) would be told.
+    public func text(in table: NFTable) -> String {
         switch self {
         case .createTable, .wakeTable, .deleteTable: "table \(table)"
         case .createCounter(let counter): "counter \(table) \(counter.name)"
