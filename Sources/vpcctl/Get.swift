@@ -24,8 +24,8 @@ struct Get: ParsableCommand {
 
     func validate() throws {
         if kind == nil, host.name == nil { throw ValidationError("Name a KIND (with -f) or a host (--host).") }
-        if kind != nil, host.name != nil {
-            throw ValidationError("Either a KIND of the manifests or --host, not both.")
+        if let kind, host.name != nil, !kind.hasRules {
+            throw ValidationError("--host goes with security groups and network ACLs (their counters), or alone.")
         }
     }
 
@@ -48,6 +48,7 @@ struct Get: ParsableCommand {
                 (name != nil && resources.count == 1 ? StructuredValue(resources[0]) : .init(list: resources)).json)
         case .yaml: Streams.output(ManifestText.yaml(resources))
         case .name: for resource in resources { Streams.outputLine(resource.reference.description) }
+        case .wide where kind.hasRules: try listRules(resources)
         case .table, .wide:
             for (position, kind) in kind.kinds.enumerated() {
                 let ofKind = resources.filter { $0.kind == kind }
@@ -58,6 +59,19 @@ struct Get: ParsableCommand {
             }
             if resources.isEmpty { global.note("no resources found") }
         }
+    }
+
+    /// Rules and lines one by one; with `--host` what they have counted in the current namespace.
+    private func listRules(_ resources: [Resource]) throws {
+        var rules = RuleTable(counts: nil)
+        if host.name != nil {
+            let kernel = try Kernel.open(global, toModify: true)
+            rules = RuleTable(counts: try Kernel.reporting(global) { try HostReconciler(kernel: kernel).ruleCounts() })
+        }
+        let groups = resources.compactMap { if case .securityGroup(let group) = $0 { group } else { nil } }
+        let acls = resources.compactMap { if case .networkACL(let acl) = $0 { acl } else { nil } }
+        let table = groups.isEmpty ? rules.table(of: acls) : rules.table(of: groups)
+        for line in table.lines(style: global.outputStyle) { Streams.outputLine(line) }
     }
 
     private func listObjects() throws {
@@ -90,6 +104,9 @@ struct Get: ParsableCommand {
 struct KindArgument: ExpressibleByArgument {
     let kinds: [ResourceKind]
     let title: String
+
+    /// Whether its resources are lists of rules.
+    var hasRules: Bool { kinds == [.securityGroup] || kinds == [.networkACL] }
 
     init?(argument: String) {
         let word = argument.lowercased()
