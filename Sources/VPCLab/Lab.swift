@@ -48,11 +48,14 @@ public struct Lab: Sendable {
     ///
     /// Where this throws after having made the lab's first namespace, what it made is removed again; where it is
     /// killed, `down` or another `up` finds the record.
-    public func up(progress: @escaping @Sendable (String) -> Void = { _ in }) throws -> [HostReport] {
+    /// - Parameter applying: False leaves the hosts bare, for who wants to apply himself.
+    public func up(
+        applying: Bool = true, progress: @escaping @Sendable (String) -> Void = { _ in }
+    ) throws -> [HostReport] {
         try changing { () throws -> [HostReport] in
             try makeMissing(progress)
-            progress("applying to \(plan.hosts.count) host\(plan.hosts.count == 1 ? "" : "s")")
-            let reports = try apply()
+            if applying { progress("applying to \(plan.hosts.count) host\(plan.hosts.count == 1 ? "" : "s")") }
+            let reports = applying ? try apply() : []
             var record = try store.openRecord(of: plan.name)
             try removeAbandoned(record)
             try record.markComplete(true, in: store.recordPath(of: plan.name))

@@ -14,6 +14,8 @@ struct Up: ParsableCommand {
 
     @OptionGroup var lab: LabOptions
     @OptionGroup var making: MakingOptions
+    @Flag(name: .customLong("no-apply"), help: "Make and join the namespaces, and apply nothing to the hosts.")
+    var withoutApplying = false
     @OptionGroup var output: OutputOptions
     @OptionGroup var global: GlobalOptions
 
@@ -26,10 +28,10 @@ struct Up: ParsableCommand {
             let progress = global
             let clock = ContinuousClock()
             let start = clock.now
-            let reports = try lab.up { progress.note($0) }
+            let reports = try lab.up(applying: !withoutApplying) { progress.note($0) }
             switch output.format {
             case .json: Streams.output(structured(reports, lab).json)
-            case .table: show(reports)
+            case .table: if !withoutApplying { show(reports) }
             }
             global.note("lab \(lab.plan.name) is up after \(start.duration(to: clock.now).inSeconds) s")
             try report(problemsOf: reports, global)

@@ -1,26 +1,28 @@
 import Glibc
 import Netlink
 
+/// How long probes wait.
+public struct ProbeTiming: Sendable, Hashable {
+    /// For an answer that is expected.
+    public var patience = Duration.seconds(5)
+    /// For one that is not: at least this…
+    public var minimumSilence = Duration.seconds(1)
+    /// … and so many times the slowest answer of the same run.
+    public var silenceFactor = 5
+
+    public init() {}
+}
+
 /// Runs many exchanges at once, from one thread, in as many namespaces as it takes.
 struct ExchangeRun {
-    /// How long to wait.
-    struct Timing {
-        /// For an answer that is expected.
-        var patience = Duration.seconds(5)
-        /// For one that is not: at least this…
-        var minimumSilence = Duration.seconds(1)
-        /// … and so many times the slowest answer of this run.
-        var silenceFactor = 5
-    }
-
     private(set) var exchanges: [Exchange]
-    private let timing: Timing
+    private let timing: ProbeTiming
     private var identifiers = IdentifierSource()
     /// Whose packets these are.
     private var owners: [Flow: Int] = [:]
     private var captures: [NetworkNamespace: Capture] = [:]
 
-    init(_ exchanges: [Exchange], timing: Timing = Timing()) throws {
+    init(_ exchanges: [Exchange], timing: ProbeTiming) throws {
         self.exchanges = exchanges
         self.timing = timing
         for exchange in exchanges {

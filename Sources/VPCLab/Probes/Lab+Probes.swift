@@ -9,7 +9,7 @@ extension Lab {
     /// `allow` means that the answer of the target itself came back. `deny` means that none came although the question
     /// was seen to leave its sender, several times, and although the target answers those in its own namespace: a lab
     /// that is broken denies nothing.
-    public func runProbes() throws -> ProbeReport {
+    public func runProbes(timing: ProbeTiming = ProbeTiming()) throws -> ProbeReport {
         let tasks = plan.topology.probes.map { ProbeTask($0, plan) }
         let responders = try Responders()
         defer { responders.stop() }
@@ -28,7 +28,7 @@ extension Lab {
             }
             controls.append(own)
         }
-        var run = try ExchangeRun(exchanges)
+        var run = try ExchangeRun(exchanges, timing: timing)
         try run.run()
 
         let results = tasks.indices.map { index in

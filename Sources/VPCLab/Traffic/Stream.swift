@@ -8,7 +8,8 @@ import Synchronization
 /// whether a change of the network loses packets.
 public final class Stream: Sendable {
     private let state = Mutex(State())
-    private let stopping = Atomic<Bool>(false)
+    /// When to stop waiting for answers; nil while it goes on.
+    private let end = Mutex<ContinuousClock.Instant?>(nil)
     private let thread = Mutex<BackgroundThread?>(nil)
 
     private struct State {
@@ -45,12 +46,9 @@ public final class Stream: Sendable {
         var next = ContinuousClock.now
         var polls = PollSet()
         while true {
-            let isStopping = stopping.load(ordering: .sequentiallyConsistent)
-            if isStopping {
-                // Late answers count, but are not waited for longer than that.
-                let end = state.withLock { $0.sent.last ?? next } + .seconds(5)
+            let end = end.withLock(\.self)
+            if let end {
                 if ContinuousClock.now >= end || state.withLock({ $0.answers.count == $0.sent.count }) { return }
-                next = end
             } else if ContinuousClock.now >= next {
                 let number = state.withLock { state in
                     state.sent.append(.now)
@@ -63,7 +61,7 @@ public final class Stream: Sendable {
             }
             polls.removeAll()
             polls.add(socket.descriptor, POLLIN)
-            polls.wait(until: isStopping ? min(next, .now + .milliseconds(50)) : next)
+            polls.wait(until: end ?? next)
             while let (bytes, _) = socket.receive() { take(bytes) }
         }
     }
@@ -91,9 +89,10 @@ public final class Stream: Sendable {
         return false
     }
 
-    /// Ends the stream, waiting for answers that are on their way.
-    public func finish() -> Report {
-        stopping.store(true, ordering: .sequentiallyConsistent)
+    /// Ends the stream.
+    /// - Parameter patience: How long to wait for answers that are still on their way.
+    public func finish(patience: Duration = .seconds(5)) -> Report {
+        end.withLock { $0 = .now + patience }
         let ending = thread.withLock { thread in
             defer { thread = nil }
             return thread
