@@ -41,6 +41,11 @@ extension LabTests {
                 chain in { type filter hook ingress device "br7" priority 0; policy accept; }
             }
             END
+            # Until the kernel has noticed which of them are connected.
+            for i in $(seq 100); do
+                ip link show veth7 | grep -q "state LOWERLAYERDOWN" && ip link show br7 | grep -q "state UP" && break
+                sleep 0.05
+            done
             """
 
         /// Everything there is, as iproute2 and nft say it, less the counters and clocks.
