@@ -42,6 +42,7 @@ let package = Package(
         module("VPCTopology", ["VPCModel"]),
         module("KernelModel", ["IPAddressing"]),
         module("VPCCompiler", ["VPCTopology", "KernelModel"]),
+        module("VPCTrace", ["VPCCompiler"]),
         // The kernel.
         .target(name: "CLinux"),
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
@@ -53,7 +54,7 @@ let package = Package(
         .target(name: "CLab"),
         module("VPCLab", ["CLab", "Netlink", "Reconciler", "VPCManifest", "Console"]),
         // Executables.
-        tool("vpcctl", ["VPCManifest", "Reconciler", "Console"]),
+        tool("vpcctl", ["VPCManifest", "VPCTrace", "Reconciler", "Console"]),
         tool("vpclab", ["VPCLab"]),
         // Tests.
         tests("IPAddressingTests", ["IPAddressing"]),
@@ -61,6 +62,7 @@ let package = Package(
         tests("VPCTopologyTests", ["VPCTopology", "VPCManifest"], exclude: ["Golden"]),
         tests("KernelModelTests", ["KernelModel"]),
         tests("VPCCompilerTests", ["VPCCompiler", "VPCManifest"], exclude: ["Golden"]),
+        tests("VPCTraceTests", ["VPCTrace", "VPCManifest"]),
         tests("NetlinkTests", ["Netlink"]),
         tests("KernelDriverTests", ["KernelDriver"]),
         tests("ConsoleTests", ["Console"]),

@@ -11,6 +11,6 @@ struct VPCCtl: ParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            Validate.self, Plan.self, Apply.self, Delete.self, Get.self, DoctorCommand.self,
+            Validate.self, Plan.self, Apply.self, Delete.self, Get.self, TraceCommand.self, DoctorCommand.self,
         ])
 }

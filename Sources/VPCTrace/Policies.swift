@@ -1,0 +1,127 @@
+import IPAddressing
+import VPCModel
+import VPCTopology
+
+/// Which way a packet goes, seen from the guest.
+enum PolicyDirection: String {
+    case ingress
+    case egress
+
+    func farAddress(_ packet: Packet) -> IPAddress { self == .ingress ? packet.source : packet.destination }
+    /// `from` or `to`.
+    var preposition: String { self == .ingress ? "from" : "to" }
+}
+
+extension Walk {
+    // MARK: ACLs
+
+    /// The ACL of an interface's subnet; what stays inside the subnet does not meet it.
+    func passesACL(of index: Int, _ direction: PolicyDirection, _ way: inout Way) -> Bool {
+        let subnet = topology.subnets[topology.interfaces[index].subnet]
+        let stage: TraceStep.Stage = direction == .egress ? .aclEgress : .aclIngress
+        guard let position = subnet.acl else {
+            way.add(stage, .allow, "subnet \(subnet.name) has no ACL: everything is allowed", reference(subnet))
+            return true
+        }
+        let acl = topology.acls[position]
+        let far = direction.farAddress(way.packet)
+        if subnet.cidr.contains(far) {
+            way.add(
+                stage, .allow, "\(far) is inside subnet \(subnet.name): ACL \(acl.name) is not asked", reference(subnet)
+            )
+            return true
+        }
+        let resource = ResourceReference(.networkACL, acl.name)
+        let list: FieldPath = ["spec", .key(direction.rawValue)]
+        let rules = direction == .ingress ? acl.ingress : acl.egress
+        guard let rule = rules.first(where: { $0.cidr.contains(far) && $0.traffic.matches(way.packet) }) else {
+            way.add(
+                stage, .deny,
+                "ACL \(acl.name): no \(direction.rawValue) line matches \(way.packet.traffic) \(direction.preposition)"
+                    + " \(far): deny", resource, list)
+            return false
+        }
+        let isAllowed = rule.action == .allow
+        way.add(
+            stage, isAllowed ? .allow : .deny,
+            "ACL \(acl.name): \(direction.rawValue) line \(rule.priority) \(isAllowed ? "allows" : "denies")"
+                + " \(rule.traffic.text) \(direction.preposition) \(rule.cidr)", resource,
+            path(ofLine: rule.priority, of: acl, list, direction))
+        return isAllowed
+    }
+
+    private func path(
+        ofLine priority: Int, of acl: ResolvedACL, _ list: FieldPath, _ direction: PolicyDirection
+    ) -> FieldPath {
+        list
+    }
+
+    // MARK: Security groups
+
+    /// The groups of an interface, together: one that allows is enough.
+    func passesGroups(
+        of index: Int, _ direction: PolicyDirection, _ state: ConnectionState, _ way: inout Way
+    ) -> Bool {
+        let interface = topology.interfaces[index]
+        let stage: TraceStep.Stage = direction == .egress ? .groupEgress : .groupIngress
+        guard !interface.securityGroups.isEmpty else {
+            way.add(
+                stage, .allow, "\(interface.name) has no security groups: everything is allowed", reference(interface))
+            return true
+        }
+        let groups = interface.securityGroups.map { topology.securityGroups[$0] }
+        let names = groups.count == 1 ? "group \(groups[0].name)" : "groups " + list(groups.map(\.name))
+        let own: FieldPath = ["spec", "securityGroups"]
+        if state == .invalid {
+            way.add(
+                stage, .deny, "\(names): this host has not seen the connection's beginning, its answer belongs to none",
+                reference(interface), own)
+            return false
+        }
+        for group in groups {
+            guard let match = rule(of: group, direction, way.packet) else { continue }
+            way.add(
+                stage, .allow,
+                "group \(group.name): \(direction.rawValue)[\(match.line)] allows \(match.traffic)"
+                    + " \(direction.preposition) \(match.peer)",
+                ResourceReference(.securityGroup, group.name),
+                ["spec", .key(direction.rawValue), .index(match.line)])
+            return true
+        }
+        let complaint =
+            "no \(direction.rawValue) rule of \(names) allows \(way.packet.traffic) \(direction.preposition)"
+            + " \(direction.farAddress(way.packet))"
+        if groups.count == 1 {
+            let path: FieldPath = ["spec", .key(direction.rawValue)]
+            way.add(stage, .deny, complaint, ResourceReference(.securityGroup, groups[0].name), path)
+        } else {
+            way.add(stage, .deny, complaint, reference(interface), own)
+        }
+        return false
+    }
+
+    /// The rule that counts a packet in the kernel: of those by address the first, then of those by group.
+    private func rule(
+        of group: ResolvedSecurityGroup, _ direction: PolicyDirection, _ packet: Packet
+    ) -> (line: Int, traffic: String, peer: String)? {
+        let rules = direction == .ingress ? group.ingress : group.egress
+        let far = direction.farAddress(packet)
+        for (line, rule) in rules.enumerated() where rule.traffic.matches(packet) {
+            if let cidr = rule.cidrs.first(where: { $0.contains(far) }) { return (line, rule.traffic.text, "\(cidr)") }
+        }
+        var best: (line: Int, traffic: String, group: Int)?
+        for (line, rule) in rules.enumerated() where rule.traffic.matches(packet) {
+            for peer in rule.groups where best.map({ peer < $0.group }) ?? true {
+                let hasMember = topology.securityGroups[peer].members.contains {
+                    topology.interfaces[$0].address == far
+                }
+                if hasMember { best = (line, rule.traffic.text, peer) }
+            }
+        }
+        return best.map { ($0.line, $0.traffic, "group \(topology.securityGroups[$0.group].name)") }
+    }
+
+    private func list(_ names: [String]) -> String { names.joined(separator: ", ") }
+
+    private func reference(_ subnet: ResolvedSubnet) -> ResourceReference { ResourceReference(.subnet, subnet.name) }
+}

@@ -1,0 +1,76 @@
+import IPAddressing
+import VPCModel
+import VPCTopology
+
+/// Whose routes apply: a VPC's main table, or a route table with routes of its own.
+struct RoutingContext: Hashable {
+    /// Index into `Topology.vpcs`.
+    var vpc: Int
+    /// Index into `Topology.routeTables`; nil is the main table.
+    var routeTable: Int?
+}
+
+/// What a table says about an address.
+enum RouteDecision {
+    /// Index into `Topology.interfaces`.
+    case local(Int)
+    case custom(ResolvedRoute)
+    /// Inside this CIDR of the VPC, and no interface's.
+    case nobody(IPPrefix)
+    case none
+}
+
+extension ResolvedInterface {
+    /// A route table without routes is the main table.
+    func context(_ topology: Topology) -> RoutingContext {
+        let table = topology.subnets[subnet].routeTable.flatMap { topology.routeTables[$0].routes.isEmpty ? nil : $0 }
+        return RoutingContext(vpc: vpc, routeTable: table)
+    }
+}
+
+extension Topology {
+    /// The longest match. A route inside one of the VPC's CIDRs is more specific than it, whoever has the address.
+    func route(to address: IPAddress, in context: RoutingContext) -> RouteDecision {
+        let vpc = vpcs[context.vpc]
+        let routes = context.routeTable.map { routeTables[$0].routes } ?? []
+        let custom = routes.filter { $0.destination.contains(address) }
+            .max { $0.destination.length < $1.destination.length }
+        guard let cidr = vpc.cidrs.first(where: { $0.contains(address) }) else {
+            return custom.map { .custom($0) } ?? .none
+        }
+        if let custom, cidr.contains(custom.destination) { return .custom(custom) }
+        let owner = interface(of: address, in: vpc)
+        return owner.map { .local($0) } ?? .nobody(cidr)
+    }
+
+    /// The interfaces of a VPC are in the order of their addresses.
+    private func interface(of address: IPAddress, in vpc: ResolvedVPC) -> Int? {
+        var range = vpc.interfaces
+        while !range.isEmpty {
+            let middle = range.lowerBound + range.count / 2
+            if interfaces[middle].address == address { return middle }
+            range = interfaces[middle].address < address ? (middle + 1)..<range.upperBound : range.lowerBound..<middle
+        }
+        return nil
+    }
+
+    /// Whether the host has that address in the routing context of this interface: the gateways of the subnets that
+    /// have a guest there.
+    func hasGateway(_ address: IPAddress, inContextOf interface: ResolvedInterface) -> Bool {
+        let context = interface.context(self)
+        return interfacesOfHost[interface.host].contains {
+            let other = interfaces[$0]
+            return subnets[other.subnet].gateway == address && other.context(self) == context
+        }
+    }
+
+    func resource(of context: RoutingContext) -> ResourceReference {
+        context.routeTable.map { ResourceReference(.routeTable, routeTables[$0].name) }
+            ?? ResourceReference(.vpc, vpcs[context.vpc].name)
+    }
+
+    func name(of context: RoutingContext) -> String {
+        context.routeTable.map { "route table \(routeTables[$0].name)" }
+            ?? "main table of VPC \(vpcs[context.vpc].name)"
+    }
+}

@@ -1,0 +1,328 @@
+import IPAddressing
+import VPCModel
+import VPCTopology
+
+/// Follows packets, and remembers which hosts have seen the connection.
+struct Walk {
+    let topology: Topology
+    let model: Model?
+    /// Where the first packet of the connection passed the policies: there its answer belongs to a known connection.
+    private var seen: Set<Int> = []
+
+    init(topology: Topology, model: Model?) {
+        self.topology = topology
+        self.model = model
+    }
+
+    // MARK: Journeys
+
+    mutating func journey(of packet: Packet, from sender: Journey.Sender, isAnswer: Bool = false) -> Journey {
+        var way = Way(packet: packet, isAnswer: isAnswer)
+        let verdict: TraceVerdict
+        switch sender {
+        case .interface(let index): verdict = leave(index, &way)
+        case .host(let host): verdict = answer(by: host, &way)
+        }
+        return Journey(packet: packet, sender: sender, steps: way.steps, verdict: verdict)
+    }
+
+    /// What those that the packet reached send back.
+    mutating func answers(to journey: Journey, from: Int) -> [Journey] {
+        let answer = journey.packet.answer
+        switch journey.verdict {
+        case .delivered(let interface): return [self.journey(of: answer, from: .interface(interface), isAnswer: true)]
+        case .deliveredToGateways(let gateways), .dependsOnGateway(let gateways, _):
+            return gateways.map { self.journey(of: answer, from: .interface($0), isAnswer: true) }
+        case .answeredByHost(let host):
+            asker = from
+            return [self.journey(of: answer, from: .host(host), isAnswer: true)]
+        case .staysInGuest, .dropped, .unreachable, .blackhole: return []
+        }
+    }
+
+    /// Whose question a host answers: it does so in that interface's routing context.
+    private var asker = 0
+
+    func otherVPC(_ target: Int, _ from: Int) -> TraceStep {
+        let interface = topology.interfaces[target]
+        let text =
+            "\(interface.name) is in VPC \(topology.vpcs[interface.vpc].name): in VPC "
+            + "\(topology.vpcs[topology.interfaces[from].vpc].name) its address \(interface.address) means something else"
+        return TraceStep(
+            host: topology.interfaces[from].host, stage: .interface, verdict: .note, text: text,
+            resource: reference(interface), path: ["spec", "subnet"], gateway: nil)
+    }
+
+    // MARK: Stages
+
+    private mutating func leave(_ index: Int, _ way: inout Way) -> TraceVerdict {
+        let interface = topology.interfaces[index]
+        let subnet = topology.subnets[interface.subnet]
+        let packet = way.packet
+        way.host = interface.host
+        way.add(
+            .interface, .note,
+            "\(interface.name) (\(interface.address), subnet \(subnet.name), VPC \(topology.vpcs[interface.vpc].name))"
+                + " sends \(packet)", reference(interface))
+        if topology.interfaces.contains(where: { $0.address == packet.destination && isSameGuest($0, interface) }) {
+            way.add(.delivery, .note, "\(packet.destination) is the guest's own address: nothing leaves it", nil)
+            return .staysInGuest
+        }
+        guard checkSource(of: interface, &way) else { return .dropped }
+        if !isRoutable(packet.destination) {
+            way.add(.route, .deny, "\(packet.destination) is no address that is forwarded", nil)
+            return .unreachable
+        }
+        if topology.hasGateway(packet.destination, inContextOf: interface) { return ask(interface.host, &way) }
+        return forward(in: interface.context(topology), from: index, &way)
+    }
+
+    /// A guest speaks for its own address only, unless it forwards others' packets.
+    private func checkSource(of interface: ResolvedInterface, _ way: inout Way) -> Bool {
+        let source = way.packet.source
+        if !interface.sourceDestCheck {
+            way.add(
+                .sourceCheck, .allow, "sourceDestCheck is off: \(interface.name) may send for any address",
+                reference(interface), ["spec", "sourceDestCheck"])
+            return true
+        }
+        if source == interface.address {
+            way.add(.sourceCheck, .allow, "\(source) is the address of \(interface.name)", reference(interface))
+            return true
+        }
+        way.add(
+            .sourceCheck, .deny,
+            "\(source) is not the address of \(interface.name) (\(interface.address)), and its sourceDestCheck is on",
+            reference(interface), ["spec", "sourceDestCheck"])
+        return false
+    }
+
+    /// What is for the host itself: it answers pings, and nothing else.
+    private func ask(_ host: Int, _ way: inout Way) -> TraceVerdict {
+        let packet = way.packet
+        if packet.content == Packet.echoRequest {
+            way.add(.host, .allow, "\(packet.destination) is a subnet's gateway: the host answers pings itself", nil)
+            return .answeredByHost(host)
+        }
+        way.add(
+            .host, .deny, "\(packet.destination) is a subnet's gateway: of what is for it the host takes pings only",
+            nil)
+        return .dropped
+    }
+
+    /// The host's own packet: policies are for what is forwarded.
+    private mutating func answer(by host: Int, _ way: inout Way) -> TraceVerdict {
+        way.host = host
+        let name = topology.hosts[host].metadata.name
+        way.add(
+            .host, .note, "host \(name) answers: \(way.packet)",
+            ResourceReference(.host, name))
+        return forward(in: topology.interfaces[asker].context(topology), from: nil, &way)
+    }
+
+    /// Routing, and for each way that it may take what is decided there.
+    /// - Parameter port: the interface that sent it; nil for the host itself.
+    private mutating func forward(in context: RoutingContext, from port: Int?, _ way: inout Way) -> TraceVerdict {
+        let destination = way.packet.destination
+        let route = topology.route(to: destination, in: context)
+        let resource = topology.resource(of: context)
+        let name = topology.name(of: context)
+        switch route {
+        case .local(let index):
+            let target = topology.interfaces[index]
+            way.add(
+                .route, .allow,
+                "\(name): \(destination) is \(target.name) on \(hostName(target.host))", reference(target))
+            return transit(to: index, isGateway: false, from: port, &way) ? .delivered(index) : .dropped
+        case .nobody(let cidr):
+            way.add(
+                .route, .deny, "\(name): no interface has \(destination), which is inside the VPC's \(cidr)",
+                ResourceReference(.vpc, topology.vpcs[context.vpc].name), ["spec", "cidrs"])
+            return .unreachable
+        case .none:
+            way.add(.route, .deny, "\(name): no route to \(destination)", resource)
+            return .unreachable
+        case .custom(let route):
+            let path = self.path(ofRoute: route.destination, in: context)
+            guard !route.nextHops.isEmpty else {
+                way.add(.route, .deny, "\(name): \(route.destination) is a blackhole", resource, path)
+                return .blackhole
+            }
+            if let port, isOnlyBackToSender(route, port, destination) {
+                way.add(
+                    .route, .deny,
+                    "\(name): \(route.destination) leads back to \(topology.interfaces[port].name) itself, and"
+                        + " \(destination) is in its own subnet: ARP is not answered", resource, path)
+                return .unreachable
+            }
+            let gateways = share(of: route).joined(separator: ", ")
+            way.add(.route, .allow, "\(name): \(route.destination) goes to \(gateways)", resource, path)
+            return branch(over: route.nextHops.map(\.interface), from: port, &way)
+        }
+    }
+
+    /// Each gateway in turn: which one a flow takes is decided by a hash that is not known here.
+    private mutating func branch(over gateways: [Int], from port: Int?, _ way: inout Way) -> TraceVerdict {
+        var reached: [Int] = []
+        var dropped: [Int] = []
+        let host = way.host
+        let before = seen
+        var after = seen
+        for gateway in gateways {
+            way.host = host
+            way.gateway = gateways.count > 1 ? gateway : nil
+            seen = before
+            if transit(to: gateway, isGateway: true, from: port, &way) {
+                reached.append(gateway)
+            } else {
+                dropped.append(gateway)
+            }
+            after.formUnion(seen)
+        }
+        seen = after
+        way.gateway = nil
+        if dropped.isEmpty { return .deliveredToGateways(reached) }
+        return reached.isEmpty ? .dropped : .dependsOnGateway(reaching: reached, dropped: dropped)
+    }
+
+    /// From the sending host's policies to the target's port.
+    /// - Returns: whether it gets there.
+    private mutating func transit(to target: Int, isGateway: Bool, from port: Int?, _ way: inout Way) -> Bool {
+        let interface = topology.interfaces[target]
+        let isLocal = interface.host == way.host
+        let here = way.host
+        if let port {
+            guard judge(from: port, to: isLocal ? target : nil, &way) else { return false }
+        } else if isLocal {
+            // The host's own packets are not forwarded, so not judged.
+            return deliver(to: interface, isGateway: isGateway, &way)
+        }
+        if !isLocal {
+            let key = isGateway ? interface.gatewayKey?.rawValue ?? 0 : topology.vpcs[interface.vpc].id.rawValue
+            let meaning = isGateway ? "gateway \(interface.name)" : "VPC \(topology.vpcs[interface.vpc].name)"
+            way.add(
+                .tunnel, .note,
+                "GRE from \(topology.hosts[here].underlayAddress) to \(topology.hosts[interface.host].underlayAddress)"
+                    + " (\(hostName(interface.host))), key \(key) (\(meaning))",
+                ResourceReference(.host, hostName(interface.host)))
+            way.host = interface.host
+            guard judge(from: nil, to: target, &way) else { return false }
+        }
+        return deliver(to: interface, isGateway: isGateway, &way)
+    }
+
+    private func deliver(to interface: ResolvedInterface, isGateway: Bool, _ way: inout Way) -> Bool {
+        var text = "delivered to \(interface.name)"
+        if isGateway { text += ", a gateway: what becomes of the packet is its decision" }
+        if isGateway, interface.sourceDestCheck { text += "; it cannot forward it, its sourceDestCheck is on" }
+        way.add(.delivery, .allow, text, reference(interface))
+        return true
+    }
+
+    /// One host's policies, in the order of its forward chain.
+    /// - Parameters:
+    ///   - port: the interface of this host that sent the packet, if it came from here.
+    ///   - target: the interface of this host that receives it, if it stays here.
+    private mutating func judge(from port: Int?, to target: Int?, _ way: inout Way) -> Bool {
+        if let port, !passesACL(of: port, .egress, &way) { return false }
+        if let target, !passesACL(of: target, .ingress, &way) { return false }
+        let state: ConnectionState =
+            !way.isAnswer ? .new : seen.contains(way.host) ? .established : way.packet.lateState
+        if state == .established {
+            way.add(.connection, .allow, "an answer of a connection that was allowed: security groups let it pass", nil)
+        } else {
+            if let port, !passesGroups(of: port, .egress, state, &way) { return false }
+            if let target, !passesGroups(of: target, .ingress, state, &way) { return false }
+        }
+        if !way.isAnswer { seen.insert(way.host) }
+        return true
+    }
+
+    // MARK: Words
+
+    func reference(_ interface: ResolvedInterface) -> ResourceReference {
+        ResourceReference(.networkInterface, interface.name)
+    }
+
+    private func hostName(_ host: Int) -> String { topology.hosts[host].metadata.name }
+
+    /// `fw-a on h1 (75 %)`.
+    private func share(of route: ResolvedRoute) -> [String] {
+        let total = route.nextHops.reduce(0) { $0 + $1.weight }
+        return route.nextHops.map {
+            let interface = topology.interfaces[$0.interface]
+            let name = "\(interface.name) on \(hostName(interface.host))"
+            guard route.nextHops.count > 1, total > 0 else { return name }
+            let tenths = ($0.weight * 1000 + total / 2) / total
+            return name + " (\(tenths / 10)" + (tenths % 10 == 0 ? "" : ".\(tenths % 10)") + " %)"
+        }
+    }
+
+    /// The route's position in its manifest; the topology has its own order.
+    private func path(ofRoute destination: IPPrefix, in context: RoutingContext) -> FieldPath {
+        guard let table = context.routeTable,
+            let source = model?.routeTables.first(where: { $0.metadata.name == topology.routeTables[table].name }),
+            let position = source.routes.firstIndex(where: { $0.destination == destination })
+        else { return ["spec", "routes"] }
+        return ["spec", "routes", .index(position)]
+    }
+
+    // MARK: Facts
+
+    private func isSameGuest(_ one: ResolvedInterface, _ other: ResolvedInterface) -> Bool {
+        if one.name == other.name { return true }
+        guard one.host == other.host, case .namespace(let left, _) = one.attachment,
+            case .namespace(let right, _) = other.attachment
+        else { return false }
+        return left == right
+    }
+
+    /// Proxy ARP does not answer for what lies behind the port that asks.
+    private func isOnlyBackToSender(_ route: ResolvedRoute, _ port: Int, _ destination: IPAddress) -> Bool {
+        route.nextHops.count == 1 && route.nextHops[0].interface == port
+            && topology.subnets[topology.interfaces[port].subnet].cidr.contains(destination)
+    }
+
+    /// Not: this network, loopback, multicast, limited broadcast.
+    private func isRoutable(_ address: IPAddress) -> Bool {
+        let first = address.v4 >> 24
+        return address.family == .ipv4 && first != 0 && first != 127 && !(224..<240).contains(first)
+            && address.v4 != .max
+    }
+}
+
+/// A packet on its way.
+struct Way {
+    let packet: Packet
+    let isAnswer: Bool
+    var host = 0
+    var gateway: Int?
+    private(set) var steps: [TraceStep] = []
+
+    init(packet: Packet, isAnswer: Bool) {
+        self.packet = packet
+        self.isAnswer = isAnswer
+    }
+
+    mutating func add(
+        _ stage: TraceStep.Stage, _ verdict: TraceStep.Verdict, _ text: String, _ resource: ResourceReference?,
+        _ path: FieldPath = []
+    ) {
+        steps.append(
+            TraceStep(
+                host: host, stage: stage, verdict: verdict, text: text, resource: resource, path: path, gateway: gateway
+            ))
+    }
+}
+
+/// What connection tracking makes of a packet.
+enum ConnectionState {
+    case new
+    case established
+    case invalid
+}
+
+extension Packet {
+    /// The state of an answer on a host that has not seen the question: only UDP looks like a beginning.
+    fileprivate var lateState: ConnectionState { ipProtocol == .udp ? .new : .invalid }
+}
