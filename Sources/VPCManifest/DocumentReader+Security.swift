@@ -41,7 +41,7 @@ extension DocumentReader {
             return nil
         }
         let peersNode = required(fields, key)
-        let peers = peersNode.flatMap { list($0, of: "far ends") { $0.peer($1) } }
+        let peers = peersNode.flatMap { self.peers($0) }
         if let peersNode, isEmptyList(peersNode) {
             report(
                 "empty-list", "\(path(peersNode)) is empty", hint: "write [{cidr: 0.0.0.0/0}] for every address",
@@ -51,7 +51,31 @@ extension DocumentReader {
         return SecurityRule(traffic: traffic, peers: peers)
     }
 
+    private mutating func peers(_ node: Int) -> [SecurityRule.Peer]? {
+        if let hint = peerHint(node) {
+            report(
+                "wrong-type", "\(path(node)) must be a list of far ends, not \(description(node))",
+                hint: "write [\(hint)]",
+                at: node)
+            return nil
+        }
+        return list(node, of: "far ends") { $0.peer($1) }
+    }
+
+    /// How a far end would be written that is only named.
+    private func peerHint(_ node: Int) -> String? {
+        guard tree[node].kind == .scalar, tree.type(node) == .string else { return nil }
+        let text = short(tree.text(node))
+        return isDNSLabel(text) ? "{securityGroup: \(text)}" : "{cidr: \(text)}"
+    }
+
     private mutating func peer(_ node: Int) -> SecurityRule.Peer? {
+        if let hint = peerHint(node) {
+            report(
+                "wrong-type", "\(path(node)) must be a mapping, not \(description(node))", hint: "write \(hint)",
+                at: node)
+            return nil
+        }
         guard let fields = fields(node, PeerField.self) else { return nil }
         let (cidr, group) = (optional(fields, .cidr), optional(fields, .securityGroup))
         switch (cidr, group) {

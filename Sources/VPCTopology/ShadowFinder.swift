@@ -25,7 +25,9 @@ struct ShadowFinder {
     private var count = 0
     /// Comparisons that are left. Real lists take thousands; one that is made to be hard must not hold up the reading
     /// of a manifest, and a warning that is not given does no harm.
-    private var budget = 20_000_000
+    private(set) var budget: Int
+
+    init(budget: Int = 20_000_000) { self.budget = budget }
 
     /// Adds the next line.
     /// - Parameters:
