@@ -207,8 +207,6 @@ import VPCModel
             "wrong-type 3:36"),
         Case(document("VPC", "a, labels: x", "spec: {id: 1, cidrs: [10.0.0.0/8]}"), "wrong-type 3:29"),
         Case(document("VPC", "a, labels: {x: a, x: b}", "spec: {id: 1, cidrs: [10.0.0.0/8]}"), "duplicate-key 3:36"),
-        Case(document("SecurityGroup", "a", "spec: {vpc: blue}"), "unsupported 2:7"),
-        Case(document("NetworkACL", "a", "spec: {vpc: blue}"), "unsupported 2:7"),
     ]
 
     static let fields: [Case] = [
@@ -248,7 +246,7 @@ import VPCModel
         spec("Subnet", "spec: {vpc: Blue, cidr: 10.0.1.0/24}", "invalid-name 4:13"),
         spec("Subnet", "spec: {cidr: 10.0.1.0/24}", "missing-field 4:1"),
         spec("Subnet", "spec: {vpc: blue}", "missing-field 4:1"),
-        spec("Subnet", "spec: {vpc: blue, cidr: 10.0.1.0/24, acl: web}", "unsupported 4:43"),
+        spec("Subnet", "spec: {vpc: blue, cidr: 10.0.1.0/24, acl: Web}", "invalid-name 4:43"),
         spec("Subnet", "spec: {vpc: blue, cidr: 10.0.1.0/24, gateway: 10.0.1.1/24}", "invalid-address 4:47"),
         spec("RouteTable", "spec: {vpc: blue, routes: [x]}", "wrong-type 4:28"),
         spec("RouteTable", "spec: {vpc: blue, routes: [{destination: 0.0.0.0/0}]}", "missing-field 4:28"),
@@ -322,7 +320,7 @@ import VPCModel
         interface("attachment: {device: tap7}\n  mtu: 65536", "out-of-range 9:8"),
         interface("attachment: {device: tap7}\n  sourceDestCheck: no", "wrong-type 9:20"),
         interface("attachment: {device: tap7}\n  sourceDestCheck: \"false\"", "wrong-type 9:20"),
-        interface("attachment: {device: tap7}\n  securityGroups: [web]", "unsupported 9:3"),
+        interface("attachment: {device: tap7}\n  securityGroups: [web, Web]", "invalid-name 9:25"),
         interface("attachment: {device: tap7}\n  securityGroups: web", "wrong-type 9:19"),
         interface("attachment: {device: tap7}\n  ip: 10.0.0.1", "unknown-field 9:3"),
     ]

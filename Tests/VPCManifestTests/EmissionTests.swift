@@ -41,8 +41,40 @@ private struct Planner {
     mutating func address() -> IPAddress { IPAddress(v4: UInt32(number(0...Int(UInt32.max)))) }
     mutating func prefix() -> IPPrefix { IPPrefix(containing: address(), length: number(0...32)) }
 
+    mutating func traffic() -> TrafficMatch {
+        switch number(0...3) {
+        case 0: return TrafficMatch()
+        case 1: return TrafficMatch(ipProtocol: IPProtocol(UInt8(number(0...255))))
+        case 2:
+            let type = maybe(UInt8(number(0...255)))
+            return TrafficMatch(
+                ipProtocol: .icmp, icmpType: type, icmpCode: type == nil ? nil : maybe(UInt8(number(0...255))))
+        default:
+            let ports = (0..<number(0...3)).map { _ in
+                let (one, two) = (UInt16(number(0...65535)), UInt16(number(0...65535)))
+                return number(0...1) == 0 ? one...one : min(one, two)...max(one, two)
+            }
+            return TrafficMatch(ipProtocol: pick([.tcp, .udp]), ports: ports)
+        }
+    }
+
+    mutating func securityRules() -> [SecurityRule] {
+        (0..<number(0...2)).map { _ in
+            SecurityRule(
+                traffic: traffic(),
+                peers: (0...number(0...2)).map { _ in number(0...1) == 0 ? .cidr(prefix()) : .securityGroup(name()) })
+        }
+    }
+
+    mutating func aclRules() -> [ACLRule] {
+        (0..<number(0...2)).map { _ in
+            ACLRule(
+                priority: number(1...32766), action: pick([.allow, .deny]), traffic: traffic(), cidr: prefix())
+        }
+    }
+
     mutating func resource() -> Resource {
-        switch number(0...5) {
+        switch number(0...7) {
         case 0:
             return .host(
                 Host(
@@ -56,7 +88,7 @@ private struct Planner {
             return .subnet(
                 Subnet(
                     metadata: metadata(), vpc: name(), cidr: prefix(), gateway: maybe(address()), zone: maybe(text()),
-                    routeTable: maybe(name())))
+                    routeTable: maybe(name()), acl: maybe(name())))
         case 3:
             let routes = (0..<number(0...3)).map { _ in
                 CustomRoute(
@@ -72,10 +104,15 @@ private struct Planner {
                 NetworkInterface(
                     metadata: metadata(), subnet: name(), host: name(), address: address(),
                     mac: maybe(MACAddress(rawValue: UInt64(number(1...0xFF_FFFF_FFFF)) | 0x0200_0000_0000)),
-                    sourceDestCheck: number(0...1) == 0,
+                    sourceDestCheck: number(0...1) == 0, securityGroups: (0..<number(0...2)).map { _ in name() },
                     attachment: number(0...1) == 0
                         ? .device(pick(["tap7", "7", "no", "1e3", "eth0.100"])) : .namespace(name(), device: "~"),
                     mtu: maybe(number(68...65535))))
+        case 5:
+            return .securityGroup(
+                SecurityGroup(metadata: metadata(), vpc: name(), ingress: securityRules(), egress: securityRules()))
+        case 6:
+            return .networkACL(NetworkACL(metadata: metadata(), vpc: name(), ingress: aclRules(), egress: aclRules()))
         default:
             let transports: [Probe.Transport] = [.icmp, .tcp(port: 1), .udp(port: 65535)]
             return .probe(

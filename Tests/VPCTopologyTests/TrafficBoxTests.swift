@@ -1,0 +1,203 @@
+import IPAddressing
+import Testing
+import VPCModel
+
+@testable import VPCTopology
+
+/// A generator with a seed, so that a failure can be had again.
+private struct SplitMix64: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var value = state
+        value = (value ^ value >> 30) &* 0xBF58_476D_1CE4_E5B9
+        value = (value ^ value >> 27) &* 0x94D0_49BB_1331_11EB
+        return value ^ value >> 31
+    }
+}
+
+/// A packet, as far as rules look at it.
+private struct Packet: Hashable {
+    var address: UInt32
+    var ipProtocol: UInt8
+    /// Destination port, or type and code.
+    var selector: UInt16
+
+    var box: TrafficBox {
+        TrafficBox(
+            addresses: address...address, protocols: ipProtocol...ipProtocol, selectors: selector...selector)
+    }
+}
+
+/// A rule as a reader of the manifest understands it: nothing of boxes in here.
+private struct Line {
+    var traffic: TrafficMatch
+    var cidr: IPPrefix
+
+    func matches(_ packet: Packet) -> Bool {
+        guard cidr.contains(IPAddress(v4: packet.address)) else { return false }
+        guard let wanted = traffic.ipProtocol else { return true }
+        guard wanted.rawValue == packet.ipProtocol else { return false }
+        if wanted == .icmp {
+            if let type = traffic.icmpType, type != UInt8(packet.selector >> 8) { return false }
+            if let code = traffic.icmpCode, code != UInt8(packet.selector & 0xFF) { return false }
+            return true
+        }
+        return traffic.ports.isEmpty || traffic.ports.contains { $0.contains(packet.selector) }
+    }
+}
+
+/// Lists that overlap a lot: few addresses, protocols and ports, with the ends of the ranges among them.
+private struct Generator {
+    var random: SplitMix64
+
+    mutating func number(_ range: ClosedRange<Int>) -> Int { Int.random(in: range, using: &random) }
+    mutating func pick<Element>(_ elements: [Element]) -> Element { elements[number(0...elements.count - 1)] }
+
+    mutating func cidr() -> IPPrefix {
+        IPPrefix(
+            containing: IPAddress(v4: pick([0x0A00_0000, 0x0A00_0105, 0x0A01_0000, 0, .max])),
+            length: pick([0, 1, 8, 15, 16, 23, 24, 30, 31, 32]))
+    }
+
+    mutating func port() -> UInt16 { pick([0, 1, 79, 80, 81, 443, 8000, 8999, 65534, 65535]) }
+
+    mutating func traffic() -> TrafficMatch {
+        switch number(0...4) {
+        case 0: return TrafficMatch()
+        case 1: return TrafficMatch(ipProtocol: pick([.gre, .esp, .tcp, .icmp, IPProtocol(0), IPProtocol(255)]))
+        case 2:
+            return TrafficMatch(
+                ipProtocol: .icmp, icmpType: pick([0, 3, 8, 255]), icmpCode: pick([nil, 0, 4, 255]))
+        default:
+            return TrafficMatch(
+                ipProtocol: pick([.tcp, .udp]),
+                ports: (0..<number(0...3)).map { _ in
+                    let (one, two) = (port(), port())
+                    return min(one, two)...max(one, two)
+                })
+        }
+    }
+
+    mutating func lines() -> [Line] { (0..<number(1...12)).map { _ in Line(traffic: traffic(), cidr: cidr()) } }
+
+    mutating func packet() -> Packet {
+        let cidr = cidr()
+        return Packet(
+            address: pick([cidr.address.v4, cidr.last.v4, cidr.last.v4 &+ 1, cidr.address.v4 &- 1]),
+            ipProtocol: pick([0, 1, 6, 17, 47, 50, 255]),
+            selector: pick([port(), 0x0000, 0x0304, 0x0305, 0x08FF, 0x0800, 0x0900, 0xFFFF]))
+    }
+}
+
+@Suite struct TrafficBoxTests {
+    static let seed = UInt64.random(in: 0 ... .max)
+
+    @Test func boxesDecideAsTheFirstMatchingLineDoes() {
+        var generator = Generator(random: SplitMix64(state: Self.seed))
+        for round in 0..<150 {
+            let lines = generator.lines()
+            var boxes = DisjointBoxes()
+            var decides: [Bool] = []
+            for (number, line) in lines.enumerated() {
+                decides.append(boxes.add(line.traffic.boxes(line.cidr.range), line: number))
+            }
+            for _ in 0..<100 {
+                let packet = generator.packet()
+                #expect(
+                    boxes.line(for: packet.box) == lines.firstIndex { $0.matches(packet) },
+                    "seed \(Self.seed), round \(round): \(packet) of \(lines)")
+            }
+            let entries = boxes.entries
+            for (index, entry) in entries.enumerated() {
+                let overlapping = entries[(index + 1)...].first { $0.box.overlaps(entry.box) }
+                #expect(overlapping == nil, "seed \(Self.seed), round \(round): \(entry)")
+            }
+            for (number, decides) in decides.enumerated() {
+                #expect(decides == entries.contains { $0.line == number }, "seed \(Self.seed), round \(round)")
+            }
+        }
+    }
+
+    /// The finder says the same of every line as the boxes do, and the lines that it names are enough.
+    @Test func shadowsAreExact() {
+        var generator = Generator(random: SplitMix64(state: Self.seed ^ 1))
+        var found = 0
+        for round in 0..<400 {
+            let lines = generator.lines()
+            var boxes = DisjointBoxes()
+            var finder = ShadowFinder()
+            for (number, line) in lines.enumerated() {
+                let own = line.traffic.boxes(line.cidr.range)
+                let decides = boxes.add(own, line: number)
+                let shadows = finder.add(own.map { ShadowFinder.Region(space: .addresses, box: $0) })
+                #expect(shadows.isEmpty == decides, "seed \(Self.seed), round \(round), line \(number) of \(lines)")
+                guard !shadows.isEmpty else { continue }
+                found += 1
+                #expect(shadows == shadows.sorted() && shadows.allSatisfy { $0 < number })
+                var enough = DisjointBoxes()
+                for shadow in shadows {
+                    enough.add(lines[shadow].traffic.boxes(lines[shadow].cidr.range), line: shadow)
+                }
+                let isLeft = enough.add(own, line: number)
+                #expect(!isLeft, "seed \(Self.seed), round \(round), line \(number) of \(lines)")
+            }
+        }
+        #expect(found > 100)
+    }
+
+    @Test func subtractingLeavesTheRest() {
+        var generator = Generator(random: SplitMix64(state: Self.seed ^ 2))
+        for round in 0..<2000 {
+            let (one, two) = (generator.traffic(), generator.traffic())
+            let (left, right) = (generator.cidr().range, generator.cidr().range)
+            for box in one.boxes(left) {
+                for other in two.boxes(right) {
+                    let rest = box.subtracting(other)
+                    #expect(rest.count <= 6)
+                    #expect(rest.isEmpty == other.contains(box))
+                    #expect(rest.allSatisfy { box.contains($0) && !$0.overlaps(other) })
+                    for _ in 0..<2 {
+                        let packet = generator.packet().box
+                        #expect(
+                            rest.count { $0.contains(packet) }
+                                == (box.contains(packet) && !other.contains(packet) ? 1 : 0),
+                            "seed \(Self.seed), round \(round): \(box) without \(other)")
+                    }
+                }
+            }
+        }
+    }
+
+    @Test func edges() {
+        let everything = TrafficBox(addresses: 0 ... .max)
+        #expect(everything.subtracting(everything) == [])
+        let last = TrafficBox(addresses: .max ... .max, protocols: 255...255, selectors: 65535...65535)
+        #expect(everything.subtracting(last).count == 3)
+        #expect(last.subtracting(everything) == [])
+        #expect(
+            TrafficMatch(ipProtocol: .icmp, icmpType: 255, icmpCode: 255).boxes(0...0).map(\.selectors)
+                == [65535...65535])
+        #expect(TrafficMatch(ipProtocol: .icmp, icmpType: 3).boxes(0...0).map(\.selectors) == [0x0300...0x03FF])
+        #expect(TrafficMatch(ipProtocol: .tcp, ports: [1...2, 1...2]).boxes(0...0).count == 2)
+        #expect(IPPrefix.defaultIPv4.range == 0 ... .max)
+    }
+
+    /// A list that is hard to decide costs no more than the budget, and gives no warning.
+    @Test func hardListsAreGivenUp() {
+        var finder = ShadowFinder(budget: 1000)
+        var warnings = 0
+        for number: UInt32 in 0..<200 {
+            warnings += finder.add([region(number)]).count
+        }
+        let shadows = finder.add([region(0)])
+        #expect(shadows == [])
+        #expect(warnings == 0)
+        #expect(finder.budget <= 0)
+    }
+
+    private func region(_ address: UInt32) -> ShadowFinder.Region {
+        ShadowFinder.Region(space: .addresses, box: TrafficBox(addresses: address...address))
+    }
+}
