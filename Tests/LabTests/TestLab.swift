@@ -24,7 +24,6 @@ enum Machine {
 
     static let overlayHint: Comment = "needs root and a kernel with GRE and VRF devices: run it by scripts/lab.sh"
 
-
     /// The folder with the products of the build.
     static let products: URL = {
         let test = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
