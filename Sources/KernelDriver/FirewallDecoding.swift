@@ -286,13 +286,13 @@ struct FirewallElementReader {
             appendBound(isEnd: true)
             return
         }
-        let needsData: Bool
+        let bearsItsKind: Bool
         switch shape.data {
-        case nil: needsData = false
-        case .object: needsData = object == nil
-        default: needsData = !hasData
+        case nil: bearsItsKind = object == nil
+        case .object: bearsItsKind = object != nil
+        case .verdict, .value: bearsItsKind = hasData && object == nil
         }
-        guard flags == 0, hasKey, !isOdd, !needsData, record.count == layout.stride, !(isSplit && hasEnd) else {
+        guard flags == 0, hasKey, !isOdd, bearsItsKind, record.count == layout.stride, !(isSplit && hasEnd) else {
             isIrregular = true
             return
         }
