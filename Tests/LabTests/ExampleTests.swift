@@ -7,7 +7,7 @@ extension LabTests {
     /// What the command itself does with the manifests that come with the product.
     @Suite(.needsOverlay) struct ExampleTests {
         static let vpclab = Machine.products.appendingPathComponent("vpclab").path
-        static let examples = ["one-host", "two-tenants", "middlebox", "four-tenants"]
+        static let examples = ["one-host", "two-tenants", "middlebox", "four-tenants", "three-tier"]
 
         private let prefix = TestLab.uniquePrefix()
         private var options: String {

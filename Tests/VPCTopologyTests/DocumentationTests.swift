@@ -32,6 +32,19 @@ import VPCTopology
         #expect(resolution.diagnostics == [])
     }
 
+    /// No example has even a warning.
+    @Test func theExampleFilesAreRight() throws {
+        let folder = Self.repository.appendingPathComponent("Examples")
+        let names = try FileManager.default.contentsOfDirectory(atPath: folder.path).filter { $0.hasSuffix(".yaml") }
+        #expect(names.count >= 5)
+        for name in names {
+            let set = ManifestSet.load(paths: [folder.appendingPathComponent(name).path])
+            let resolution = Topology.resolve(set.model)
+            #expect(set.located(resolution.diagnostics).map(\.description) == [], "\(name)")
+            #expect(resolution.topology != nil, "\(name)")
+        }
+    }
+
     /// The error that is shown is the one that is printed.
     @Test func theShownErrorIsPrinted() throws {
         let block = try #require(try Self.blocks("console").first { $0.contains("$ cat wrong.yaml") })
