@@ -31,6 +31,7 @@ struct Committer {
     mutating func perform(_ step: ChangePlan.Step) {
         if hasNoFirewall { return failAll(step, .dependency("the firewall")) }
         if case .firewall(let tables, let generation) = step.work { return perform(tables, generation, step.namespace) }
+        if case .connections(let connections) = step.work { return forget(connections, step.namespace) }
         let session: Session
         do throws(NetlinkError) {
             session = try self.session(step.namespace)
@@ -48,7 +49,7 @@ struct Committer {
             if step.namespace == nil { guest = nil }
             perform(changes, step, session)
         case .awaitOperational(let names): awaitOperational(names, step, session)
-        case .firewall: break  // Has a socket of its own.
+        case .firewall, .connections: break  // Have sockets of their own.
         case .rules(let changes):
             batch(changes, step, session) { change, rule, _, writer in
                 switch change {
@@ -253,6 +254,8 @@ struct Committer {
         case .awaitOperational(let names):
             for name in names { noteWait(name, reason, in: step.namespace) }
         case .firewall(let tables, _): noteFirewall(tables, reason, in: step.namespace)
+        case .connections(let connections):
+            for connection in connections { note(connection, reason, in: step.namespace) }
         }
     }
 
@@ -282,6 +285,30 @@ struct Committer {
             noteFirewall(tables, error.reason, in: namespace)
         }
         if report.failures.contains(where: { $0.reason == .stale }) { hasNoFirewall = true }
+    }
+
+    // MARK: Connections
+
+    private mutating func forget(_ connections: [Connection], _ namespace: NamespaceName?) {
+        var failures: [(Int, NetlinkError)] = []
+        do throws(NetlinkError) {
+            var socket = try ConntrackSocket(in: namespace.map { .named($0.rawValue) } ?? hostNamespace)
+            // One that has ended by itself in the meantime is as good as forgotten.
+            _ = try socket.delete(connections.map(\.flow)) { index, error in failures.append((index, error)) }
+            report.writes += socket.modificationCount
+            report.applied.deleted += connections.count - failures.count
+            for (index, error) in failures { note(connections[index], error.reason, in: namespace) }
+        } catch {
+            for connection in connections { note(connection, error.reason, in: namespace) }
+        }
+    }
+
+    private mutating func note(
+        _ connection: Connection, _ reason: CommitReport.Reason, in namespace: NamespaceName?
+    ) {
+        let operation = Operation(
+            namespace: namespace, action: .delete, kind: .connection, object: connection.description, origin: .none)
+        report.failures.append(.init(operation, reason))
     }
 
     private mutating func noteFirewall(

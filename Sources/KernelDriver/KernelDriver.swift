@@ -57,6 +57,13 @@ public struct KernelDriver: KernelAccess, Sendable {
         return try observer.occupied(tables)
     }
 
+    public func connections() throws -> [Connection] {
+        var socket = try ConntrackSocket(in: namespace)
+        var connections: [Connection] = []
+        try socket.forEachFlow { if $0.zone != 0 { connections.append(Connection($0)) } }
+        return connections
+    }
+
     public func localAddresses() throws -> Set<IPAddress> {
         var observer = try Observer(namespace, owner: Ownership(routeProtocol: RouteProtocol(0), aliasPrefix: ""))
         return try observer.localAddresses()

@@ -50,6 +50,13 @@ extension ChangePlan {
                                 origin: item.origin))
                     }
                 }
+            case .connections(let connections):
+                for connection in connections {
+                    body(
+                        Operation(
+                            namespace: step.namespace, action: .delete, kind: .connection,
+                            object: connection.description, origin: .none))
+                }
             case .awaitOperational(let names):
                 for name in names {
                     body(

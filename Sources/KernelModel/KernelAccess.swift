@@ -73,6 +73,8 @@ public protocol KernelAccess {
     func commit(_ plan: ChangePlan, owner: Ownership) -> CommitReport
     /// Those of `tables` in which there are routes or rules of anybody.
     func occupied(_ tables: [TableID]) throws -> Set<TableID>
+    /// The tracked connections of the host's namespace, in the zones that packets of VPCs are in (all but 0).
+    func connections() throws -> [Connection]
     /// The addresses of the host's namespace.
     func localAddresses() throws -> Set<IPAddress>
 }

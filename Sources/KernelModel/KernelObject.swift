@@ -8,6 +8,7 @@ public enum ObjectKind: String, Hashable, Sendable, CaseIterable {
     case neighbor
     case nexthop
     case route
+    case connection
 }
 
 /// A kernel object as a value: its key is the kernel's own, so two objects with one key cannot exist together.

@@ -77,6 +77,15 @@ public struct ConntrackFlow: Hashable, Sendable {
     /// Whether packets went both ways.
     public var isAnswered: Bool { status & IPS_SEEN_REPLY.rawValue != 0 }
 
+    /// An entry to be asked for, or to be forgotten: its number, zone and original direction name it.
+    public init(id: UInt32, zone: UInt16, original: ConntrackTuple) {
+        self.id = id
+        self.zone = zone
+        self.original = original
+        reply = original
+        (mark, status, timeout) = (0, 0, 0)
+    }
+
     init(_ message: borrowing Message) throws(CodecError) {
         let nowhere = ConntrackTuple.Address(isIPv6: false, value: 0)
         original = ConntrackTuple(source: nowhere, destination: nowhere, protocol: 0)

@@ -18,7 +18,10 @@ public struct HostReconciler<Kernel: KernelAccess> {
                 firewall: FirewallTables.all))
         let facts = try HostFacts(of: host, in: topology, from: snapshot)
         let compilation = try compile(topology, host, facts, snapshot.host)
-        let changes = compilation.intent.changes(from: snapshot, owner: Conventions.ownership)
+        var changes = compilation.intent.changes(from: snapshot, owner: Conventions.ownership)
+        if changes.mayTightenPolicy, !compilation.policy.isEmpty {
+            changes = changes.cutting(compilation.policy.forbidden(try kernel.connections()))
+        }
         return HostPlan(intent: compilation.intent, unattached: compilation.unattached, changes: changes)
     }
 

@@ -3,12 +3,14 @@ public import VPCTopology
 import VPCModel
 
 /// What one host's kernel shall hold, and what of it cannot be had on this machine.
-public struct Compilation: Sendable, Hashable {
+public struct Compilation: Sendable {
     public var intent: KernelIntent
     /// By interface.
     public var unattached: [Unattached]
     /// The tables of the VRFs, ascending.
     public var tables: [TableID]
+    /// To judge connections by when the policy is tightened.
+    public var policy: HostPolicy
 
     /// An interface of this host whose guest is not there: nothing is made for it, all else goes on.
     public struct Unattached: Sendable, Hashable {

@@ -35,7 +35,7 @@ extension HostCompiler {
 
     /// The conntrack zone of a VPC: tenants with equal addresses never share a connection. It is the position of the main
     /// table's number, so it lives where that lives, in the kernel.
-    private func zone(ofVPC vpc: Int) -> NFZone {
+    func zone(ofVPC vpc: Int) -> NFZone {
         let table = context(vpc: vpc, routeTable: nil)?.table ?? TableID(Conventions.tables.lowerBound)
         return NFZone(UInt16(truncatingIfNeeded: table.rawValue - Conventions.tables.lowerBound + 1))
     }

@@ -42,7 +42,8 @@ struct HostCompiler {
         addFirewall()
         intent.normalize()
         return Compilation(
-            intent: intent, unattached: unattached, tables: (contexts.map(\.table) + gatewayTables).sorted())
+            intent: intent, unattached: unattached, tables: (contexts.map(\.table) + gatewayTables).sorted(),
+            policy: policy)
     }
 
     private mutating func findGuests() {

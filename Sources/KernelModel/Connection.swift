@@ -1,0 +1,49 @@
+public import IPAddressing
+
+/// A tracked connection, by the packets of its original direction.
+public struct Connection: Hashable, Sendable, CustomStringConvertible {
+    /// The kernel's number of the entry; another entry with the same addresses has another one.
+    public var id: UInt32
+    public var zone: UInt16
+    public var ipProtocol: UInt8
+    public var source: IPAddress
+    public var destination: IPAddress
+    /// 0 for protocols without ports.
+    public var sourcePort: UInt16
+    public var destinationPort: UInt16
+    public var icmp: ICMP?
+
+    public struct ICMP: Hashable, Sendable {
+        public var type: UInt8
+        public var code: UInt8
+        public var id: UInt16
+
+        public init(type: UInt8, code: UInt8, id: UInt16) {
+            self.type = type
+            self.code = code
+            self.id = id
+        }
+    }
+
+    public init(
+        id: UInt32, zone: UInt16, ipProtocol: UInt8, source: IPAddress, destination: IPAddress, sourcePort: UInt16,
+        destinationPort: UInt16, icmp: ICMP? = nil
+    ) {
+        self.id = id
+        self.zone = zone
+        self.ipProtocol = ipProtocol
+        self.source = source
+        self.destination = destination
+        self.sourcePort = sourcePort
+        self.destinationPort = destinationPort
+        self.icmp = icmp
+    }
+
+    /// `connection 10.0.1.11:40000 to 10.0.2.11:80 protocol 6 zone 1`.
+    public var description: String {
+        let from = sourcePort == 0 ? "\(source)" : "\(source):\(sourcePort)"
+        let to = destinationPort == 0 ? "\(destination)" : "\(destination):\(destinationPort)"
+        let type = icmp.map { " type \($0.type)" } ?? ""
+        return "connection \(from) to \(to) protocol \(ipProtocol)\(type) zone \(zone)"
+    }
+}

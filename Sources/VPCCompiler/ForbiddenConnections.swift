@@ -1,0 +1,93 @@
+import IPAddressing
+public import KernelModel
+import VPCModel
+import VPCTopology
+
+extension HostPolicy {
+    /// Those of `connections` that the groups of this host's interfaces would not let begin: what a tightened policy cuts.
+    ///
+    /// A connection that neither begins nor ends at an interface here (one that a gateway forwards) is left alone: which
+    /// ports it passed is not in its entry.
+    public func forbidden(_ connections: [Connection]) -> [Connection] { connections.filter { !allows($0) } }
+
+    private func allows(_ connection: Connection) -> Bool {
+        guard let vpc = vpcOfZone[connection.zone] else { return true }
+        let packet = connection.packet
+        if let sender = interface(vpc, connection.source),
+            !allows(packet, of: sender, .egress, far: connection.destination)
+        {
+            return false
+        }
+        if let receiver = interface(vpc, connection.destination),
+            !allows(packet, of: receiver, .ingress, far: connection.source)
+        {
+            return false
+        }
+        return true
+    }
+
+    private func interface(_ vpc: Int, _ address: IPAddress) -> Int? {
+        interfaces[InterfaceKey(vpc: vpc, address: address)]
+    }
+
+    /// Whether any group of the interface allows the packet; without groups everything is.
+    private func allows(
+        _ packet: TrafficBox, of interface: Int, _ direction: TrafficDirection, far: IPAddress
+    ) -> Bool {
+        let groups = topology.interfaces[interface].securityGroups
+        if groups.isEmpty { return true }
+        return groups.contains { group in
+            let resolved = topology.securityGroups[group]
+            let rules = direction == .ingress ? resolved.ingress : resolved.egress
+            return rules.contains { rule in
+                let isPeer =
+                    rule.cidrs.contains { $0.contains(far) }
+                    || rule.groups.contains { isMember(far, of: $0) }
+                return isPeer && rule.traffic.boxes(0...UInt32.max).contains { $0.contains(packet) }
+            }
+        }
+    }
+
+    private func isMember(_ address: IPAddress, of group: Int) -> Bool {
+        topology.securityGroups[group].members.contains { topology.interfaces[$0].address == address }
+    }
+}
+
+/// The groups of one host's interfaces, to judge connections by.
+public struct HostPolicy: Sendable {
+    let topology: Topology
+    let vpcOfZone: [UInt16: Int]
+    /// Interfaces with groups that have a guest on this host.
+    let interfaces: [InterfaceKey: Int]
+
+    struct InterfaceKey: Hashable, Sendable {
+        var vpc: Int
+        var address: IPAddress
+    }
+
+    /// Nothing here has a group: nothing can be forbidden.
+    public var isEmpty: Bool { interfaces.isEmpty }
+}
+
+extension HostCompiler {
+    var policy: HostPolicy {
+        var zones: [UInt16: Int] = [:]
+        for context in contexts where context.routeTable == nil {
+            zones[zone(ofVPC: context.vpc).rawValue] = context.vpc
+        }
+        var interfaces: [HostPolicy.InterfaceKey: Int] = [:]
+        for index in attached where !topology.interfaces[index].securityGroups.isEmpty {
+            let interface = topology.interfaces[index]
+            interfaces[HostPolicy.InterfaceKey(vpc: interface.vpc, address: interface.address)] = index
+        }
+        return HostPolicy(topology: topology, vpcOfZone: zones, interfaces: interfaces)
+    }
+}
+
+extension Connection {
+    /// The connection's first packet.
+    fileprivate var packet: TrafficBox {
+        let selector = icmp.map { UInt16($0.type) << 8 | UInt16($0.code) } ?? destinationPort
+        return TrafficBox(addresses: 0...0, protocols: ipProtocol...ipProtocol, selectors: selector...selector)
+    }
+}
