@@ -19,11 +19,22 @@ public struct Lab: Sendable {
         self.store = store
     }
 
-    /// Whether `up` came to its end, and everything that it made is still there.
-    public var isUp: Bool {
-        guard let record = store.record(of: plan.name), record.isComplete else { return false }
-        return missing(in: record).isEmpty
+    /// How much of a lab there is.
+    public enum Presence: Sendable, Hashable {
+        case absent
+        /// `up` was cut off.
+        case interrupted
+        /// `up` came to its end; what the manifest has beyond that, or somebody has removed since, is missing.
+        case complete(missing: [LabPlan.Node])
     }
+
+    public var presence: Presence {
+        guard let record = store.record(of: plan.name) else { return .absent }
+        return record.isComplete ? .complete(missing: missing(in: record)) : .interrupted
+    }
+
+    /// Whether `up` came to its end, and everything that it made is still there.
+    public var isUp: Bool { presence == .complete(missing: []) }
 
     /// The namespaces that the lab should have and has not.
     private func missing(in record: LabRecord) -> [LabPlan.Node] {
@@ -33,13 +44,16 @@ public struct Lab: Sendable {
 
     /// - Throws: `LabError` with the code `.notUp`, naming what is missing.
     public func requireUp() throws(LabError) {
-        guard let record = store.record(of: plan.name) else {
-            throw LabError(.notUp, "lab \(plan.name) is not up", hint: "run vpclab up")
+        switch presence {
+        case .absent: throw LabError(.notUp, "lab \(plan.name) is not up", hint: "run vpclab up")
+        case .interrupted:
+            throw LabError(.notUp, "lab \(plan.name) is not complete: vpclab up was interrupted", hint: "run it again")
+        case .complete(let missing):
+            guard let first = missing.first else { return }
+            throw LabError(
+                .notUp, "lab \(plan.name) does not have \(first.role.rawValue) \(first.name)",
+                hint: "bring it to the manifests with vpclab up")
         }
-        let missing = missing(in: record)
-        if record.isComplete, missing.isEmpty { return }
-        let what = missing.first.map { "\($0.role.rawValue) \($0.name) is missing" } ?? "vpclab up was interrupted"
-        throw LabError(.notUp, "lab \(plan.name) is not complete: \(what)", hint: "run vpclab up again")
     }
 
     // MARK: Up
@@ -56,7 +70,7 @@ public struct Lab: Sendable {
             try makeMissing(progress)
             if applying { progress("applying to \(plan.hosts.count) host\(plan.hosts.count == 1 ? "" : "s")") }
             let reports = applying ? try apply() : []
-            var record = try store.openRecord(of: plan.name)
+            var record = try store.openRecord(of: plan.name, plan.options)
             try removeAbandoned(record)
             try record.markComplete(true, in: store.recordPath(of: plan.name))
             return reports
@@ -84,7 +98,7 @@ public struct Lab: Sendable {
     private func makeMissing(_ progress: (String) -> Void) throws {
         try checkThatNamesAreFree()
         let hadNodes = store.record(of: plan.name) != nil
-        var factory = try NamespaceFactory(store, plan.name)
+        var factory = try NamespaceFactory(store, plan)
         let present = factory.presentNamespaces
         let missing = plan.nodes.filter { !present.contains($0.namespace) }
         if !missing.isEmpty { progress("making \(missing.count) network namespaces") }
@@ -94,7 +108,7 @@ public struct Lab: Sendable {
         }
         // The others too: they may have become gateways.
         for node in plan.nodes { try configure(node) }
-        progress("joining them by an underlay of MTU \(plan.underlayMTU)")
+        progress("joining them by an underlay of MTU \(plan.options.underlayMTU)")
         for wiring in [plan.underlayWiring] + plan.tapWirings(ofAllHosts: hadNodes) + plan.internetWirings {
             try Interruption.check()
             try commit(wiring)

@@ -37,19 +37,19 @@ extension LabPlan {
             Self.attributed(
                 Link(
                     name: Self.bridge, kind: .bridge, alias: Self.underlayOwnership.aliasPrefix + "bridge",
-                    mtu: underlayMTU, ipv6Disabled: true))
+                    mtu: options.underlayMTU, ipv6Disabled: true))
         ]
         for host in hosts {
             let peer = VethPeer(
                 name: host.device, namespace: NamespaceName(host.namespace),
                 hardwareAddress: Self.mac(of: host.address),
-                mtu: underlayMTU)
+                mtu: options.underlayMTU)
             intent.host.links.append(
                 Self.attributed(
                     Link(
                         name: host.port, kind: .veth(peer: peer),
                         alias: Self.alias(Self.underlayOwnership, host.name, peer), master: Self.bridge,
-                        mtu: underlayMTU, ipv6Disabled: true)))
+                        mtu: options.underlayMTU, ipv6Disabled: true)))
             intent.guests.append(
                 .init(namespace: NamespaceName(host.namespace), intent: underlayEnd(of: host)))
         }
@@ -62,7 +62,8 @@ extension LabPlan {
         end.links = [
             Self.attributed(
                 Link(
-                    name: host.device, kind: .adopted, mtu: underlayMTU, hardwareAddress: Self.mac(of: host.address),
+                    name: host.device, kind: .adopted, mtu: options.underlayMTU,
+                    hardwareAddress: Self.mac(of: host.address),
                     ipv6Disabled: true))
         ]
         let network = IPPrefix(containing: host.address, length: 24)

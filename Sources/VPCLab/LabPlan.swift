@@ -11,8 +11,7 @@ public struct LabPlan: Sendable {
     public let topology: Topology
     /// The namespace with the bridge that joins the hosts.
     public let underlay: String
-    /// Bytes.
-    public let underlayMTU: UInt32
+    public let options: Options
     /// As `topology.hosts`.
     public let hosts: [HostNode]
     /// By name.
@@ -67,7 +66,7 @@ public struct LabPlan: Sendable {
         let prefix = options.prefix
         self.name = name
         underlay = prefix + name + "-underlay"
-        underlayMTU = options.underlayMTU
+        self.options = options
         hosts = try Self.hosts(of: topology, prefix: prefix)
 
         var renamed = topology

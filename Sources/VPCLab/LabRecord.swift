@@ -16,6 +16,8 @@ struct LabRecord: Sendable {
     }
 
     private(set) var entries: [Entry] = []
+    /// What the lab was made with.
+    private(set) var options = LabPlan.Options()
     /// Random: names that nobody else uses.
     private(set) var token = ""
     /// Whether `up` came to its end.
@@ -34,6 +36,8 @@ struct LabRecord: Sendable {
             let words = line.split(separator: " ")
             switch words.first {
             case "token" where words.count == 2: token = String(words[1])
+            case "prefix" where words.count == 2: options.prefix = String(words[1])
+            case "underlay-mtu" where words.count == 2: options.underlayMTU = UInt32(words[1]) ?? options.underlayMTU
             case "namespace" where words.count == 5:
                 guard let role = LabPlan.Role(rawValue: String(words[1])), let cookie = UInt64(words[4]) else {
                     continue
@@ -50,12 +54,14 @@ struct LabRecord: Sendable {
     private init() {}
 
     /// Begins a record.
-    static func begin(at path: String) throws(LabError) -> LabRecord {
+    static func begin(at path: String, _ options: LabPlan.Options) throws(LabError) -> LabRecord {
         var record = LabRecord()
+        record.options = options
         var generator = SystemRandomNumberGenerator()
         let number = generator.next()
         record.token = String(number, radix: 16)
-        let text = "\(header)\nboot \(bootID)\ntoken \(record.token)\n"
+        var text = "\(header)\nboot \(bootID)\ntoken \(record.token)\nunderlay-mtu \(options.underlayMTU)\n"
+        if !options.prefix.isEmpty { text += "prefix \(options.prefix)\n" }
         // In place only when it is whole.
         let part = path + ".part"
         unlink(part)

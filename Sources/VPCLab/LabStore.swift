@@ -14,10 +14,13 @@ public struct LabStore: Sendable, Hashable {
     func record(of lab: String) -> LabRecord? { LabRecord(readFrom: recordPath(of: lab)) }
 
     /// The record, begun where there is none.
-    func openRecord(of lab: String) throws(LabError) -> LabRecord {
+    func openRecord(of lab: String, _ options: LabPlan.Options) throws(LabError) -> LabRecord {
         if let record = record(of: lab) { return record }
-        return try LabRecord.begin(at: recordPath(of: lab))
+        return try LabRecord.begin(at: recordPath(of: lab), options)
     }
+
+    /// What a lab was made with; nil where there is none.
+    public func options(of lab: String) -> LabPlan.Options? { record(of: lab)?.options }
 
     /// The labs that have a record, sorted.
     public func labs() -> [String] {

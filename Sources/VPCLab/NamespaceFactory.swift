@@ -9,9 +9,9 @@ struct NamespaceFactory {
     private let recordPath: String
     private(set) var record: LabRecord
 
-    init(_ store: LabStore, _ lab: String) throws {
-        recordPath = store.recordPath(of: lab)
-        record = try store.openRecord(of: lab)
+    init(_ store: LabStore, _ plan: LabPlan) throws {
+        recordPath = store.recordPath(of: plan.name)
+        record = try store.openRecord(of: plan.name, plan.options)
         try record.markComplete(false, in: recordPath)
         try Self.removeScaffold(record)
     }

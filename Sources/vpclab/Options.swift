@@ -77,18 +77,30 @@ struct LabOptions: ParsableArguments {
 /// How a lab is made.
 struct MakingOptions: ParsableArguments {
     @Option(help: "What the names of all namespaces start with; by default nothing.")
-    var prefix = ""
+    var prefix: String?
 
-    @Option(name: .customLong("underlay-mtu"), help: "MTU of the underlay in bytes.")
-    var underlayMTU: UInt32 = 1500
+    @Option(name: .customLong("underlay-mtu"), help: "MTU of the underlay in bytes; by default 1500.")
+    var underlayMTU: UInt32?
 
     func validate() throws {
-        guard (576...65535).contains(underlayMTU) else {
+        if let underlayMTU, !(576...65535).contains(underlayMTU) {
             throw ValidationError("--underlay-mtu must be within 576…65535.")
         }
-        guard prefix.isEmpty || LabStore.isName(prefix) else {
+        if let prefix, !prefix.isEmpty, !LabStore.isName(prefix) {
             throw ValidationError("--prefix may hold letters, digits, - and _.")
         }
+    }
+
+    /// As asked for, else as the lab was made.
+    func options(of lab: String, in store: LabStore) throws -> LabPlan.Options {
+        let known = store.options(of: lab)
+        if let prefix, let known, known.prefix != prefix {
+            throw LabError(
+                .nameTaken, "lab \(lab) is up with the prefix '\(known.prefix)'",
+                hint: "take it down first, or name another")
+        }
+        let usual = known ?? LabPlan.Options()
+        return LabPlan.Options(prefix: prefix ?? usual.prefix, underlayMTU: underlayMTU ?? usual.underlayMTU)
     }
 }
 

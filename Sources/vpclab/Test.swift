@@ -25,7 +25,9 @@ struct Test: ParsableCommand {
         Interruption.catchSignals()
         try reporting(global) {
             let lab = try makeLab(topology, self.lab, making)
-            let wasUp = lab.isUp
+            let wasUp: Bool
+            if case .complete = lab.presence { wasUp = true } else { wasUp = false }
+            if wasUp { try lab.requireUp() }
             defer { if !wasUp, !keep { takeDown(lab) } }
             var reports: [Lab.HostReport] = []
             let progress = global

@@ -88,9 +88,8 @@ struct Up: ParsableCommand {
 }
 
 func makeLab(_ topology: Topology, _ options: LabOptions, _ making: MakingOptions) throws -> Lab {
-    let plan = try LabPlan(
-        topology, name: options.labName(),
-        options: .init(prefix: making.prefix, underlayMTU: making.underlayMTU))
+    let name = try options.labName()
+    let plan = try LabPlan(topology, name: name, options: making.options(of: name, in: options.store))
     return Lab(plan, store: options.store)
 }
 
