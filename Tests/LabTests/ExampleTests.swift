@@ -10,8 +10,10 @@ extension LabTests {
         static let examples = ["one-host", "two-tenants", "middlebox", "four-tenants", "three-tier"]
 
         private let prefix = TestLab.uniquePrefix()
+        /// The lab of this test.
+        private var choice: String { "--name \(prefix)example --state-dir /tmp/vpclab-\(prefix)state" }
         private var options: String {
-            "--name \(prefix)example --prefix \(prefix) --state-dir /tmp/vpclab-\(prefix)state"
+            "\(choice) --prefix \(prefix)"
         }
 
         private func path(_ example: String) -> String {
@@ -29,10 +31,16 @@ extension LabTests {
         }
 
         @Test(arguments: examples) func allProbesOfTheExamplePass(example: String) throws {
-            let command = Command.run("\(Self.vpclab) test -f \(path(example)) \(options)")
+            let command = Command.run("\(Self.vpclab) test --keep -f \(path(example)) \(options)")
             #expect(command.status == 0, "\(command.output)")
             #expect(command.output.contains(" passed, 0 failed\n"))
-            #expect(namespaces().isEmpty, "it took down what it brought up")
+            // Every host is as it should be.
+            let again = Command.run("\(Self.vpclab) up -q -o json -f \(path(example)) \(choice)")
+            #expect(again.status == 0, "\(again.output)")
+            let writes = again.output.split(separator: "\n").filter { $0.contains("\"writes\"") }
+            #expect(!writes.isEmpty && writes.allSatisfy { $0.hasSuffix(" 0") }, "\(again.output)")
+            #expect(Command.run("\(Self.vpclab) down \(choice)").status == 0)
+            #expect(namespaces().isEmpty)
         }
 
         /// A probe whose expectation is wrong fails, in words and in numbers, whether it expected more or less.

@@ -85,14 +85,16 @@ import VPCTopology
 /// What is on disk of a lab.
 @Suite struct LabRecordTests {
     private let path = "/tmp/vpclab-\(TestLab.uniquePrefix())record"
+    private let options = LabPlan.Options(prefix: "x-", underlayMTU: 9000)
     private let entry = LabRecord.Entry(role: .guest, name: "web1", namespace: "x-web1", cookie: 4711)
 
     @Test func whatIsWrittenIsRead() throws {
         defer { unlink(path) }
-        var record = try LabRecord.begin(at: path)
+        var record = try LabRecord.begin(at: path, options)
         try record.append(entry, to: path)
         #expect(LabRecord(readFrom: path)?.entries == [entry])
         #expect(LabRecord(readFrom: path)?.token == record.token)
+        #expect(LabRecord(readFrom: path)?.options == options)
         #expect(LabRecord(readFrom: path)?.isComplete == false)
         try record.markComplete(true, in: path)
         #expect(LabRecord(readFrom: path)?.isComplete == true)
@@ -102,7 +104,7 @@ import VPCTopology
 
     @Test func aLineThatWasCutOffIsNone() throws {
         defer { unlink(path) }
-        var record = try LabRecord.begin(at: path)
+        var record = try LabRecord.begin(at: path, options)
         try record.append(entry, to: path)
         let text = try #require(TextFile.read(path))
         for length in 0...text.utf8.count {
@@ -116,7 +118,7 @@ import VPCTopology
     /// Cookies count from the start of the machine.
     @Test func aRecordOfAnEarlierStartIsVoid() throws {
         defer { unlink(path) }
-        var record = try LabRecord.begin(at: path)
+        var record = try LabRecord.begin(at: path, options)
         try record.append(entry, to: path)
         let text = try #require(TextFile.read(path))
         let boot = try #require(text.split(separator: "\n").dropFirst().first)
