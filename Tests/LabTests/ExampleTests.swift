@@ -7,7 +7,12 @@ extension LabTests {
     /// What the command itself does with the manifests that come with the product.
     @Suite(.needsOverlay) struct ExampleTests {
         static let vpclab = Machine.products.appendingPathComponent("vpclab").path
-        static let examples = ["one-host", "two-tenants", "middlebox", "four-tenants", "three-tier"]
+        /// The names of all of them, also of those that are added later.
+        static let examples: [String] = {
+            let folder = Machine.checkout.appendingPathComponent("Examples").path
+            let files = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+            return files.filter { $0.hasSuffix(".yaml") }.map { String($0.dropLast(5)) }.sorted()
+        }()
 
         private let prefix = TestLab.uniquePrefix()
         /// The lab of this test.
@@ -24,11 +29,7 @@ extension LabTests {
             Command.run("ip netns list").output.split(separator: "\n").map(String.init).filter { $0.hasPrefix(prefix) }
         }
 
-        @Test func thereAreNoOtherExamples() throws {
-            let files = try FileManager.default.contentsOfDirectory(
-                atPath: Machine.checkout.appendingPathComponent("Examples").path)
-            #expect(files.filter { $0.hasSuffix(".yaml") }.sorted() == Self.examples.map { "\($0).yaml" }.sorted())
-        }
+        @Test func thereAreExamples() { #expect(Self.examples.contains("one-host")) }
 
         @Test(arguments: examples) func allProbesOfTheExamplePass(example: String) throws {
             let command = Command.run("\(Self.vpclab) test --keep -f \(path(example)) \(options)")

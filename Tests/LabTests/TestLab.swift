@@ -71,6 +71,7 @@ final class TestLab: Sendable {
     static var current: TestLab { get throws { try #require(shared, "the suite has no lab") } }
 
     let prefix: String
+    private let underlayMTU: UInt32
     private let store: LabStore
     private let state: Mutex<State>
     private let responders: Responders
@@ -89,11 +90,13 @@ final class TestLab: Sendable {
         "t\(getpid())-\(counter.add(1, ordering: .relaxed).newValue)-"
     }
 
-    init(_ scenario: Scenario) throws {
+    /// - Parameter underlayMTU: Bytes.
+    init(_ scenario: Scenario, underlayMTU: UInt32 = 1500) throws {
         prefix = Self.uniquePrefix()
+        self.underlayMTU = underlayMTU
         store = LabStore(path: "/tmp/vpclab-tests-\(getpid())")
         responders = try Responders()
-        let lab = Lab(try Self.plan(scenario, prefix: prefix), store: store)
+        let lab = Lab(try Self.plan(scenario, .init(prefix: prefix, underlayMTU: underlayMTU)), store: store)
         state = Mutex(State(lab: lab, scenario: scenario))
         do {
             try requireClean(try lab.up())
@@ -104,10 +107,10 @@ final class TestLab: Sendable {
         }
     }
 
-    private static func plan(_ scenario: Scenario, prefix: String) throws -> LabPlan {
+    private static func plan(_ scenario: Scenario, _ options: LabPlan.Options) throws -> LabPlan {
         let resolution = Topology.resolve(scenario.model)
         let topology = try #require(resolution.topology, "\(resolution.diagnostics)")
-        return try LabPlan(topology, name: prefix + "lab", options: .init(prefix: prefix))
+        return try LabPlan(topology, name: options.prefix + "lab", options: options)
     }
 
     func tearDown() {
@@ -136,7 +139,7 @@ final class TestLab: Sendable {
 
     /// Takes over the scenario and makes new guests, and applies nothing.
     func adopt(_ scenario: Scenario) throws {
-        let lab = Lab(try Self.plan(scenario, prefix: prefix), store: store)
+        let lab = Lab(try Self.plan(scenario, .init(prefix: prefix, underlayMTU: underlayMTU)), store: store)
         try lab.prepare()
         state.withLock {
             $0.lab = lab

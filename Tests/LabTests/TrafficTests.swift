@@ -153,6 +153,27 @@ extension LabTests {
             #expect(!arrived)
         }
 
+        /// Others' source addresses are for guests that forward; for the rest they are forged.
+        @Test func guestsSendFromTheirOwnAddress() throws {
+            func crosses(from name: String, source: IPAddress, port: UInt16) throws -> Bool {
+                let packet = GREPacket.datagram(
+                    source: source, destination: "10.0.1.13", sourcePort: port, destinationPort: 9, "spoofed")
+                return try arrives(port, in: "web3") {
+                    let raw: Int32 = 255  // IPPROTO_RAW: the header is in the bytes.
+                    for _ in 0..<3 {
+                        _ = try lab.station(name).sendRaw(packet, protocolNumber: raw, to: "10.0.1.13")
+                    }
+                }
+            }
+            #expect(try crosses(from: "web1", source: "10.0.1.11", port: 5011), "else nothing is proved")
+            #expect(try crosses(from: "gw-b", source: "198.51.100.7", port: 5012))
+            for (name, source, port) in [("web1", "10.0.1.12", 5013), ("web2", "198.51.100.7", 5014)]
+                as [(String, IPAddress, UInt16)]
+            {
+                #expect(try !crosses(from: name, source: source, port: port), "\(name) sends as \(source)")
+            }
+        }
+
         // MARK: Attachments
 
         /// The guest answers by the interface it was asked on, and sends by the one whose address it uses.
