@@ -100,13 +100,15 @@ extension NFSetShape {
 }
 
 extension NFObservedChain {
-    /// The chain and the table it is in: the kernel lists the chains of all tables of a family.
+    /// The chain and the table it is in: the kernel lists the chains of all tables of a family. Nil for the unnamed chain
+    /// of a rule, which goes with that rule.
     static func read(
         _ message: borrowing Message, _ family: NFFamily
-    ) throws(CodecError) -> (table: String, NFObservedChain) {
+    ) throws(CodecError) -> (table: String, NFObservedChain)? {
         var table = ""
         var name = ""
         var kind = ""
+        var flags: UInt32 = 0
         var policy = UInt32(NF_ACCEPT)
         var hook: (number: UInt32, priority: Int32, devices: [InterfaceName])?
         var attributes = message.attributes(after: nfgenmsg.self)
@@ -115,11 +117,13 @@ extension NFObservedChain {
             case NFTA_CHAIN_TABLE.rawValue: table = attribute.string()
             case NFTA_CHAIN_NAME.rawValue: name = attribute.string()
             case NFTA_CHAIN_TYPE.rawValue: kind = attribute.string()
+            case NFTA_CHAIN_FLAGS.rawValue: flags = try attribute.number()
             case NFTA_CHAIN_POLICY.rawValue: policy = try attribute.number()
             case NFTA_CHAIN_HOOK.rawValue: hook = try readHook(attribute.nested)
             default: break
             }
         }
+        guard flags & NFT_CHAIN_BINDING.rawValue == 0 else { return nil }
         var base: NFBaseChain?
         if let hook {
             // A word that is not known here belongs to nobody's wish: the chain is then made anew.

@@ -113,8 +113,9 @@ public struct FirewallDriver: ~Copyable, Sendable {
         // The kernel filters chains by family only; those of other tables are dropped unread.
         var chains = try socket.dump(NFT_MSG_GETCHAIN, family: family, into: [NFObservedChain]()) {
             list, message throws(CodecError) in
-            let (owner, chain) = try NFObservedChain.read(message, table.family)
-            if owner == table.name { list.append(chain) }
+            if let (owner, chain) = try NFObservedChain.read(message, table.family), owner == table.name {
+                list.append(chain)
+            }
         }
         chains.sort { $0.name < $1.name }
         let rules = try socket.dump(NFT_MSG_GETRULE, family: family, into: [String: [NFObservedRule]]()) {

@@ -343,7 +343,7 @@ enum FirewallNotes {
     }
 
     static func bytes(comment text: String) -> [UInt8] {
-        let text = Array(text.utf8.prefix(128))
+        let text = Array(text.utf8)
         return [comment, UInt8(text.count + 1)] + text + [0]
     }
 

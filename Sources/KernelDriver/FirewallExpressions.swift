@@ -379,18 +379,20 @@ extension NFExpression {
     }
 }
 
-/// The attributes of one expression, as values: nothing that the kernel sends is looked at twice.
+/// The attributes of one expression; a handful, so they are looked for one by one.
 private struct FirewallAttributes {
-    private var values: [Int: [UInt8]] = [:]
+    private var values: [(type: Int, bytes: [UInt8])] = []
 
     mutating func read(_ attributes: consuming AttributeReader) throws(CodecError) {
         while let attribute = try attributes.next() {
-            values[attribute.type] = attribute.payload.withUnsafeBytes { Array($0) }
+            values.append((attribute.type, attribute.payload.withUnsafeBytes { Array($0) }))
         }
     }
 
+    private func bytes(_ type: UInt32) -> [UInt8]? { values.first { $0.type == Int(type) }?.bytes }
+
     private func integer(_ type: UInt32, bytes count: Int) -> UInt64? {
-        guard let value = values[Int(type)], value.count >= count else { return nil }
+        guard let value = bytes(type), value.count >= count else { return nil }
         return value.prefix(count).reduce(0) { $0 << 8 | UInt64($1) }
     }
 
@@ -413,18 +415,18 @@ private struct FirewallAttributes {
     }
 
     func text(_ type: some RawRepresentable<UInt32>) -> String? {
-        values[Int(type.rawValue)].map { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+        bytes(type.rawValue).map { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
     }
 
     private func nested(_ type: some RawRepresentable<UInt32>) -> FirewallAttributes? {
-        guard let value = values[Int(type.rawValue)] else { return nil }
+        guard let value = bytes(type.rawValue) else { return nil }
         var attributes = FirewallAttributes()
         guard (try? attributes.read(AttributeReader(value.span.bytes))) != nil else { return nil }
         return attributes
     }
 
     func data(_ type: some RawRepresentable<UInt32>) -> [UInt8]? {
-        nested(type)?.values[Int(NFTA_DATA_VALUE.rawValue)]
+        nested(type)?.bytes(NFTA_DATA_VALUE.rawValue)
     }
 
     func verdict(_ type: some RawRepresentable<UInt32>) -> NFVerdict? {

@@ -65,7 +65,7 @@ public struct NFElements: Sendable, Hashable {
     private mutating func appended(verdict: NFVerdict?, object: String?, comment: String?, origin: Origin) {
         if let verdict { verdicts.append(verdict) }
         if let object { objects.append(object) }
-        if let comment { comments[count] = comment }
+        if let comment { comments[count] = storable(comment) }
         if origin != .none || !origins.isEmpty {
             while origins.count < count { origins.append(.none) }
             origins.append(origin)

@@ -70,14 +70,14 @@ public enum NFComparison: String, Hashable, Sendable {
 /// Where a packet is reported (`NFTA_LOG_*`).
 public struct NFLog: Hashable, Sendable {
     /// The nfnetlink_log group; nil writes to the kernel's log.
-    public var group: UInt16?
-    public var prefix: String
-    /// Bytes of each packet to hand over; nil all.
-    public var snapLength: UInt32?
-    /// Packets to gather before handing them over; 0 is the kernel's own choice.
-    public var threshold: UInt16
-    /// syslog's level, for the kernel's log.
-    public var level: UInt32?
+    public let group: UInt16?
+    public let prefix: String
+    /// For a group, bytes of each packet to hand over; nil all.
+    public let snapLength: UInt32?
+    /// For a group, packets to gather before handing them over; 0 is the kernel's own choice.
+    public let threshold: UInt16
+    /// For the kernel's log, syslog's level; the kernel's own choice is 4, a warning.
+    public let level: UInt32?
 
     public init(
         group: UInt16? = nil, prefix: String = "", snapLength: UInt32? = nil, threshold: UInt16 = 0,
@@ -85,9 +85,9 @@ public struct NFLog: Hashable, Sendable {
     ) {
         self.group = group
         self.prefix = prefix
-        self.snapLength = snapLength
-        self.threshold = threshold
-        self.level = level
+        self.snapLength = group == nil ? nil : snapLength
+        self.threshold = group == nil ? 0 : threshold
+        self.level = group == nil ? level ?? 4 : nil
     }
 }
 
@@ -99,18 +99,19 @@ public struct NFLimit: Hashable, Sendable {
     }
 
     /// So many per `seconds`.
-    public var rate: UInt64
-    public var seconds: UInt64
-    public var burst: UInt32
-    public var unit: Unit
+    public let rate: UInt64
+    public let seconds: UInt64
+    public let burst: UInt32
+    public let unit: Unit
     /// Match what is over the rate instead of what is within.
-    public var isOver: Bool
+    public let isOver: Bool
 
     public init(_ rate: UInt64, per seconds: UInt64 = 1, burst: UInt32 = 5, unit: Unit = .packets, isOver: Bool = false)
     {
         self.rate = rate
         self.seconds = seconds
-        self.burst = burst
+        // The kernel's own choice.
+        self.burst = unit == .packets && burst == 0 ? 5 : burst
         self.unit = unit
         self.isOver = isOver
     }
@@ -315,27 +316,18 @@ extension NFPayload: CustomStringConvertible {
 /// A rule: expressions that are evaluated one after the other.
 public struct NFRule: Hashable, Sendable {
     public var expressions: [NFExpression]
-    /// nft(8) shows it. At most 128 bytes.
-    public var comment: String?
+    /// nft(8) shows it. At most 127 bytes are kept.
+    public var comment: String? { didSet { comment = storable(comment) } }
     public var origin: Origin
 
     public init(expressions: [NFExpression], comment: String? = nil, origin: Origin = .none) {
         self.expressions = expressions
-        self.comment = comment
+        self.comment = storable(comment)
         self.origin = origin
     }
 
     /// Whether the rule does the same as `other` and says the same of itself.
     func isSame(as other: NFRule) -> Bool { expressions == other.expressions && comment == other.comment }
-
-    /// A number of the rule's content that is the same in every process and on every machine (FNV-1a, 64 bits).
-    ///
-    /// It is stored with the rule (`NFTA_RULE_USERDATA`) and tells our rules from those of others in our table.
-    public var digest: UInt64 {
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for byte in description.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
-        return hash
-    }
 }
 
 extension NFRule: CustomStringConvertible {

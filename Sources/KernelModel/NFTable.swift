@@ -28,6 +28,18 @@ public struct NFTable: Hashable, Sendable, Comparable, CustomStringConvertible {
     public var description: String { "\(family.rawValue) \(name)" }
 }
 
+/// The longest text that can be stored with a table, rule or element: 127 bytes and a zero byte
+/// (`NFTNL_UDATA_COMMENT_MAXLEN`). A longer one is cut, between characters.
+func storable(_ comment: String?) -> String? {
+    guard let comment, comment.utf8.count > 127 else { return comment }
+    var room = 127
+    return String(
+        comment.prefix { character in
+            room -= character.utf8.count
+            return room >= 0
+        })
+}
+
 /// What happens to the packet next.
 public enum NFVerdict: Hashable, Sendable {
     case accept

@@ -9,15 +9,16 @@
 /// ```
 public struct NFTableIntent: Hashable, Sendable {
     public let table: NFTable
-    /// Stored with the table when it is made, and shown by nft(8); it cannot be changed later. At most 128 bytes.
-    public var comment: String?
+    /// Stored with the table when it is made, and shown by nft(8); it cannot be changed later. At most 127 bytes are
+    /// kept.
+    public let comment: String?
     public var counters: [NFCounter] = []
     public var sets: [NFSet] = []
     public var chains: [NFChain] = []
 
     public init(_ table: NFTable, comment: String? = nil) {
         self.table = table
-        self.comment = comment
+        self.comment = storable(comment)
     }
 
     /// Adds a chain with the rules that `body` gives it.
@@ -35,6 +36,7 @@ public struct NFTableIntent: Hashable, Sendable {
         sets.sort { $0.name < $1.name }
         chains.sort { $0.name < $1.name }
         for index in sets.indices { sets[index].elements.normalize() }
+        for index in chains.indices { chains[index].base?.devices.sort() }
     }
 }
 

@@ -24,6 +24,8 @@ import Testing
             "add chain inet probe foreign { type filter hook forward priority -10; policy accept; }"
         ),
         ("jumps from ours to his", "add chain inet probe foreign\ninsert rule inet probe pass jump foreign"),
+        ("jumps to rules without a chain's name", "insert rule inet probe pass jump { ip saddr 10.0.0.1 drop; }"),
+        ("looks up in a set without a name", "insert rule inet probe pass ip saddr { 10.0.0.1, 10.0.0.2 } accept"),
         ("changes a policy", "chain inet probe fwd_policy { policy accept; }"),
         ("adds an element", "add element inet probe vteps { 192.0.2.1 }"),
         ("deletes an element", "delete element inet probe vteps { 172.31.0.2 }"),

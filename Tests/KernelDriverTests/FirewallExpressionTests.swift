@@ -85,6 +85,8 @@ import Testing
         add("log", forward, .inet, .log(NFLog(group: 5, prefix: "spoof", snapLength: 64, threshold: 3)))
         add("log to group 0", forward, .inet, .log(NFLog(group: 0)))
         add("log to the kernel", forward, .inet, .log(NFLog(prefix: "x", level: 4)))
+        add("log to the kernel, as it pleases", forward, .inet, .log(NFLog(snapLength: 7, threshold: 2)))
+        add("limit without a burst", forward, .inet, .limit(NFLimit(3, burst: 0)))
         add("limit", forward, .inet, .limit(NFLimit(100)))
         add("limit, over, minutes", forward, .inet, .limit(NFLimit(7, per: 60, burst: 9, isOver: true)))
         add("limit, bytes", forward, .inet, .limit(NFLimit(1 << 20, burst: 4096, unit: .bytes)))
@@ -145,6 +147,25 @@ import Testing
                     #expect(chain.rules.map(\.digest) == [NFRule(expressions: rule, comment: name).digest])
                 }
             }
+        }
+    }
+
+    /// What is longer than can be stored is cut in the model, so that it is not taken for a difference.
+    @Test func longCommentsAreCut() throws {
+        try withFirewall { _, driver in
+            let long = String(repeating: "ä", count: 200)
+            var table = NFTableIntent(FirewallTables.table, comment: long)
+            var set = NFSet("s", of: .ipv4Address)
+            set.add(FirewallTables.address("10.0.0.1"), comment: long)
+            table.sets = [set]
+            table.chains = [NFChain("c", rules: [NFRule(in: .inet, .drop, comment: long)])]
+            table.chains[0].rules.append(NFRule(in: .inet, .accept))
+            table.chains[0].rules[1].comment = long + "x"
+            try driver.apply(table)
+            #expect(try driver.plan(table).0.description == "")
+            let observed = try #require(try driver.observe([table.table]).table(table.table))
+            #expect(observed.comment == table.comment)
+            #expect(observed.comment == String(repeating: "ä", count: 63))
         }
     }
 
