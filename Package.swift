@@ -67,7 +67,7 @@ let package = Package(
         tests("KernelDriverTests", ["KernelDriver"]),
         tests("ConsoleTests", ["Console"]),
         tests("CommandTests", ["Reconciler", "VPCManifest"]),
-        tests("LabTests", ["VPCLab"]),
+        tests("LabTests", ["VPCLab", "VPCTrace"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -50,10 +50,14 @@ extension Walk {
         return isAllowed
     }
 
+    /// The line's position in its manifest; the topology has the order of deciding.
     private func path(
         ofLine priority: Int, of acl: ResolvedACL, _ list: FieldPath, _ direction: PolicyDirection
     ) -> FieldPath {
-        list
+        guard let source = model?.acls.first(where: { $0.metadata.name == acl.name }) else { return list }
+        let rules = direction == .ingress ? source.ingress : source.egress
+        guard let position = rules.firstIndex(where: { $0.priority == priority }) else { return list }
+        return FieldPath(list.components + [.index(position)])
     }
 
     // MARK: Security groups

@@ -62,7 +62,7 @@ struct Scenario: Sendable, Equatable {
         CustomRoute(destination: prefix(destination), target: .blackhole)
     }
 
-    private static func prefix(_ text: String) -> IPPrefix {
+    static func prefix(_ text: String) -> IPPrefix {
         guard let prefix = IPPrefix(text) else { preconditionFailure("'\(text)' is no prefix") }
         return prefix
     }

@@ -1,0 +1,318 @@
+import Foundation
+import IPAddressing
+import Netlink
+import Testing
+import VPCModel
+import VPCTopology
+import VPCTrace
+
+@testable import VPCLab
+
+extension LabTests {
+    /// What the trace says is what the kernels do.
+    @Suite(.needsOverlay) struct TraceAgreementTests {
+        /// One seed that is always the same, and a new one; VPCCTL_TRACE_SEED names another.
+        static let seeds: [UInt64] = {
+            let named = ProcessInfo.processInfo.environment["VPCCTL_TRACE_SEED"].flatMap { UInt64($0) }
+            return named.map { [$0] } ?? [1, UInt64.random(in: 1000...999_999)]
+        }()
+
+        @Test(arguments: seeds) func drawnPacketsGoWhereTheTraceSays(_ seed: UInt64) throws {
+            print("trace agreement: seed \(seed) (VPCCTL_TRACE_SEED=\(seed) repeats it)")
+            var dice = Dice(seed: seed)
+            let scenario = Scenario.drawn(&dice)
+            let lab = try TestLab(scenario)
+            defer { lab.tearDown() }
+            let topology = lab.lab.plan.topology
+            let responders = try Responders()
+            defer { responders.stop() }
+            let services = Question.ports.filter { $0 != Station.udpPort && $0 != Station.tcpPort }
+            for guest in lab.lab.plan.guests {
+                try responders.serve(as: guest.name, in: .named(guest.namespace), udp: services, tcp: services)
+            }
+
+            var counts: [String: Int] = [:]
+            for _ in 0..<4 {
+                let questions = (0..<100).map { _ in Question.drawn(topology, scenario.model, &dice) }
+                    .filter { $0.trace.forward.verdict != .staysInGuest }
+                for question in questions { counts[question.kind, default: 0] += 1 }
+                try compare(questions, in: lab, seed: seed)
+            }
+            print("trace agreement: \(counts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" })")
+            // A draw in which nothing is allowed, or nothing denied, would show nothing.
+            #expect(counts.count >= 5, "\(counts)")
+        }
+
+        private func compare(_ questions: [Question], in lab: TestLab, seed: UInt64) throws {
+            let plan = lab.lab.plan
+            let everybody = Dictionary(
+                uniqueKeysWithValues: plan.guests.map { ($0.name, NetworkNamespace.named($0.namespace)) })
+            let exchanges = questions.map { question in
+                let sender = plan.topology.interfaces[question.from]
+                let guest = plan.guests[plan.guestOfInterface[question.from]]
+                return Exchange(
+                    from: Station(.named(guest.namespace), source: sender.address), to: question.destination,
+                    question.transport, witnesses: everybody, isAwaited: question.isAnswerExpected)
+            }
+            var timing = ProbeTiming()
+            timing.patience = .seconds(15)
+            var run = try ExchangeRun(exchanges, timing: timing)
+            try run.run()
+            for (question, exchange) in zip(questions, run.exchanges) {
+                if let complaint = question.complaint(about: exchange, plan) {
+                    let sender = plan.topology.interfaces[question.from].name
+                    Issue.record(
+                        """
+                        seed \(seed): \(sender): \(complaint)
+                        \(question.story(plan.topology))
+                        """)
+                }
+            }
+        }
+    }
+}
+
+/// One packet, and what the trace says of it.
+private struct Question {
+    var from: Int
+    var destination: IPAddress
+    var transport: Probe.Transport
+    var trace: Trace
+
+    static let ports: [UInt16] = [80, 443, 5432, Station.udpPort, Station.tcpPort]
+
+    /// Below and above no drawn rule tells ports apart: an exchange takes any of them.
+    static let sourcePort: UInt16 = 30000
+
+    static func drawn(_ topology: Topology, _ model: Model, _ dice: inout Dice) -> Question {
+        let from = Int.random(in: topology.interfaces.indices, using: &dice)
+        let vpc = topology.interfaces[from].vpc
+        let destination: IPAddress
+        switch Int.random(in: 0..<100, using: &dice) {
+        case 0..<76:
+            let index = Int.random(in: topology.vpcs[vpc].interfaces, using: &dice)
+            destination = topology.interfaces[index].address
+        case 76..<82:
+            let subnets = topology.subnets.filter { $0.vpc == vpc }
+            destination = dice.pick(subnets).gateway
+        default:
+            destination = dice.pick(
+                ["10.0.1.99", "10.0.2.200", "10.0.77.1", "8.8.8.8", "203.0.113.1", "172.31.0.1", "172.31.0.2"])
+        }
+        let transport: Probe.Transport
+        let content: Packet.Content
+        switch Int.random(in: 0..<10, using: &dice) {
+        case 0..<3:
+            transport = .icmp
+            content = Packet.echoRequest
+        case 3..<6:
+            let port = dice.pick(ports.filter { $0 != Station.tcpPort })
+            transport = .udp(port: port)
+            content = .udp(sourcePort: sourcePort, destinationPort: port)
+        default:
+            let port = dice.pick(ports.filter { $0 != Station.udpPort })
+            transport = .tcp(port: port)
+            content = .tcp(sourcePort: sourcePort, destinationPort: port)
+        }
+        return Question(
+            from: from, destination: destination, transport: transport,
+            trace: topology.traced(from: from, to: destination, content, model: model))
+    }
+
+    /// Nil where it is a gateway's decision.
+    private var isAnswered: Bool? {
+        switch trace.forward.verdict {
+        case .deliveredToGateways, .dependsOnGateway: return nil
+        case .delivered, .answeredByHost, .staysInGuest, .dropped, .unreachable, .blackhole:
+            for answer in trace.returns {
+                switch answer.verdict {
+                case .deliveredToGateways, .dependsOnGateway: return nil
+                default: break
+                }
+            }
+            return trace.isAnswered
+        }
+    }
+
+    var isAnswerExpected: Bool { isAnswered ?? false }
+
+    /// For the statistics of a draw.
+    var kind: String {
+        let stage = { (journey: Journey?) in
+            journey?.steps.last { $0.verdict == .deny }.map { "\($0.stage)" } ?? "-"
+        }
+        switch trace.forward.verdict {
+        case .delivered:
+            return trace.isAnswered ? "answered" : "return denied by \(stage(trace.returns.first))"
+        case .deliveredToGateways: return "to gateways"
+        case .dependsOnGateway: return "depends on the gateway"
+        case .answeredByHost: return "answered by host"
+        case .staysInGuest: return "stays"
+        case .dropped: return "denied by \(stage(trace.forward))"
+        case .unreachable: return "unreachable"
+        case .blackhole: return "blackhole"
+        }
+    }
+
+    /// What was seen that the trace does not say.
+    func complaint(about exchange: Exchange, _ plan: LabPlan) -> String? {
+        let name = { (index: Int) in plan.guests[plan.guestOfInterface[index]].name }
+        let seen = exchange.arrivedAt.sorted()
+        let answered = exchange.answer?.name ?? exchange.strangers.sorted().first
+        var expected: Set<String> = []
+        switch trace.forward.verdict {
+        case .deliveredToGateways(let gateways):
+            // It may send the packet on, so others see it too.
+            let reached = Set(gateways.map(name)).intersection(seen)
+            return reached.isEmpty ? "is said to reach one of \(gateways.map(name)), was seen at \(seen)" : nil
+        case .dependsOnGateway(_, let dropped):
+            let reached = Set(dropped.map(name)).intersection(seen)
+            return reached.isEmpty ? nil : "is said not to reach \(dropped.map(name)), was seen at \(seen)"
+        case .delivered(let index): expected = [name(index)]
+        case .answeredByHost, .staysInGuest, .dropped, .unreachable, .blackhole: break
+        }
+        if Set(seen) != expected { return "is said to reach \(expected.sorted()), was seen at \(seen)" }
+        if let isAnswered, isAnswered != (answered != nil) {
+            return isAnswered
+                ? "is said to be answered, was not (\(exchange.icmpError.map { "\($0)" } ?? exchange.failure ?? "silence"))"
+                : "is said to get no answer, was answered by \(answered ?? "")"
+        }
+        if !exchange.hasLeft, !exchange.isNeighborSought { return "never left: \(exchange.failure ?? "no reason")" }
+        return nil
+    }
+
+    /// The trace in a few lines.
+    func story(_ topology: Topology) -> String {
+        ([trace.forward] + trace.returns).map { journey in
+            journey.steps.map { step in
+                "  \(topology.hosts[step.host].metadata.name) \(step.stage) \(step.verdict): \(step.text)"
+            }.joined(separator: "\n") + "\n  => \(journey.verdict)"
+        }.joined(separator: "\n")
+    }
+}
+
+/// Numbers that a seed repeats (SplitMix64).
+struct Dice: RandomNumberGenerator {
+    private var state: UInt64
+    init(seed: UInt64) { state = seed }
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+
+    mutating func pick<Element>(_ elements: [Element]) -> Element {
+        elements[Int.random(in: elements.indices, using: &self)]
+    }
+
+    mutating func happens(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &self) < percent }
+}
+
+extension Scenario {
+    /// Three hosts and two VPCs with the same addresses, each with two subnets of guests, one of gateways, a route table,
+    /// groups and ACLs.
+    fileprivate static func drawn(_ dice: inout Dice) -> Scenario {
+        var scenario = Scenario()
+        for number in 1...3 { scenario.host("h\(number)", IPAddress(v4: 0xAC1F_0000 + UInt32(number))) }
+        for (number, vpc) in ["blue", "green"].enumerated() {
+            scenario.vpc(vpc, UInt32(101 + number), "10.0.0.0/16")
+            scenario.drawPolicies(vpc, &dice)
+            scenario.drawSubnets(vpc, &dice)
+        }
+        // One guest in both.
+        scenario.interface("dual-blue", "blue-1", on: "h1", "10.0.1.50", netns: "dual", device: "eth0")
+        scenario.interface("dual-green", "green-2", on: "h1", "10.0.2.60", netns: "dual", device: "eth1")
+        return scenario
+    }
+
+    private mutating func drawSubnets(_ vpc: String, _ dice: inout Dice) {
+        let gateways = ["\(vpc)-gw-a", "\(vpc)-gw-b"]
+        var routes = [Self.blackhole("203.0.113.0/24")]
+        let shared = dice.happens(70) ? gateways : [dice.pick(gateways)]
+        routes.append(route("0.0.0.0/0", shared))
+        if dice.happens(60) { routes.append(route("10.0.2.0/25", [dice.pick(gateways)])) }
+        if dice.happens(30) { routes.append(Self.blackhole("10.0.2.16/30")) }
+        model.routeTables.append(
+            RouteTable(metadata: Metadata(name: "\(vpc)-routes"), vpc: vpc, routes: routes))
+        for (part, isEdge) in [("1", false), ("2", false), ("9", true)] {
+            let name = "\(vpc)-\(part)"
+            let usesTable = part == "1" || part == "2" && dice.happens(30)
+            subnet(name, vpc, "10.0.\(part).0/24", table: usesTable ? "\(vpc)-routes" : nil)
+            if dice.happens(isEdge ? 30 : 65) {
+                model.subnets[model.subnets.count - 1].acl = "\(vpc)-acl-\(dice.pick([1, 2]))"
+            }
+            for number in 0..<(isEdge ? 2 : 4) {
+                let host = "h\(Int.random(in: 1...3, using: &dice))"
+                let address = IPAddress(v4: 0x0A00_000A + (UInt32(part) ?? 0) << 8 + UInt32(number) * 4)
+                interface(
+                    isEdge ? gateways[number] : "\(name)-\(number)", name, on: host, address, forwards: isEdge)
+                model.interfaces[model.interfaces.count - 1].securityGroups = drawGroups(vpc, &dice)
+            }
+        }
+    }
+
+    private func route(_ destination: String, _ gateways: [String]) -> CustomRoute {
+        CustomRoute(
+            destination: Self.prefix(destination), target: .nextHops(gateways.map { NextHop(interface: $0) }))
+    }
+
+    private func drawGroups(_ vpc: String, _ dice: inout Dice) -> [String] {
+        if dice.happens(40) { return [] }
+        let all = (1...3).map { "\(vpc)-sg-\($0)" }
+        return dice.happens(60) ? [dice.pick(all)] : Array(all.shuffled(using: &dice).prefix(2))
+    }
+
+    private mutating func drawPolicies(_ vpc: String, _ dice: inout Dice) {
+        for number in 1...3 {
+            var group = SecurityGroup(metadata: Metadata(name: "\(vpc)-sg-\(number)"), vpc: vpc)
+            group.ingress = (0..<Int.random(in: 0...4, using: &dice)).map { _ in Self.drawnRule(vpc, &dice) }
+            group.egress = (0..<Int.random(in: 0...3, using: &dice)).map { _ in Self.drawnRule(vpc, &dice) }
+            if dice.happens(60) {
+                group.egress.append(SecurityRule(traffic: TrafficMatch(), peers: [.cidr(Self.prefix("0.0.0.0/0"))]))
+            }
+            model.securityGroups.append(group)
+        }
+        for number in 1...2 {
+            model.acls.append(
+                NetworkACL(
+                    metadata: Metadata(name: "\(vpc)-acl-\(number)"), vpc: vpc, ingress: Self.drawnLines(&dice),
+                    egress: Self.drawnLines(&dice)))
+        }
+    }
+
+    private static func drawnRule(_ vpc: String, _ dice: inout Dice) -> SecurityRule {
+        let peer: SecurityRule.Peer =
+            dice.happens(35)
+            ? .securityGroup("\(vpc)-sg-\(dice.pick([1, 2, 3]))") : .cidr(dice.pick(blocks.map(prefix)))
+        return SecurityRule(traffic: dice.pick(traffic), peers: [peer])
+    }
+
+    private static func drawnLines(_ dice: inout Dice) -> [ACLRule] {
+        let count = Int.random(in: 0...4, using: &dice)
+        var lines = (0..<count).map { number in
+            ACLRule(
+                priority: 10 * (number + 1), action: dice.happens(50) ? .allow : .deny, traffic: dice.pick(traffic),
+                cidr: dice.pick(blocks.map(prefix)))
+        }
+        if dice.happens(75) {
+            lines.append(ACLRule(priority: 500, action: .allow, traffic: TrafficMatch(), cidr: prefix("0.0.0.0/0")))
+        }
+        return lines.shuffled(using: &dice)
+    }
+
+    private static let blocks = [
+        "0.0.0.0/0", "10.0.1.0/24", "10.0.2.0/24", "10.0.2.0/28", "10.0.1.10/32", "10.0.9.0/24",
+    ]
+
+    private static let traffic = [
+        TrafficMatch(), TrafficMatch(ipProtocol: .tcp), TrafficMatch(ipProtocol: .udp), TrafficMatch(ipProtocol: .icmp),
+        TrafficMatch(ipProtocol: .icmp, icmpType: 8), TrafficMatch(ipProtocol: .icmp, icmpType: 0, icmpCode: 0),
+        TrafficMatch(ipProtocol: .tcp, ports: [80...80, 443...443]),
+        TrafficMatch(ipProtocol: .tcp, ports: [5432...5432, 7000...7001]),
+        TrafficMatch(ipProtocol: .tcp, ports: [1024...65535]), TrafficMatch(ipProtocol: .udp, ports: [0...1023]),
+        TrafficMatch(ipProtocol: .udp, ports: [7000...7000]), TrafficMatch(ipProtocol: .udp, ports: [20000...65535]),
+    ]
+}
