@@ -87,4 +87,43 @@ import Testing
         #expect(value?["apiVersion"] as? String == "vpcctl.dev/v1")
         #expect((value?["items"] as? [Any])?.count == 4)
     }
+
+    @Test func aTraceNamesTheLineThatDecides() throws {
+        let run = try Run.vpcctl("trace", "client1", "203.0.113.1", "-f", example("middlebox.yaml"))
+        #expect(run.status == 1)
+        let lines = run.output.split(separator: "\n")
+        #expect(lines.first == "forward: 10.20.1.11 → 203.0.113.1, icmp echo-request")
+        let text = "  h1  route         deny   route table inspected: 203.0.113.0/24 is a blackhole"
+        #expect(lines.contains { $0.hasPrefix(text) && $0.hasSuffix("middlebox.yaml:73:7)") })
+        #expect(lines.last == "  => dropped on h1 by route: blackhole")
+        let good = try Run.vpcctl(
+            "trace", "client1", "server1", "--port", "5432", "-o", "name", "-f", example("middlebox.yaml"))
+        #expect(good.status == 0)
+        #expect(good.output == "allow\n")
+    }
+
+    @Test func aTraceIsJSONToo() throws {
+        let run = try Run.vpcctl(
+            "trace", "client1", "client2", "--protocol", "udp", "--port", "53", "-o", "json", "-f",
+            example("middlebox.yaml"))
+        let value = try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any]
+        #expect(value?["kind"] as? String == "Trace")
+        #expect(value?["answered"] as? Bool == true)
+        let forward = value?["forward"] as? [String: Any]
+        #expect(forward?["verdict"] as? String == "delivered")
+        #expect(forward?["reached"] as? [String] == ["client2"])
+        #expect(forward?["sourcePort"] as? Int == 49152)
+    }
+
+    @Test(arguments: [
+        ["client1", "nobody"], ["client1", "::1"], ["client1", "client2", "--protocol", "tcp"],
+        ["client1", "client2", "--protocol", "icmp", "--port", "1"], ["client1", "client2", "--source-port", "1"],
+        ["client1", "client2", "--source", "nowhere"],
+    ])
+    func aTraceOfNothingIsWrongUsage(_ arguments: [String]) throws {
+        let vpcctl = Run.folder.appending(path: "vpcctl").path()
+        let run = try Run([vpcctl, "trace"] + arguments + ["-f", example("middlebox.yaml")])
+        #expect(run.status == 64)
+        #expect(run.output.isEmpty)
+    }
 }

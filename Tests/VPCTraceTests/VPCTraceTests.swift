@@ -9,7 +9,7 @@ import VPCTopology
 /// Two hosts, a VPC with every feature, and one whose addresses are the same.
 struct Scene {
     var topology: Topology
-    let model: Model
+    var model: Model
 
     init() throws {
         let set = ManifestSet(text: Self.text)
@@ -34,6 +34,10 @@ struct Scene {
     mutating func addACL(_ name: String, ingress: [ACLRule], egress: [ACLRule], to subnet: String) throws {
         topology.subnets[try self.subnet(subnet)].acl = topology.acls.count
         topology.acls.append(ResolvedACL(name: name, vpc: 0, ingress: ingress, egress: egress))
+        // In a manifest the lines may stand in any order.
+        model.acls.append(
+            NetworkACL(
+                metadata: Metadata(name: name), vpc: "blue", ingress: ingress.reversed(), egress: egress.reversed()))
     }
 
     func trace(
@@ -390,6 +394,7 @@ private func rule(_ traffic: TrafficMatch, _ blocks: String..., groups: [Int] = 
         #expect(trace.forward.denial?.stage == .aclIngress)
         #expect(trace.forward.denial?.text == "ACL strict: ingress line 10 denies tcp 80 from 10.0.1.0/24")
         #expect(trace.forward.denial?.resource == ResourceReference(.networkACL, "strict"))
+        #expect(trace.forward.denial?.path == ["spec", "ingress", 1])
         #expect(trace.forward.denial?.host == 1)
         #expect(try scene.trace("far1", "db1").isAnswered)
     }
