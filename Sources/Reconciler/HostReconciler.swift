@@ -31,7 +31,9 @@ public struct HostReconciler<Kernel: KernelAccess> {
             ObservationRequest(owner: Conventions.ownership, firewall: FirewallTables.all))
         let intent = KernelIntent.removal(from: snapshot)
         let changes = intent.changes(from: snapshot, owner: Conventions.ownership)
-        return HostPlan(intent: intent, unattached: [], changes: changes)
+        var plan = HostPlan(intent: intent, unattached: [], changes: changes)
+        plan.presentHost = snapshot.host.hostName
+        return plan
     }
 
     /// Carries out a plan and reads the result back. A plan without changes writes and reads nothing.
@@ -84,6 +86,18 @@ public struct HostPlan: Sendable {
     public var intent: KernelIntent
     public var unattached: [Compilation.Unattached]
     public var changes: ChangePlan
+    /// Which host the namespace is now; nil where it is none, or where nobody asked.
+    public var presentHost: String?
+}
+
+extension NamespaceSnapshot {
+    /// The host that the alias of a device of ours names.
+    fileprivate var hostName: String? {
+        let prefix = Conventions.ownership.aliasPrefix + "Host/"
+        return links.first { $0.isOwned && $0.link.alias.hasPrefix(prefix) }.map {
+            String($0.link.alias.dropFirst(prefix.count))
+        }
+    }
 }
 
 /// What became of a plan.

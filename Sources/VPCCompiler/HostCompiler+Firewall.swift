@@ -42,6 +42,7 @@ extension HostCompiler {
 
     private func addZones(to table: inout NFTableIntent) {
         var ports = NFSet("ports", of: .interfaceName)
+        var openPorts = NFSet("open_ports", of: .interfaceName)
         var speakers = NFSet("port_zone", of: .interfaceName, .etherAddress, .ipv4Address, to: .values(.zone))
         var forwarders = NFSet("open_port_zone", of: .interfaceName, .etherAddress, to: .values(.zone))
         for index in attached {
@@ -54,6 +55,7 @@ extension HostCompiler {
                 speakers.add(port, interface.mac, interface.address, data: zone, origin: origin)
             } else {
                 forwarders.add(port, interface.mac, data: zone, origin: origin)
+                openPorts.add(port, origin: origin)
             }
         }
         var devices = NFSet("dev_zone", of: .interfaceName, to: .values(.zone))
@@ -75,7 +77,7 @@ extension HostCompiler {
         for (index, host) in topology.hosts.enumerated() {
             hosts.add(host.underlayAddress, origin: Origin(.host, index))
         }
-        table.sets += [ports, speakers, forwarders, devices, hosts]
+        table.sets += [ports, openPorts, speakers, forwarders, devices, hosts]
     }
 
     // MARK: - Chains
@@ -122,6 +124,8 @@ extension HostCompiler {
         }
     }
 
+    private var hasForwarders: Bool { attached.contains { !topology.interfaces[$0].sourceDestCheck } }
+
     /// The policy, once per flow, direction and epoch; then the mark of the connection says that it was passed.
     private func addForward(to table: inout NFTableIntent, _ origin: Origin) {
         addEpoch(to: &table, origin)
@@ -129,8 +133,16 @@ extension HostCompiler {
         table.chain("forward", NFBaseChain(.filter, .forward, priority: 0), origin: origin) { chain in
             // What is no VPC's is not ours to judge.
             chain.rule(.match(.iifgroup, .notEqual, vrf), .accept)
-            chain.rule(.match(.ctMark, in: "epoch_full"), .accept)
-            chain.rule(.match(.ctDirection, .ctMark, in: "epoch_half"), .accept)
+            if hasForwarders {
+                // The mark is the connection's, not the port's: what a gateway or middlebox sends on has passed this host
+                // before, on its way there, and has still to be judged on its way from there.
+                chain.rule(.match(.ctMark, in: "epoch_full"), .match(.sdifname, notIn: "open_ports"), .accept)
+                chain.rule(
+                    .match(.ctDirection, .ctMark, in: "epoch_half"), .match(.sdifname, notIn: "open_ports"), .accept)
+            } else {
+                chain.rule(.match(.ctMark, in: "epoch_full"), .accept)
+                chain.rule(.match(.ctDirection, .ctMark, in: "epoch_half"), .accept)
+            }
             // A port is reachable only after its policy is in.
             chain.rule(.match(.oifgroup, guest), .match(.oifname, notIn: "ports"), .counter("unknown_port"), .drop)
             chain.rule(.vmap(.sdifname, map: "acl_out"))

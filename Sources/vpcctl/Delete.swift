@@ -16,10 +16,18 @@ struct Delete: ParsableCommand {
         let kernel = try Kernel.open(global, toModify: !dryRun)
         let reconciler = HostReconciler(kernel: kernel)
         let plan = try Kernel.reporting(global) { try reconciler.removalPlan() }
+        try requireHost(plan)
         let presentation = PlanPresentation(plan: plan, manifests: nil)
         if dryRun { return presentation.show(output.format, host: host.name, global) }
         try presentation.carryOut(
             with: reconciler, subject: host.name.map { "host \($0)" } ?? "this namespace", host: host.name,
             output.format, askUnless: yes, global)
+    }
+
+    /// A namespace that is another host is left alone: whoever names a host means that one.
+    private func requireHost(_ plan: HostPlan) throws {
+        guard let name = host.name, let present = plan.presentHost, present != name else { return }
+        global.error("this namespace is host \(present), not \(name); nothing was removed")
+        throw ExitStatus.failed.code
     }
 }

@@ -68,12 +68,7 @@ extension LabTests {
                 var run = try ExchangeRun([exchange], timing: ProbeTiming())
                 try run.run()
                 let seen = run.exchanges[0].arrivedAt
-                // The connection's mark says that the host has judged it, and does not say for which port.
-                withKnownIssue("the second way over the same host is not judged") {
-                    #expect(seen == (isAllowed ? ["box", "server"] : ["box"]))
-                } when: {
-                    host == "h2" && !isAllowed
-                }
+                #expect(seen == (isAllowed ? ["box", "server"] : ["box"]))
             }
         }
 
