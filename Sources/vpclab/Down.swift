@@ -8,6 +8,7 @@ struct Down: ParsableCommand {
         abstract: "Remove all that was made for a lab, and nothing else.",
         discussion: "Also after 'up' was cut off at any point. Nothing to remove is no error.")
 
+    @OptionGroup var manifests: ManifestOptions
     @OptionGroup var lab: LabOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var global: GlobalOptions
@@ -15,7 +16,7 @@ struct Down: ParsableCommand {
     func run() throws {
         try requirePrivileges(global)
         try reporting(global) {
-            let name = try lab.labName()
+            let name = try lab.name(forManifests: manifests.paths)
             let removal = try lab.store.remove(name)
             switch output.format {
             case .json:

@@ -7,6 +7,12 @@ struct Exec: ParsableCommand {
         abstract: "Run a command on a host or guest of a lab.",
         discussion: "Also 'underlay' and the internet behind a gateway guest, 'GUEST-inet', are places to run on.")
 
+    // One path each, unlike elsewhere: the node's name follows.
+    @Option(
+        name: [.customShort("f"), .customLong("filename")], parsing: .singleValue,
+        help: "The manifests that the lab is named after; needless where only one lab is up.",
+        completion: .file(extensions: ["yaml", "yml", "json"]))
+    var paths: [String] = []
     @OptionGroup var lab: LabOptions
     @OptionGroup var global: GlobalOptions
     @Argument(help: "The name of a host or guest.") var node: String
@@ -16,7 +22,7 @@ struct Exec: ParsableCommand {
         guard !command.isEmpty else { throw ValidationError("No command: write it behind --.") }
         try requirePrivileges(global)
         try reporting(global) {
-            let namespace = try lab.store.namespace(of: node, in: try lab.labName())
+            let namespace = try lab.store.namespace(of: node, in: try lab.name(forManifests: paths))
             do {
                 try namespace.replaceProcess(with: command)
             } catch {

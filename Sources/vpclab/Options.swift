@@ -39,14 +39,16 @@ struct OutputOptions: ParsableArguments {
     var format = OutputFormat.table
 }
 
-/// Which lab.
-struct LabOptions: ParsableArguments {
+struct ManifestOptions: ParsableArguments {
     @Option(
-        name: [.customShort("f"), .customLong("filename")], parsing: .singleValue,
+        name: [.customShort("f"), .customLong("filename")], parsing: .upToNextOption,
         help: "Manifest files, directories (*.yaml, *.yml, *.json, recursively) or - for standard input.",
         completion: .file(extensions: ["yaml", "yml", "json"]))
     var paths: [String] = []
+}
 
+/// Which lab.
+struct LabOptions: ParsableArguments {
     @Option(help: "The lab's name; by default that of the first manifest file.")
     var name: String?
 
@@ -62,7 +64,7 @@ struct LabOptions: ParsableArguments {
     }
 
     /// The lab that is meant: named, that of the manifests, or the only one.
-    func labName() throws -> String {
+    func name(forManifests paths: [String]) throws -> String {
         if let name { return name }
         if !paths.isEmpty { return LabStore.name(forManifests: paths) }
         let labs = store.labs()
@@ -111,7 +113,7 @@ extension ExitStatus {
 /// Loads and checks manifests.
 enum Manifests {
     /// - Throws: `ExitCode` 65 after having printed all that is wrong.
-    static func topology(_ options: LabOptions, _ global: GlobalOptions) throws -> Topology {
+    static func topology(_ options: ManifestOptions, _ global: GlobalOptions) throws -> Topology {
         guard !options.paths.isEmpty else {
             throw ValidationError("No manifests: name files, directories or - with -f.")
         }

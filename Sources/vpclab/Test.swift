@@ -13,6 +13,7 @@ struct Test: ParsableCommand {
             in its own namespace. Exit code 1: a probe failed.
             """)
 
+    @OptionGroup var manifests: ManifestOptions
     @OptionGroup var lab: LabOptions
     @OptionGroup var making: MakingOptions
     @Flag(help: "Leave the lab up.") var keep = false
@@ -20,11 +21,11 @@ struct Test: ParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() throws {
-        let topology = try Manifests.topology(lab, global)
+        let topology = try Manifests.topology(manifests, global)
         try requirePrivileges(global)
         Interruption.catchSignals()
         try reporting(global) {
-            let lab = try makeLab(topology, self.lab, making)
+            let lab = try makeLab(topology, self.lab.name(forManifests: manifests.paths), self.lab.store, making)
             let wasUp: Bool
             if case .complete = lab.presence { wasUp = true } else { wasUp = false }
             if wasUp { try lab.requireUp() }

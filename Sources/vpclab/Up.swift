@@ -12,6 +12,7 @@ struct Up: ParsableCommand {
             somebody else made is never taken over. Exit code 4: the lab is up, but not all of it could be applied.
             """)
 
+    @OptionGroup var manifests: ManifestOptions
     @OptionGroup var lab: LabOptions
     @OptionGroup var making: MakingOptions
     @Flag(name: .customLong("no-apply"), help: "Make and join the namespaces, and apply nothing to the hosts.")
@@ -20,11 +21,11 @@ struct Up: ParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() throws {
-        let topology = try Manifests.topology(lab, global)
+        let topology = try Manifests.topology(manifests, global)
         try requirePrivileges(global)
         Interruption.catchSignals()
         try reporting(global) {
-            let lab = try makeLab(topology, self.lab, making)
+            let lab = try makeLab(topology, self.lab.name(forManifests: manifests.paths), self.lab.store, making)
             let progress = global
             let clock = ContinuousClock()
             let start = clock.now
@@ -87,10 +88,8 @@ struct Up: ParsableCommand {
     }
 }
 
-func makeLab(_ topology: Topology, _ options: LabOptions, _ making: MakingOptions) throws -> Lab {
-    let name = try options.labName()
-    let plan = try LabPlan(topology, name: name, options: making.options(of: name, in: options.store))
-    return Lab(plan, store: options.store)
+func makeLab(_ topology: Topology, _ name: String, _ store: LabStore, _ making: MakingOptions) throws -> Lab {
+    Lab(try LabPlan(topology, name: name, options: making.options(of: name, in: store)), store: store)
 }
 
 /// - Throws: `ExitCode` 4 after having printed what could not be applied.
