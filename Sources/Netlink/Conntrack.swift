@@ -63,7 +63,8 @@ public struct ConntrackTuple: Hashable, Sendable {
 
 /// A tracked connection.
 public struct ConntrackFlow: Hashable, Sendable {
-    /// The kernel's number of the entry; another entry with the same addresses has another one.
+    /// The kernel's number of the entry, made of its place in memory and its addresses (`nf_ct_get_id`): two entries that
+    /// exist at once differ; one that comes later, to the same place with the same addresses, may get the same.
     public var id: UInt32
     public var zone: UInt16
     public var original: ConntrackTuple
@@ -157,7 +158,8 @@ public struct ConntrackSocket: ~Copyable, Sendable {
         return Int(count)
     }
 
-    /// Forgets connections: exactly these entries, not later ones that look the same.
+    /// Forgets connections. One that ended meanwhile and began again is another entry and stays, unless the kernel happened
+    /// to give it the same number, see ``ConntrackFlow/id``.
     ///
     /// - Parameter failed: Called with the position of each that could not be deleted.
     /// - Returns: How many were deleted; those that had ended by themselves do not count.

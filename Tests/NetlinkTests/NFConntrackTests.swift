@@ -99,9 +99,11 @@ import Testing
             #expect(Set(try conntrack.flows().map(\.original.destinationPort)) == [1002, 2001])
             // Gone already.
             #expect(try conntrack.delete([flow]) == 0)
-            // The same addresses again are another entry, which is not meant.
+            // The same addresses again, but another entry than that which is meant.
             try send(namespace, to: 1001)
-            #expect(try conntrack.delete([flow]) == 0)
+            var another = try #require(conntrack.flows(zone: 7).first { $0.original.destinationPort == 1001 })
+            another.id ^= 1
+            #expect(try conntrack.delete([another]) == 0)
             #expect(try conntrack.count() == 3)
             // Of the same addresses in two zones only the one in the zone.
             var moved = try #require(conntrack.flows(zone: 7).first { $0.original.destinationPort == 1001 })
