@@ -384,6 +384,10 @@ import VPCModel
             "the kinds are Host, VPC, Subnet, RouteTable, NetworkInterface, SecurityGroup, NetworkACL, Probe"
         ),
         (
+            document("VPC", "blue", "spec: {id: 101, cidrs: 10.0.0.0/8}"),
+            "VPC blue: spec.cidrs must be a list of CIDR blocks, not the string \"10.0.0.0/8\"", "write [10.0.0.0/8]"
+        ),
+        (
             "apiVersion: v1\nkind: VPC\nmetadata: {name: blue}\nspec: {id: 101, cidrs: [10.0.0.0/8]}",
             "VPC blue: apiVersion \"v1\" is not known", "write apiVersion: vpcctl.dev/v1"
         ),
@@ -392,5 +396,24 @@ import VPCModel
         let diagnostic = try #require(ManifestSet(text: text).diagnostics.first)
         #expect(diagnostic.message == message)
         #expect(diagnostic.hint == hint)
+    }
+
+    /// What would only repeat the wrong value is no remedy.
+    @Test func mappingsAreNotToldToBeLists() {
+        #expect(
+            ManifestSet(text: document("VPC", "blue", "spec: {id: 101, cidrs: {a: b}}")).diagnostics.map(\.hint) == [
+                nil
+            ])
+    }
+
+    @Test func longValuesAreCut() {
+        for (length, shown) in [(40, String(repeating: "x", count: 40)), (41, String(repeating: "x", count: 40) + "…")]
+        {
+            let id = String(repeating: "x", count: length)
+            #expect(
+                ManifestSet(text: document("VPC", "blue", "spec: {id: \(id), cidrs: [10.0.0.0/8]}")).diagnostics.map(
+                    \.message)
+                    == ["VPC blue: spec.id must be an integer, not the string \"\(shown)\""])
+        }
     }
 }

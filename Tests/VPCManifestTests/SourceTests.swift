@@ -188,6 +188,34 @@ import VPCModel
         #expect(Self.set.locate(ResourceReference(.subnet, "blue")) == nil)
     }
 
+    /// Dashes that end no document: within a line, indented, or more than three.
+    @Test(arguments: ["\n", "\r\n", "\r"]) func onlyMarkersEndDocuments(_ lineEnd: String) {
+        let text = """
+            ---
+            apiVersion: vpcctl.dev/v1
+            kind: VPC
+            metadata:
+              name: blue
+              annotations:
+                a: b --- c
+                d: |
+                  ---
+                  ----
+                e: "f
+            ----
+            ---g"
+            spec: {id: 1, cidrs: [10.0.0.0/8]}
+            ---
+            kind: VPC
+            metadata: {name: red}
+            spec: {id: 2, cidrs: [10.0.0.0/8]}
+            """
+        let set = ManifestSet(text: text.replacing("\n", with: lineEnd))
+        #expect(findings(set) == [])
+        #expect(set.locate(ResourceReference(.vpc, "blue"), ["spec", "id"])?.description == "manifest.yaml:14:12")
+        #expect(set.locate(ResourceReference(.vpc, "red"), ["spec", "id"])?.description == "manifest.yaml:18:12")
+    }
+
     /// Diagnostics of later stages get their places, each source in its order.
     @Test func diagnosticsAreSortedByPlace() {
         let table = ResourceReference(.routeTable, "egress")
