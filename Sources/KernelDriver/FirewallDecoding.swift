@@ -139,13 +139,11 @@ extension NFObservedChain {
         _ attributes: consuming AttributeReader
     ) throws(CodecError) -> (UInt32, Int32, [InterfaceName]) {
         var hook: (UInt32, Int32, [InterfaceName]) = (.max, 0, [])
-        var only: InterfaceName?
         while let attribute = try attributes.next() {
             switch UInt32(attribute.type) {
             case NFTA_HOOK_HOOKNUM.rawValue: hook.0 = try attribute.number()
             case NFTA_HOOK_PRIORITY.rawValue: hook.1 = Int32(bitPattern: try attribute.number())
-            // A chain with one device has both attributes.
-            case NFTA_HOOK_DEV.rawValue: only = InterfaceName(attribute.string())
+            // A chain with one device has NFTA_HOOK_DEV as well.
             case NFTA_HOOK_DEVS.rawValue:
                 var devices = attribute.nested
                 while let device = try devices.next() {
@@ -154,7 +152,6 @@ extension NFObservedChain {
             default: break
             }
         }
-        if hook.2.isEmpty, let only { hook.2 = [only] }
         return hook
     }
 }

@@ -144,7 +144,25 @@ import Testing
         }
     }
 
-    /// A transaction much larger than a socket's buffer is by default.
+    /// The kernel takes a transaction in one piece or not at all: the socket's buffer has to grow with it.
+    @Test func aTransactionLargerThanTheBuffer() throws {
+        try withFirewall { _, driver in
+            var table = NFTableIntent(FirewallTables.table)
+            var set = NFSet("s", of: .ipv6Address, .ipv6Address, .ipv6Address, .ipv6Address)
+            let nowhere = FirewallTables.address("::")
+            for number in 0..<40_000 as Range<UInt64> {
+                set.add(nowhere, nowhere, nowhere, IPAddress(family: .ipv6, high: 0, low: number))
+            }
+            table.sets = [set]
+            var encoder = FirewallEncoder()
+            var writer = MessageWriter()
+            encoder.encode([table.changes(from: nil)], into: &writer)
+            #expect(writer.byteCount > 3_000_000)
+            try driver.apply(table)
+            #expect(try driver.observe([table.table]).tables[0].sets[0].elements.count == 40_000)
+        }
+    }
+
     @Test func aHundredThousandElements() throws {
         try withFirewall { scratch, driver in
             let table = addresses(0..<100_000)

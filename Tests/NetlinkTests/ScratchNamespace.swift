@@ -10,7 +10,9 @@ private let counter = Atomic<Int>(0)
 func withScratchNamespace<Result>(
     _ body: (_ name: String, NetworkNamespace) throws -> Result
 ) throws -> Result {
-    let name = "nltest-\(getpid())-\(counter.add(1, ordering: .relaxed).newValue)"
+    // This file is part of several modules of tests, each with a counter of its own, in one process.
+    let module = #fileID.prefix { $0 != "/" }
+    let name = "nltest-\(module)-\(getpid())-\(counter.add(1, ordering: .relaxed).newValue)"
     let namespace = try NetworkNamespace.create(named: name)
     defer { try? NetworkNamespace.remove(named: name) }
     return try body(name, namespace)
