@@ -170,7 +170,8 @@ import Testing
         }
     }
 
-    /// One element more or less, and one interval, are felt at once.
+    /// One element more or less, and one interval, are felt at once. The protocol of a box may come from the packet's
+    /// description instead of its header, as it must for IPv6.
     @Test func elementsDecide() throws {
         try withGuest { scratch, driver, guest in
             var table = NFTableIntent(Self.other)
@@ -183,7 +184,7 @@ import Testing
             table.sets = [blocked, services]
             table.chain("in", NFBaseChain(.filter, .input, priority: 0)) { chain in
                 chain.rule(.match(.ipSource, in: "blocked"), .drop)
-                chain.rule(.vmap(.ipSource, .ipProtocol, .destinationPort, map: "services"))
+                chain.rule(.vmap(.ipSource, .l4proto, .destinationPort, map: "services"))
             }
             table.chain("refuse") { $0.rule(.counter, .drop) }
             try driver.apply(table)

@@ -273,6 +273,13 @@ import Testing
             table.counters = [NFCounter("named")]
             table.sets = sets
             table.chain("target") { _ in }
+            table.chain("lookups") { chain in
+                chain.rule(.vmap(.ip6Source, .l4proto, .destinationPort, map: "boxes6"))
+                chain.rule(.match(.ipSource, .ipDestination, .l4proto, .destinationPort, in: "boxes"), .drop)
+                chain.rule(.vmap(.destinationPort, map: "ports"))
+                chain.rule(.match(.ip6Source, in: "ipv6"), .drop)
+                chain.rule(.set(.ctMark, map: "protocols", .l4proto))
+            }
             try driver.apply(table)
             #expect(try driver.plan(table).0.description == "")
             let observed = try #require(try driver.observe([table.table]).table(table.table))
