@@ -94,6 +94,19 @@ import VPCModel
         #expect(!set.isValid)
     }
 
+    @Test func anEmptyPathIsToldWhatToName() {
+        let set = ManifestSet.load(paths: [""])
+        #expect(set.diagnostics.map(\.hint) == ["name a file, a directory or -"])
+        #expect(ManifestSet.load(paths: ["/nowhere"]).diagnostics.map(\.hint) == [nil])
+    }
+
+    /// It can be opened; its first page cannot be read.
+    @Test func failedReadsAreErrors() {
+        #expect(
+            ManifestSet.load(paths: ["/proc/self/mem"]).diagnostics.map(\.description)
+                == ["error: /proc/self/mem: input/output error [unreadable]"])
+    }
+
     @Test func deadLinksWithAManifestsNameAreErrors() throws {
         let directory = try TemporaryDirectory()
         try FileManager.default.createSymbolicLink(atPath: directory.path + "/a.yaml", withDestinationPath: "nowhere")
@@ -186,6 +199,15 @@ import VPCModel
             Self.set.locate(ResourceReference(.host, "h1"), ["spec", "underlay", "address"])?.description
                 == "b.yaml:15:67")
         #expect(Self.set.locate(ResourceReference(.subnet, "blue")) == nil)
+    }
+
+    /// Documents at the same byte of different sources are different documents.
+    @Test func sourcesAreToldApart() {
+        let set = ManifestSet(
+            (1...3).map { ManifestSource(name: "\($0).yaml", text: "\n" + SourceTests.vpc("v\($0)", $0)) })
+        let places = set.locations(of: (1...3).map { (ResourceReference(.vpc, "v\($0)"), ["spec", "id"]) })
+        #expect(places.map { $0?.position.description } == ["1.yaml:5:12", "2.yaml:5:12", "3.yaml:5:12"])
+        #expect(places.map { $0?.excerpt.prefix(13) } == ["spec: {id: 1,", "spec: {id: 2,", "spec: {id: 3,"])
     }
 
     /// Dashes that end no document: within a line, indented, or more than three.
