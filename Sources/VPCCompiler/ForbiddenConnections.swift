@@ -42,14 +42,10 @@ extension HostPolicy {
             return rules.contains { rule in
                 let isPeer =
                     rule.cidrs.contains { $0.contains(far) }
-                    || rule.groups.contains { isMember(far, of: $0) }
+                    || rule.groups.contains { members[$0]?.contains(far) ?? false }
                 return isPeer && rule.traffic.boxes(0...UInt32.max).contains { $0.contains(packet) }
             }
         }
-    }
-
-    private func isMember(_ address: IPAddress, of group: Int) -> Bool {
-        topology.securityGroups[group].members.contains { topology.interfaces[$0].address == address }
     }
 }
 
@@ -59,6 +55,8 @@ public struct HostPolicy: Sendable {
     let vpcOfZone: [UInt16: Int]
     /// Interfaces with groups that have a guest on this host.
     let interfaces: [InterfaceKey: Int]
+    /// The addresses of the members of every group that a rule of these interfaces' groups names.
+    let members: [Int: Set<IPAddress>]
 
     struct InterfaceKey: Hashable, Sendable {
         var vpc: Int
@@ -80,7 +78,20 @@ extension HostCompiler {
             let interface = topology.interfaces[index]
             interfaces[HostPolicy.InterfaceKey(vpc: interface.vpc, address: interface.address)] = index
         }
-        return HostPolicy(topology: topology, vpcOfZone: zones, interfaces: interfaces)
+        return HostPolicy(
+            topology: topology, vpcOfZone: zones, interfaces: interfaces,
+            members: members(forGroupsOf: interfaces.values))
+    }
+
+    private func members(forGroupsOf interfaces: some Sequence<Int>) -> [Int: Set<IPAddress>] {
+        var members: [Int: Set<IPAddress>] = [:]
+        for group in Set(interfaces.flatMap { topology.interfaces[$0].securityGroups }) {
+            let resolved = topology.securityGroups[group]
+            for named in (resolved.ingress + resolved.egress).flatMap(\.groups) where members[named] == nil {
+                members[named] = Set(topology.securityGroups[named].members.map { topology.interfaces[$0].address })
+            }
+        }
+        return members
     }
 }
 

@@ -33,7 +33,7 @@ extension HostCompiler {
 
     private func addChain(ofSubnet subnet: Int, _ direction: TrafficDirection, to table: inout NFTableIntent) {
         guard let acl = topology.subnets[subnet].acl else { return }
-        let target = ACLLines(topology.acls[acl], direction).prefix
+        let target = FirewallName.acl(topology.acls[acl].name, direction)
         table.chain("\(subnetName(subnet))_\(direction.rawValue)", origin: Origin(.subnet, subnet)) { chain in
             chain.rule(.match(direction.farAddress, topology.subnets[subnet].cidr), .return)
             chain.rule(.goto(target))
@@ -81,8 +81,9 @@ extension HostCompiler {
     /// made of the ACLs themselves, so that it needs no memory; 30 bits.
     var policyEpoch: UInt32 {
         var digest = Digest()
-        for (index, subnet) in topology.subnets.enumerated() {
-            guard let acl = subnet.acl, hasGuest(inSubnet: index) else { continue }
+        for index in Set(attached.map { topology.interfaces[$0].subnet }).sorted() {
+            let subnet = topology.subnets[index]
+            guard let acl = subnet.acl else { continue }
             digest.add("\(subnet.name) \(subnet.cidr)")
             let lines = topology.acls[acl]
             for (mark, rules) in [("in", lines.ingress), ("out", lines.egress)] {
@@ -90,10 +91,6 @@ extension HostCompiler {
             }
         }
         return UInt32(truncatingIfNeeded: digest.value ^ digest.value >> 30) & 0x3FFF_FFFF
-    }
-
-    private func hasGuest(inSubnet subnet: Int) -> Bool {
-        attached.contains { topology.interfaces[$0].subnet == subnet }
     }
 }
 
@@ -106,7 +103,7 @@ struct ACLLines {
     private(set) var boxes: [SelectorPlace: [DisjointBoxes.Entry]] = [:]
 
     init(_ acl: ResolvedACL, _ direction: TrafficDirection) {
-        prefix = "acl_\(FirewallName.of(acl.name))_\(direction.rawValue)"
+        prefix = FirewallName.acl(acl.name, direction)
         rules = direction == .ingress ? acl.ingress : acl.egress
         var disjoint = DisjointBoxes()
         for (line, rule) in rules.enumerated() { disjoint.add(rule.traffic.boxes(rule.cidr.range), line: line) }

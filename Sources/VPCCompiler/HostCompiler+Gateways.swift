@@ -36,8 +36,7 @@ extension HostCompiler {
     }
 
     var gatewayTables: [TableID] {
-        var numbering = numbering
-        return localGateways.map { numbering.table(forAlias: gatewayAlias($0.interface)) }
+        localGateways.map { numbering.knownTable(forAlias: gatewayAlias($0.interface)) }
     }
 
     /// The nexthop that hands packets to a gateway, here or on its host.

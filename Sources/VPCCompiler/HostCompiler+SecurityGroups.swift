@@ -3,22 +3,6 @@ import KernelModel
 import VPCModel
 import VPCTopology
 
-/// Names of our chains, sets and counters. A DNS label has no `_`, so a name with its `-` replaced stays unique.
-enum FirewallName {
-    static func of(_ resource: String) -> String { String(resource.map { $0 == "-" ? "_" : $0 }) }
-
-    static func rule(_ prefix: String, _ line: Int) -> String { "\(prefix)_\(line)" }
-}
-
-/// Which way a packet goes, seen from the guest.
-enum TrafficDirection: String, CaseIterable {
-    case ingress = "in"
-    case egress = "out"
-
-    /// The far end's address field.
-    var farAddress: NFField { self == .ingress ? .ipSource : .ipDestination }
-}
-
 extension HostCompiler {
     /// Data, not rules: a group's CIDR rules are one interval map to the rules' counters, its rules by group a set of
     /// members and a map of ports. A chain per distinct list of groups, not per interface. A member that joins or leaves
@@ -37,15 +21,21 @@ extension HostCompiler {
             maps.out.add(port, verdict: .jump(name + "_out"), origin: origin)
         }
         table.sets += [maps.in, maps.out]
-        var groups: Set<Int> = []
-        for list in lists.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
-            groups.formUnion(list)
-            for direction in TrafficDirection.allCases { addChain(of: list, direction, to: &table) }
-        }
+        let groups = Set(lists.keys.joined()).sorted()
         var referenced: Set<Int> = []
-        for group in groups.sorted() {
-            for direction in TrafficDirection.allCases {
-                referenced.formUnion(addSets(of: group, direction, to: &table))
+        for direction in TrafficDirection.allCases {
+            // Once per group, however many lists it is in: cutting rules into boxes is the costly part.
+            let rules = Dictionary(
+                uniqueKeysWithValues: groups.map {
+                    ($0, SecurityGroupRules(topology.securityGroups[$0], direction))
+                })
+            for list in lists.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
+                addChain(of: list, direction, rules, to: &table)
+            }
+            for group in groups {
+                guard let rules = rules[group] else { continue }
+                addSets(of: group, rules, to: &table)
+                referenced.formUnion(rules.byGroup.keys.map(\.group))
             }
         }
         for group in referenced.sorted() { addMembers(of: group, to: &table) }
@@ -69,7 +59,10 @@ extension HostCompiler {
         return "sgs_\(Digest(text).hex)"
     }
 
-    private func addChain(of groups: [Int], _ direction: TrafficDirection, to table: inout NFTableIntent) {
+    private func addChain(
+        of groups: [Int], _ direction: TrafficDirection, _ rules: [Int: SecurityGroupRules],
+        to table: inout NFTableIntent
+    ) {
         let origin = Origin(.securityGroup, groups[0])
         let names = groups.map { topology.securityGroups[$0].name }.joined(separator: ",")
         table.chain("\(listName(groups))_\(direction.rawValue)", origin: origin) { chain in
@@ -79,7 +72,7 @@ extension HostCompiler {
                 .match(.l4proto, NFProtocol.tcp), .match([.new]), .match(Self.tcpFlags, masked: 0x17, .notEqual, 0x02),
                 .goto("deny_by_group"))
             for group in groups {
-                let rules = SecurityGroupRules(topology.securityGroups[group], direction)
+                guard let rules = rules[group] else { continue }
                 let origin = Origin(.securityGroup, group)
                 let far = direction.farAddress
                 for selector in rules.byAddress.keys.sorted() {
@@ -104,14 +97,10 @@ extension HostCompiler {
 
     // MARK: - Sets
 
-    /// The maps of one group's rules.
-    /// - Returns: the groups that the rules refer to.
-    private func addSets(of group: Int, _ direction: TrafficDirection, to table: inout NFTableIntent) -> Set<Int> {
-        let resolved = topology.securityGroups[group]
-        let rules = SecurityGroupRules(resolved, direction)
+    /// The maps of one direction of a group's rules.
+    private func addSets(of group: Int, _ rules: SecurityGroupRules, to table: inout NFTableIntent) {
         let origin = Origin(.securityGroup, group)
-        let list = direction == .ingress ? resolved.ingress : resolved.egress
-        for line in list.indices { table.counters.append(NFCounter(rules.counter(line), origin: origin)) }
+        for line in 0..<rules.count { table.counters.append(NFCounter(rules.counter(line), origin: origin)) }
         for selector in rules.byAddress.keys.sorted() {
             var set = NFSet(
                 rules.name(selector), of: .ipv4Address, .internetProtocol, .internetService, to: .counter,
@@ -123,9 +112,7 @@ extension HostCompiler {
             }
             table.sets.append(set)
         }
-        var referenced: Set<Int> = []
         for key in rules.byGroup.keys.sorted() {
-            referenced.insert(key.group)
             var set = NFSet(
                 rules.name(key.selector, group: name(ofGroup: key.group)), of: .internetProtocol, .internetService,
                 to: .counter, isInterval: true, origin: origin)
@@ -135,7 +122,6 @@ extension HostCompiler {
             }
             table.sets.append(set)
         }
-        return referenced
     }
 
     private func addMembers(of group: Int, to table: inout NFTableIntent) {

@@ -34,12 +34,15 @@ struct SecurityGroupRules {
 
     /// `sg_web_in`.
     let prefix: String
+    /// How many rules there are.
+    let count: Int
     private(set) var byAddress: [SelectorPlace: [DisjointBoxes.Entry]] = [:]
     private(set) var byGroup: [GroupKey: [DisjointBoxes.Entry]] = [:]
 
     init(_ group: ResolvedSecurityGroup, _ direction: TrafficDirection) {
-        prefix = "sg_\(FirewallName.of(group.name))_\(direction.rawValue)"
+        prefix = FirewallName.group(group.name, direction)
         let rules = direction == .ingress ? group.ingress : group.egress
+        count = rules.count
         var addresses = DisjointBoxes()
         var groups: [Int: DisjointBoxes] = [:]
         for (line, rule) in rules.enumerated() {

@@ -11,7 +11,7 @@ struct RuleTable {
     func table(of groups: [SecurityGroup]) -> TextTable {
         var table = TextTable(["GROUP", "DIRECTION", "RULE", "TRAFFIC", "PEERS"] + countHeader)
         for group in groups {
-            for (direction, rules) in [(RuleCounter.Direction.ingress, group.ingress), (.egress, group.egress)] {
+            for (direction, rules) in [(TrafficDirection.ingress, group.ingress), (.egress, group.egress)] {
                 for (index, rule) in rules.enumerated() {
                     let counter = RuleCounter.ofGroup(group.metadata.name, direction, rule: index)
                     table.rows.append(
@@ -28,7 +28,7 @@ struct RuleTable {
     func table(of acls: [NetworkACL]) -> TextTable {
         var table = TextTable(["ACL", "DIRECTION", "PRIORITY", "ACTION", "TRAFFIC", "CIDR"] + countHeader)
         for acl in acls {
-            for (direction, rules) in [(RuleCounter.Direction.ingress, acl.ingress), (.egress, acl.egress)] {
+            for (direction, rules) in [(TrafficDirection.ingress, acl.ingress), (.egress, acl.egress)] {
                 for rule in rules.sorted(by: { $0.priority < $1.priority }) {
                     let counter = RuleCounter.ofACL(acl.metadata.name, direction, priority: rule.priority)
                     table.rows.append(
