@@ -54,8 +54,14 @@ let package = Package(
         .target(name: "CLab"),
         module("VPCLab", ["CLab", "Netlink", "Reconciler", "VPCManifest", "Console"]),
         // Executables.
-        tool("vpcctl", ["VPCManifest", "VPCTrace", "Reconciler", "Console"]),
-        tool("vpclab", ["VPCLab"]),
+        module(
+            "CommandOptions",
+            [
+                "VPCManifest", "VPCTopology", "Console",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+        tool("vpcctl", ["CommandOptions", "VPCTrace", "Reconciler"]),
+        tool("vpclab", ["CommandOptions", "VPCLab"]),
         // Tests.
         tests("IPAddressingTests", ["IPAddressing"]),
         tests("VPCManifestTests", ["VPCManifest", "Yams"], exclude: ["Golden"]),

@@ -57,6 +57,11 @@ public struct KernelDriver: KernelAccess, Sendable {
         return try observer.occupied(tables)
     }
 
+    public func counters(of table: NFTable) throws -> [NFObservedObject] {
+        var firewall = try FirewallDriver(in: namespace)
+        return try firewall.counters(of: table)
+    }
+
     public func connections() throws -> [Connection] {
         var socket = try ConntrackSocket(in: namespace)
         var connections: [Connection] = []

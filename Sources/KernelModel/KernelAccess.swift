@@ -73,6 +73,8 @@ public protocol KernelAccess {
     func commit(_ plan: ChangePlan, owner: Ownership) -> CommitReport
     /// Those of `tables` in which there are routes or rules of anybody.
     func occupied(_ tables: [TableID]) throws -> Set<TableID>
+    /// The named counters of a table in the host's namespace, by name; none where there is no such table.
+    func counters(of table: NFTable) throws -> [NFObservedObject]
     /// The tracked connections of the host's namespace, in the zones that packets of VPCs are in (all but 0).
     func connections() throws -> [Connection]
     /// The addresses of the host's namespace.

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CommandOptions
 import Console
 import KernelModel
 import VPCManifest
@@ -22,17 +23,7 @@ struct Manifests {
     static func check(
         _ options: ManifestOptions, _ global: GlobalOptions
     ) throws -> (ManifestSet, Resolution, isValid: Bool) {
-        guard !options.paths.isEmpty else {
-            throw ValidationError("No manifests: name files, directories or - with -f.")
-        }
-        let set = ManifestSet.load(paths: options.paths)
-        let resolution = Topology.resolve(set.model)
-        let diagnostics = set.located(resolution.diagnostics)
-        let style: DiagnosticStyle = global.errorStyle.isColored ? .colored : .plain
-        for diagnostic in diagnostics where !(global.quiet && diagnostic.severity == .warning) {
-            Streams.error(diagnostic.rendered(style: style))
-        }
-        let errors = diagnostics.count { $0.severity == .error }
+        let (set, resolution, errors) = try options.check(global)
         if errors > 0 { global.note("\(errors) \(errors == 1 ? "error" : "errors") found") }
         return (set, resolution, errors == 0)
     }

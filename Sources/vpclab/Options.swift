@@ -1,4 +1,5 @@
 import ArgumentParser
+import CommandOptions
 import Console
 import Glibc
 import KernelModel
@@ -12,39 +13,9 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
     case json
 }
 
-struct GlobalOptions: ParsableArguments {
-    @Flag(name: .customLong("no-color"), help: "No colours (as with NO_COLOR in the environment).")
-    var noColor = false
-
-    @Flag(name: .shortAndLong, help: "Print every operation.")
-    var verbose = false
-
-    @Flag(name: .shortAndLong, help: "Print errors only.")
-    var quiet = false
-
-    func style(for descriptor: Int32) -> Style { noColor ? .plain : .automatic(for: descriptor) }
-    var outputStyle: Style { style(for: STDOUT_FILENO) }
-    var errorStyle: Style { style(for: STDERR_FILENO) }
-
-    /// Progress and remarks: standard error, unless `--quiet`.
-    func note(_ line: String) {
-        if !quiet { Streams.errorLine(line) }
-    }
-
-    func error(_ message: String) { Streams.errorLine(errorStyle.red("error:") + " " + message) }
-}
-
 struct OutputOptions: ParsableArguments {
     @Option(name: [.customShort("o"), .customLong("output")], help: "table or json.")
     var format = OutputFormat.table
-}
-
-struct ManifestOptions: ParsableArguments {
-    @Option(
-        name: [.customShort("f"), .customLong("filename")], parsing: .upToNextOption,
-        help: "Manifest files, directories (*.yaml, *.yml, *.json, recursively) or - for standard input.",
-        completion: .file(extensions: ["yaml", "yml", "json"]))
-    var paths: [String] = []
 }
 
 /// Which lab.
@@ -106,24 +77,11 @@ struct MakingOptions: ParsableArguments {
     }
 }
 
-extension ExitStatus {
-    var code: ExitCode { ExitCode(rawValue) }
-}
-
 /// Loads and checks manifests.
 enum Manifests {
     /// - Throws: `ExitCode` 65 after having printed all that is wrong.
     static func topology(_ options: ManifestOptions, _ global: GlobalOptions) throws -> Topology {
-        guard !options.paths.isEmpty else {
-            throw ValidationError("No manifests: name files, directories or - with -f.")
-        }
-        let set = ManifestSet.load(paths: options.paths)
-        let resolution = Topology.resolve(set.model)
-        let style: DiagnosticStyle = global.errorStyle.isColored ? .colored : .plain
-        for diagnostic in set.located(resolution.diagnostics)
-        where !(global.quiet && diagnostic.severity == .warning) {
-            Streams.error(diagnostic.rendered(style: style))
-        }
+        let (set, resolution, _) = try options.check(global)
         guard set.isValid, let topology = resolution.topology else { throw ExitStatus.invalidManifest.code }
         return topology
     }

@@ -1,0 +1,32 @@
+public import ArgumentParser
+import Console
+public import VPCManifest
+public import VPCTopology
+
+/// Where the manifests are.
+public struct ManifestOptions: ParsableArguments {
+    @Option(
+        name: [.customShort("f"), .customLong("filename")], parsing: .upToNextOption,
+        help: "Manifest files, directories (*.yaml, *.yml, *.json, recursively) or - for standard input.",
+        completion: .file(extensions: ["yaml", "yml", "json"]))
+    public var paths: [String] = []
+
+    public init() {}
+
+    /// Loads and resolves everything and prints all that is wrong with it.
+    /// - Returns: the set, what it resolves to, and the number of errors.
+    /// - Throws: `ValidationError` without any path.
+    public func check(_ global: GlobalOptions) throws -> (set: ManifestSet, resolution: Resolution, errors: Int) {
+        guard !paths.isEmpty else {
+            throw ValidationError("No manifests: name files, directories or - with -f.")
+        }
+        let set = ManifestSet.load(paths: paths)
+        let resolution = Topology.resolve(set.model)
+        let diagnostics = set.located(resolution.diagnostics)
+        let style: DiagnosticStyle = global.errorStyle.isColored ? .colored : .plain
+        for diagnostic in diagnostics where !(global.quiet && diagnostic.severity == .warning) {
+            Streams.error(diagnostic.rendered(style: style))
+        }
+        return (set, resolution, diagnostics.count { $0.severity == .error })
+    }
+}
