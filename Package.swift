@@ -26,6 +26,7 @@ let package = Package(
     name: "vpcctl",
     products: [
         .executable(name: "vpcctl", targets: ["vpcctl"]),
+        .executable(name: "vpcd", targets: ["vpcd"]),
         .executable(name: "vpclab", targets: ["vpclab"]),
         .library(name: "Netlink", targets: ["Netlink", "KernelModel", "KernelDriver"]),
         .library(name: "VPC", targets: ["VPCManifest", "VPCTopology", "VPCCompiler"]),
@@ -33,6 +34,10 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.0"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+        .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.0.0"),
     ],
     targets: [
         // Pure values.
@@ -53,6 +58,13 @@ let package = Package(
         module("Console"),
         .target(name: "CLab"),
         module("VPCLab", ["CLab", "Netlink", "Reconciler", "VPCManifest", "Console"]),
+        // The daemon.
+        module(
+            "Agent",
+            [
+                "Reconciler", "KernelDriver", "VPCManifest", "VPCTopology",
+                .product(name: "Logging", package: "swift-log"),
+            ]),
         // Executables.
         module(
             "CommandOptions",
@@ -62,6 +74,7 @@ let package = Package(
             ]),
         tool("vpcctl", ["CommandOptions", "VPCTrace", "Reconciler"]),
         tool("vpclab", ["CommandOptions", "VPCLab"]),
+        tool("vpcd", ["CommandOptions", "Agent"]),
         // Tests.
         tests("IPAddressingTests", ["IPAddressing"]),
         tests("VPCManifestTests", ["VPCManifest", "Yams"], exclude: ["Golden"]),
@@ -71,6 +84,7 @@ let package = Package(
         tests("VPCTraceTests", ["VPCTrace", "VPCManifest"]),
         tests("NetlinkTests", ["Netlink"]),
         tests("KernelDriverTests", ["KernelDriver"]),
+        tests("AgentTests", ["Agent"]),
         tests("ConsoleTests", ["Console"]),
         tests("CommandTests", ["Reconciler", "VPCManifest"]),
         tests("LabTests", ["VPCLab", "VPCTrace"]),

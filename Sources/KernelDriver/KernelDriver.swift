@@ -18,7 +18,7 @@ public struct KernelDriver: KernelAccess, Sendable {
     }
 
     /// - Throws: `NetlinkError` when the host's namespace cannot be read, or keeps changing while it is read.
-    public func observe(_ request: ObservationRequest) throws -> KernelSnapshot {
+    public func observe(_ request: ObservationRequest) throws(NetlinkError) -> KernelSnapshot {
         var snapshot = KernelSnapshot()
         var observer = try Observer(namespace, owner: request.owner)
         snapshot.host = try observer.host(sysctls: request.sysctls)

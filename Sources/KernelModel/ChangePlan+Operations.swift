@@ -94,7 +94,7 @@ extension ChangeSet {
 
 extension Replacement {
     /// The new object; for a link also the settings that change.
-    var summary: String {
+    public var summary: String {
         guard let new = new as? Link, let old = old as? Link else { return new.description }
         let different = new.settingsDiffering(from: old)
         let names = LinkSettings.names.filter { different.contains($0.0) }.map(\.1)

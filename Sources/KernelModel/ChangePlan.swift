@@ -120,6 +120,20 @@ public struct Replacement<Object: KernelObject>: Sendable, Hashable {
 }
 
 extension ChangePlan.Work {
+    public var kind: ObjectKind {
+        switch self {
+        case .sysctls: .sysctl
+        case .rules: .rule
+        case .links, .awaitOperational: .link
+        case .addresses: .address
+        case .neighbors: .neighbor
+        case .nexthops: .nexthop
+        case .routes: .route
+        case .firewall: .firewall
+        case .connections: .connection
+        }
+    }
+
     public var counts: ChangePlan.Counts {
         switch self {
         case .sysctls(let changes): changes.counts

@@ -12,12 +12,24 @@ public struct HostReconciler<Kernel: KernelAccess> {
     /// What `apply` would do. Reads only.
     /// - Parameter host: index into `topology.hosts`.
     public func plan(_ topology: Topology, host: Int) throws -> HostPlan {
-        let snapshot = try kernel.observe(
-            ObservationRequest(
-                owner: Conventions.ownership, sysctls: Conventions.sysctlPaths, guests: topology.guests(of: host),
-                firewall: FirewallTables.all))
+        try plan(topology, host: host, from: kernel.observe(Self.observation(of: topology, host: host)))
+    }
+
+    /// What of the kernel a plan is made from.
+    public static func observation(of topology: Topology, host: Int) -> ObservationRequest {
+        ObservationRequest(
+            owner: Conventions.ownership, sysctls: Conventions.sysctlPaths, guests: topology.guests(of: host),
+            firewall: FirewallTables.all)
+    }
+
+    /// What has to be done where the kernel is as `snapshot` says.
+    public func plan(_ topology: Topology, host: Int, from snapshot: KernelSnapshot) throws -> HostPlan {
         let facts = try HostFacts(of: host, in: topology, from: snapshot)
-        let compilation = try compile(topology, host, facts, snapshot.host)
+        return try plan(compile(topology, host, facts, snapshot.host), from: snapshot)
+    }
+
+    /// `plan` of what was compiled before.
+    public func plan(_ compilation: Compilation, from snapshot: KernelSnapshot) throws -> HostPlan {
         var changes = compilation.intent.changes(from: snapshot, owner: Conventions.ownership)
         if changes.mayTightenPolicy, !compilation.policy.isEmpty {
             changes = changes.cutting(compilation.policy.forbidden(try kernel.connections()))
@@ -39,7 +51,7 @@ public struct HostReconciler<Kernel: KernelAccess> {
     /// Carries out a plan and reads the result back. A plan without changes writes and reads nothing.
     public func apply(_ plan: HostPlan) throws -> HostOutcome {
         if plan.changes.counts.total == 0 {
-            return HostOutcome(report: CommitReport(), remaining: ChangePlan())
+            return HostOutcome()
         }
         var report = kernel.commit(plan.changes, owner: Conventions.ownership)
         var remaining = try remainingChanges(of: plan)
@@ -63,7 +75,7 @@ public struct HostReconciler<Kernel: KernelAccess> {
 
     /// Compiles with numbers that nobody else uses: a table that was taken for a new context is looked into, and left
     /// to its user where it is not empty.
-    private func compile(
+    public func compile(
         _ topology: Topology, _ host: Int, _ facts: HostFacts, _ snapshot: NamespaceSnapshot
     ) throws -> Compilation {
         var foreign: Set<TableID> = []
@@ -105,6 +117,11 @@ public struct HostOutcome: Sendable {
     public var report: CommitReport
     /// What reading back found still to be done.
     public var remaining: ChangePlan
+
+    public init(report: CommitReport = CommitReport(), remaining: ChangePlan = ChangePlan()) {
+        self.report = report
+        self.remaining = remaining
+    }
 }
 
 extension Topology {
@@ -120,7 +137,7 @@ extension Topology {
 
 extension CommitReport {
     /// The sum of both, with the failures of the second: it tried again what had failed.
-    fileprivate func followed(by second: CommitReport) -> CommitReport {
+    public func followed(by second: CommitReport) -> CommitReport {
         var sum = second
         sum.writes += writes
         sum.applied.created += applied.created

@@ -82,7 +82,7 @@ extension DocumentReader {
         static let names = caseNames()
     }
 
-    private mutating func readAPIVersion<Key: FieldKey>(_ fields: Fields<Key>, _ key: Key, inherited: inout String?) {
+    mutating func readAPIVersion<Key: FieldKey>(_ fields: Fields<Key>, _ key: Key, inherited: inout String?) {
         // Only the first document of a file needs it: the others are of the same make. If that lacks it too, one error
         // is enough.
         if fields[key.rawValue] == nil, inherited != nil { return }

@@ -81,6 +81,32 @@ struct ManifestLoader {
         }
     }
 
+    /// Reads a source of exactly one document, which is no manifest.
+    /// - Parameter read: Takes what it knows out of the reader's tree.
+    mutating func loadSingle(_ source: ManifestSource, _ read: (inout DocumentReader) -> Void) {
+        var cursor = SourceCursor(byte: 0, line: 1)
+        source.bytes.withUnsafeBufferPointer { bytes in
+            var yaml = YAMLReader(bytes, limits: limits, aliasBudget: limits.aliasedNodes + bytes.count)
+            do throws(YAMLReader.Failure) {
+                guard try yaml.readDocument(into: &reader.tree), !reader.tree.isEmpty else { return }
+                cursor.advance(toCharacter: yaml.documentStart, in: source.bytes)
+                reader.begin()
+                read(&reader)
+                if !reader.problems.isEmpty { locateProblems(source, at: cursor, characters: yaml.documentStart) }
+                var rest = NodeTree()
+                if try yaml.readDocument(into: &rest), !rest.isEmpty {
+                    append(
+                        Finding(
+                            diagnostic: LocatedDiagnostic(
+                                rule: "several-documents", message: "\(source.name) holds several documents",
+                                hint: "one file is one document here")))
+                }
+            } catch {
+                report(error, source, from: SourceCursor(byte: 0, line: 1))
+            }
+        }
+    }
+
     // MARK: Documents
 
     private mutating func decode(

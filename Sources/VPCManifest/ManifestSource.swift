@@ -79,6 +79,14 @@ struct SourceFinder {
         }
     }
 
+    /// A file, whatever its name.
+    mutating func addFile(_ path: String) {
+        var status = stat()
+        guard stat(path, &status) == 0 else { return report(path, errno) }
+        guard status.st_mode & S_IFMT != S_IFDIR else { return report(path, EISDIR) }
+        readFile(path)
+    }
+
     private mutating func readFile(_ path: String) {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else { return report(path, errno) }

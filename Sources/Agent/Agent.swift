@@ -1,0 +1,180 @@
+import Glibc
+public import KernelDriver
+public import Logging
+public import Reconciler
+import Synchronization
+public import VPCManifest
+public import VPCTopology
+
+/// Keeps a host equal to its desired state. One thread does all the work, see ``run()``; everything else here may be
+/// called from any thread.
+///
+/// Stopping, crashing and being killed leave the kernel as it is: traffic goes on.
+public final class Agent: Sendable {
+    public let configuration: AgentConfiguration
+    public let events = EventLog()
+
+    let kernel: KernelDriver
+    let log: Logger
+    let revisions: RevisionStore
+    let mailbox: Mailbox<Command>
+    let shared = Mutex(Shared())
+    private let claim: HostClaim
+
+    struct Shared {
+        var status = AgentStatus()
+        var metrics = AgentMetrics()
+    }
+
+    /// What the thread is asked to do.
+    enum Command: Sendable {
+        case apply([ManifestSource], confirmSeconds: Int?, Reply<AppliedRevision>)
+        case plan([ManifestSource]?, Reply<PlannedRevision>)
+        case confirm(Reply<Int>)
+        case rollback(Int, Reply<AppliedRevision>)
+        case resynchronize
+        case stop
+    }
+
+    typealias Reply<Value> = @Sendable (Result<Value, AgentError>) -> Void
+
+    /// - Throws: `AgentError` where another agent has this host or its state directory, or that cannot be written.
+    public init(
+        _ configuration: AgentConfiguration, kernel: KernelDriver = KernelDriver(operationalTimeout: .seconds(2)),
+        log: Logger
+    ) throws(AgentError) {
+        self.configuration = configuration
+        self.kernel = kernel
+        self.log = log
+        try Files.makeDirectory(configuration.stateDirectory)
+        claim = try HostClaim(stateDirectory: configuration.stateDirectory, namespace: kernel.namespace)
+        revisions = try RevisionStore(stateDirectory: configuration.stateDirectory, limit: configuration.revisions)
+        mailbox = try Mailbox()
+        shared.withLock { state in
+            state.status.started = time(nil)
+            state.status.source = configuration.manifests
+        }
+    }
+
+    /// Works until ``stop()``, on the calling thread.
+    public func run() throws(AgentError) {
+        let loop = try ReconcileLoop(self)
+        loop.run()
+        for command in mailbox.close() { refuse(command) }
+        events.finish()
+    }
+
+    /// Ends ``run()`` after the pass that is under way.
+    public func stop() { _ = mailbox.post(.stop) }
+
+    // MARK: State
+
+    public var status: AgentStatus { shared.withLock { $0.status } }
+    public var metrics: AgentMetrics { shared.withLock { $0.metrics } }
+
+    /// Whether a complete desired state was loaded and brought to the kernel at least once.
+    public var isReady: Bool { shared.withLock { $0.status.observedRevision != nil } }
+
+    /// The revisions that are kept, oldest first.
+    public func history() throws(AgentError) -> [Revision] { try revisions.revisions() }
+
+    /// The manifests of a revision.
+    public func manifests(of number: Int) throws(AgentError) -> [ManifestSource] {
+        try revisions.sources(of: revisions.revision(number))
+    }
+
+    // MARK: Requests
+
+    /// What would be done to the kernel: for these manifests, or without any for the desired revision.
+    public func plan(_ sources: [ManifestSource]?) async throws(AgentError) -> PlannedRevision {
+        try await ask { .plan(sources, $0) }
+    }
+
+    /// Makes manifests the desired state and brings it to the kernel.
+    ///
+    /// They stay in force until the manifest directory changes.
+    /// - Parameter confirmSeconds: Time for ``confirm()``; when it is over, or a probe fails, the revision before comes
+    ///   back by itself. Nil: it is for good.
+    public func apply(
+        _ sources: [ManifestSource], confirmSeconds: Int? = nil
+    ) async throws(AgentError) -> AppliedRevision {
+        try await ask { .apply(sources, confirmSeconds: confirmSeconds, $0) }
+    }
+
+    /// Keeps the revision that awaits it.
+    /// - Returns: its number.
+    public func confirm() async throws(AgentError) -> Int { try await ask { .confirm($0) } }
+
+    /// Makes an earlier revision the desired state, as a new one.
+    public func rollback(to number: Int) async throws(AgentError) -> AppliedRevision {
+        try await ask { .rollback(number, $0) }
+    }
+
+    /// Has everything read again, now.
+    public func resynchronize() { _ = mailbox.post(.resynchronize) }
+
+    private func ask<Value: Sendable>(
+        _ command: @Sendable (@escaping Reply<Value>) -> Command
+    ) async throws(AgentError) -> Value {
+        let result: Result<Value, AgentError> = await withCheckedContinuation { continuation in
+            if !mailbox.post(command({ continuation.resume(returning: $0) })) {
+                continuation.resume(returning: .failure(Self.stopping))
+            }
+        }
+        return try result.get()
+    }
+
+    private static let stopping = AgentError(.stopping, "the agent is about to end")
+
+    private func refuse(_ command: Command) {
+        switch command {
+        case .apply(_, _, let reply): reply(.failure(Self.stopping))
+        case .plan(_, let reply): reply(.failure(Self.stopping))
+        case .confirm(let reply): reply(.failure(Self.stopping))
+        case .rollback(_, let reply): reply(.failure(Self.stopping))
+        case .resynchronize, .stop: break
+        }
+    }
+}
+
+/// A desired state, and what would be done for it.
+public struct PlannedRevision: Sendable {
+    /// Index into `topology.hosts`.
+    public var host: Int
+    public var topology: Topology
+    /// To find places in.
+    public var manifests: ManifestSet
+    public var plan: HostPlan
+}
+
+/// A revision that was brought to the kernel.
+public struct AppliedRevision: Sendable {
+    public var revision: Revision
+    public var planned: PlannedRevision
+    public var outcome: HostOutcome
+    /// Of a revision that has to be confirmed.
+    public var probes: [ProbeOutcome]
+    /// Whether a probe failed, so that the revision before is in force again.
+    public var isReverted: Bool
+}
+
+/// What became of one Probe of a manifest.
+public struct ProbeOutcome: Sendable, Hashable {
+    public enum Verdict: String, Sendable {
+        case passed
+        case failed
+        /// It cannot be told from this host.
+        case skipped
+    }
+
+    public var name: String
+    public var verdict: Verdict
+    /// One phrase.
+    public var reason: String
+
+    public init(name: String, verdict: Verdict, reason: String) {
+        self.name = name
+        self.verdict = verdict
+        self.reason = reason
+    }
+}

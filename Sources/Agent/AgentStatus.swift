@@ -1,0 +1,111 @@
+public import KernelModel
+public import VPCManifest
+public import VPCModel
+
+/// How the agent and its host are, at one moment.
+public struct AgentStatus: Sendable {
+    /// The name of the Host; nil until it is known.
+    public var host: String?
+    public var phase = Phase.loading
+    /// Why it is not ready.
+    public var reason: String?
+    /// The revision that the kernel shall be equal to.
+    public var desiredRevision: Int?
+    /// The revision that it was equal to when it was looked at last.
+    public var observedRevision: Int?
+    /// Where manifests come from.
+    public var source: String?
+    /// What is wrong with what the source holds now; the last good revision stays in force.
+    public var rejected: [LocatedDiagnostic] = []
+    public var confirmation: Confirmation?
+    /// What somebody else changes back again and again.
+    public var alarms: [Alarm] = []
+    /// Resources that are not ready.
+    public var problems: [ResourceReference: ResourceProblem] = [:]
+    /// How many resources there are.
+    public var resourceCount = 0
+    /// Seconds since 1970 when the agent began.
+    public var started = 0
+
+    public enum Phase: String, Sendable {
+        /// No valid desired state is known yet: nothing is touched.
+        case loading = "Loading"
+        /// The kernel is as the desired revision says.
+        case ready = "Ready"
+        /// Something cannot be there yet: a guest's namespace or device is missing, or a change is under way.
+        case pending = "Pending"
+        /// The kernel refused something, or cannot be read.
+        case failed = "Failed"
+    }
+
+    /// A revision that goes back to the one before unless somebody confirms it.
+    public struct Confirmation: Sendable, Hashable {
+        public var revision: Int
+        /// The one to go back to.
+        public var previous: Int
+        /// Seconds since 1970.
+        public var deadline: Int
+    }
+
+    public struct Alarm: Sendable, Hashable {
+        /// The object as ip(8) would be told.
+        public var object: String
+        public var kind: ObjectKind
+        public var resource: String?
+        /// How often it was repaired since the alarm was raised or before.
+        public var repairs: Int
+        /// Seconds until it is repaired next.
+        public var pauseSeconds: Int
+    }
+
+    public init() {}
+}
+
+/// Why a resource is not ready.
+public struct ResourceProblem: Sendable, Hashable {
+    public var phase: AgentStatus.Phase
+    public var reason: String
+
+    public init(phase: AgentStatus.Phase, reason: String) {
+        self.phase = phase
+        self.reason = reason
+    }
+}
+
+/// Something that happened.
+public struct AgentEvent: Sendable, Hashable {
+    /// Counts from 1 in every run of the agent.
+    public var sequence: Int
+    /// Seconds since 1970, and the thousandths of the second.
+    public var time: Int
+    public var milliseconds: Int
+    public var type: Kind
+    /// One sentence.
+    public var message: String
+    /// What it is about, where it is about one object.
+    public var object: String?
+    public var resource: String?
+    public var revision: Int?
+
+    public enum Kind: String, Sendable, CaseIterable {
+        /// A set of manifests became a revision.
+        case revisionAccepted = "RevisionAccepted"
+        /// A set of manifests is not valid.
+        case revisionRejected = "RevisionRejected"
+        /// The kernel is as a revision says.
+        case revisionApplied = "RevisionApplied"
+        /// It could not be made so.
+        case applyFailed = "ApplyFailed"
+        /// Somebody else's change was undone.
+        case driftRepaired = "DriftRepaired"
+        case alarmRaised = "AlarmRaised"
+        case alarmCleared = "AlarmCleared"
+        /// A revision was confirmed in time.
+        case confirmed = "Confirmed"
+        /// A revision was not confirmed, or a probe of it failed.
+        case reverted = "Reverted"
+        case probeFinished = "ProbeFinished"
+        /// Notifications were lost, and everything was read again.
+        case resynchronized = "Resynchronized"
+    }
+}

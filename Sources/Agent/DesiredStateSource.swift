@@ -1,0 +1,17 @@
+public import VPCManifest
+
+/// Where the desired state comes from: a directory now, a distributed store later.
+///
+/// A source only says that something may have changed and hands over everything it has; what of it is accepted, and
+/// that a revision is made of it, is the agent's business.
+public protocol DesiredStateSource: AnyObject {
+    /// What it is called in messages.
+    var name: String { get }
+    /// Readable when something may have changed; -1 where there is nothing to wait for.
+    var fileDescriptor: Int32 { get }
+    /// Takes in what has happened.
+    /// - Returns: when to load, once it is quiet; nil where nothing has changed.
+    func noteChanges() throws(AgentError) -> ContinuousClock.Instant?
+    /// Everything it holds now, whether valid or not.
+    func load() -> ManifestSet
+}

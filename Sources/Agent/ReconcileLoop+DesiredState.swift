@@ -1,0 +1,256 @@
+import Glibc
+import IPAddressing
+import KernelModel
+import Logging
+import Reconciler
+import VPCManifest
+import VPCModel
+import VPCTopology
+
+extension ReconcileLoop {
+    // MARK: - Beginning
+
+    /// Takes up what was in force, or what the source has if that has changed since.
+    func start() {
+        let latest: Revision?
+        do {
+            latest = try agent.revisions.latest()
+        } catch {
+            agent.log.error("\(error)")
+            latest = nil
+        }
+        if let latest { resume(latest) }
+        loadSource()
+        if desired == nil {
+            agent.log.warning("no valid desired state is known yet: nothing is touched")
+        }
+        requestPass()
+    }
+
+    private func resume(_ revision: Revision) {
+        do {
+            let set = ManifestSet(try agent.revisions.sources(of: revision))
+            desired = try resolved(set, revision)
+            if let seconds = revision.confirmBy { resumeConfirmation(of: revision, by: seconds) }
+        } catch {
+            agent.log.error("revision \(revision.number) cannot be taken up: \(error)")
+        }
+    }
+
+    /// The clock may have been set while nobody looked: no more time is left than there was in the beginning.
+    private func resumeConfirmation(of revision: Revision, by seconds: Int) {
+        guard let previous = (try? agent.revisions.numbers())?.last(where: { $0 < revision.number }) else { return }
+        let left = min(max(seconds - time(nil), 0), seconds - revision.time)
+        confirmation = Confirmation(
+            revision: revision, previous: previous, deadline: .now + .seconds(left))
+        publishConfirmation(seconds)
+    }
+
+    // MARK: - The source
+
+    /// Reads the source and accepts what it holds, if it is valid and not what was accepted before.
+    func loadSource() {
+        guard let source else { return }
+        let set = source.load()
+        let digest = set.sources.digest
+        if let desired, desired.revision.directoryDigest == digest { return noteRejected([]) }
+        do {
+            // A revision that awaits confirmation gives way: somebody has changed the manifests meanwhile.
+            confirmation = nil
+            try accept(set, cause: .directory, directoryDigest: digest)
+        } catch {
+            agent.log.error("manifests in \(source.name) are not accepted: \(error)")
+            noteRejected(
+                error.diagnostics.isEmpty
+                    ? [LocatedDiagnostic(rule: "rejected", message: error.message)] : error.diagnostics)
+        }
+    }
+
+    private func noteRejected(_ diagnostics: [LocatedDiagnostic]) {
+        let isNews = agent.shared.withLock { state -> Bool in
+            let isNews = state.status.rejected != diagnostics
+            state.status.rejected = diagnostics
+            if isNews, !diagnostics.isEmpty { state.metrics.revisionsRejected += 1 }
+            if desired == nil { state.status.reason = diagnostics.first?.description }
+            return isNews
+        }
+        guard isNews, let first = diagnostics.first else { return }
+        for diagnostic in diagnostics.prefix(20) { agent.log.error("\(diagnostic)") }
+        let more = diagnostics.count > 1 ? " (and \(diagnostics.count - 1) more)" : ""
+        agent.events.add(.revisionRejected, "\(first)\(more)")
+    }
+
+    /// Makes a set the desired state: only when it is valid as a whole, and on the disk.
+    @discardableResult
+    func accept(
+        _ set: ManifestSet, cause: Revision.Cause, directoryDigest: UInt64?, confirmBy: Int? = nil
+    ) throws(AgentError) -> Desired {
+        let provisional = Revision(
+            number: 0, time: 0, cause: cause, digest: 0, directoryDigest: nil, files: [], confirmBy: nil)
+        var next = try resolved(set, provisional)
+        next.revision = try agent.revisions.add(
+            set.sources, cause: cause, directoryDigest: directoryDigest, confirmBy: confirmBy,
+            keeping: confirmBy == nil ? nil : desired?.revision.number)
+        desired = next
+        noteRejected([])
+        agent.shared.withLock { state in
+            state.status.desiredRevision = next.revision.number
+            state.status.host = next.hostName
+            (state.status.phase, state.status.reason) = (.pending, "revision \(next.revision.number) is being applied")
+            state.status.confirmation = nil
+            state.metrics.revisionsAccepted += 1
+        }
+        agent.log.notice("revision \(next.revision.number) accepted (\(cause))")
+        agent.events.add(.revisionAccepted, "\(cause)", revision: next.revision.number)
+        noteNewDesiredState()
+        return next
+    }
+
+    /// A set that is valid as a whole, for this host.
+    func resolved(_ set: ManifestSet, _ revision: Revision) throws(AgentError) -> Desired {
+        let resolution = Topology.resolve(set.model)
+        let diagnostics = set.located(resolution.diagnostics)
+        guard set.isValid, let topology = resolution.topology,
+            !diagnostics.contains(where: { $0.severity == .error })
+        else {
+            let errors = diagnostics.filter { $0.severity == .error }
+            let first = errors.first.map { "\($0)" } ?? "the manifests are not valid"
+            throw AgentError(
+                .invalidManifest, errors.count > 1 ? "\(first) (and \(errors.count - 1) more)" : first,
+                diagnostics: errors)
+        }
+        return Desired(revision: revision, manifests: set, topology: topology, host: try host(in: topology))
+    }
+
+    private func host(in topology: Topology) throws(AgentError) -> Int {
+        let names = topology.hosts.map(\.metadata.name)
+        if let name = agent.configuration.host {
+            if let index = names.firstIndex(of: name) { return index }
+            throw AgentError(
+                .invalidManifest,
+                "no Host is named \(name), as this machine shall be; there are: \(names.prefix(20).joined(separator: ", "))"
+            )
+        }
+        let local: Set<IPAddress>
+        do {
+            local = try agent.kernel.localAddresses()
+        } catch {
+            throw AgentError(.kernel, "\(error)")
+        }
+        let here = topology.hosts.indices.filter { local.contains(topology.hosts[$0].underlayAddress) }
+        guard let host = here.first, here.count == 1 else {
+            throw AgentError(
+                .invalidManifest,
+                here.isEmpty
+                    ? "no Host has its underlay address on this machine; name one with 'host' in the configuration"
+                    : "several Hosts have their underlay address on this machine; name one with 'host' in the configuration"
+            )
+        }
+        return host
+    }
+
+    // MARK: - Requests
+
+    func plan(_ sources: [ManifestSource]?) throws(AgentError) -> PlannedRevision {
+        guard
+            let wanted = try sources.map({ (sources) throws(AgentError) -> Desired in
+                let none = Revision(
+                    number: 0, time: 0, cause: .apply, digest: 0, directoryDigest: nil, files: [], confirmBy: nil)
+                return try resolved(ManifestSet(sources), none)
+            }) ?? desired
+        else {
+            throw AgentError(.notFound, "no desired state is known yet")
+        }
+        do {
+            let plan = try reconciler.plan(wanted.topology, host: wanted.host)
+            return PlannedRevision(
+                host: wanted.host, topology: wanted.topology, manifests: wanted.manifests, plan: plan)
+        } catch {
+            throw AgentError(.kernel, "\(error)")
+        }
+    }
+
+    func apply(_ sources: [ManifestSource], confirmSeconds: Int?) throws(AgentError) -> AppliedRevision {
+        if let confirmation, confirmSeconds != nil {
+            throw AgentError(
+                .conflict,
+                "revision \(confirmation.revision.number) still awaits its confirmation; 'vpcctl confirm' it or roll it back first"
+            )
+        }
+        let previous = desired?.revision.number
+        if confirmSeconds != nil, previous == nil {
+            throw AgentError(
+                .conflict, "there is no revision to go back to: apply the first one without a confirmation")
+        }
+        let deadline = confirmSeconds.map { time(nil) + $0 }
+        let accepted = try accept(
+            ManifestSet(sources), cause: .apply, directoryDigest: source?.load().sources.digest, confirmBy: deadline)
+        confirmation = nil
+        if let confirmSeconds, let previous {
+            confirmation = Confirmation(
+                revision: accepted.revision, previous: previous, deadline: .now + .seconds(confirmSeconds))
+            publishConfirmation(deadline ?? 0)
+        }
+        return try bring(accepted)
+    }
+
+    func rollback(to number: Int) throws(AgentError) -> AppliedRevision {
+        let revision = try agent.revisions.revision(number)
+        let set = ManifestSet(try agent.revisions.sources(of: revision))
+        confirmation = nil
+        let accepted = try accept(
+            set, cause: .rollback(number), directoryDigest: source?.load().sources.digest)
+        return try bring(accepted)
+    }
+
+    /// Makes a pass for a revision that somebody waits for.
+    private func bring(_ accepted: Desired) throws(AgentError) -> AppliedRevision {
+        guard let result = try pass()?.get() else { throw AgentError(.notFound, "no desired state is known yet") }
+        let planned = PlannedRevision(
+            host: accepted.host, topology: accepted.topology, manifests: accepted.manifests, plan: result.plan)
+        return AppliedRevision(
+            revision: accepted.revision, planned: planned, outcome: result.outcome, probes: [], isReverted: false)
+    }
+
+    // MARK: - Confirmation
+
+    func confirm() throws(AgentError) -> Int {
+        guard let confirmation else { throw AgentError(.notFound, "no revision awaits a confirmation") }
+        var revision = confirmation.revision
+        revision.confirmBy = nil
+        try agent.revisions.update(revision)
+        self.confirmation = nil
+        desired?.revision = revision
+        agent.shared.withLock { $0.status.confirmation = nil }
+        agent.log.notice("revision \(revision.number) is confirmed")
+        agent.events.add(.confirmed, "it stays in force", revision: revision.number)
+        return revision.number
+    }
+
+    /// Back to the revision before.
+    func revert(_ reason: String) {
+        guard let confirmation else { return }
+        self.confirmation = nil
+        let number = confirmation.revision.number
+        do {
+            let previous = try agent.revisions.revision(confirmation.previous)
+            let set = ManifestSet(try agent.revisions.sources(of: previous))
+            try accept(
+                set, cause: .revert(previous.number), directoryDigest: confirmation.revision.directoryDigest)
+            agent.log.warning("revision \(number) is taken back: \(reason)")
+            agent.events.add(.reverted, reason, revision: number)
+            agent.shared.withLock { $0.metrics.reverts += 1 }
+        } catch {
+            agent.log.critical("revision \(number) cannot be taken back: \(error)")
+            agent.events.add(.applyFailed, "revision \(number) cannot be taken back: \(error)", revision: number)
+        }
+    }
+
+    private func publishConfirmation(_ deadline: Int) {
+        guard let confirmation else { return }
+        agent.shared.withLock { state in
+            state.status.confirmation = AgentStatus.Confirmation(
+                revision: confirmation.revision.number, previous: confirmation.previous, deadline: deadline)
+        }
+    }
+}

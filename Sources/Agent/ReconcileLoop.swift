@@ -1,0 +1,403 @@
+import Glibc
+import KernelDriver
+import KernelModel
+import Logging
+import Netlink
+import Reconciler
+import VPCCompiler
+import VPCManifest
+import VPCModel
+import VPCTopology
+
+/// The agent's one thread: waits for the kernel, the manifests, requests and the clock, and makes a pass.
+final class ReconcileLoop {
+    let agent: Agent
+    let reconciler: HostReconciler<KernelDriver>
+    var source: (any DesiredStateSource)?
+    /// Nil as long as no complete and valid state is known: then nothing is touched.
+    var desired: Desired?
+    var confirmation: Confirmation?
+    var ledger = RepairLedger()
+
+    private var mirror: MirrorBox?
+    private var compiled: Compiled?
+    /// Operations that failed last time are tried again by and by.
+    private var retry = Retry()
+    private var loadDue: ContinuousClock.Instant?
+    private var resyncDue = ContinuousClock.now
+    /// Something asks for a pass although the kernel told of nothing.
+    private var isPassDue = false
+    private var isResyncDue = false
+    private var isStopping = false
+
+    /// The mirror cannot be copied, so it lives in a box.
+    private final class MirrorBox {
+        var mirror: KernelMirror
+        init(_ mirror: consuming KernelMirror) { self.mirror = mirror }
+    }
+
+    struct Desired {
+        var revision: Revision
+        var manifests: ManifestSet
+        var topology: Topology
+        /// Index into `topology.hosts`.
+        var host: Int
+
+        var hostName: String { topology.hosts[host].metadata.name }
+    }
+
+    private struct Compiled {
+        var revision: Int
+        var facts: HostFacts
+        var compilation: Compilation
+    }
+
+    struct Confirmation {
+        var revision: Revision
+        var previous: Int
+        var deadline: ContinuousClock.Instant
+    }
+
+    private struct Retry {
+        var at: ContinuousClock.Instant?
+        var delay: Duration = .zero
+
+        mutating func schedule(_ now: ContinuousClock.Instant) {
+            delay = delay == .zero ? .seconds(1) : min(delay * 2, .seconds(60))
+            at = now + delay
+        }
+
+        mutating func reset() { self = Retry() }
+    }
+
+    init(_ agent: Agent) throws(AgentError) {
+        self.agent = agent
+        reconciler = HostReconciler(kernel: agent.kernel)
+        if let path = agent.configuration.manifests { source = try ManifestDirectory(path: path) }
+    }
+
+    // MARK: - The loop
+
+    func run() {
+        start()
+        while !isStopping {
+            if isPassDue { pass() }
+            wait()
+            for command in agent.mailbox.take() { carryOut(command) }
+            takeSourceChanges()
+            meetDeadlines()
+        }
+    }
+
+    /// Waits until something has happened or is due.
+    private func wait() {
+        if isPassDue { return }
+        let descriptors = [
+            agent.mailbox.fileDescriptor, source?.fileDescriptor ?? -1, mirror?.mirror.fileDescriptor ?? -1,
+        ]
+        var requests = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+        let deadline = nextDeadline
+        let ready = poll(&requests, nfds_t(requests.count), Self.milliseconds(until: deadline))
+        if ready > 0, requests[2].revents != 0 { isPassDue = true }
+    }
+
+    private var nextDeadline: ContinuousClock.Instant {
+        let now = ContinuousClock.now
+        let deadlines = [loadDue, retry.at, confirmation?.deadline, ledger.nextDeadline(after: now)]
+        return deadlines.compactMap(\.self).reduce(resyncDue, min)
+    }
+
+    private static func milliseconds(until deadline: ContinuousClock.Instant) -> Int32 {
+        let (seconds, attoseconds) = ContinuousClock.now.duration(to: deadline).components
+        if seconds < 0 || attoseconds < 0 { return 0 }
+        // Rounded up, so as not to spin through the last millisecond.
+        return Int32(
+            clamping: min(seconds, 1_000_000) * 1000 + (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000)
+    }
+
+    private func takeSourceChanges() {
+        guard let source else { return }
+        do {
+            loadDue = try source.noteChanges()
+        } catch {
+            agent.log.error("\(error)")
+        }
+    }
+
+    private func meetDeadlines() {
+        let now = ContinuousClock.now
+        if let due = loadDue, due <= now {
+            loadDue = nil
+            loadSource()
+        }
+        if let due = retry.at, due <= now {
+            retry.at = nil
+            isPassDue = true
+        }
+        if let due = ledger.nextDeadline(after: now), due <= now { isPassDue = true }
+        for subject in ledger.forget(at: now) { clearAlarm(subject) }
+        if let due = confirmation?.deadline, due <= now { revert("it was not confirmed in time") }
+        if resyncDue <= now { isResyncDue = true }
+        if isResyncDue { isPassDue = true }
+    }
+
+    func carryOut(_ command: Agent.Command) {
+        switch command {
+        case .stop: isStopping = true
+        case .resynchronize: (isResyncDue, isPassDue) = (true, true)
+        case .plan(let sources, let reply): reply(Result { () throws(AgentError) in try plan(sources) })
+        case .apply(let sources, let seconds, let reply):
+            reply(Result { () throws(AgentError) in try apply(sources, confirmSeconds: seconds) })
+        case .confirm(let reply): reply(Result { () throws(AgentError) in try confirm() })
+        case .rollback(let number, let reply):
+            reply(Result { () throws(AgentError) in try rollback(to: number) })
+        }
+    }
+
+    // MARK: - A pass
+
+    /// What one pass came to.
+    struct PassResult {
+        var plan: HostPlan
+        var outcome: HostOutcome
+    }
+
+    /// Brings the kernel to the desired state, as far as it goes.
+    /// - Returns: nil where there is no desired state, or the kernel cannot be read.
+    @discardableResult
+    func pass() -> Result<PassResult, AgentError>? {
+        isPassDue = false
+        guard let desired else {
+            // Nobody may have told of a change that is not to be acted upon; the queue must not fill up.
+            if let mirror { _ = try? mirror.mirror.update() }
+            scheduleResync()
+            return nil
+        }
+        let begin = ContinuousClock.now
+        do {
+            let result = try reconcile(desired, begin)
+            if isResyncDue { scheduleResync() }
+            return .success(result)
+        } catch {
+            fail(error)
+            return .failure(AgentError(.kernel, "\(error)"))
+        }
+    }
+
+    private func scheduleResync() {
+        isResyncDue = false
+        // Many hosts that were started together are not to be busy together.
+        let seconds = Double(agent.configuration.resyncSeconds) * Double.random(in: 0.9...1.1)
+        resyncDue = ContinuousClock.now + .milliseconds(Int(seconds * 1000))
+    }
+
+    private func fail(_ error: any Error) {
+        mirror = nil
+        compiled = nil
+        let now = ContinuousClock.now
+        retry.schedule(now)
+        if isResyncDue { scheduleResync() }
+        agent.log.error("\(error); trying again in \(retry.delay.components.seconds) s")
+        if let error = error as? NetlinkError {
+            agent.shared.withLock { $0.metrics.netlinkErrors[error.errnoName, default: 0] += 1 }
+        }
+        let isNews = agent.shared.withLock { state -> Bool in
+            let isNews = state.status.reason != "\(error)"
+            (state.status.phase, state.status.reason) = (.failed, "\(error)")
+            return isNews
+        }
+        if isNews { agent.events.add(.applyFailed, "\(error)", revision: desired?.revision.number) }
+    }
+
+    private func reconcile(_ desired: Desired, _ begin: ContinuousClock.Instant) throws -> PassResult {
+        let update = try observe(desired)
+        guard let box = mirror else { throw AgentError(.kernel, "the kernel is not observed") }
+        let wasClean = agent.shared.withLock { $0.status.observedRevision } == desired.revision.number
+        let isSame = try compile(desired, box.mirror.snapshot)
+        guard let compilation = compiled?.compilation else { throw AgentError(.kernel, "nothing was compiled") }
+
+        var plan = try reconciler.plan(compilation, from: box.mirror.snapshot)
+        let paused = ledger.paused(at: begin)
+        plan.changes = plan.changes.without(paused)
+        var outcome = HostOutcome()
+        if plan.changes.counts.total > 0 {
+            outcome.report = agent.kernel.commit(plan.changes, owner: Conventions.ownership)
+            outcome.remaining = try remaining(compilation, box, paused)
+            // Somebody else's transaction came in between: once more, from what is there now.
+            for _ in 1..<Self.attempts where outcome.report.failures.contains(where: { $0.reason == .stale }) {
+                outcome.report = outcome.report.followed(
+                    by: agent.kernel.commit(outcome.remaining, owner: Conventions.ownership))
+                outcome.remaining = try remaining(compilation, box, paused)
+            }
+        }
+        let result = PassResult(plan: plan, outcome: outcome)
+        note(result, desired, update, isDrift: wasClean && isSame, begin)
+        return result
+    }
+
+    private static let attempts = 8
+
+    private func observe(_ desired: Desired) throws -> KernelMirror.Update {
+        let request = HostReconciler<KernelDriver>.observation(of: desired.topology, host: desired.host)
+        guard let box = mirror else {
+            mirror = MirrorBox(try KernelMirror(agent.kernel, request))
+            var update = KernelMirror.Update()
+            update.kinds = Set(ObjectKind.allCases)
+            return update
+        }
+        if compiled?.revision != desired.revision.number { try box.mirror.follow(request) }
+        let update = isResyncDue ? try box.mirror.resynchronize() : try box.mirror.update()
+        if update.wasOverrun {
+            agent.events.add(.resynchronized, "notifications of the kernel were lost; everything was read again")
+        }
+        return update
+    }
+
+    /// Compiles where that may give another intent.
+    /// - Returns: whether the intent is that of the pass before.
+    private func compile(_ desired: Desired, _ snapshot: KernelSnapshot) throws -> Bool {
+        let facts = try HostFacts(of: desired.host, in: desired.topology, from: snapshot)
+        if let compiled, compiled.revision == desired.revision.number, compiled.facts == facts, retry.delay == .zero {
+            return true
+        }
+        let before = compiled
+        let compilation = try reconciler.compile(desired.topology, desired.host, facts, snapshot.host)
+        compiled = Compiled(revision: desired.revision.number, facts: facts, compilation: compilation)
+        return before?.revision == desired.revision.number && before?.facts == facts
+    }
+
+    private func remaining(
+        _ compilation: Compilation, _ box: MirrorBox, _ paused: Set<RepairLedger.Subject>
+    ) throws -> ChangePlan {
+        _ = try box.mirror.update()
+        return compilation.intent.changes(from: box.mirror.snapshot, owner: Conventions.ownership).without(paused)
+    }
+
+    // MARK: - Taking note
+
+    private func note(
+        _ result: PassResult, _ desired: Desired, _ update: KernelMirror.Update, isDrift: Bool,
+        _ begin: ContinuousClock.Instant
+    ) {
+        let now = ContinuousClock.now
+        let report = result.outcome.report
+        let isClean = report.failures.isEmpty && result.outcome.remaining.counts.total == 0
+        if isClean { retry.reset() } else { retry.schedule(now) }
+        let repaired = isDrift ? repairedOperations(result) : []
+        for subject in ledger.note(repaired, at: now) { raiseAlarm(subject, desired) }
+        logRepairs(repaired, desired)
+
+        let problems = Problems(result, desired.topology)
+        let (wasObserved, wasFailed) = agent.shared.withLock { state -> (Int?, Bool) in
+            let before = (state.status.observedRevision, state.status.phase == .failed)
+            state.metrics.note(result, repaired, update, passed: begin.duration(to: now))
+            state.status.host = desired.hostName
+            state.status.desiredRevision = desired.revision.number
+            if isClean { state.status.observedRevision = desired.revision.number }
+            state.status.problems = problems.byResource
+            state.status.resourceCount = desired.manifests.model.resourceCount
+            (state.status.phase, state.status.reason) = problems.summary
+            state.status.alarms = alarms(desired, now)
+            return before
+        }
+        for failure in problems.failures { agent.log.error("\(failure)") }
+        if isClean, wasObserved != desired.revision.number {
+            let applied = report.applied
+            agent.log.notice(
+                "revision \(desired.revision.number) is in force: created \(applied.created), changed \(applied.changed), deleted \(applied.deleted)"
+            )
+            agent.events.add(
+                .revisionApplied,
+                "created \(applied.created), changed \(applied.changed), deleted \(applied.deleted)",
+                revision: desired.revision.number)
+        } else if !isClean, !wasFailed {
+            agent.events.add(
+                .applyFailed, problems.failures.first ?? "reading back found a difference",
+                revision: desired.revision.number)
+        }
+    }
+
+    /// What was done in this pass because somebody else had changed it.
+    private func repairedOperations(_ result: PassResult) -> [Operation] {
+        if result.plan.changes.counts.total == 0 { return [] }
+        let failed = Set(result.outcome.report.failures.map { RepairLedger.Subject($0.operation) })
+        var operations: [Operation] = []
+        result.plan.changes.forEachOperation { operation in
+            if operation.action != .wait, !failed.contains(RepairLedger.Subject(operation)) {
+                operations.append(operation)
+            }
+        }
+        return operations
+    }
+
+    private func logRepairs(_ operations: [Operation], _ desired: Desired) {
+        for operation in operations {
+            let resource = resource(operation.origin, desired)
+            let difference = operation.difference
+            agent.log.warning(
+                "repaired \(operation.object): \(difference)",
+                metadata: [
+                    "kind": "\(operation.kind.rawValue)", "resource": "\(resource ?? "-")",
+                    "namespace": "\(operation.namespace?.rawValue ?? "-")",
+                ])
+            agent.events.add(
+                .driftRepaired, difference, object: operation.object, resource: resource,
+                revision: desired.revision.number)
+        }
+    }
+
+    func resource(_ origin: Origin, _ desired: Desired) -> String? {
+        origin == .none ? nil : desired.topology.resource(of: origin)?.description
+    }
+
+    // MARK: - Alarms
+
+    private func alarms(_ desired: Desired, _ now: ContinuousClock.Instant) -> [AgentStatus.Alarm] {
+        ledger.fights.map { subject, entry in
+            let pause = entry.pausedUntil.map { max(.zero, now.duration(to: $0)) } ?? .zero
+            return AgentStatus.Alarm(
+                object: subject.object, kind: subject.kind, resource: resource(entry.origin, desired),
+                repairs: entry.repairs, pauseSeconds: Int(pause.components.seconds))
+        }
+    }
+
+    private func raiseAlarm(_ subject: RepairLedger.Subject, _ desired: Desired) {
+        let text =
+            "somebody else changes \(subject.object) again and again; it is repaired at longer and longer intervals"
+        agent.log.critical("\(text)", metadata: ["kind": "\(subject.kind.rawValue)"])
+        agent.events.add(.alarmRaised, text, object: subject.object, revision: desired.revision.number)
+    }
+
+    private func clearAlarm(_ subject: RepairLedger.Subject) {
+        agent.log.notice("nobody changes \(subject.object) any more")
+        agent.events.add(.alarmCleared, "nobody changes it any more", object: subject.object)
+        agent.shared.withLock { state in state.status.alarms.removeAll { $0.object == subject.object } }
+    }
+
+    /// Asks for a pass although nothing was heard of the kernel.
+    func requestPass() { isPassDue = true }
+
+    func noteNewDesiredState() {
+        retry.reset()
+        ledger.reset()
+        isPassDue = true
+    }
+}
+
+extension Operation {
+    /// What somebody else had done.
+    fileprivate var difference: String {
+        switch action {
+        case .create: "it was missing"
+        case .delete: "it did not belong here"
+        case .change, .wait: previous.map { "it was \($0)" } ?? "it was different"
+        }
+    }
+}
+
+extension Model {
+    var resourceCount: Int {
+        hosts.count + vpcs.count + subnets.count + routeTables.count + interfaces.count + securityGroups.count
+            + acls.count + probes.count
+    }
+}

@@ -1,0 +1,150 @@
+import KernelModel
+
+/// Who is repaired how often: an object that somebody else changes back again and again is left alone for a while, so
+/// that two programs do not wear out a machine.
+struct RepairLedger {
+    /// One kernel object, by what ip(8) would be told.
+    struct Subject: Hashable {
+        var namespace: NamespaceName?
+        var kind: ObjectKind
+        var object: String
+    }
+
+    struct Entry {
+        /// Repairs in the present run of them.
+        var repairs = 0
+        var last: ContinuousClock.Instant
+        /// Not touched before that.
+        var pausedUntil: ContinuousClock.Instant?
+        var pause: Duration = .zero
+        var origin: Origin
+    }
+
+    private(set) var entries: [Subject: Entry] = [:]
+
+    /// Repairs within a minute that count as a fight.
+    static let patience = 5
+    private static let memory: Duration = .seconds(60)
+    private static let longestPause: Duration = .seconds(60)
+
+    /// Takes note of repairs.
+    /// - Returns: the objects about which a fight has just begun.
+    mutating func note(_ operations: [Operation], at now: ContinuousClock.Instant) -> [Subject] {
+        var fights: [Subject] = []
+        for operation in operations {
+            let subject = Subject(operation)
+            var entry = entries[subject] ?? Entry(last: now, origin: operation.origin)
+            // A pause does not count as peace.
+            if now > entry.last + Self.memory + entry.pause { entry = Entry(last: now, origin: operation.origin) }
+            entry.repairs += 1
+            entry.last = now
+            if entry.repairs >= Self.patience {
+                entry.pause = entry.pause == .zero ? .seconds(1) : min(entry.pause * 2, Self.longestPause)
+                entry.pausedUntil = now + entry.pause
+                if entry.repairs == Self.patience { fights.append(subject) }
+            }
+            entries[subject] = entry
+        }
+        return fights
+    }
+
+    /// Forgets what has been quiet for a while.
+    /// - Returns: the objects about which a fight is over.
+    mutating func forget(at now: ContinuousClock.Instant) -> [Subject] {
+        var over: [Subject] = []
+        for (subject, entry) in entries where now > entry.last + Self.memory + entry.pause {
+            if entry.repairs >= Self.patience { over.append(subject) }
+            entries[subject] = nil
+        }
+        return over.sorted { $0.object < $1.object }
+    }
+
+    /// What is not to be touched now.
+    func paused(at now: ContinuousClock.Instant) -> Set<Subject> {
+        Set(entries.compactMap { subject, entry in entry.pausedUntil.map { $0 > now } ?? false ? subject : nil })
+    }
+
+    /// When something has to be looked at next: a pause ends, or a fight may be over.
+    func nextDeadline(after now: ContinuousClock.Instant) -> ContinuousClock.Instant? {
+        entries.values.lazy.filter { $0.repairs >= Self.patience }.map { entry in
+            if let until = entry.pausedUntil, until > now { return until }
+            return entry.last + Self.memory + entry.pause
+        }.min()
+    }
+
+    /// The objects that are fought about.
+    var fights: [(subject: Subject, entry: Entry)] {
+        entries.filter { $0.value.repairs >= Self.patience }.map { ($0.key, $0.value) }.sorted {
+            $0.0.object < $1.0.object
+        }
+    }
+
+    /// A new desired state is a new beginning.
+    mutating func reset() { entries = entries.filter { $0.value.repairs >= Self.patience } }
+}
+
+extension RepairLedger.Subject {
+    init(_ operation: Operation) {
+        self.init(namespace: operation.namespace, kind: operation.kind, object: operation.object)
+    }
+}
+
+extension ChangePlan {
+    /// This plan without the operations on some objects. A transaction of nf_tables is left out as a whole.
+    func without(_ paused: Set<RepairLedger.Subject>) -> ChangePlan {
+        if paused.isEmpty { return self }
+        var plan = self
+        plan.steps = steps.compactMap { step in
+            let isFree = { (operation: Operation) in !paused.contains(.init(operation)) }
+            if case .awaitOperational = step.work { return step }
+            var work = step.work
+            switch step.work {
+            case .firewall, .connections:
+                var isWhole = true
+                ChangePlan(step).forEachOperation { isWhole = isWhole && isFree($0) }
+                if !isWhole { return nil }
+            case .sysctls(let changes): work = .sysctls(changes.filtered(step.namespace, isFree))
+            case .rules(let changes): work = .rules(changes.filtered(step.namespace, isFree))
+            case .links(let changes): work = .links(changes.filtered(step.namespace, isFree))
+            case .addresses(let changes): work = .addresses(changes.filtered(step.namespace, isFree))
+            case .neighbors(let changes): work = .neighbors(changes.filtered(step.namespace, isFree))
+            case .nexthops(let changes): work = .nexthops(changes.filtered(step.namespace, isFree))
+            case .routes(let changes): work = .routes(changes.filtered(step.namespace, isFree))
+            case .awaitOperational: break
+            }
+            return work.counts.total > 0 ? Step(in: step.namespace, work) : nil
+        }
+        return plan
+    }
+
+    private init(_ step: Step) {
+        self.init()
+        steps = [step]
+    }
+}
+
+extension ChangeSet {
+    fileprivate func filtered(_ namespace: NamespaceName?, _ isIncluded: (Operation) -> Bool) -> ChangeSet {
+        var part = ChangeSet()
+        for object in deletions {
+            if isIncluded(operation(.delete, object.description, namespace)) { part.deletions.append(object) }
+        }
+        for creation in creations {
+            if isIncluded(operation(.create, creation.object.description, namespace)) {
+                part.creations.append(creation)
+            }
+        }
+        for replacement in replacements {
+            if isIncluded(operation(.change, replacement.summary, namespace)) {
+                part.replacements.append(replacement)
+            }
+        }
+        return part
+    }
+
+    private func operation(
+        _ action: Operation.Action, _ object: String, _ namespace: NamespaceName?
+    ) -> Operation {
+        Operation(namespace: namespace, action: action, kind: Object.kind, object: object, origin: .none)
+    }
+}

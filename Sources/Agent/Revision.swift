@@ -1,0 +1,102 @@
+public import VPCManifest
+
+/// One accepted state of all manifests.
+public struct Revision: Sendable, Hashable {
+    /// Counts from 1, never given twice.
+    public var number: Int
+    /// Seconds since 1970, by the machine's clock when it was accepted.
+    public var time: Int
+    public var cause: Cause
+    /// FNV-1a of the names and contents of the files.
+    public var digest: UInt64
+    /// The digest of what the manifest directory held then; what it holds counts again as soon as that is another.
+    public var directoryDigest: UInt64?
+    /// Files, in order.
+    public var files: [String]
+    /// Until when, in seconds since 1970, it has to be confirmed; nil: it is confirmed.
+    public var confirmBy: Int?
+
+    /// Where it came from.
+    public enum Cause: Sendable, Hashable, CustomStringConvertible {
+        /// The manifest directory changed.
+        case directory
+        /// `vpcctl apply`.
+        case apply
+        /// Back to that revision, because somebody said so.
+        case rollback(Int)
+        /// Back to that revision, because another one was not confirmed, or a probe of it failed.
+        case revert(Int)
+
+        public var description: String {
+            switch self {
+            case .directory: "directory"
+            case .apply: "apply"
+            case .rollback(let number): "rollback to \(number)"
+            case .revert(let number): "reverted to \(number)"
+            }
+        }
+
+        /// Reads its description back.
+        public init?(_ text: String) {
+            let number = text.split(separator: " ").last.flatMap { Int($0) }
+            switch text {
+            case "directory": self = .directory
+            case "apply": self = .apply
+            case let text where text.hasPrefix("rollback to "):
+                guard let number else { return nil }
+                self = .rollback(number)
+            case let text where text.hasPrefix("reverted to "):
+                guard let number else { return nil }
+                self = .revert(number)
+            default: return nil
+            }
+        }
+    }
+}
+
+extension Revision {
+    /// As in `revision.json` and in the API.
+    public var structured: StructuredValue {
+        [
+            "apiVersion": "vpcctl.dev/v1", "kind": "Revision", "number": .integer(number), "time": .integer(time),
+            "cause": .string(cause.description), "digest": .string(String(digest, radix: 16)),
+            "directoryDigest": directoryDigest.map { .string(String($0, radix: 16)) } ?? .null,
+            "files": .list(files.map { .string($0) }), "confirmBy": confirmBy.map { .integer($0) } ?? .null,
+        ]
+    }
+
+    init?(_ value: StructuredValue) {
+        guard let number = value["number"]?.number, let time = value["time"]?.number,
+            let cause = value["cause"]?.text.flatMap({ Cause($0) }), let digest = Self.digest(value["digest"])
+        else { return nil }
+        self.init(
+            number: number, time: time, cause: cause, digest: digest,
+            directoryDigest: Self.digest(value["directoryDigest"]),
+            files: value["files"]?.elements.compactMap(\.text) ?? [], confirmBy: value["confirmBy"]?.number)
+    }
+
+    private static func digest(_ value: StructuredValue?) -> UInt64? {
+        // A digest without letters is read as a number.
+        switch value {
+        case .string(let text): UInt64(text, radix: 16)
+        case .integer(let number): UInt64(String(number), radix: 16)
+        default: nil
+        }
+    }
+}
+
+extension [ManifestSource] {
+    /// FNV-1a, 64 bits, of names and contents.
+    var digest: UInt64 {
+        var value: UInt64 = 0xCBF2_9CE4_8422_2325
+        func add(_ bytes: some Sequence<UInt8>) {
+            for byte in bytes { value = (value ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
+            value = (value ^ 0x1FF) &* 0x0000_0100_0000_01B3
+        }
+        for source in self {
+            add(source.name.utf8)
+            add(source.bytes)
+        }
+        return value
+    }
+}

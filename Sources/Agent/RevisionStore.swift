@@ -1,0 +1,133 @@
+import Glibc
+public import VPCManifest
+
+/// Revisions on disk: a directory each, `revisions/7`, with the manifests as they were and a `revision.json`.
+///
+/// A revision appears by a rename, whole or not at all, and is on the disk before anybody acts on it. `vpcctl plan -f
+/// revisions/7/manifests` reads one without the daemon.
+public struct RevisionStore: Sendable {
+    /// `…/revisions`.
+    public let path: String
+    /// How many to keep.
+    public let limit: Int
+
+    /// Makes the directory where it is missing and removes what a crash left half done.
+    public init(stateDirectory: String, limit: Int) throws(AgentError) {
+        path = stateDirectory + "/revisions"
+        self.limit = limit
+        try Files.makeDirectory(path)
+        for name in try Files.names(in: path) where name.hasPrefix(Self.unfinished) {
+            try Files.removeTree(path + "/" + name)
+        }
+    }
+
+    private static let unfinished = "new-"
+
+    /// The numbers of the revisions that are kept, ascending.
+    public func numbers() throws(AgentError) -> [Int] {
+        try Files.names(in: path).compactMap { Int($0) }.sorted()
+    }
+
+    /// All that are kept, ascending. One that cannot be read is left out.
+    public func revisions() throws(AgentError) -> [Revision] {
+        var list: [Revision] = []
+        for number in try numbers() {
+            if let revision = try? revision(number) { list.append(revision) }
+        }
+        return list
+    }
+
+    public func latest() throws(AgentError) -> Revision? { try revisions().last }
+
+    public func revision(_ number: Int) throws(AgentError) -> Revision {
+        guard let bytes = try Files.read(note(number)) else {
+            throw AgentError(.notFound, "there is no revision \(number); 'vpcctl history' lists those that are kept")
+        }
+        guard let revision = StructuredValue(reading: bytes).flatMap({ Revision($0) }), revision.number == number else {
+            throw AgentError(.storage, "\(note(number)) is damaged")
+        }
+        return revision
+    }
+
+    /// The manifests of a revision under the names that they had.
+    public func sources(of revision: Revision) throws(AgentError) -> [ManifestSource] {
+        var sources: [ManifestSource] = []
+        for (index, name) in revision.files.enumerated() {
+            let file = manifests(revision.number) + "/" + Self.fileName(index, name)
+            guard let bytes = try Files.read(file) else {
+                throw AgentError(.storage, "revision \(revision.number) is incomplete: \(file) is missing")
+            }
+            sources.append(ManifestSource(name: name, bytes: bytes))
+        }
+        guard sources.digest == revision.digest else {
+            throw AgentError(.storage, "revision \(revision.number) was changed on disk: its digest is another")
+        }
+        return sources
+    }
+
+    /// Keeps a new revision under the next number and forgets the oldest ones.
+    /// - Parameter keeping: A number that must not be forgotten, however old.
+    public func add(
+        _ sources: [ManifestSource], cause: Revision.Cause, directoryDigest: UInt64?, confirmBy: Int? = nil,
+        keeping: Int? = nil
+    ) throws(AgentError) -> Revision {
+        let number = (try numbers().last ?? 0) + 1
+        let revision = Revision(
+            number: number, time: time(nil), cause: cause, digest: sources.digest, directoryDigest: directoryDigest,
+            files: sources.map(\.name), confirmBy: confirmBy)
+        let unfinished = path + "/" + Self.unfinished + String(number)
+        try Files.removeTree(unfinished)
+        do throws(AgentError) {
+            try write(revision, sources, into: unfinished)
+            guard rename(unfinished, directory(number)) == 0 else { throw .system("rename \(unfinished)") }
+            try Files.sync(directory: path)
+        } catch {
+            try? Files.removeTree(unfinished)
+            throw error
+        }
+        try? prune(keeping: [number, keeping ?? number])
+        return revision
+    }
+
+    /// Changes what is known about a revision; its manifests stay as they are.
+    public func update(_ revision: Revision) throws(AgentError) {
+        try Files.replace(note(revision.number), with: Array(revision.structured.json.utf8))
+    }
+
+    private func write(
+        _ revision: Revision, _ sources: [ManifestSource], into folder: String
+    ) throws(AgentError) {
+        try Files.makeDirectory(folder)
+        try Files.makeDirectory(folder + "/manifests")
+        for (index, source) in sources.enumerated() {
+            try Files.write(source.bytes, to: folder + "/manifests/" + Self.fileName(index, source.name))
+        }
+        try Files.write(Array(revision.structured.json.utf8), to: folder + "/revision.json")
+        try Files.sync(directory: folder + "/manifests")
+        try Files.sync(directory: folder)
+    }
+
+    private func prune(keeping kept: Set<Int>) throws(AgentError) {
+        let numbers = try numbers()
+        for number in numbers.dropLast(limit) where !kept.contains(number) {
+            // Renamed first, so that a revision is never there in part.
+            let doomed = path + "/" + Self.unfinished + "gone-\(number)"
+            guard rename(directory(number), doomed) == 0 else { throw .system("rename \(directory(number))") }
+            try Files.removeTree(doomed)
+        }
+    }
+
+    private func directory(_ number: Int) -> String { "\(path)/\(number)" }
+    private func note(_ number: Int) -> String { directory(number) + "/revision.json" }
+    private func manifests(_ number: Int) -> String { directory(number) + "/manifests" }
+
+    /// In the order of the set, and with the ending that says how it is read: `0001-web.yaml`.
+    private static func fileName(_ index: Int, _ name: String) -> String {
+        let digits = String(index + 1)
+        let base = name.split(separator: "/").last.map(String.init) ?? "manifest"
+        let safe = String(base.map { $0.isASCII && ($0.isLetter || $0.isNumber || "-._".contains($0)) ? $0 : "_" })
+        let isKnown = [".yaml", ".yml", ".json"].contains { safe.hasSuffix($0) }
+        return String(repeating: "0", count: max(0, 6 - digits.count)) + digits + "-" + safe.suffix(200)
+            + (isKnown ? "" : ".yaml")
+    }
+}
