@@ -87,7 +87,7 @@ let package = Package(
         tests("AgentTests", ["Agent"]),
         tests("ConsoleTests", ["Console"]),
         tests("CommandTests", ["Reconciler", "VPCManifest"]),
-        tests("LabTests", ["VPCLab", "VPCTrace"]),
+        tests("LabTests", ["VPCLab", "VPCTrace", "Agent"]),
     ],
     swiftLanguageModes: [.v6]
 )

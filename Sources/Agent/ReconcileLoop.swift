@@ -23,12 +23,33 @@ final class ReconcileLoop {
     private var compiled: Compiled?
     /// Operations that failed last time are tried again by and by.
     private var retry = Retry()
+    /// How the last pass ended, of this desired state.
+    private var state = State.new
     private var loadDue: ContinuousClock.Instant?
     private var resyncDue = ContinuousClock.now
     /// Something asks for a pass although the kernel told of nothing.
     private var isPassDue = false
     private var isResyncDue = false
     private var isStopping = false
+
+    private enum State: Equatable {
+        /// A desired state that no pass was made for yet.
+        case new
+        /// Reading back found the kernel as it shall be.
+        case settled
+        /// While the pass was under way somebody changed something: so many times in a row.
+        case disturbed(Int)
+        /// The kernel refused something.
+        case failed
+
+        /// Whether what is found to do was done by somebody else.
+        var wasReached: Bool {
+            switch self {
+            case .settled, .disturbed: true
+            case .new, .failed: false
+            }
+        }
+    }
 
     /// The mirror cannot be copied, so it lives in a box.
     private final class MirrorBox {
@@ -194,6 +215,7 @@ final class ReconcileLoop {
     private func fail(_ error: any Error) {
         mirror = nil
         compiled = nil
+        state = .failed
         let now = ContinuousClock.now
         retry.schedule(now)
         if isResyncDue { scheduleResync() }
@@ -212,7 +234,6 @@ final class ReconcileLoop {
     private func reconcile(_ desired: Desired, _ begin: ContinuousClock.Instant) throws -> PassResult {
         let update = try observe(desired)
         guard let box = mirror else { throw AgentError(.kernel, "the kernel is not observed") }
-        let wasClean = agent.shared.withLock { $0.status.observedRevision } == desired.revision.number
         let isSame = try compile(desired, box.mirror.snapshot)
         guard let compilation = compiled?.compilation else { throw AgentError(.kernel, "nothing was compiled") }
 
@@ -231,7 +252,7 @@ final class ReconcileLoop {
             }
         }
         let result = PassResult(plan: plan, outcome: outcome)
-        note(result, desired, update, isDrift: wasClean && isSame, begin)
+        note(result, desired, update, isDrift: state.wasReached && isSame, begin)
         return result
     }
 
@@ -281,12 +302,10 @@ final class ReconcileLoop {
     ) {
         let now = ContinuousClock.now
         let report = result.outcome.report
-        let isClean = report.failures.isEmpty && result.outcome.remaining.counts.total == 0
-        if isClean { retry.reset() } else { retry.schedule(now) }
+        settle(result, now)
+        let isClean = state == .settled
         let repaired = isDrift ? repairedOperations(result) : []
-        for subject in ledger.note(repaired, at: now) { raiseAlarm(subject, desired) }
-        logRepairs(repaired, desired)
-
+        let fights = ledger.note(repaired, at: now)
         let problems = Problems(result, desired.topology)
         let (wasObserved, wasFailed) = agent.shared.withLock { state -> (Int?, Bool) in
             let before = (state.status.observedRevision, state.status.phase == .failed)
@@ -300,7 +319,12 @@ final class ReconcileLoop {
             state.status.alarms = alarms(desired, now)
             return before
         }
-        for failure in problems.failures { agent.log.error("\(failure)") }
+        // Whoever hears of something finds it in the state as well.
+        logRepairs(repaired, desired)
+        for subject in fights { raiseAlarm(subject, desired) }
+        if state == .failed {
+            for failure in problems.failures { agent.log.error("\(failure)") }
+        }
         if isClean, wasObserved != desired.revision.number {
             let applied = report.applied
             agent.log.notice(
@@ -310,10 +334,28 @@ final class ReconcileLoop {
                 .revisionApplied,
                 "created \(applied.created), changed \(applied.changed), deleted \(applied.deleted)",
                 revision: desired.revision.number)
-        } else if !isClean, !wasFailed {
+        } else if state == .failed, !wasFailed {
             agent.events.add(
                 .applyFailed, problems.failures.first ?? "reading back found a difference",
                 revision: desired.revision.number)
+        }
+    }
+
+    /// Decides what comes next.
+    private func settle(_ result: PassResult, _ now: ContinuousClock.Instant) {
+        if !result.outcome.report.failures.isEmpty {
+            state = .failed
+        } else if result.outcome.remaining.counts.total == 0 {
+            state = .settled
+        } else if case .disturbed(let count) = state {
+            state = count < Self.attempts ? .disturbed(count + 1) : .failed
+        } else {
+            state = .disturbed(1)
+        }
+        switch state {
+        case .settled, .new: retry.reset()
+        case .disturbed: isPassDue = true
+        case .failed: retry.schedule(now)
         }
     }
 
@@ -330,7 +372,9 @@ final class ReconcileLoop {
         return operations
     }
 
+    /// One line an object; of very many at once, one a kind.
     private func logRepairs(_ operations: [Operation], _ desired: Desired) {
+        if operations.count > Self.longestListing { return summarize(operations, desired) }
         for operation in operations {
             let resource = resource(operation.origin, desired)
             let difference = operation.difference
@@ -342,6 +386,22 @@ final class ReconcileLoop {
                 ])
             agent.events.add(
                 .driftRepaired, difference, object: operation.object, resource: resource,
+                revision: desired.revision.number)
+        }
+    }
+
+    private static let longestListing = 32
+
+    private func summarize(_ operations: [Operation], _ desired: Desired) {
+        for kind in ObjectKind.allCases {
+            let ofKind = operations.filter { $0.kind == kind }
+            guard let first = ofKind.first else { continue }
+            let text =
+                "\(ofKind.count) changes of kind \(kind.rawValue), the first: \(first.object): \(first.difference)"
+            agent.log.warning("repaired \(text)", metadata: ["kind": "\(kind.rawValue)"])
+            for operation in ofKind { agent.log.debug("repaired \(operation.object): \(operation.difference)") }
+            agent.events.add(
+                .driftRepaired, text, object: first.object, resource: resource(first.origin, desired),
                 revision: desired.revision.number)
         }
     }
@@ -378,6 +438,7 @@ final class ReconcileLoop {
     func requestPass() { isPassDue = true }
 
     func noteNewDesiredState() {
+        state = .new
         retry.reset()
         ledger.reset()
         isPassDue = true

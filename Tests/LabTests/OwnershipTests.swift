@@ -12,7 +12,7 @@ extension LabTests {
         init() throws { lab = try TestLab.current }
 
         /// One of everything that we make, made by somebody else, some with numbers of our ranges.
-        private static let foreign = """
+        static let foreign = """
             set -e
             echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
             ip link add dummy7 type dummy; ip link set dummy7 up; ip addr add 198.18.0.1/24 dev dummy7
