@@ -25,6 +25,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <linux/netfilter/nfnetlink_conntrack.h>
+#include <linux/netfilter/nfnetlink_log.h>
 #include <sys/epoll.h>
 #include <linux/netlink.h>
 #include <linux/nexthop.h>
