@@ -20,6 +20,8 @@ public enum Conventions {
     static let gatewayMAC = MACAddress(rawValue: 0x0200_5E00_0001)
     /// ICMP errors of a VRF without an address of its own come from here (RFC 7600) and not from the underlay address.
     static let dummyAddress = IPAddress(v4: 0xC000_0008)
+    /// Bytes of a denied packet that are reported: its headers.
+    static let loggedBytes: UInt32 = 64
     /// Metric of the unreachable route behind every custom route: what remains when the kernel removes the group.
     static let lastMetric = UInt32.max
 

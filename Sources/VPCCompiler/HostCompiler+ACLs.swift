@@ -46,6 +46,9 @@ extension HostCompiler {
         for line in lines.rules {
             table.counters.append(NFCounter(FirewallName.rule(lines.prefix, line.priority), origin: origin))
         }
+        let denials = lines.rules.map { rule in
+            rule.action == .allow ? "" : denialChain(.acl(acl, direction, priority: rule.priority), &table)
+        }
         for place in lines.boxes.keys.sorted() {
             var verdicts = NFSet(
                 lines.name(place), of: .ipv4Address, .internetProtocol, .internetService, to: .verdict,
@@ -56,7 +59,7 @@ extension HostCompiler {
                 isInterval: true, origin: origin)
             for entry in lines.boxes[place] ?? [] {
                 let rule = lines.rules[entry.line]
-                let verdict: NFVerdict = rule.action == .allow ? .return : .goto("deny_by_acl")
+                let verdict: NFVerdict = rule.action == .allow ? .return : .goto(denials[entry.line])
                 verdicts.add(
                     entry.box.addressKey, entry.box.protocolKey, entry.box.selectorKey, verdict: verdict, origin: origin
                 )
@@ -66,6 +69,7 @@ extension HostCompiler {
             }
             table.sets += [verdicts, counters]
         }
+        let unmatched = denialChain(.acl(acl, direction, priority: nil), &table)
         table.chain(lines.prefix, origin: origin) { chain in
             for place in lines.boxes.keys.sorted() {
                 let far = direction.farAddress
@@ -73,7 +77,7 @@ extension HostCompiler {
                     place.guardStatement, .counter(map: lines.name(place) + "_count", far, .ipProtocol, place.field))
                 chain.rule(place.guardStatement, .vmap(far, .ipProtocol, place.field, map: lines.name(place)))
             }
-            chain.rule(.goto("deny_by_acl"))
+            chain.rule(.goto(unmatched))
         }
     }
 

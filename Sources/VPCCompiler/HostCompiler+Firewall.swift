@@ -25,6 +25,7 @@ extension HostCompiler {
         addForward(to: &filter, origin)
         addSecurityGroups(to: &filter)
         addACLs(to: &filter)
+        addPortDenials(to: &filter)
         filter.normalize()
         var arp = arpTable(origin)
         arp.normalize()
@@ -91,6 +92,7 @@ extension HostCompiler {
             chain.rule(
                 .match(.iifgroup, guest), .set(.ctZone, map: "port_zone", .iifname, .etherSource, .ipSource), .accept)
             chain.rule(.match(.iifgroup, guest), .set(.ctZone, map: "open_port_zone", .iifname, .etherSource), .accept)
+            if isLogging { chain.rule(.match(.iifgroup, guest), .vmap(.iifname, map: "log_spoofed")) }
             chain.rule(.match(.iifgroup, guest), .counter("spoofed"), .drop)
             chain.rule(.match(.iifgroup, receive), .set(.ctZone, map: "dev_zone", .iifname), .accept)
             // The sending device receives every key that no other device has.
@@ -120,6 +122,7 @@ extension HostCompiler {
         table.chain("guest_to_host", origin: origin) { chain in
             chain.rule(.match(.icmpType, NFICMPType(8)), .limit(NFLimit(1000, burst: 1000)), .accept)
             chain.rule(.match([.established, .related]), .accept)
+            if isLogging { chain.rule(.vmap(.sdifname, map: "log_to_host")) }
             chain.rule(.counter("to_host"), .drop)
         }
     }

@@ -53,7 +53,7 @@ extension HostCompiler {
     // MARK: - Chains
 
     /// The name depends on the groups alone, so that it stays when other lists come and go.
-    private func listName(_ groups: [Int]) -> String {
+    func listName(_ groups: [Int]) -> String {
         if groups.count == 1 { return "sg_\(FirewallName.of(topology.securityGroups[groups[0]].name))" }
         let text = groups.map { topology.securityGroups[$0].name }.joined(separator: ",")
         return "sgs_\(Digest(text).hex)"
@@ -65,12 +65,14 @@ extension HostCompiler {
     ) {
         let origin = Origin(.securityGroup, groups[0])
         let names = groups.map { topology.securityGroups[$0].name }.joined(separator: ",")
+        let strays = denialChain(.groups(groups, direction, isStray: true), &table)
+        let unmatched = denialChain(.groups(groups, direction, isStray: false), &table)
         table.chain("\(listName(groups))_\(direction.rawValue)", origin: origin) { chain in
-            chain.rule(.match([.invalid]), .goto("deny_by_group"), comment: names)
+            chain.rule(.match([.invalid]), .goto(strays), comment: names)
             // A connection begins with SYN: else the server's next packet would reopen one that was cut.
             chain.rule(
                 .match(.l4proto, NFProtocol.tcp), .match([.new]), .match(Self.tcpFlags, masked: 0x17, .notEqual, 0x02),
-                .goto("deny_by_group"))
+                .goto(strays))
             for group in groups {
                 guard let rules = rules[group] else { continue }
                 let origin = Origin(.securityGroup, group)
@@ -88,7 +90,7 @@ extension HostCompiler {
                         .return, origin: origin)
                 }
             }
-            chain.rule(.goto("deny_by_group"))
+            chain.rule(.goto(unmatched))
         }
     }
 

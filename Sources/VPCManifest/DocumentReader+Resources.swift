@@ -166,7 +166,12 @@ extension DocumentReader {
     // MARK: VPC
 
     private enum VPCField: Int, FieldKey {
-        case id, cidrs
+        case id, cidrs, logDenied
+        static let names = caseNames()
+    }
+
+    private enum DenialLogField: Int, FieldKey {
+        case nflogGroup, rate
         static let names = caseNames()
     }
 
@@ -179,8 +184,22 @@ extension DocumentReader {
         if let cidrsNode, tree[cidrsNode].kind == .sequence, tree.next(cidrsNode) == cidrsNode + 1 {
             report("empty-list", "spec.cidrs is empty", hint: "a VPC needs at least one CIDR block", at: cidrsNode)
         }
+        let denialLog = optional(fields, .logDenied).flatMap { self.denialLog($0) }
         guard let id, let cidrs else { return nil }
-        return VPC(metadata: metadata, id: id, cidrs: cidrs)
+        return VPC(metadata: metadata, id: id, cidrs: cidrs, denialLog: denialLog)
+    }
+
+    private mutating func denialLog(_ node: Int) -> DenialLog? {
+        guard tree[node].kind == .mapping else {
+            report(
+                "wrong-type", "\(path(node)) must be a mapping, not \(description(node))",
+                hint: "write {nflogGroup: 5} to log, and leave the field out not to", at: node)
+            return nil
+        }
+        guard let fields = fields(node, DenialLogField.self) else { return nil }
+        let group = required(fields, .nflogGroup).flatMap { integer($0, in: 0...Int(UInt16.max)) }
+        let rate = optional(fields, .rate).flatMap { integer($0, in: DenialLog.rates) }
+        return group.map { DenialLog(group: UInt16($0), rate: rate ?? DenialLog.defaultRate) }
     }
 
     // MARK: Subnet

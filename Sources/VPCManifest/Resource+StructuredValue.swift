@@ -68,10 +68,15 @@ extension Resource {
     }
 
     private static func spec(_ vpc: VPC) -> [Member] {
-        [
+        var members = [
             Member("id", .integer(Int(vpc.id.rawValue))),
             Member("cidrs", .list(vpc.cidrs.map { .string($0.description) })),
         ]
+        if let log = vpc.denialLog {
+            let rate = log.rate == DenialLog.defaultRate ? [] : [Member("rate", .integer(log.rate))]
+            members.append(Member("logDenied", .object([Member("nflogGroup", .integer(Int(log.group)))] + rate)))
+        }
+        return members
     }
 
     private static func spec(_ subnet: Subnet) -> [Member] {

@@ -56,11 +56,30 @@ public struct VPC: Hashable, Sendable {
     public var metadata: Metadata
     public var id: VPCID
     public var cidrs: [IPPrefix]
+    /// Nil: what is denied is counted, not reported.
+    public var denialLog: DenialLog?
 
-    public init(metadata: Metadata, id: VPCID, cidrs: [IPPrefix]) {
+    public init(metadata: Metadata, id: VPCID, cidrs: [IPPrefix], denialLog: DenialLog? = nil) {
         self.metadata = metadata
         self.id = id
         self.cidrs = cidrs
+        self.denialLog = denialLog
+    }
+}
+
+/// Where every host reports the packets of a VPC that it denies.
+public struct DenialLog: Hashable, Sendable {
+    /// The group of nfnetlink_log, in the host's network namespace.
+    public var group: UInt16
+    /// Packets a second that each reason for denying (a line of an ACL, a list of security groups) may report.
+    public var rate: Int
+
+    public static let rates = 1...10_000
+    public static let defaultRate = 100
+
+    public init(group: UInt16, rate: Int = Self.defaultRate) {
+        self.group = group
+        self.rate = rate
     }
 }
 

@@ -38,8 +38,9 @@ extension Resolver {
             let vpc = model.vpcs[index]
             enter(vpc.metadata.name, position, .vpc, in: \.vpcs)
             topology.vpcs.append(
-                ResolvedVPC(name: vpc.metadata.name, id: vpc.id, cidrs: vpc.cidrs.sorted().outermost, interfaces: 0..<0)
-            )
+                ResolvedVPC(
+                    name: vpc.metadata.name, id: vpc.id, cidrs: vpc.cidrs.sorted().outermost, interfaces: 0..<0,
+                    denialLog: vpc.denialLog))
             checkCIDRs(vpc)
         }
         var owners: [VPCID: Int] = [:]

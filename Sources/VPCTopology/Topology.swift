@@ -35,12 +35,17 @@ public struct ResolvedVPC: Sendable, Equatable {
     public var cidrs: [IPPrefix]
     /// This VPC's range of `Topology.interfaces`.
     public var interfaces: Range<Int>
+    /// Nil: what is denied is not reported.
+    public var denialLog: DenialLog?
 
-    public init(name: String, id: VPCID, cidrs: [IPPrefix], interfaces: Range<Int>) {
+    public init(
+        name: String, id: VPCID, cidrs: [IPPrefix], interfaces: Range<Int>, denialLog: DenialLog? = nil
+    ) {
         self.name = name
         self.id = id
         self.cidrs = cidrs
         self.interfaces = interfaces
+        self.denialLog = denialLog
     }
 }
 

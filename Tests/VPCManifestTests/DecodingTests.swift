@@ -33,7 +33,7 @@ import VPCModel
                     note: |
                       two
                       lines
-                spec: {id: 0x65, cidrs: [10.0.0.0/16, 192.168.0.0/24]}
+                spec: {id: 0x65, cidrs: [10.0.0.0/16, 192.168.0.0/24], logDenied: {nflogGroup: 5, rate: 20}}
                 """)
         #expect(findings(set) == [])
         let metadata = Metadata(
@@ -42,8 +42,16 @@ import VPCModel
             set.model.vpcs == [
                 VPC(
                     metadata: metadata, id: try #require(VPCID(101)),
-                    cidrs: [try .parse("10.0.0.0/16"), try .parse("192.168.0.0/24")])
+                    cidrs: [try .parse("10.0.0.0/16"), try .parse("192.168.0.0/24")],
+                    denialLog: DenialLog(group: 5, rate: 20))
             ])
+    }
+
+    @Test func denialsAreLoggedAtTheUsualRate() throws {
+        let set = ManifestSet(
+            text: document("VPC", "blue", "spec: {id: 1, cidrs: [10.0.0.0/16], logDenied: {nflogGroup: 0}}"))
+        #expect(findings(set) == [])
+        #expect(set.model.vpcs.first?.denialLog == DenialLog(group: 0, rate: 100))
     }
 
     @Test func subnets() throws {
@@ -369,7 +377,7 @@ import VPCModel
         ),
         (
             document("VPC", "blue", "spec: {id: 101, cidrs: [10.0.0.0/8], zones: []}"),
-            "VPC blue: spec has no field \"zones\"", "the fields are id, cidrs"
+            "VPC blue: spec has no field \"zones\"", "the fields are id, cidrs, logDenied"
         ),
         (
             document("VPC", "blue", "spec: {id: 101, cidsr: [10.0.0.0/8]}"),

@@ -83,7 +83,10 @@ private struct Planner {
                     zone: maybe(text())))
         case 1:
             let id = VPCID(UInt32(number(1...0x7FFF_FFFF))) ?? VPCID.one
-            return .vpc(VPC(metadata: metadata(), id: id, cidrs: (0...number(0...2)).map { _ in prefix() }))
+            return .vpc(
+                VPC(
+                    metadata: metadata(), id: id, cidrs: (0...number(0...2)).map { _ in prefix() },
+                    denialLog: maybe(DenialLog(group: UInt16(number(0...65535)), rate: pick([1, 100, 10_000])))))
         case 2:
             return .subnet(
                 Subnet(

@@ -1,0 +1,147 @@
+import KernelModel
+import Testing
+import VPCCompiler
+import VPCManifest
+import VPCTopology
+
+/// What is reported of denied packets, and by which rules.
+@Suite struct DenialLogTests {
+    /// Two VPCs with the same policies; `log` is what blue says of its log.
+    private func topology(log: String) throws -> Topology {
+        var text = "apiVersion: vpcctl.dev/v1\nkind: Host\nmetadata: {name: h1}\n"
+        text += "spec: {underlay: {address: 172.31.0.1}}\n"
+        for (id, vpc, log) in [(1, "blue", log), (2, "green", "")] {
+            text += """
+                ---
+                kind: VPC
+                metadata: {name: \(vpc)}
+                spec: {id: \(id), cidrs: [10.0.0.0/16]\(log)}
+                ---
+                kind: Subnet
+                metadata: {name: \(vpc)-s}
+                spec: {vpc: \(vpc), cidr: 10.0.1.0/24, acl: \(vpc)-acl}
+                ---
+                kind: NetworkACL
+                metadata: {name: \(vpc)-acl}
+                spec:
+                  vpc: \(vpc)
+                  ingress:
+                    - {priority: 100, action: deny, protocol: tcp, ports: [22], cidr: 10.0.2.0/24}
+                    - {priority: 200, action: allow, protocol: tcp, cidr: 0.0.0.0/0}
+                    - {priority: 300, action: deny, protocol: icmp, icmpType: 8, cidr: 10.0.3.0/24}
+                ---
+                kind: SecurityGroup
+                metadata: {name: \(vpc)-web}
+                spec: {vpc: \(vpc), ingress: [{protocol: all, from: [{cidr: 0.0.0.0/0}]}]}
+                ---
+                kind: SecurityGroup
+                metadata: {name: \(vpc)-db}
+                spec: {vpc: \(vpc)}
+                ---
+                kind: NetworkInterface
+                metadata: {name: \(vpc)-1}
+                spec: {subnet: \(vpc)-s, host: h1, address: 10.0.1.10, securityGroups: [\(vpc)-web, \(vpc)-db],
+                  attachment: {netns: \(vpc)-1, device: eth0}}
+
+                """
+        }
+        let set = ManifestSet(text: text)
+        try #require(set.diagnostics.isEmpty, "\(set.diagnostics)")
+        return try #require(Topology.resolve(set.model).topology)
+    }
+
+    private func filter(_ topology: Topology) throws -> NFTableIntent {
+        let facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)
+        let tables = topology.compiled(for: 0, facts: facts).intent.host.firewall
+        return try #require(tables.first { $0.table == FirewallTables.filter })
+    }
+
+    private func chain(_ name: String, _ table: NFTableIntent) -> [String] {
+        table.chains.first { $0.name == name }?.rules.map(\.description) ?? []
+    }
+
+    /// The chains that elements of a map lead to.
+    private func targets(_ name: String, _ table: NFTableIntent) -> Set<String> {
+        Set(table.sets.first { $0.name == name }?.elements.verdicts.compactMap(\.chain) ?? [])
+    }
+
+    private func log(_ prefix: String, rate: Int = 100) -> String {
+        "limit rate \(rate) packets/1s burst \(rate); log prefix \"\(prefix)\" group 5 snaplen 64"
+    }
+
+    /// Every line that denies, and the end of the list, by the name that it has in manifests.
+    @Test func aLineReportsWhatItDenies() throws {
+        let table = try filter(try topology(log: ", logDenied: {nflogGroup: 5}"))
+        #expect(targets("acl_blue_acl_in_map", table) == ["deny_acl_blue_acl_in_100"])
+        #expect(targets("acl_blue_acl_in_icmp", table) == ["deny_acl_blue_acl_in_300"])
+        #expect(chain("acl_blue_acl_in", table).last == "goto deny_acl_blue_acl_in_default")
+        #expect(
+            chain("deny_acl_blue_acl_in_100", table) == [log("vpcctl acl blue-acl in 100"), "goto deny_by_acl"])
+        #expect(
+            chain("deny_acl_blue_acl_out_default", table) == [
+                log("vpcctl acl blue-acl out default"), "goto deny_by_acl",
+            ])
+        #expect(chain("deny_acl_blue_acl_in_200", table).isEmpty)
+        #expect(chain("deny_by_acl", table) == ["counter name denied_by_acl; drop"])
+    }
+
+    @Test func groupsReportWhatNoneOfThemAllows() throws {
+        let table = try filter(try topology(log: ", logDenied: {nflogGroup: 5, rate: 7}"))
+        let name = try #require(targets("sg_in", table).first { $0.hasPrefix("sgs_") && $0.hasSuffix("_in") })
+        let lists = targets("sg_in", table).filter { !chain("deny_\($0)", table).isEmpty }
+        #expect(lists.count == 1, "only blue logs")
+        let list = lists.first ?? name
+        #expect(
+            chain("deny_\(list)", table) == [log("vpcctl groups blue-db,blue-web in", rate: 7), "goto deny_by_group"])
+        #expect(
+            chain("deny_\(list)_stray", table) == [
+                log("vpcctl groups blue-db,blue-web in stray", rate: 7), "goto deny_by_group",
+            ])
+        let rules = chain(list, table)
+        #expect(rules.count { $0.contains("goto deny_\(list)_stray") } == 2)
+        #expect(rules.last == "goto deny_\(list)")
+    }
+
+    /// By the port that they came from: what the packet says of itself may be forged.
+    @Test func portsReportToTheirVPC() throws {
+        let table = try filter(try topology(log: ", logDenied: {nflogGroup: 5}"))
+        #expect(targets("log_spoofed", table) == ["log_spoofed_blue"])
+        #expect(targets("log_to_host", table) == ["log_to_host_blue"])
+        #expect(table.sets.first { $0.name == "log_spoofed" }?.elements.count == 1)
+        #expect(chain("log_spoofed_blue", table) == [log("vpcctl spoofed blue")])
+        #expect(chain("log_to_host_blue", table) == [log("vpcctl to host blue")])
+    }
+
+    @Test func withoutALogNothingIsReported() throws {
+        let table = try filter(try topology(log: ""))
+        #expect(!table.chains.flatMap(\.rules).contains { $0.description.contains("log") })
+        #expect(targets("acl_blue_acl_in_map", table) == ["deny_by_acl"])
+        #expect(!table.sets.contains { $0.name.hasPrefix("log_") })
+    }
+
+    /// Reader and compiler have the same words, and no two reasons the same.
+    @Test func everyReportIsKnown() throws {
+        let topology = try topology(log: ", logDenied: {nflogGroup: 5}")
+        let prefixes = try filter(topology).chains.flatMap(\.rules).flatMap(\.expressions).compactMap { expression in
+            if case .log(let log) = expression { log.prefix } else { nil }
+        }
+        #expect(prefixes.count == Set(prefixes).count)
+        let known = topology.loggedDenials
+        #expect(Set(known.keys) == Set(prefixes))
+        #expect(known["vpcctl acl blue-acl in 300"] == .acl(0, .ingress, priority: 300))
+        #expect(known["vpcctl groups blue-db,blue-web out stray"] == .groups([0, 1], .egress, isStray: true))
+    }
+
+    /// The kernel keeps 127 bytes.
+    @Test func longNamesFit() throws {
+        var topology = try topology(log: ", logDenied: {nflogGroup: 5}")
+        for index in topology.securityGroups.indices {
+            topology.securityGroups[index].name = String(repeating: "\(index)", count: 63)
+        }
+        for index in topology.acls.indices { topology.acls[index].name = String(repeating: "\(index)", count: 63) }
+        let known = topology.loggedDenials
+        #expect(known.keys.allSatisfy { $0.utf8.count <= 127 })
+        #expect(known.count == 2 + 4 + 4)
+        #expect(known.keys.contains { $0.hasPrefix("vpcctl groups #") && $0.hasSuffix(" in stray") })
+    }
+}
