@@ -56,13 +56,14 @@ let package = Package(
         module("KernelDriver", ["CLinux", "Netlink", "KernelModel"]),
         module("Reconciler", ["VPCCompiler", "KernelDriver"]),
         module("Console"),
-        .target(name: "CLab"),
-        module("VPCLab", ["CLab", "Netlink", "Reconciler", "VPCManifest", "Console"]),
+        .target(name: "CTraffic"),
+        module("Traffic", ["CTraffic", "Netlink", "IPAddressing"]),
+        module("VPCLab", ["CLinux", "Traffic", "Reconciler", "VPCManifest", "Console"]),
         // The daemon.
         module(
             "Agent",
             [
-                "Reconciler", "KernelDriver", "VPCManifest", "VPCTopology",
+                "Reconciler", "KernelDriver", "VPCManifest", "VPCTopology", "Traffic",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         // Executables.
@@ -72,7 +73,7 @@ let package = Package(
                 "VPCManifest", "VPCTopology", "Console",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
-        tool("vpcctl", ["CommandOptions", "VPCTrace", "Reconciler"]),
+        tool("vpcctl", ["CommandOptions", "VPCTrace", "Reconciler", "Traffic"]),
         tool("vpclab", ["CommandOptions", "VPCLab"]),
         tool("vpcd", ["CommandOptions", "Agent"]),
         // Tests.
@@ -83,11 +84,12 @@ let package = Package(
         tests("VPCCompilerTests", ["VPCCompiler", "VPCManifest"], exclude: ["Golden"]),
         tests("VPCTraceTests", ["VPCTrace", "VPCManifest"]),
         tests("NetlinkTests", ["Netlink"]),
+        tests("TrafficTests", ["Traffic"]),
         tests("KernelDriverTests", ["KernelDriver"]),
         tests("AgentTests", ["Agent"]),
         tests("ConsoleTests", ["Console"]),
         tests("CommandTests", ["Reconciler", "VPCManifest"]),
-        tests("LabTests", ["VPCLab", "VPCTrace", "Agent"]),
+        tests("LabTests", ["VPCLab", "VPCTrace", "Traffic", "Agent"]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -22,6 +22,15 @@ int linux_share_mount(const char *target) { return mount("", target, "none", MS_
 
 int linux_detach_mount(const char *target) { return umount2(target, MNT_DETACH); }
 
+int linux_show_own_namespace_in_sys(void) {
+    if (unshare(CLONE_NEWNS) != 0) return -1;
+    /* Nothing of what follows must show outside. */
+    if (mount("", "/", "none", MS_SLAVE | MS_REC, NULL) != 0) return -1;
+    /* Where there is no /sys, nothing has to go. */
+    umount2("/sys", MNT_DETACH);
+    return mount("sysfs", "/sys", "sysfs", 0, NULL);
+}
+
 const char *linux_errno_name(int number) { return strerrorname_np(number); }
 
 const char *linux_errno_description(int number) { return strerrordesc_np(number); }

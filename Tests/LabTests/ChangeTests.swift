@@ -1,5 +1,6 @@
 import IPAddressing
 import Testing
+import Traffic
 
 @testable import VPCLab
 
@@ -56,7 +57,7 @@ extension LabTests {
             var buffer = [UInt8](repeating: 0, count: 2048)
             var texts: Set<String> = []
             while let sight = capture.next(&buffer) {
-                guard case .packet(let packet, .entering) = sight, packet.flow?.port == Station.udpPort else {
+                guard case .packet(let packet, .entering, _) = sight, packet.flow?.port == Station.udpPort else {
                     continue
                 }
                 let text = String(decoding: packet.payload.dropFirst(8), as: UTF8.self)

@@ -1,6 +1,7 @@
 import IPAddressing
 import Netlink
 import Testing
+import Traffic
 
 @testable import VPCLab
 
@@ -98,7 +99,7 @@ extension LabTests {
             let deadline = ContinuousClock.now + .milliseconds(500)
             while ContinuousClock.now < deadline {
                 while let sight = capture.next(&buffer) {
-                    if case .packet(let packet, .entering) = sight, packet.flow?.sender == port { return true }
+                    if case .packet(let packet, .entering, _) = sight, packet.flow?.sender == port { return true }
                 }
                 polls.removeAll()
                 polls.add(capture.socket.descriptor, 1)

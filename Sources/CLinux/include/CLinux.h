@@ -49,6 +49,9 @@ int linux_bind_mount(const char *source, const char *target, int recursive);
 int linux_share_mount(const char *target);
 /* umount2(2) with MNT_DETACH. */
 int linux_detach_mount(const char *target);
+/* Gives the calling thread mounts of its own in which /sys shows the network namespace that it is in, as
+ * `ip netns exec` does. */
+int linux_show_own_namespace_in_sys(void);
 /* "ENOENT"; NULL for an unknown number. */
 const char *linux_errno_name(int number);
 /* "No such file or directory"; NULL for an unknown number. */

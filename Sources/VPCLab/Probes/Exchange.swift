@@ -1,7 +1,8 @@
-import CLab
+import CTraffic
 import Glibc
 import IPAddressing
 import Netlink
+import Traffic
 import VPCModel
 
 /// One question to one address, asked until it is answered or the time is over, with what was seen of it on the way.

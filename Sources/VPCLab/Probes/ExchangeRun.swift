@@ -1,5 +1,6 @@
 import Glibc
 import Netlink
+import Traffic
 
 /// How long probes wait.
 public struct ProbeTiming: Sendable, Hashable {
@@ -111,8 +112,8 @@ struct ExchangeRun {
     private mutating func look(at capture: Capture, in namespace: NetworkNamespace, _ buffer: inout [UInt8]) {
         while let sight = capture.next(&buffer) {
             switch sight {
-            case .packet(let packet, .leaving): sent(packet, from: namespace)
-            case .packet(let packet, .entering): arrived(packet, in: namespace)
+            case .packet(let packet, .leaving, _): sent(packet, from: namespace)
+            case .packet(let packet, .entering, _): arrived(packet, in: namespace)
             case .question(let neighbor):
                 for index in exchanges.indices
                 where exchanges[index].destination == neighbor && exchanges[index].sender.namespace == namespace {

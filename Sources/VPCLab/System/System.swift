@@ -1,6 +1,7 @@
-import CLab
+import CTraffic
 import Glibc
-public import Netlink
+import Netlink
+import Traffic
 
 extension LabError {
     /// The error of the system call that has just failed on this thread.
@@ -10,11 +11,6 @@ extension LabError {
 }
 
 extension NetworkNamespace {
-    /// Runs `body` inside, as `enter` does, whatever it throws.
-    public func run<Result>(_ body: () throws -> Result) throws -> Result {
-        try enter { () throws(NetlinkError) in Swift.Result { try body() } }.get()
-    }
-
     /// A number that no other namespace has or will have until the machine is started anew (SO_NETNS_COOKIE); an
     /// inode number, in contrast, is given to the next namespace once this one is gone.
     func cookie() throws -> UInt64 {
@@ -48,12 +44,12 @@ enum KernelParameter {
 /// The device `lo` of the namespace that the calling thread is in.
 enum Loopback {
     // ip link set lo up
-    static func setUp() throws(LabError) {
+    static func setUp() throws {
         let socket = try Socket(AF_INET, SOCK_DGRAM)
         var request = ifreq()
         withUnsafeMutableBytes(of: &request.ifr_ifrn) { $0.copyBytes(from: "lo".utf8) }
         request.ifr_ifru.ifru_flags = Int16(IFF_UP | IFF_RUNNING)
-        guard ioctl(socket.descriptor, UInt(SIOCSIFFLAGS), &request) == 0 else { throw .system("set lo up") }
+        guard ioctl(socket.descriptor, UInt(SIOCSIFFLAGS), &request) == 0 else { throw LabError.system("set lo up") }
     }
 }
 

@@ -1,7 +1,8 @@
-import CLab
+import CTraffic
 import Glibc
 public import IPAddressing
 import Netlink
+import Traffic
 
 extension Station {
     /// Asks on the wire who has an address, as arping does; the kernel's own neighbour table is not involved.
@@ -57,12 +58,12 @@ extension Station {
         return nil
     }
 
-    private static func hardwareAddress(of device: String) throws(LabError) -> [UInt8] {
+    private static func hardwareAddress(of device: String) throws -> [UInt8] {
         let socket = try Socket(AF_INET, SOCK_DGRAM)
         var request = ifreq()
         withUnsafeMutableBytes(of: &request.ifr_ifrn) { $0.copyBytes(from: device.utf8.prefix(15)) }
         guard ioctl(socket.descriptor, UInt(SIOCGIFHWADDR), &request) == 0 else {
-            throw .system("read the address of \(device)")
+            throw LabError.system("read the address of \(device)")
         }
         return withUnsafeBytes(of: request.ifr_ifru.ifru_hwaddr.sa_data) { Array($0.prefix(6)) }
     }

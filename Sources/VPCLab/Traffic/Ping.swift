@@ -1,7 +1,8 @@
-import CLab
+import CTraffic
 import Glibc
 public import IPAddressing
 import Netlink
+public import Traffic
 
 /// How to ping.
 public struct PingOptions: Sendable, Hashable {
@@ -88,37 +89,5 @@ extension Station {
             }
         }
         return .silence
-    }
-}
-
-/// An ICMP echo request whose content is known.
-struct EchoRequest {
-    var identifier: UInt16
-    var sequence: UInt16
-    var size: Int
-
-    var bytes: [UInt8] {
-        var bytes: [UInt8] = [UInt8(ICMP_ECHO), 0, 0, 0]
-        bytes.append(bigEndian: identifier)
-        bytes.append(bigEndian: sequence)
-        bytes += (0..<size).map { UInt8(truncatingIfNeeded: $0) }
-        let sum = internetChecksum(bytes)
-        bytes[2] = UInt8(sum >> 8)
-        bytes[3] = UInt8(sum & 255)
-        return bytes
-    }
-}
-
-/// An ICMP echo reply.
-struct EchoReply {
-    var identifier: UInt16
-    var sequence: UInt16
-
-    init?(_ packet: IPv4Packet) {
-        guard Int32(packet.protocolNumber) == Int32(IPPROTO_ICMP), packet.isFirstFragment,
-            Int32(packet.payload.byte(at: 0)) == ICMP_ECHOREPLY
-        else { return nil }
-        identifier = packet.payload.word(at: 4)
-        sequence = packet.payload.word(at: 6)
     }
 }

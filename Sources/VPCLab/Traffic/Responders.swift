@@ -1,8 +1,9 @@
-import CLab
+import CTraffic
 import Glibc
 import IPAddressing
 public import Netlink
 import Synchronization
+import Traffic
 
 /// Servers in many namespaces that say who they are, all served by one thread.
 ///
@@ -22,7 +23,7 @@ public final class Responders: Sendable {
     deinit { stop() }
 
     /// Starts to answer in a namespace, on all its addresses, those that come later too.
-    /// - Throws: `LabError` when a port is in use there.
+    /// - Throws: `NetlinkError` when a port is in use there.
     public func serve(
         as name: String, in namespace: NetworkNamespace, udp: some Collection<UInt16>, tcp: some Collection<UInt16>
     ) throws {
@@ -48,7 +49,7 @@ private struct Listener: Sendable {
     let isStream: Bool
     let name: String
 
-    init(udp port: UInt16, name: String) throws(LabError) {
+    init(udp port: UInt16, name: String) throws {
         socket = try Socket(AF_INET, SOCK_DGRAM)
         try socket.set(Int32(IPPROTO_IP), IP_PKTINFO, 1)
         try socket.bind(SocketAddress(.anyIPv4, port))
@@ -56,11 +57,11 @@ private struct Listener: Sendable {
         self.name = name
     }
 
-    init(tcp port: UInt16, name: String) throws(LabError) {
+    init(tcp port: UInt16, name: String) throws {
         socket = try Socket(AF_INET, SOCK_STREAM)
         try socket.set(SOL_SOCKET, SO_REUSEADDR, 1)
         try socket.bind(SocketAddress(.anyIPv4, port))
-        guard listen(socket.descriptor, 256) == 0 else { throw .system("listen on port \(port)") }
+        guard listen(socket.descriptor, 256) == 0 else { throw LabError.system("listen on port \(port)") }
         isStream = true
         self.name = name
     }

@@ -1,7 +1,8 @@
-import CLab
+import CTraffic
 import Glibc
 public import IPAddressing
 public import Netlink
+import Traffic
 
 /// Somebody who sends: a namespace and, where that has several, one of its addresses.
 ///
@@ -96,7 +97,7 @@ public struct Station: Sendable, Hashable {
         let deadline = start + timeout
         var isConnected: Bool
         switch socket.connect(SocketAddress(destination, port)) {
-        case .failure(let error): return .failed(error.message)
+        case .failure(let error): return .failed(error.description)
         case .success(let connected): isConnected = connected
         }
         var pending = ArraySlice(Array((size == 0 ? "ask hello\n" : "bulk \(size)\n").utf8))

@@ -1,8 +1,9 @@
-import CLab
+import CTraffic
 import Glibc
 public import IPAddressing
 import Netlink
 import Synchronization
+import Traffic
 
 /// Numbered UDP requests at a fixed interval, from a thread of its own, and how many were answered by whom: what shows
 /// whether a change of the network loses packets.

@@ -1,20 +1,21 @@
-import CLab
-import Glibc
-import IPAddressing
+package import CTraffic
+package import Glibc
+package import IPAddressing
+package import Netlink
 
 /// A socket that closes with its last reference.
-final class Socket: Sendable {
-    let descriptor: Int32
+package final class Socket: Sendable {
+    package let descriptor: Int32
 
     /// A new, non-blocking socket in the namespace of the calling thread.
-    init(_ domain: Int32, _ type: __socket_type, _ proto: Int32 = 0) throws(LabError) {
+    package init(_ domain: Int32, _ type: __socket_type, _ proto: Int32 = 0) throws(NetlinkError) {
         let flags = Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
         descriptor = socket(domain, Int32(type.rawValue) | flags, proto)
         guard descriptor >= 0 else { throw .system("open a socket") }
     }
 
     /// Takes over a descriptor; it will not block, nor be left to child processes.
-    init(owning descriptor: Int32) {
+    package init(owning descriptor: Int32) {
         self.descriptor = descriptor
         _ = fcntl(descriptor, F_SETFL, O_NONBLOCK)
         _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
@@ -22,35 +23,48 @@ final class Socket: Sendable {
 
     deinit { close(descriptor) }
 
-    func set(_ level: Int32, _ option: Int32, _ value: Int32) throws(LabError) {
+    package func set(_ level: Int32, _ option: Int32, _ value: Int32) throws(NetlinkError) {
         var value = value
         guard setsockopt(descriptor, level, option, &value, socklen_t(MemoryLayout<Int32>.size)) == 0 else {
             throw .system("set socket option \(option)")
         }
     }
 
-    func option(_ level: Int32, _ option: Int32) -> Int32? {
+    package func option(_ level: Int32, _ option: Int32) -> Int32? {
         var value: Int32 = 0
         var length = socklen_t(MemoryLayout<Int32>.size)
         return getsockopt(descriptor, level, option, &value, &length) == 0 ? value : nil
     }
 
-    func bind(_ address: SocketAddress) throws(LabError) {
+    package func bind(_ address: SocketAddress) throws(NetlinkError) {
         let result = address.withPointer { Glibc.bind(descriptor, $0, $1) }
         guard result == 0 else { throw .system("bind to \(address)") }
     }
 
+    /// Takes packets of a protocol (`ETH_P_*`) from all devices of its namespace; of a packet socket.
+    package func bindToPackets(_ protocolNumber: UInt16) throws(NetlinkError) {
+        var address = sockaddr_ll()
+        address.sll_family = UInt16(AF_PACKET)
+        address.sll_protocol = protocolNumber.bigEndian
+        let result = withUnsafePointer(to: address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_ll>.size))
+            }
+        }
+        guard result == 0 else { throw .system("bind to packets") }
+    }
+
     /// Whether the connection stands already; else it is on its way (wait for POLLOUT, then see `pendingError`).
-    func connect(_ address: SocketAddress) -> Result<Bool, LabError> {
+    package func connect(_ address: SocketAddress) -> Result<Bool, NetlinkError> {
         let result = address.withPointer { Glibc.connect(descriptor, $0, $1) }
         if result == 0 { return .success(true) }
         return errno == EINPROGRESS ? .success(false) : .failure(.system("connect to \(address)"))
     }
 
     /// SO_ERROR, which is 0 after success.
-    var pendingError: Int32 { option(SOL_SOCKET, SO_ERROR) ?? EBADF }
+    package var pendingError: Int32 { option(SOL_SOCKET, SO_ERROR) ?? EBADF }
 
-    var localAddress: SocketAddress? {
+    package var localAddress: SocketAddress? {
         var address = sockaddr_in()
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         let result = withUnsafeMutablePointer(to: &address) { pointer in
@@ -60,13 +74,13 @@ final class Socket: Sendable {
     }
 
     /// 0, or the error number.
-    func send(_ bytes: [UInt8], to address: SocketAddress) -> Int32 {
+    package func send(_ bytes: [UInt8], to address: SocketAddress) -> Int32 {
         let count = address.withPointer { sendto(descriptor, bytes, bytes.count, 0, $0, $1) }
         return count == bytes.count ? 0 : errno
     }
 
     /// A datagram and who sent it; nil when nothing is queued.
-    func receive(atMost size: Int = 2048) -> (bytes: [UInt8], from: SocketAddress)? {
+    package func receive(atMost size: Int = 2048) -> (bytes: [UInt8], from: SocketAddress)? {
         var address = sockaddr_in()
         var length = socklen_t(MemoryLayout<sockaddr_in>.size)
         var bytes = [UInt8](repeating: 0, count: size)
@@ -84,20 +98,20 @@ final class Socket: Sendable {
 }
 
 /// An IPv4 address and a port.
-struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
-    var address: IPAddress
-    var port: UInt16
+package struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
+    package var address: IPAddress
+    package var port: UInt16
 
-    init(_ address: IPAddress, _ port: UInt16) {
+    package init(_ address: IPAddress, _ port: UInt16) {
         self.address = address
         self.port = port
     }
 
-    init(_ address: sockaddr_in) {
+    package init(_ address: sockaddr_in) {
         self.init(IPAddress(v4: UInt32(bigEndian: address.sin_addr.s_addr)), UInt16(bigEndian: address.sin_port))
     }
 
-    var rawValue: sockaddr_in {
+    package var rawValue: sockaddr_in {
         var raw = sockaddr_in()
         raw.sin_family = sa_family_t(AF_INET)
         raw.sin_port = port.bigEndian
@@ -105,7 +119,7 @@ struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
         return raw
     }
 
-    func withPointer<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+    package func withPointer<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
         withUnsafePointer(to: rawValue) { pointer in
             pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                 body($0, socklen_t(MemoryLayout<sockaddr_in>.size))
@@ -113,24 +127,26 @@ struct SocketAddress: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    var description: String { "\(address):\(port)" }
+    package var description: String { "\(address):\(port)" }
 }
 
 /// What is waited for.
-struct PollSet {
-    private(set) var entries: [pollfd] = []
+package struct PollSet {
+    package init() {}
 
-    mutating func removeAll() { entries.removeAll(keepingCapacity: true) }
+    package private(set) var entries: [pollfd] = []
+
+    package mutating func removeAll() { entries.removeAll(keepingCapacity: true) }
 
     /// - Returns: Where to find the answer.
     @discardableResult
-    mutating func add(_ descriptor: Int32, _ events: Int32) -> Int {
+    package mutating func add(_ descriptor: Int32, _ events: Int32) -> Int {
         entries.append(pollfd(fd: descriptor, events: Int16(truncatingIfNeeded: events), revents: 0))
         return entries.count - 1
     }
 
     /// Waits until something is ready or the time is over.
-    mutating func wait(until deadline: ContinuousClock.Instant?) {
+    package mutating func wait(until deadline: ContinuousClock.Instant?) {
         var milliseconds: Int32 = -1
         if let deadline {
             let left = ContinuousClock.now.duration(to: deadline)
@@ -142,10 +158,10 @@ struct PollSet {
         }
     }
 
-    func isReady(_ index: Int) -> Bool { entries[index].revents != 0 }
+    package func isReady(_ index: Int) -> Bool { entries[index].revents != 0 }
 }
 
 extension Duration {
     /// Rounded down.
-    var milliseconds: Int64 { components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000 }
+    package var milliseconds: Int64 { components.seconds * 1000 + components.attoseconds / 1_000_000_000_000_000 }
 }

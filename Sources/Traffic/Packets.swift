@@ -1,8 +1,8 @@
-import CLab
+import CTraffic
 public import IPAddressing
 
 /// The internet checksum (RFC 1071).
-func internetChecksum(_ bytes: some Collection<UInt8>) -> UInt16 {
+package func internetChecksum(_ bytes: some Collection<UInt8>) -> UInt16 {
     var sum: UInt32 = 0
     var isHigh = true
     for byte in bytes {
@@ -14,44 +14,51 @@ func internetChecksum(_ bytes: some Collection<UInt8>) -> UInt16 {
 }
 
 extension [UInt8] {
-    mutating func append(bigEndian value: some FixedWidthInteger) {
+    package mutating func append(bigEndian value: some FixedWidthInteger) {
         Swift.withUnsafeBytes(of: value.bigEndian) { append(contentsOf: $0) }
+    }
+
+    /// Writes the internet checksum of all bytes, and of `pseudoHeader` before them, to an offset that holds zeros.
+    mutating func setChecksum(at offset: Int, pseudoHeader: [UInt8] = []) {
+        let sum = internetChecksum(pseudoHeader + self)
+        self[offset] = UInt8(sum >> 8)
+        self[offset + 1] = UInt8(sum & 255)
     }
 }
 
 extension ArraySlice<UInt8> {
     /// The 16-bit number in network byte order at `offset` from the start, 0 behind the end.
-    func word(at offset: Int) -> UInt16 {
+    package func word(at offset: Int) -> UInt16 {
         guard offset + 2 <= count else { return 0 }
         return UInt16(self[startIndex + offset]) << 8 | UInt16(self[startIndex + offset + 1])
     }
 
-    func byte(at offset: Int) -> UInt8 { offset < count ? self[startIndex + offset] : 0 }
+    package func byte(at offset: Int) -> UInt8 { offset < count ? self[startIndex + offset] : 0 }
 
-    func address(at offset: Int) -> IPAddress {
+    package func address(at offset: Int) -> IPAddress {
         IPAddress(v4: UInt32(word(at: offset)) << 16 | UInt32(word(at: offset + 2)))
     }
 }
 
 /// An IPv4 packet as it was captured.
-struct IPv4Packet {
-    let bytes: ArraySlice<UInt8>
+package struct IPv4Packet {
+    package let bytes: ArraySlice<UInt8>
 
-    init?(_ bytes: ArraySlice<UInt8>) {
+    package init?(_ bytes: ArraySlice<UInt8>) {
         guard bytes.count >= 20, bytes.byte(at: 0) >> 4 == 4, bytes.count >= Int(bytes.byte(at: 0) & 15) * 4 else {
             return nil
         }
         self.bytes = bytes
     }
 
-    var protocolNumber: UInt8 { bytes.byte(at: 9) }
-    var source: IPAddress { bytes.address(at: 12) }
-    var destination: IPAddress { bytes.address(at: 16) }
-    var isFirstFragment: Bool { bytes.word(at: 6) & 0x1FFF == 0 }
-    var payload: ArraySlice<UInt8> { bytes.dropFirst(Int(bytes.byte(at: 0) & 15) * 4) }
+    package var protocolNumber: UInt8 { bytes.byte(at: 9) }
+    package var source: IPAddress { bytes.address(at: 12) }
+    package var destination: IPAddress { bytes.address(at: 16) }
+    package var isFirstFragment: Bool { bytes.word(at: 6) & 0x1FFF == 0 }
+    package var payload: ArraySlice<UInt8> { bytes.dropFirst(Int(bytes.byte(at: 0) & 15) * 4) }
 
     /// What the receiver of a packet would say who sent it.
-    var flow: Flow? {
+    package var flow: Flow? {
         guard isFirstFragment else { return nil }
         switch Int32(protocolNumber) {
         case Int32(IPPROTO_ICMP):
@@ -66,7 +73,7 @@ struct IPv4Packet {
     }
 
     /// The error, where this is one.
-    var icmpError: ICMPError? {
+    package var icmpError: ICMPError? {
         guard Int32(protocolNumber) == Int32(IPPROTO_ICMP), isFirstFragment else { return nil }
         let type = payload.byte(at: 0)
         guard [ICMP_DEST_UNREACH, ICMP_TIME_EXCEEDED, ICMP_PARAMETERPROB].contains(Int32(type)),
@@ -76,30 +83,40 @@ struct IPv4Packet {
             type: type, code: payload.byte(at: 1), from: source, mtu: payload.word(at: 6), about: inner.flow)
     }
 
-    /// A packet with a header of 20 bytes.
-    static func bytes(
-        source: IPAddress, destination: IPAddress, protocolNumber: UInt8, ttl: UInt8 = 64, payload: [UInt8]
+    /// A packet with a header of 20 bytes (RFC 791).
+    /// - Parameter fragment: Where the payload stands in that of the whole packet, in bytes (a multiple of 8), and
+    ///   whether more follows.
+    package static func bytes(
+        source: IPAddress, destination: IPAddress, protocolNumber: UInt8, ttl: UInt8 = 64, identification: UInt16 = 1,
+        fragment: (offset: Int, isLast: Bool) = (0, true), payload: [UInt8]
     ) -> [UInt8] {
         var header: [UInt8] = [0x45, 0]
         header.append(bigEndian: UInt16(20 + payload.count))
-        header += [0, 1, 0, 0, ttl, protocolNumber, 0, 0]
+        header.append(bigEndian: identification)
+        header.append(bigEndian: UInt16(fragment.offset / 8) | (fragment.isLast ? 0 : 0x2000))
+        header += [ttl, protocolNumber, 0, 0]
         header.append(bigEndian: source.v4)
         header.append(bigEndian: destination.v4)
-        let sum = internetChecksum(header)
-        header[10] = UInt8(sum >> 8)
-        header[11] = UInt8(sum & 255)
+        header.setChecksum(at: 10)
         return header + payload
     }
 }
 
 /// What tells the packets of one sender apart.
-struct Flow: Hashable, Sendable {
-    var protocolNumber: UInt8
-    var destination: IPAddress
+package struct Flow: Hashable, Sendable {
+    package var protocolNumber: UInt8
+    package var destination: IPAddress
     /// The source port; of an ICMP echo, its identifier.
-    var sender: UInt16
+    package var sender: UInt16
     /// The destination port; 0 for ICMP.
-    var port: UInt16
+    package var port: UInt16
+
+    package init(protocolNumber: UInt8, destination: IPAddress, sender: UInt16, port: UInt16) {
+        self.protocolNumber = protocolNumber
+        self.destination = destination
+        self.sender = sender
+        self.port = port
+    }
 }
 
 /// What a router or host said about a packet (RFC 792).
@@ -111,7 +128,7 @@ public struct ICMPError: Hashable, Sendable, CustomStringConvertible {
     /// Of the next hop, where the packet is too big for it.
     public var mtu: UInt16
     /// The packet that it is about.
-    var about: Flow?
+    package var about: Flow?
 
     public var isFragmentationNeeded: Bool { Int32(type) == ICMP_DEST_UNREACH && Int32(code) == ICMP_FRAG_NEEDED }
     public var isTimeExceeded: Bool { Int32(type) == ICMP_TIME_EXCEEDED }
