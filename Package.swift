@@ -86,7 +86,7 @@ let package = Package(
         tests("NetlinkTests", ["Netlink"]),
         tests("TrafficTests", ["Traffic"]),
         tests("KernelDriverTests", ["KernelDriver"]),
-        tests("AgentTests", ["Agent"]),
+        tests("AgentTests", ["Agent", "Netlink"]),
         tests("ConsoleTests", ["Console"]),
         tests("CommandTests", ["Reconciler", "VPCManifest"]),
         tests("LabTests", ["VPCLab", "VPCTrace", "Traffic", "Agent"]),

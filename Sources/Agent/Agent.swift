@@ -19,7 +19,8 @@ public final class Agent: Sendable {
     let revisions: RevisionStore
     let mailbox: Mailbox<Command>
     let shared = Mutex(Shared())
-    private let claim: HostClaim
+    /// Held until ``run()`` has ended.
+    private let claim: Mutex<HostClaim?>
 
     struct Shared {
         var status = AgentStatus()
@@ -32,6 +33,8 @@ public final class Agent: Sendable {
         case plan([ManifestSource]?, Reply<PlannedRevision>)
         case confirm(Reply<Int>)
         case rollback(Int, Reply<AppliedRevision>)
+        /// The probes of a revision have come to their end.
+        case probed(revision: Int, [ProbeOutcome])
         case resynchronize
         case stop
     }
@@ -47,7 +50,7 @@ public final class Agent: Sendable {
         self.kernel = kernel
         self.log = log
         try Files.makeDirectory(configuration.stateDirectory)
-        claim = try HostClaim(stateDirectory: configuration.stateDirectory, namespace: kernel.namespace)
+        claim = Mutex(try HostClaim(stateDirectory: configuration.stateDirectory, namespace: kernel.namespace))
         revisions = try RevisionStore(stateDirectory: configuration.stateDirectory, limit: configuration.revisions)
         mailbox = try Mailbox()
         shared.withLock { state in
@@ -62,6 +65,7 @@ public final class Agent: Sendable {
         loop.run()
         for command in mailbox.close() { refuse(command) }
         events.finish()
+        claim.withLock { $0 = nil }
     }
 
     /// Ends ``run()`` after the pass that is under way.
@@ -132,7 +136,7 @@ public final class Agent: Sendable {
         case .plan(_, let reply): reply(.failure(Self.stopping))
         case .confirm(let reply): reply(.failure(Self.stopping))
         case .rollback(_, let reply): reply(.failure(Self.stopping))
-        case .resynchronize, .stop: break
+        case .probed, .resynchronize, .stop: break
         }
     }
 }

@@ -13,5 +13,5 @@ public protocol DesiredStateSource: AnyObject {
     /// - Returns: when to load, once it is quiet; nil where nothing has changed.
     func noteChanges() throws(AgentError) -> ContinuousClock.Instant?
     /// Everything it holds now, whether valid or not.
-    func load() -> ManifestSet
+    func read() -> ManifestFiles
 }

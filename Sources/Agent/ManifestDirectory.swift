@@ -34,11 +34,11 @@ public final class ManifestDirectory: DesiredStateSource {
     public var name: String { path }
     public var fileDescriptor: Int32 { inotify }
 
-    public func load() -> ManifestSet {
+    public func read() -> ManifestFiles {
         firstChange = nil
         // Directories may have come, or the one that was missing.
         watch()
-        return ManifestSet.load(paths: [path])
+        return ManifestFiles(paths: [path])
     }
 
     // MARK: Watching
@@ -76,7 +76,7 @@ public final class ManifestDirectory: DesiredStateSource {
         let now = ContinuousClock.now
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
         while true {
-            let count = read(inotify, &buffer, buffer.count)
+            let count = Glibc.read(inotify, &buffer, buffer.count)
             if count < 0, errno == EINTR { continue }
             if count < 0, errno == EAGAIN { break }
             guard count > 0 else { throw .system("read from inotify") }

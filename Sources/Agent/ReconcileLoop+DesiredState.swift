@@ -1,4 +1,4 @@
-import Glibc
+import Foundation
 import IPAddressing
 import KernelModel
 import Logging
@@ -51,13 +51,16 @@ extension ReconcileLoop {
     /// Reads the source and accepts what it holds, if it is valid and not what was accepted before.
     func loadSource() {
         guard let source else { return }
-        let set = source.load()
-        let digest = set.sources.digest
-        if let desired, desired.revision.directoryDigest == digest { return noteRejected([]) }
+        let files = source.read()
+        let digest = files.sources.digest
+        if let desired, desired.revision.directoryDigest == digest, files.diagnostics.isEmpty {
+            return noteRejected([])
+        }
         do {
             // A revision that awaits confirmation gives way: somebody has changed the manifests meanwhile.
+            endProbing()
             confirmation = nil
-            try accept(set, cause: .directory, directoryDigest: digest)
+            try accept(ManifestSet(files), cause: .directory, directoryDigest: digest)
         } catch {
             agent.log.error("manifests in \(source.name) are not accepted: \(error)")
             noteRejected(
@@ -170,12 +173,17 @@ extension ReconcileLoop {
         }
     }
 
-    func apply(_ sources: [ManifestSource], confirmSeconds: Int?) throws(AgentError) -> AppliedRevision {
+    func apply(
+        _ sources: [ManifestSource], confirmSeconds: Int?, _ reply: @escaping Agent.Reply<AppliedRevision>
+    ) throws(AgentError) {
         if let confirmation, confirmSeconds != nil {
             throw AgentError(
                 .conflict,
                 "revision \(confirmation.revision.number) still awaits its confirmation; 'vpcctl confirm' it or roll it back first"
             )
+        }
+        if let desired, confirmSeconds == nil, confirmation == nil, desired.revision.digest == sources.digest {
+            return reply(.success(try bring(desired)))
         }
         let previous = desired?.revision.number
         if confirmSeconds != nil, previous == nil {
@@ -184,22 +192,24 @@ extension ReconcileLoop {
         }
         let deadline = confirmSeconds.map { time(nil) + $0 }
         let accepted = try accept(
-            ManifestSet(sources), cause: .apply, directoryDigest: source?.load().sources.digest, confirmBy: deadline)
+            ManifestSet(sources), cause: .apply, directoryDigest: source?.read().sources.digest, confirmBy: deadline)
+        endProbing()
         confirmation = nil
-        if let confirmSeconds, let previous {
-            confirmation = Confirmation(
-                revision: accepted.revision, previous: previous, deadline: .now + .seconds(confirmSeconds))
-            publishConfirmation(deadline ?? 0)
-        }
-        return try bring(accepted)
+        guard let confirmSeconds, let previous else { return reply(.success(try bring(accepted))) }
+        confirmation = Confirmation(
+            revision: accepted.revision, previous: previous, deadline: .now + .seconds(confirmSeconds))
+        publishConfirmation(deadline ?? 0)
+        confirmation?.waiting = (try bring(accepted), reply)
+        probe(accepted)
     }
 
     func rollback(to number: Int) throws(AgentError) -> AppliedRevision {
         let revision = try agent.revisions.revision(number)
         let set = ManifestSet(try agent.revisions.sources(of: revision))
+        endProbing()
         confirmation = nil
         let accepted = try accept(
-            set, cause: .rollback(number), directoryDigest: source?.load().sources.digest)
+            set, cause: .rollback(number), directoryDigest: source?.read().sources.digest)
         return try bring(accepted)
     }
 
@@ -210,6 +220,49 @@ extension ReconcileLoop {
             host: accepted.host, topology: accepted.topology, manifests: accepted.manifests, plan: result.plan)
         return AppliedRevision(
             revision: accepted.revision, planned: planned, outcome: result.outcome, probes: [], isReverted: false)
+    }
+
+    // MARK: - Probes
+
+    /// Runs the probes of a revision on a thread of their own: repairs do not wait for them.
+    private func probe(_ accepted: Desired) {
+        let (agent, topology, host) = (agent, accepted.topology, accepted.host)
+        let number = accepted.revision.number
+        // The sockets of the probes belong to guests' namespaces; the thread only waits for them.
+        Thread.detachNewThread {
+            var probes = HostProbes(topology, host: host)
+            _ = agent.mailbox.post(.probed(revision: number, probes.run()))
+        }
+    }
+
+    /// Takes the revision back where a probe of it failed, and tells whoever waits.
+    func take(_ outcomes: [ProbeOutcome], of revision: Int) {
+        guard confirmation?.revision.number == revision else { return }
+        for outcome in outcomes {
+            agent.events.add(
+                .probeFinished, "\(outcome.verdict.rawValue): \(outcome.reason)",
+                resource: "Probe/\(outcome.name)", revision: revision)
+        }
+        let failed = outcomes.filter { $0.verdict == .failed }
+        let waiting = confirmation?.waiting
+        confirmation?.waiting = nil
+        if let first = failed.first {
+            revert("\(failed.count) of \(outcomes.count) probes failed, the first: \(first.name): \(first.reason)")
+            pass()
+        }
+        guard let (result, reply) = waiting else { return }
+        var applied = result
+        applied.probes = outcomes
+        applied.isReverted = !failed.isEmpty
+        reply(.success(applied))
+    }
+
+    /// Whoever waits for probes is told that something else has come in between.
+    func endProbing() {
+        guard let waiting = confirmation?.waiting else { return }
+        confirmation?.waiting = nil
+        waiting.reply(
+            .failure(AgentError(.conflict, "the revision gave way to another one before its probes had ended")))
     }
 
     // MARK: - Confirmation
@@ -230,6 +283,7 @@ extension ReconcileLoop {
     /// Back to the revision before.
     func revert(_ reason: String) {
         guard let confirmation else { return }
+        endProbing()
         self.confirmation = nil
         let number = confirmation.revision.number
         do {

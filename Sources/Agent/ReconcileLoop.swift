@@ -77,6 +77,8 @@ final class ReconcileLoop {
         var revision: Revision
         var previous: Int
         var deadline: ContinuousClock.Instant
+        /// Who waits for the end of its probes, and what he is told.
+        var waiting: (applied: AppliedRevision, reply: Agent.Reply<AppliedRevision>)?
     }
 
     private struct Retry {
@@ -108,6 +110,7 @@ final class ReconcileLoop {
             takeSourceChanges()
             meetDeadlines()
         }
+        endProbing()
     }
 
     /// Waits until something has happened or is due.
@@ -158,17 +161,26 @@ final class ReconcileLoop {
         if let due = ledger.nextDeadline(after: now), due <= now { isPassDue = true }
         for subject in ledger.forget(at: now) { clearAlarm(subject) }
         if let due = confirmation?.deadline, due <= now { revert("it was not confirmed in time") }
-        if resyncDue <= now { isResyncDue = true }
-        if isResyncDue { isPassDue = true }
+        if resyncDue <= now { resynchronize() }
+    }
+
+    /// Trusts nothing that was heard: reads manifests and kernel again.
+    private func resynchronize() {
+        loadDue = nil
+        loadSource()
+        (isResyncDue, isPassDue) = (true, true)
     }
 
     func carryOut(_ command: Agent.Command) {
         switch command {
         case .stop: isStopping = true
-        case .resynchronize: (isResyncDue, isPassDue) = (true, true)
+        case .resynchronize: resynchronize()
         case .plan(let sources, let reply): reply(Result { () throws(AgentError) in try plan(sources) })
         case .apply(let sources, let seconds, let reply):
-            reply(Result { () throws(AgentError) in try apply(sources, confirmSeconds: seconds) })
+            do throws(AgentError) { try apply(sources, confirmSeconds: seconds, reply) } catch {
+                reply(.failure(error))
+            }
+        case .probed(let revision, let outcomes): take(outcomes, of: revision)
         case .confirm(let reply): reply(Result { () throws(AgentError) in try confirm() })
         case .rollback(let number, let reply):
             reply(Result { () throws(AgentError) in try rollback(to: number) })

@@ -21,17 +21,11 @@ public struct ManifestSet: Sendable {
     public static func load(
         paths: [String], standardInput: Int32 = 0, limits: ManifestLimits = ManifestLimits()
     ) -> ManifestSet {
-        var finder = SourceFinder(limits: limits)
-        var hasReadInput = false
-        for path in paths {
-            if path != "-" {
-                finder.add(path)
-            } else if !hasReadInput {
-                finder.read(standardInput, name: "<stdin>")
-                hasReadInput = true
-            }
-        }
-        return ManifestSet(finder.sources, limits: limits, unread: finder.diagnostics)
+        ManifestSet(ManifestFiles(paths: paths, standardInput: standardInput, limits: limits), limits: limits)
+    }
+
+    public init(_ files: ManifestFiles, limits: ManifestLimits = ManifestLimits()) {
+        self.init(files.sources, limits: limits, unread: files.diagnostics)
     }
 
     public init(_ sources: [ManifestSource], limits: ManifestLimits = ManifestLimits()) {

@@ -17,6 +17,29 @@ public struct ManifestSource: Hashable, Sendable {
     }
 }
 
+/// The files of a set as they are read, not yet looked into.
+public struct ManifestFiles: Sendable {
+    public let sources: [ManifestSource]
+    /// What could not be read.
+    public let diagnostics: [LocatedDiagnostic]
+
+    /// See `ManifestSet.load`.
+    public init(paths: [String], standardInput: Int32 = 0, limits: ManifestLimits = ManifestLimits()) {
+        var finder = SourceFinder(limits: limits)
+        var hasReadInput = false
+        for path in paths {
+            if path != "-" {
+                finder.add(path)
+            } else if !hasReadInput {
+                finder.read(standardInput, name: "<stdin>")
+                hasReadInput = true
+            }
+        }
+        sources = finder.sources
+        diagnostics = finder.diagnostics
+    }
+}
+
 /// Collects the files that `-f` arguments name.
 struct SourceFinder {
     let limits: ManifestLimits

@@ -51,7 +51,9 @@ extension LabTests {
             Damage(what: "VRF deleted", line: "ip link del vpc-v1000001", kind: "link"),
             Damage(
                 what: "device with our mark added",
-                line: "ip link add vpc-g77 type dummy && ip link set vpc-g77 alias vpcctl:VPC/x", kind: "link"),
+                // Of a device that is down the kernel does not tell that its alias changes.
+                line: "ip link add vpc-g77 type dummy; ip link set vpc-g77 alias vpcctl:VPC/x; ip link set vpc-g77 up",
+                kind: "link"),
             Damage(what: "element deleted", line: "nft delete element inet vpcctl ports '{ e-web1 }'", kind: "element"),
             Damage(what: "element added", line: "nft add element inet vpcctl hosts '{ 192.0.2.7 }'", kind: "element"),
             Damage(what: "rule of nf_tables added", line: "nft insert rule inet vpcctl forward accept", kind: "rule"),
@@ -69,8 +71,8 @@ extension LabTests {
         @Test func everyDamageIsRepaired() async throws {
             let lab = try TestLab(.agents)
             defer { lab.tearDown() }
-            let run = try AgentRun(lab, host: "h1", .agents)
-            defer { run.stop() }
+            let run = try AgentRun(lab, .agents)
+            defer { run.remove() }
             try await run.event(after: 0) { $0.type == .revisionApplied }
             try #require(try run.difference().isEmpty)
 
@@ -91,8 +93,8 @@ extension LabTests {
         @Test func fightIsLeftAlone() async throws {
             let lab = try TestLab(.agents)
             defer { lab.tearDown() }
-            let run = try AgentRun(lab, host: "h1", .agents)
-            defer { run.stop() }
+            let run = try AgentRun(lab, .agents)
+            defer { run.remove() }
             try await run.event(after: 0) { $0.type == .revisionApplied }
             let isAlarmed = { @Sendable in run.agent.events.events().contains { $0.type == .alarmRaised } }
             while !isAlarmed() {
@@ -119,4 +121,11 @@ extension Scenario {
         scenario.interface("web3", "web", on: "h2", "10.0.1.13")
         return scenario
     }()
+}
+
+extension AgentRun {
+    /// For the first host of a lab.
+    convenience init(_ lab: TestLab, _ scenario: Scenario) throws {
+        try self.init(namespace: lab.namespace("h1"), host: "h1", scenario.text(prefix: lab.prefix))
+    }
 }
