@@ -35,6 +35,8 @@ public final class Agent: Sendable {
         case rollback(Int, Reply<AppliedRevision>)
         /// The probes of a revision have come to their end.
         case probed(revision: Int, [ProbeOutcome])
+        /// Answered when the kernel is as it shall be, or cannot be made so.
+        case settle(Reply<AgentStatus>)
         case resynchronize
         case stop
     }
@@ -114,6 +116,10 @@ public final class Agent: Sendable {
         try await ask { .rollback(number, $0) }
     }
 
+    /// Waits until what the kernel has told so far is answered.
+    /// - Returns: how things are then: ready, or why not.
+    public func settled() async throws(AgentError) -> AgentStatus { try await ask { .settle($0) } }
+
     /// Has everything read again, now.
     public func resynchronize() { _ = mailbox.post(.resynchronize) }
 
@@ -136,6 +142,7 @@ public final class Agent: Sendable {
         case .plan(_, let reply): reply(.failure(Self.stopping))
         case .confirm(let reply): reply(.failure(Self.stopping))
         case .rollback(_, let reply): reply(.failure(Self.stopping))
+        case .settle(let reply): reply(.failure(Self.stopping))
         case .probed, .resynchronize, .stop: break
         }
     }

@@ -31,6 +31,8 @@ final class ReconcileLoop {
     private var isPassDue = false
     private var isResyncDue = false
     private var isStopping = false
+    /// Who waits until there is nothing left to do.
+    private var settling: [Agent.Reply<AgentStatus>] = []
 
     private enum State: Equatable {
         /// A desired state that no pass was made for yet.
@@ -105,12 +107,22 @@ final class ReconcileLoop {
         start()
         while !isStopping {
             if isPassDue { pass() }
+            answerSettled()
             wait()
             for command in agent.mailbox.take() { carryOut(command) }
             takeSourceChanges()
             meetDeadlines()
         }
         endProbing()
+        for reply in settling { reply(.failure(AgentError(.stopping, "the agent is about to end"))) }
+    }
+
+    private func answerSettled() {
+        // Another pass is due where somebody interfered with the last one, or a newer request came.
+        if isPassDue || settling.isEmpty { return }
+        let status = agent.shared.withLock { $0.status }
+        for reply in settling { reply(.success(status)) }
+        settling.removeAll()
     }
 
     /// Waits until something has happened or is due.
@@ -174,6 +186,9 @@ final class ReconcileLoop {
     func carryOut(_ command: Agent.Command) {
         switch command {
         case .stop: isStopping = true
+        case .settle(let reply):
+            isPassDue = true
+            settling.append(reply)
         case .resynchronize: resynchronize()
         case .plan(let sources, let reply): reply(Result { () throws(AgentError) in try plan(sources) })
         case .apply(let sources, let seconds, let reply):
@@ -317,7 +332,7 @@ final class ReconcileLoop {
         settle(result, now)
         let isClean = state == .settled
         let repaired = isDrift ? repairedOperations(result) : []
-        let fights = ledger.note(repaired, at: now)
+        let fights = ledger.note(repaired, at: now) { resource($0, desired) }
         let problems = Problems(result, desired.topology)
         let (wasObserved, wasFailed) = agent.shared.withLock { state -> (Int?, Bool) in
             let before = (state.status.observedRevision, state.status.phase == .failed)
@@ -328,7 +343,7 @@ final class ReconcileLoop {
             state.status.problems = problems.byResource
             state.status.resourceCount = desired.manifests.model.resourceCount
             (state.status.phase, state.status.reason) = problems.summary
-            state.status.alarms = alarms(desired, now)
+            state.status.alarms = alarms(now)
             return before
         }
         // Whoever hears of something finds it in the state as well.
@@ -424,11 +439,11 @@ final class ReconcileLoop {
 
     // MARK: - Alarms
 
-    private func alarms(_ desired: Desired, _ now: ContinuousClock.Instant) -> [AgentStatus.Alarm] {
+    private func alarms(_ now: ContinuousClock.Instant) -> [AgentStatus.Alarm] {
         ledger.fights.map { subject, entry in
             let pause = entry.pausedUntil.map { max(.zero, now.duration(to: $0)) } ?? .zero
             return AgentStatus.Alarm(
-                object: subject.object, kind: subject.kind, resource: resource(entry.origin, desired),
+                object: subject.object, kind: subject.kind, resource: entry.resource,
                 repairs: entry.repairs, pauseSeconds: Int(pause.components.seconds))
         }
     }

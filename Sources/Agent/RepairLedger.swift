@@ -17,7 +17,8 @@ struct RepairLedger {
         /// Not touched before that.
         var pausedUntil: ContinuousClock.Instant?
         var pause: Duration = .zero
-        var origin: Origin
+        /// The name of the resource: its number is another one in the next topology.
+        var resource: String?
     }
 
     private(set) var entries: [Subject: Entry] = [:]
@@ -29,14 +30,17 @@ struct RepairLedger {
 
     /// Takes note of repairs.
     /// - Returns: the objects about which a fight has just begun.
-    mutating func note(_ operations: [Operation], at now: ContinuousClock.Instant) -> [Subject] {
+    mutating func note(
+        _ operations: [Operation], at now: ContinuousClock.Instant, resource: (Origin) -> String?
+    ) -> [Subject] {
         var fights: [Subject] = []
         for operation in operations {
             let subject = Subject(operation)
-            var entry = entries[subject] ?? Entry(last: now, origin: operation.origin)
+            var entry = entries[subject] ?? Entry(last: now)
             // A pause does not count as peace.
-            if now > entry.last + Self.memory + entry.pause { entry = Entry(last: now, origin: operation.origin) }
+            if now > entry.last + Self.memory + entry.pause { entry = Entry(last: now) }
             entry.repairs += 1
+            entry.resource = resource(operation.origin)
             entry.last = now
             if entry.repairs >= Self.patience {
                 entry.pause = entry.pause == .zero ? .seconds(1) : min(entry.pause * 2, Self.longestPause)

@@ -128,4 +128,9 @@ extension AgentRun {
     convenience init(_ lab: TestLab, _ scenario: Scenario) throws {
         try self.init(namespace: lab.namespace("h1"), host: "h1", scenario.text(prefix: lab.prefix))
     }
+
+    /// The next one after another has stopped.
+    convenience init(_ lab: TestLab, folder: String) throws {
+        try self.init(namespace: lab.namespace("h1"), host: "h1", nil, folder: folder)
+    }
 }
