@@ -32,48 +32,6 @@ extension StructuredValue: ExpressibleByDictionaryLiteral, ExpressibleByArrayLit
     public init(booleanLiteral value: Bool) { self = .boolean(value) }
 }
 
-// MARK: - JSON
-
-extension StructuredValue {
-    /// JSON (RFC 8259) with sorted names, two spaces a level, and a line end.
-    public var json: String {
-        var text = ""
-        appendJSON(to: &text, indent: 0)
-        return text + "\n"
-    }
-
-    private func appendJSON(to text: inout String, indent: Int) {
-        func line(_ level: Int) { text += "\n" + String(repeating: "  ", count: level) }
-        switch self {
-        case .null: text += "null"
-        case .boolean(let value): text += value ? "true" : "false"
-        case .integer(let value): text += String(value)
-        case .string(let value): text += quoted(value)
-        case .list(let elements):
-            guard !elements.isEmpty else { return text += "[]" }
-            text += "["
-            for (position, element) in elements.enumerated() {
-                if position > 0 { text += "," }
-                line(indent + 1)
-                element.appendJSON(to: &text, indent: indent + 1)
-            }
-            line(indent)
-            text += "]"
-        case .object(let members):
-            guard !members.isEmpty else { return text += "{}" }
-            text += "{"
-            for (position, member) in members.sorted(by: { $0.name < $1.name }).enumerated() {
-                if position > 0 { text += "," }
-                line(indent + 1)
-                text += quoted(member.name) + ": "
-                member.value.appendJSON(to: &text, indent: indent + 1)
-            }
-            line(indent)
-            text += "}"
-        }
-    }
-}
-
 // MARK: - YAML
 
 extension StructuredValue {
