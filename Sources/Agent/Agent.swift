@@ -25,6 +25,7 @@ public final class Agent: Sendable {
     struct Shared {
         var status = AgentStatus()
         var metrics = AgentMetrics()
+        var desired: DesiredState?
     }
 
     /// What the thread is asked to do.
@@ -38,6 +39,10 @@ public final class Agent: Sendable {
         /// Answered when the kernel is as it shall be, or cannot be made so.
         case settle(Reply<AgentStatus>)
         case resynchronize
+        /// Reads the source again, whether or not it was heard of, and then everything else.
+        case reload(Reply<Void>)
+        /// Only to be answered.
+        case ping(Reply<Void>)
         case stop
     }
 
@@ -123,7 +128,7 @@ public final class Agent: Sendable {
     /// Has everything read again, now.
     public func resynchronize() { _ = mailbox.post(.resynchronize) }
 
-    private func ask<Value: Sendable>(
+    func ask<Value: Sendable>(
         _ command: @Sendable (@escaping Reply<Value>) -> Command
     ) async throws(AgentError) -> Value {
         let result: Result<Value, AgentError> = await withCheckedContinuation { continuation in
@@ -143,6 +148,7 @@ public final class Agent: Sendable {
         case .confirm(let reply): reply(.failure(Self.stopping))
         case .rollback(_, let reply): reply(.failure(Self.stopping))
         case .settle(let reply): reply(.failure(Self.stopping))
+        case .reload(let reply), .ping(let reply): reply(.failure(Self.stopping))
         case .probed, .resynchronize, .stop: break
         }
     }

@@ -20,7 +20,9 @@ public struct AgentStatus: Sendable {
     public var confirmation: Confirmation?
     /// What somebody else changes back again and again.
     public var alarms: [Alarm] = []
-    /// Resources that are not ready.
+    /// The revision that the last pass was made for, however it ended.
+    public var examinedRevision: Int?
+    /// Resources of that revision that are not ready.
     public var problems: [ResourceReference: ResourceProblem] = [:]
     /// How many resources there are.
     public var resourceCount = 0

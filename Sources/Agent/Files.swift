@@ -1,7 +1,7 @@
-import Glibc
+package import Glibc
 
 /// Files as a daemon needs them: whole, and on the disk when it says so.
-enum Files {
+package enum Files {
     /// Writes a new file and waits until the disk has it.
     static func write(_ bytes: [UInt8], to path: String, mode: mode_t = 0o640) throws(AgentError) {
         let file = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
@@ -63,7 +63,7 @@ enum Files {
     }
 
     /// Makes a directory and those above it that are missing.
-    static func makeDirectory(_ path: String, mode: mode_t = 0o750) throws(AgentError) {
+    package static func makeDirectory(_ path: String, mode: mode_t = 0o750) throws(AgentError) {
         var status = stat()
         if stat(path, &status) == 0 {
             if status.st_mode & S_IFMT == S_IFDIR { return }

@@ -80,6 +80,13 @@ extension AgentMetrics {
             .address: intent.addresses.count, .neighbor: intent.neighbors.count, .nexthop: intent.nexthops.count,
             .route: intent.routes.count, .firewall: intent.firewall.count,
         ]
+        // Nothing is counted anew: what reading back found to be missing or too much is the whole difference.
+        actualObjects = desiredObjects
+        for step in result.outcome.remaining.steps where step.namespace == nil && desiredObjects[step.work.kind] != nil
+        {
+            let counts = step.work.counts
+            actualObjects[step.work.kind, default: 0] += counts.deleted - counts.created
+        }
     }
 
     private mutating func count(_ step: ChangePlan.Step) {

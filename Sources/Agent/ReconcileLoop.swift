@@ -15,7 +15,9 @@ final class ReconcileLoop {
     let reconciler: HostReconciler<KernelDriver>
     var source: (any DesiredStateSource)?
     /// Nil as long as no complete and valid state is known: then nothing is touched.
-    var desired: Desired?
+    var desired: Desired? {
+        didSet { agent.publish(desired) }
+    }
     var confirmation: Confirmation?
     var ledger = RepairLedger()
 
@@ -190,6 +192,11 @@ final class ReconcileLoop {
             isPassDue = true
             settling.append(reply)
         case .resynchronize: resynchronize()
+        case .reload(let reply):
+            loadSource()
+            resynchronize()
+            reply(.success(()))
+        case .ping(let reply): reply(.success(()))
         case .plan(let sources, let reply): reply(Result { () throws(AgentError) in try plan(sources) })
         case .apply(let sources, let seconds, let reply):
             do throws(AgentError) { try apply(sources, confirmSeconds: seconds, reply) } catch {
@@ -341,6 +348,7 @@ final class ReconcileLoop {
             state.status.desiredRevision = desired.revision.number
             if isClean { state.status.observedRevision = desired.revision.number }
             state.status.problems = problems.byResource
+            state.status.examinedRevision = desired.revision.number
             state.status.resourceCount = desired.manifests.model.resourceCount
             (state.status.phase, state.status.reason) = problems.summary
             state.status.alarms = alarms(now)

@@ -1,0 +1,58 @@
+public import KernelModel
+public import Reconciler
+public import VPCManifest
+public import VPCTopology
+import Netlink
+
+/// What the kernel shall be equal to.
+public struct DesiredState: Sendable {
+    public var revision: Revision
+    public var manifests: ManifestSet
+    public var topology: Topology
+    /// Index into `topology.hosts`.
+    public var host: Int
+}
+
+extension Agent {
+    /// The desired state; nil until a valid one is known.
+    public var desired: DesiredState? { shared.withLock { $0.desired } }
+
+    func publish(_ desired: ReconcileLoop.Desired?) {
+        let state = desired.map {
+            DesiredState(revision: $0.revision, manifests: $0.manifests, topology: $0.topology, host: $0.host)
+        }
+        shared.withLock { $0.desired = state }
+    }
+
+    /// What is known of a revision that is kept.
+    public func revision(_ number: Int) throws(AgentError) -> Revision { try revisions.revision(number) }
+
+    /// Everything in the kernel that is ours. Reads the kernel on the calling thread.
+    public func ownedObjects() throws(AgentError) -> [OwnedObject] {
+        do {
+            return try HostReconciler(kernel: kernel).ownedObjects()
+        } catch {
+            throw AgentError(.kernel, "\(error)")
+        }
+    }
+
+    /// What the devices of the host's namespace have counted. Reads the kernel on the calling thread.
+    public func traffic() throws(AgentError) -> [InterfaceName: LinkTraffic] {
+        do throws(NetlinkError) {
+            return try kernel.traffic()
+        } catch {
+            throw AgentError(.kernel, "\(error)")
+        }
+    }
+
+    /// Has the source read again, now, and the kernel after it.
+    public func reload() async throws(AgentError) { try await ask { .reload($0) } }
+
+    /// Returns as soon as the agent's thread takes requests: between two passes.
+    public func ping() async throws(AgentError) { try await ask { .ping($0) } }
+}
+
+extension Agent {
+    /// The number of the network namespace that the agent looks after; nil where that has gone.
+    public var networkNamespace: UInt64? { try? kernel.namespace.identity() }
+}
