@@ -7,6 +7,12 @@ public struct OwnedObject: Sendable, Hashable {
     public var object: String
     /// `NetworkInterface/web1`; nil where only the protocol number says that it is ours.
     public var resource: String?
+
+    public init(kind: ObjectKind, object: String, resource: String?) {
+        self.kind = kind
+        self.object = object
+        self.resource = resource
+    }
 }
 
 extension HostReconciler {

@@ -1,8 +1,9 @@
 import Agent
+import AgentServer
 import ArgumentParser
 import CommandOptions
 import Console
-import Foundation
+import Glibc
 import Logging
 import VPCManifest
 
@@ -11,29 +12,57 @@ struct VPCD: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "vpcd", abstract: "Keeps a host equal to its manifests.",
         discussion: """
-            Runs in the foreground until SIGTERM or SIGINT. Ending it, however, leaves the kernel as it is: traffic goes \
-            on, and the next start takes over what is there.
+            Runs in the foreground until SIGTERM or SIGINT; SIGHUP has everything read again. Ending it, however, leaves \
+            the kernel as it is: traffic goes on, and the next start takes over what is there.
             """,
-        version: "0.1.0")
+        version: Program.version)
 
     @Option(
         name: .customLong("config"), help: "The configuration file.",
         completion: .file(extensions: ["yaml", "yml", "json"]))
     var config = "/etc/vpcctl/vpcd.yaml"
 
+    @Option(name: .customLong("log-format"), help: "text or json, whatever the configuration says.")
+    var logFormat: LogFormat?
+
+    @Flag(help: "Only check the configuration: exit code 0, or 65 with what is wrong.")
+    var check = false
+
     func run() throws {
         let (configuration, diagnostics) = AgentConfiguration.load(path: config)
         let style: DiagnosticStyle = Style.automatic(for: STDERR_FILENO).isColored ? .colored : .plain
         for diagnostic in diagnostics { Streams.error(diagnostic.rendered(style: style)) }
-        guard let configuration else { throw ExitStatus.invalidManifest.code }
-        var log = Logger(label: "vpcd") { StreamLogHandler.standardError(label: $0) }
-        log.logLevel = .info
+        guard var configuration else { throw ExitStatus.invalidManifest.code }
+        if check { return Streams.outputLine("\(config) is valid") }
+        if let logFormat { configuration.log.format = logFormat.format }
+        Daemon.blockSignals()
+        let handler = DaemonLogHandler(configuration.log.format, level: configuration.log.level)
+        let log = Logger(label: "vpcd") { _ in handler }
+        guard Self.work(configuration, log) else { throw ExitStatus.failed.code }
+    }
+
+    private static func work(_ configuration: AgentConfiguration, _ log: Logger) -> Bool {
         do {
             let agent = try Agent(configuration, log: log)
-            try agent.run()
+            let server = try AgentServer(agent, version: Program.version, log: log)
+            log.notice("vpcd \(Program.version) begins")
+            return Daemon(agent: agent, server: server, manager: ServiceManager(), log: log).run()
         } catch {
-            Streams.errorLine("vpcd: \(error)")
-            throw ExitStatus.failed.code
+            log.critical("\(error)")
+            return false
+        }
+    }
+}
+
+/// A word of the command line.
+enum LogFormat: String, ExpressibleByArgument, CaseIterable {
+    case text
+    case json
+
+    var format: AgentConfiguration.Log.Format {
+        switch self {
+        case .text: .text
+        case .json: .json
         }
     }
 }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CommandOptions
 
 @main
 struct VPCLabTool: ParsableCommand {
@@ -10,6 +11,6 @@ struct VPCLabTool: ParsableCommand {
             The namespaces have the names of the manifest: 'ip netns exec web1 ping 10.0.1.12' works while the lab is \
             up. Needs root and a kernel with GRE and VRF devices.
             """,
-        version: "0.1.0",
+        version: Program.version,
         subcommands: [Up.self, Exec.self, Test.self, Down.self])
 }

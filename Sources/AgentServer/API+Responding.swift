@@ -1,0 +1,112 @@
+import Glibc
+import HTTPTypes
+import HummingbirdCore
+import NIOCore
+import NIOHTTP1
+import VPCManifest
+
+/// Between HTTP and the routes.
+extension API {
+    /// Answers one request.
+    /// - Throws: where the connection does not take the answer.
+    func respond(
+        to request: Request, of client: Client, _ writer: consuming ResponseWriter, _ channel: any Channel
+    ) async throws {
+        let begin = ContinuousClock.now
+        guard client.isPermitted else {
+            log.warning("\(client.description) may not use the API")
+            return try await send(
+                Self.answer(to: Self.forbidden), to: request, isRead: !Self.mayHaveBody(request), writer, channel)
+        }
+        var mayContinue = request.headers[.expect]?.lowercased() == "100-continue"
+        if mayContinue, Self.length(of: request) ?? 0 <= Self.bodyLimit, request.method == .post {
+            try await writer.writeInformationalHead(HTTPResponse(status: .continue))
+            mayContinue = false
+        }
+        var isRead = !Self.mayHaveBody(request)
+        let answer = await answer(request, client.access) {
+            let bytes = try await Self.body(of: request)
+            isRead = true
+            return bytes
+        }
+        let isChange = request.method == .post && request.uri.path != "/v1/plan"
+        log.log(
+            level: isChange ? .notice : .debug, "\(request.method) \(request.uri.path): \(answer.status.code)",
+            metadata: ["client": "\(client.description)", "duration": "\(begin.duration(to: .now))"])
+        try await send(answer, to: request, isRead: isRead, writer, channel)
+    }
+
+    private static let forbidden = HTTPProblem(
+        status: .forbidden, code: "forbidden",
+        message:
+            "only root and the members of the socket's group may use the API; add the user to the group (usermod --append --groups) and log in anew"
+    )
+
+    // MARK: The request
+
+    private static func length(of request: Request) -> Int? { request.headers[.contentLength].flatMap { Int($0) } }
+
+    private static func body(of request: Request) async throws -> [UInt8] {
+        if let length = length(of: request), length > bodyLimit { throw tooLarge }
+        var bytes: [UInt8] = []
+        do {
+            for try await part in request.body {
+                if bytes.count + part.readableBytes > bodyLimit { throw tooLarge }
+                part.withUnsafeReadableBytes { bytes += $0 }
+            }
+        } catch let error as HTTPParserError {
+            throw HTTPProblem.badRequest("the body is not HTTP/1.1: \(error)")
+        }
+        return bytes
+    }
+
+    private static let tooLarge = HTTPProblem(
+        status: .contentTooLarge, code: "tooLarge",
+        message: "a body has at most \(bodyLimit >> 20) MiB; put manifests of that size into the daemon's directory")
+
+    // MARK: The answer
+
+    private func send(
+        _ answer: HTTPAnswer, to request: Request, isRead: Bool, _ writer: consuming ResponseWriter,
+        _ channel: any Channel
+    ) async throws {
+        var head = HTTPResponse(answer, time: time(nil))
+        head.headerFields[.server] = "vpcd/\(version)"
+        // What is left of a body that nobody wants is not worth reading to its end.
+        if !isRead { leaveSoon(&head, channel) }
+        if request.method == .head { return try await writer.writeResponse(head) }
+        var body = try await writer.writeHead(head)
+        switch answer.body {
+        case .bytes(let bytes): try await body.write(ByteBuffer(bytes: bytes))
+        case .pieces(let count, let piece):
+            for index in 0..<count { try await body.write(ByteBuffer(bytes: piece(index))) }
+        case .lines(let lines, let end):
+            // Nothing is read of such a connection: that it is gone must not wait for the next line.
+            channel.closeFuture.whenComplete { _ in end() }
+            for await line in lines { try await body.write(ByteBuffer(bytes: line)) }
+        }
+        try await body.finish(nil)
+    }
+
+    private static func mayHaveBody(_ request: Request) -> Bool {
+        request.headers[.transferEncoding] != nil || length(of: request) ?? 0 > 0
+    }
+
+    private func leaveSoon(_ head: inout HTTPResponse, _ channel: any Channel) {
+        head.headerFields[.connection] = "close"
+        // The client is given the time to read the answer: closing at once could throw it away.
+        channel.eventLoop.scheduleTask(in: .seconds(2)) { channel.close(promise: nil) }
+    }
+}
+
+extension HTTPResponse {
+    /// - Parameter time: Seconds since 1970.
+    init(_ answer: HTTPAnswer, time: Int?) {
+        self.init(status: answer.status)
+        headerFields[.contentType] = answer.contentType
+        headerFields[.cacheControl] = "no-store"
+        if let time { headerFields[.date] = httpDate(time) }
+        if !answer.allow.isEmpty { headerFields[.allow] = answer.allow.joined(separator: ", ") }
+        if case .bytes(let bytes) = answer.body { headerFields[.contentLength] = String(bytes.count) }
+    }
+}

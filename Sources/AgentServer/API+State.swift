@@ -1,0 +1,190 @@
+import Agent
+import Glibc
+import HTTPTypes
+import KernelModel
+import Presentation
+import Reconciler
+import VPCManifest
+import VPCModel
+
+/// What can be read.
+extension API {
+    var stateRoutes: [Route] {
+        [
+            Route(method: .get, path: "/v1/status") { _ in .json(status) },
+            Route(method: .get, path: "/v1/resources", query: ["kind", "name", "phase"]) { try resources($0) },
+            Route(method: .get, path: "/v1/plan") { _ in plan(try await agent.plan(nil)) },
+            Route(method: .get, path: "/v1/revisions") { _ in try await revisions() },
+            Route(method: .get, path: "/v1/revisions/{number}") { try await revision($0) },
+            Route(method: .get, path: "/v1/events", query: ["after", "follow"]) { try events($0) },
+            Route(method: .get, path: "/v1/objects") { _ in try await objects() },
+            Route(method: .get, path: "/v1/counters") { _ in try await counters() },
+        ]
+    }
+
+    // MARK: Status
+
+    private var status: StructuredValue {
+        guard case .object(let members) = agent.status.structured else { return .null }
+        return .object(
+            members + [
+                StructuredValue.Member("version", .string(version)),
+                StructuredValue.Member("pid", .integer(Int(getpid()))),
+                // By which a client knows whether it is its own.
+                StructuredValue.Member(
+                    "networkNamespace", .integer(orNull: agent.networkNamespace.map { Int(clamping: $0) })),
+            ])
+    }
+
+    private func resources(_ call: Route.Call) throws(HTTPProblem) -> HTTPAnswer {
+        let kinds = try call.query["kind"].map { (word) throws(HTTPProblem) in [try kind(word)] }
+        let phase = try call.query["phase"].map { (word) throws(HTTPProblem) in try self.phase(word) }
+        let desired = agent.desired
+        let status = agent.status
+        var rows: [(resource: Resource, status: ResourceStatus)] = []
+        if let desired {
+            for resource in (kinds ?? ResourceKind.allCases).flatMap({ desired.manifests.model.resources(of: $0) }) {
+                if let name = call.query["name"], resource.metadata.name != name { continue }
+                let found = status.status(of: resource.reference, in: desired.revision.number)
+                if phase == nil || found.phase == phase { rows.append((resource, found)) }
+            }
+        }
+        let list = rows.sorted { $0.resource.reference < $1.resource.reference }
+        return .list(
+            [
+                ("apiVersion", .apiVersion), ("kind", "ResourceList"),
+                ("revision", .integer(orNull: desired?.revision.number)),
+            ], "items", count: list.count
+        ) { index in
+            guard case .object(let members) = StructuredValue(list[index].resource) else { return .null }
+            return .object(members + [StructuredValue.Member("status", list[index].status.structured)])
+        }
+    }
+
+    private func kind(_ word: String) throws(HTTPProblem) -> ResourceKind {
+        let word = word.lowercased()
+        if let kind = ResourceKind.allCases.first(where: {
+            word == $0.rawValue.lowercased() || word == $0.rawValue.lowercased() + "s"
+        }) {
+            return kind
+        }
+        let known = ResourceKind.allCases.map(\.rawValue).joined(separator: ", ")
+        throw .badRequest("there is no kind \"\(word)\"; there are: \(known)")
+    }
+
+    private func phase(_ word: String) throws(HTTPProblem) -> AgentStatus.Phase {
+        if let phase = AgentStatus.Phase(rawValue: word), phase != .loading { return phase }
+        throw .badRequest("phase must be Ready, Pending or Failed, not \"\(word)\"")
+    }
+
+    // MARK: Plans
+
+    /// A plan, an operation a line: there may be a million.
+    func plan(_ planned: PlannedRevision) -> HTTPAnswer {
+        let presentation = PlanPresentation(planned)
+        let operations = planned.plan.changes.operations
+        return .list(
+            [
+                ("apiVersion", .apiVersion), ("kind", "ChangePlan"), ("host", .string(orNull: presentation.host)),
+                ("summary", planned.plan.changes.counts.structured),
+                ("obstacles", .list(presentation.obstacles.map { .string($0) })),
+            ], "operations", count: operations.count
+        ) { presentation.presented(operations[$0]).structured }
+    }
+
+    // MARK: Revisions
+
+    private func revisions() async throws -> HTTPAnswer {
+        let list = try await blocking { [agent] in try agent.history() }
+        let status = agent.status
+        return .list(
+            [
+                ("apiVersion", .apiVersion), ("kind", "RevisionList"),
+                ("desired", .integer(orNull: status.desiredRevision)),
+                ("observed", .integer(orNull: status.observedRevision)),
+            ], "items", count: list.count
+        ) { list[$0].presented }
+    }
+
+    private func revision(_ call: Route.Call) async throws -> HTTPAnswer {
+        guard let number = call.parameters.first.flatMap({ Int($0) }), number > 0 else {
+            throw HTTPProblem.badRequest("the number of a revision is a whole number from 1 up")
+        }
+        let revision = try await blocking { [agent] in try agent.revision(number) }
+        let sources = try await blocking { [agent] in try agent.manifests(of: number) }
+        guard case .object(let members) = revision.presented else { return .json(.null) }
+        let manifests = sources.map { source -> StructuredValue in
+            ["name": .string(source.name), "text": .string(String(decoding: source.bytes, as: UTF8.self))]
+        }
+        return .json(.object(members + [StructuredValue.Member("manifests", .list(manifests))]))
+    }
+
+    // MARK: Events
+
+    private func events(_ call: Route.Call) throws(HTTPProblem) -> HTTPAnswer {
+        let after = try call.number("after", in: 0...Int.max) ?? 0
+        guard try call.flag("follow") else {
+            let list = agent.events.events(after: after)
+            return .list(
+                [("apiVersion", .apiVersion), ("kind", "EventList")], "items", count: list.count
+            ) { list[$0].structured }
+        }
+        let events = agent.events.stream(after: after)
+        let (lines, continuation) = AsyncStream.makeStream(
+            of: [UInt8].self, bufferingPolicy: .bufferingNewest(Self.eventsOfSlowReader))
+        let pump = Task {
+            for await event in events { continuation.yield(Array((event.structured.compactJSON + "\n").utf8)) }
+            continuation.finish()
+        }
+        continuation.onTermination = { _ in pump.cancel() }
+        return HTTPAnswer(contentType: "application/x-ndjson", body: .lines(lines, end: { continuation.finish() }))
+    }
+
+    private static let eventsOfSlowReader = 1000
+
+    // MARK: The kernel
+
+    private func objects() async throws -> HTTPAnswer {
+        let objects = try await blocking { [agent] in try agent.ownedObjects() }
+        return .list(
+            [
+                ("apiVersion", .apiVersion), ("kind", "KernelObjectList"),
+                ("host", .string(orNull: agent.status.host)),
+            ], "items", count: objects.count
+        ) { objects[$0].structured }
+    }
+
+    private func counters() async throws -> HTTPAnswer {
+        let reading = try await blocking { [agent, traffic] in try traffic.collect(agent) }
+        return .list(
+            [
+                ("apiVersion", .apiVersion), ("kind", "TrafficCounters"),
+                ("host", .string(orNull: agent.status.host)),
+                (
+                    "vpcs",
+                    .list(
+                        reading.vpcs.map { vpc in
+                            .object([StructuredValue.Member("name", .string(vpc.name))] + vpc.traffic.members)
+                        })
+                ),
+            ], "interfaces", count: reading.interfaces.count
+        ) { index in
+            let interface = reading.interfaces[index]
+            return .object(
+                [
+                    StructuredValue.Member("name", .string(interface.name)),
+                    StructuredValue.Member("vpc", .string(interface.vpc)),
+                    StructuredValue.Member("subnet", .string(interface.subnet)),
+                    StructuredValue.Member("device", .string(interface.device)),
+                ] + interface.traffic.members)
+        }
+    }
+}
+
+extension PlanPresentation {
+    init(_ planned: PlannedRevision) {
+        self.init(
+            planned.plan, ResolvedManifests(planned.manifests, planned.topology),
+            host: planned.topology.hosts[planned.host].metadata.name)
+    }
+}

@@ -1,0 +1,97 @@
+import Agent
+import Presentation
+import VPCManifest
+import VPCModel
+
+/// What is found to say about one resource.
+struct ResourceStatus: Sendable {
+    var phase: AgentStatus.Phase
+    var reason: String?
+    /// The last revision for which the resource was looked at.
+    var observedRevision: Int?
+
+    var structured: StructuredValue {
+        [
+            "phase": .string(phase.rawValue), "reason": .string(orNull: reason),
+            "observedRevision": .integer(orNull: observedRevision),
+        ]
+    }
+}
+
+extension AgentStatus {
+    /// How one resource of a revision is on this host.
+    func status(of resource: ResourceReference, in revision: Int) -> ResourceStatus {
+        guard examinedRevision == revision else {
+            return ResourceStatus(
+                phase: .pending, reason: "revision \(revision) is being applied", observedRevision: examinedRevision)
+        }
+        guard let problem = problems[resource] else {
+            return ResourceStatus(phase: .ready, reason: nil, observedRevision: examinedRevision)
+        }
+        return ResourceStatus(phase: problem.phase, reason: problem.reason, observedRevision: examinedRevision)
+    }
+
+    var resourceCounts: (ready: Int, pending: Int, failed: Int) {
+        guard examinedRevision == desiredRevision else { return (0, resourceCount, 0) }
+        let failed = problems.values.count { $0.phase == .failed }
+        let pending = problems.count - failed
+        return (resourceCount - failed - pending, pending, failed)
+    }
+
+    var structured: StructuredValue {
+        let counts = resourceCounts
+        return [
+            "apiVersion": .apiVersion, "kind": "AgentStatus", "host": .string(orNull: host),
+            "phase": .string(phase.rawValue), "reason": .string(orNull: reason),
+            "desiredRevision": .integer(orNull: desiredRevision),
+            "observedRevision": .integer(orNull: observedRevision), "source": .string(orNull: source),
+            "resources": [
+                "total": .integer(resourceCount), "ready": .integer(counts.ready), "pending": .integer(counts.pending),
+                "failed": .integer(counts.failed),
+            ],
+            "rejected": .list(rejected.map { StructuredValue($0) }),
+            "confirmation": confirmation.map(\.structured) ?? .null, "alarms": .list(alarms.map(\.structured)),
+            "started": .string(timestamp(started)),
+        ]
+    }
+}
+
+extension AgentStatus.Confirmation {
+    fileprivate var structured: StructuredValue {
+        [
+            "revision": .integer(revision), "previous": .integer(previous), "deadline": .string(timestamp(deadline)),
+        ]
+    }
+}
+
+extension AgentStatus.Alarm {
+    fileprivate var structured: StructuredValue {
+        [
+            "kind": .string(kind.rawValue), "object": .string(object), "resource": .string(orNull: resource),
+            "repairs": .integer(repairs), "pauseSeconds": .integer(pauseSeconds),
+        ]
+    }
+}
+
+extension AgentEvent {
+    var structured: StructuredValue {
+        [
+            "apiVersion": .apiVersion, "kind": "Event", "sequence": .integer(sequence),
+            "time": .string(timestamp(time, milliseconds: milliseconds)), "type": .string(type.rawValue),
+            "message": .string(message), "object": .string(orNull: object), "resource": .string(orNull: resource),
+            "revision": .integer(orNull: revision),
+        ]
+    }
+}
+
+extension Revision {
+    /// As the API tells of it.
+    var presented: StructuredValue {
+        [
+            "apiVersion": .apiVersion, "kind": "Revision", "number": .integer(number),
+            "time": .string(timestamp(time)), "cause": .string("\(cause)"),
+            "digest": .string(String(digest, radix: 16)), "files": .list(files.map { .string($0) }),
+            "confirmBy": confirmBy.map { .string(timestamp($0)) } ?? .null,
+        ]
+    }
+}

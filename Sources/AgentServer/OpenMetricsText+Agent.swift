@@ -1,0 +1,144 @@
+import Agent
+import KernelModel
+
+extension OpenMetricsText {
+    mutating func append(_ agent: Agent, version: String) {
+        let (metrics, status) = (agent.metrics, agent.status)
+        info("vpcctl_build", "The version of the daemon.", [("version", version)])
+        append(status)
+        histogram(
+            "vpcctl_reconcile_duration_seconds", "Time of a pass, from the first look to the last write.",
+            metrics.passes)
+        histogram(
+            "vpcctl_repair_latency_seconds", "Time from the kernel's notification of a foreign change to its repair.",
+            metrics.repairs)
+        counter(
+            "vpcctl_operations", "Operations that were asked of the kernel.",
+            metrics.operations.map { operation, count in
+                Sample(
+                    labels: [
+                        ("kind", operation.kind.rawValue), ("action", operation.action),
+                        ("result", operation.isDone ? "done" : "failed"),
+                    ], value: .integer(count))
+            }.sorted(by: Self.byLabels))
+        counter(
+            "vpcctl_drift_repaired", "Objects that somebody else had changed, and that were put right.",
+            byKind(metrics.repaired))
+        counter(
+            "vpcctl_netlink_errors", "System calls and netlink requests that failed.",
+            metrics.netlinkErrors.map { Sample(labels: [("errno", $0)], value: .integer($1)) }.sorted(
+                by: Self.byLabels))
+        counter(
+            "vpcctl_notifications", "Notifications of the kernel.", [Sample(value: .integer(metrics.notifications))])
+        counter(
+            "vpcctl_overruns", "How often the kernel threw notifications away and everything was read again.",
+            [Sample(value: .integer(metrics.overruns))])
+        counter(
+            "vpcctl_revisions", "Sets of manifests that were accepted or rejected.",
+            [
+                Sample(labels: [("result", "accepted")], value: .integer(metrics.revisionsAccepted)),
+                Sample(labels: [("result", "rejected")], value: .integer(metrics.revisionsRejected)),
+            ])
+        counter(
+            "vpcctl_reverts", "Revisions that were not confirmed or whose probes failed.",
+            [Sample(value: .integer(metrics.reverts))])
+        gauge("vpcctl_desired_objects", "Kernel objects that shall be there.", byKind(metrics.desiredObjects))
+        gauge("vpcctl_actual_objects", "Kernel objects of ours that are there.", byKind(metrics.actualObjects))
+    }
+
+    private mutating func append(_ status: AgentStatus) {
+        gauge(
+            "vpcctl_ready", "Whether the kernel is as the desired revision says.",
+            [Sample(value: .integer(status.phase == .ready ? 1 : 0))])
+        gauge(
+            "vpcctl_desired_revision", "The number of the revision that shall be in force.",
+            status.desiredRevision.map { [Sample(value: .integer($0))] } ?? [])
+        gauge(
+            "vpcctl_observed_revision", "The number of the revision that the kernel was equal to when last looked at.",
+            status.observedRevision.map { [Sample(value: .integer($0))] } ?? [])
+        let counts = status.resourceCounts
+        gauge(
+            "vpcctl_resources", "Resources of the manifests.",
+            [("Ready", counts.ready), ("Pending", counts.pending), ("Failed", counts.failed)].map {
+                Sample(labels: [("phase", $0)], value: .integer($1))
+            })
+        gauge(
+            "vpcctl_alarms", "Objects that somebody else changes again and again.",
+            [Sample(value: .integer(status.alarms.count))])
+        gauge(
+            "vpcctl_manifests_rejected", "Whether what the manifest directory holds now is not valid.",
+            [Sample(value: .integer(status.rejected.isEmpty ? 0 : 1))])
+    }
+
+    private mutating func histogram(_ name: String, _ help: String, _ histogram: AgentMetrics.Histogram) {
+        self.histogram(
+            name, unit: "seconds", help, bounds: AgentMetrics.Histogram.bounds, counts: histogram.counts,
+            count: histogram.count, sum: histogram.sum)
+    }
+
+    /// Kinds without any are left out.
+    private func byKind(_ counts: [ObjectKind: Int]) -> [Sample] {
+        ObjectKind.allCases.compactMap { kind in
+            counts[kind].map { Sample(labels: [("kind", kind.rawValue)], value: .integer($0)) }
+        }
+    }
+
+    private static func byLabels(_ left: Sample, _ right: Sample) -> Bool {
+        left.labels.map(\.value).lexicographicallyPrecedes(right.labels.map(\.value))
+    }
+
+    // MARK: The process
+
+    mutating func append(_ process: ProcessFigures) {
+        gauge(
+            "process_start_time_seconds", unit: "seconds", "Start of the process since 1970.",
+            [Sample(value: .integer(process.started))])
+        counter(
+            "process_cpu_seconds", unit: "seconds", "Processor time of the process.",
+            [Sample(value: .real(process.processorSeconds))])
+        gauge(
+            "process_resident_memory_bytes", unit: "bytes", "Memory that the process occupies.",
+            process.residentBytes.map { [Sample(value: .integer($0))] } ?? [])
+        gauge(
+            "process_open_fds", "Open file descriptors.",
+            process.openDescriptors.map { [Sample(value: .integer($0))] } ?? [])
+        gauge(
+            "process_max_fds", "File descriptors that may be open.",
+            [Sample(value: .integer(process.maximumDescriptors))])
+    }
+
+    // MARK: Traffic
+
+    /// - Parameter reading: nil where the kernel could not be asked.
+    mutating func append(_ reading: TrafficLedger.Reading?) {
+        gauge(
+            "vpcctl_traffic_readable", "Whether the kernel told its counters for this answer.",
+            [Sample(value: .integer(reading == nil ? 0 : 1))])
+        guard let reading else { return }
+        append(
+            "interface", "a network interface",
+            reading.interfaces.map {
+                ([("interface", $0.name), ("vpc", $0.vpc), ("subnet", $0.subnet)], $0.traffic)
+            })
+        append(
+            "vpc", "the VPC's network interfaces on this host", reading.vpcs.map { ([("vpc", $0.name)], $0.traffic) })
+    }
+
+    private mutating func append(_ subject: String, _ words: String, _ rows: [([Label], LinkTraffic)]) {
+        let columns: [(name: String, unit: String?, help: String, number: KeyPath<LinkTraffic, UInt64>)] = [
+            ("receive_bytes", "bytes", "Bytes that \(words) received", \.receivedBytes),
+            ("receive_packets", nil, "Packets that \(words) received", \.receivedPackets),
+            ("receive_drop", nil, "Packets to \(words) that were dropped at the port", \.receivedDropped),
+            ("transmit_bytes", "bytes", "Bytes that \(words) sent", \.transmittedBytes),
+            ("transmit_packets", nil, "Packets that \(words) sent", \.transmittedPackets),
+            ("transmit_drop", nil, "Packets of \(words) that were dropped at the port", \.transmittedDropped),
+        ]
+        for column in columns {
+            counter(
+                "vpcctl_\(subject)_\(column.name)", unit: column.unit, column.help + ".",
+                rows.map { labels, traffic in
+                    Sample(labels: labels, value: .integer(Int(clamping: traffic[keyPath: column.number])))
+                })
+        }
+    }
+}

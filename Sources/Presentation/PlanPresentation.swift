@@ -1,0 +1,147 @@
+public import KernelModel
+public import Reconciler
+public import VPCManifest
+public import VPCModel
+
+/// A plan for people and for programs.
+public struct PlanPresentation: Sendable {
+    public let plan: HostPlan
+    /// Nil for a removal.
+    public let manifests: ResolvedManifests?
+    /// The name of the Host, where that is known.
+    public let host: String?
+
+    public init(_ plan: HostPlan, _ manifests: ResolvedManifests?, host: String?) {
+        self.plan = plan
+        self.manifests = manifests
+        self.host = host
+    }
+
+    public func resource(_ origin: Origin) -> ResourceReference? {
+        origin == .none ? nil : manifests?.topology.resource(of: origin)
+    }
+
+    public func presented(_ operation: Operation) -> PresentedOperation {
+        PresentedOperation(operation, resource: resource(operation.origin)?.description)
+    }
+
+    /// What stands in the way, a line each.
+    public var obstacles: [String] {
+        let conflicts = plan.changes.conflicts.map { conflict in
+            place(resource(conflict.origin)) + ": " + conflict.object + ": " + conflict.reason
+        }
+        let absent = plan.unattached.compactMap { unattached in
+            manifests.map { manifests in
+                let name = manifests.topology.interfaces[unattached.interface].name
+                return place(ResourceReference(.networkInterface, name)) + ": \(unattached.reason)"
+            }
+        }
+        return conflicts + absent
+    }
+
+    private func place(_ resource: ResourceReference?) -> String {
+        guard let resource else { return "object without resource" }
+        return manifests?.place(of: resource) ?? resource.description
+    }
+
+    /// `web.yaml:3:1: VPC/blue: create link vpc-v1000001: kernel said …`.
+    public func describe(_ failure: CommitReport.Failure) -> String {
+        let operation = failure.operation
+        let owner = resource(operation.origin).map { place($0) + ": " } ?? ""
+        let guest = operation.namespace.map { " in namespace \($0)" } ?? ""
+        return "\(owner)\(operation.action.rawValue) \(operation.object)\(guest): \(failure.reason)" + remedy(failure)
+    }
+
+    /// What to do about the failures that have one cause.
+    private func remedy(_ failure: CommitReport.Failure) -> String {
+        guard case .refused(let code, _, _) = failure.reason, code == "EOPNOTSUPP", failure.operation.kind == .link
+        else { return "" }
+        return "; the kernel lacks a module (vrf, ip_gre or veth): 'vpcctl doctor' names it"
+    }
+
+    /// As a value, every operation included.
+    public var presented: PresentedPlan {
+        PresentedPlan(
+            host: host, counts: plan.changes.counts, obstacles: obstacles,
+            operations: plan.changes.operations.map { presented($0) })
+    }
+}
+
+/// One operation of a plan, with its resource by name.
+public struct PresentedOperation: Sendable, Hashable {
+    public var action: Operation.Action
+    public var kind: ObjectKind
+    /// The guest's; nil: the host's own.
+    public var namespace: String?
+    /// The object as ip(8) would be told.
+    public var object: String
+    /// What was there before a change.
+    public var previous: String?
+    /// `VPC/blue`.
+    public var resource: String?
+
+    init(_ operation: Operation, resource: String?) {
+        action = operation.action
+        kind = operation.kind
+        namespace = operation.namespace?.rawValue
+        object = operation.object
+        previous = operation.previous
+        self.resource = resource
+    }
+
+    public var structured: StructuredValue {
+        [
+            "action": .string(action.rawValue), "kind": .string(kind.rawValue),
+            "namespace": .string(orNull: namespace), "object": .string(object),
+            "previous": .string(orNull: previous), "resource": .string(orNull: resource),
+        ]
+    }
+
+    public init?(_ value: StructuredValue) {
+        guard let action = value["action"]?.text.flatMap({ Operation.Action(rawValue: $0) }),
+            let kind = value["kind"]?.text.flatMap({ ObjectKind(rawValue: $0) }), let object = value["object"]?.text
+        else { return nil }
+        self.action = action
+        self.kind = kind
+        self.object = object
+        namespace = value["namespace"]?.text
+        previous = value["previous"]?.text
+        resource = value["resource"]?.text
+    }
+}
+
+/// A plan as it travels: the same from `vpcctl plan -o json` and from the agent.
+public struct PresentedPlan: Sendable, Hashable {
+    public var host: String?
+    public var counts: ChangePlan.Counts
+    public var obstacles: [String]
+    public var operations: [PresentedOperation]
+
+    public init(host: String?, counts: ChangePlan.Counts, obstacles: [String], operations: [PresentedOperation]) {
+        self.host = host
+        self.counts = counts
+        self.obstacles = obstacles
+        self.operations = operations
+    }
+
+    /// Whether there is something to do, or something in the way of it.
+    public var isPending: Bool { counts.total > 0 || !obstacles.isEmpty }
+
+    public var structured: StructuredValue {
+        [
+            "apiVersion": .apiVersion, "kind": "ChangePlan", "host": .string(orNull: host),
+            "summary": counts.structured, "obstacles": .list(obstacles.map { .string($0) }),
+            "operations": .list(operations.map(\.structured)),
+        ]
+    }
+
+    public init?(_ value: StructuredValue) {
+        guard value["kind"]?.text == "ChangePlan", let counts = value["summary"].flatMap({ ChangePlan.Counts($0) })
+        else { return nil }
+        let operations = value["operations"]?.elements ?? []
+        self.init(
+            host: value["host"]?.text, counts: counts, obstacles: value["obstacles"]?.texts ?? [],
+            operations: operations.compactMap { PresentedOperation($0) })
+        if self.operations.count != operations.count { return nil }
+    }
+}
