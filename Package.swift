@@ -37,6 +37,7 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-log", from: "1.14.0"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
         .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.0", traits: []),
+        .package(url: "https://github.com/apple/swift-nio-extras", from: "1.34.0"),
         .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.0.0"),
     ],
     targets: [
@@ -59,6 +60,7 @@ let package = Package(
         .target(name: "CTraffic"),
         module("Traffic", ["CTraffic", "Netlink", "IPAddressing"]),
         module("VPCLab", ["CLinux", "Traffic", "Reconciler", "VPCManifest", "Console"]),
+        module("Presentation", ["Reconciler", "KernelModel", "VPCManifest", "VPCTopology"]),
         // The daemon.
         module(
             "Agent",
@@ -66,6 +68,19 @@ let package = Package(
                 "Reconciler", "KernelDriver", "VPCManifest", "VPCTopology", "Traffic",
                 .product(name: "Logging", package: "swift-log"),
             ]),
+        .target(
+            name: "AgentServer",
+            dependencies: [
+                "Agent", "Presentation",
+                .product(name: "HummingbirdCore", package: "hummingbird"),
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOExtras", package: "swift-nio-extras"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+            ],
+            resources: [.embedInCode("openapi.json")],
+            swiftSettings: swiftSettings),
+        module("AgentClient", ["VPCManifest"]),
         // Executables.
         module(
             "CommandOptions",
@@ -73,9 +88,9 @@ let package = Package(
                 "VPCManifest", "VPCTopology", "Console",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
-        tool("vpcctl", ["CommandOptions", "VPCTrace", "Reconciler", "Traffic"]),
+        tool("vpcctl", ["CommandOptions", "VPCTrace", "Reconciler", "Presentation", "AgentClient", "Traffic"]),
         tool("vpclab", ["CommandOptions", "VPCLab"]),
-        tool("vpcd", ["CommandOptions", "Agent"]),
+        tool("vpcd", ["CommandOptions", "AgentServer"]),
         // Tests.
         tests("IPAddressingTests", ["IPAddressing"]),
         tests("VPCManifestTests", ["VPCManifest", "Yams"], exclude: ["Golden"]),
@@ -87,6 +102,7 @@ let package = Package(
         tests("TrafficTests", ["Traffic"]),
         tests("KernelDriverTests", ["KernelDriver"]),
         tests("AgentTests", ["Agent", "Netlink"]),
+        tests("AgentServerTests", ["AgentServer", "AgentClient", "Netlink"]),
         tests("ConsoleTests", ["Console"]),
         tests("CommandTests", ["Reconciler", "VPCManifest"]),
         tests("LabTests", ["VPCLab", "VPCTrace", "Traffic", "Agent"]),

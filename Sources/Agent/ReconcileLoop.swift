@@ -193,7 +193,6 @@ final class ReconcileLoop {
             settling.append(reply)
         case .resynchronize: resynchronize()
         case .reload(let reply):
-            loadSource()
             resynchronize()
             reply(.success(()))
         case .ping(let reply): reply(.success(()))

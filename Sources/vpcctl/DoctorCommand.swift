@@ -3,6 +3,7 @@ import CommandOptions
 import Console
 import KernelDriver
 import Netlink
+import Presentation
 import Reconciler
 import VPCManifest
 

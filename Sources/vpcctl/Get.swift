@@ -1,7 +1,9 @@
+import AgentClient
 import ArgumentParser
 import CommandOptions
 import Console
 import KernelModel
+import Presentation
 import Reconciler
 import VPCManifest
 import VPCModel
@@ -11,8 +13,9 @@ struct Get: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "List the resources of manifests, or the kernel objects of a host.",
         discussion: """
-            'vpcctl get subnets -f manifests' lists resources; 'vpcctl get --host h1' lists every kernel object in the \
-            current network namespace that is ours, with the resource it belongs to.
+            'vpcctl get subnets -f manifests' lists resources; 'vpcctl get subnets' lists those that the agent keeps, with \
+            their status; 'vpcctl get --host h1' lists every kernel object in the current network namespace that is ours, \
+            with the resource it belongs to.
             """)
 
     @Argument(help: "A kind (hosts, vpcs, subnets, routetables, networkinterfaces or enis, probes) or 'all'.")
@@ -20,6 +23,7 @@ struct Get: ParsableCommand {
     @Argument(help: "The name of one resource.") var name: String?
     @OptionGroup var manifests: ManifestOptions
     @OptionGroup var host: HostOption
+    @OptionGroup var agent: AgentOptions
     @OptionGroup var output: OutputOptions
     @OptionGroup var global: GlobalOptions
 
@@ -31,7 +35,12 @@ struct Get: ParsableCommand {
     }
 
     func run() throws {
-        if let kind { try listResources(kind) } else { try listObjects() }
+        guard let kind else { return try listObjects() }
+        if manifests.paths.isEmpty, let agent = try agent.find(global, host: host.name, toModify: false) {
+            try agent.list(kind, name: name, output.format, global)
+        } else {
+            try listResources(kind)
+        }
     }
 
     private func listResources(_ kind: KindArgument) throws {
@@ -76,20 +85,10 @@ struct Get: ParsableCommand {
     }
 
     private func listObjects() throws {
-        let kernel = try Kernel.open(global, toModify: false)
-        let objects = try Kernel.reporting(global) { try HostReconciler(kernel: kernel).ownedObjects() }
+        let objects = try ownedObjects()
         switch output.format {
         case .json, .yaml:
-            let items = objects.map { object -> StructuredValue in
-                [
-                    "kind": .string(object.kind.rawValue), "object": .string(object.object),
-                    "resource": .string(orNull: object.resource),
-                ]
-            }
-            let value: StructuredValue = [
-                "apiVersion": "vpcctl.dev/v1", "kind": "KernelObjectList", "host": .string(orNull: host.name),
-                "items": .list(items),
-            ]
+            let value = objects.structured(host: host.name)
             Streams.output(output.format == .json ? value.json : value.yaml)
         case .name: for object in objects { Streams.outputLine(object.object) }
         case .table, .wide:
@@ -98,6 +97,21 @@ struct Get: ParsableCommand {
             table.rows = objects.map { [$0.kind.rawValue, $0.resource ?? "-", $0.object] }
             for line in table.lines(style: global.outputStyle) { Streams.outputLine(line) }
         }
+    }
+}
+
+extension Get {
+    private func ownedObjects() throws -> [OwnedObject] {
+        if let agent = try agent.find(global, host: host.name, toModify: false) {
+            return try askingAgent(global) { () throws(AgentClientError) in
+                guard let objects = [OwnedObject](try agent.quickClient.get("/v1/objects")) else {
+                    throw LocalAgent.unknownAnswer
+                }
+                return objects
+            }
+        }
+        let kernel = try Kernel.open(global, toModify: false)
+        return try Kernel.reporting(global) { try HostReconciler(kernel: kernel).ownedObjects() }
     }
 }
 

@@ -2,22 +2,26 @@ import ArgumentParser
 import CommandOptions
 import Console
 import KernelModel
+import Presentation
 import VPCManifest
 import VPCModel
 import VPCTopology
 
 /// The manifests of a command: valid, resolved, and able to say where a resource stands.
 struct Manifests {
-    let set: ManifestSet
-    let topology: Topology
+    let resolved: ResolvedManifests
+
+    var set: ManifestSet { resolved.set }
+    var topology: Topology { resolved.topology }
+
+    init(_ resolved: ResolvedManifests) { self.resolved = resolved }
 
     /// Loads and checks everything and prints all that is wrong with it.
     /// - Throws: `ExitCode` 64 without any path, 65 for invalid manifests.
     init(_ options: ManifestOptions, _ global: GlobalOptions) throws {
         let (set, resolution, isValid) = try Self.check(options, global)
         guard isValid, let topology = resolution.topology else { throw ExitStatus.invalidManifest.code }
-        self.set = set
-        self.topology = topology
+        self.init(ResolvedManifests(set, topology))
     }
 
     static func check(
@@ -46,11 +50,5 @@ struct Manifests {
             throw ValidationError("No Host has its underlay address on this machine: name one with --host.")
         }
         return host
-    }
-
-    /// `blue.yaml:12:1: NetworkInterface/web1`.
-    func place(of resource: ResourceReference) -> String {
-        guard let position = set.locate(resource) else { return resource.description }
-        return "\(position): \(resource)"
     }
 }

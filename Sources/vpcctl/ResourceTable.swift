@@ -12,10 +12,20 @@ struct ResourceTable {
         self.isWide = isWide
     }
 
-    func table(of resources: [Resource], _ topology: Topology) -> TextTable {
+    /// - Parameter statuses: Where an agent told them, by resource: what to write into the last columns.
+    func table(
+        of resources: [Resource], _ topology: Topology, statuses: [ResourceReference: ResourceStatus]? = nil
+    ) -> TextTable {
         let resolved = ResolvedByName(kind, topology)
-        var table = TextTable(header)
-        table.rows = resources.map { row($0, resolved) }
+        var table = TextTable(header + (statuses == nil ? [] : ["STATUS"] + (isWide ? ["REASON"] : [])))
+        table.rows = resources.map { resource in
+            var cells = row(resource, resolved)
+            if let statuses {
+                let status = statuses[resource.reference]
+                cells += [status?.phase ?? "-"] + (isWide ? [status?.reason ?? "-"] : [])
+            }
+            return cells
+        }
         return table
     }
 

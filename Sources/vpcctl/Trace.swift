@@ -2,6 +2,7 @@ import ArgumentParser
 import CommandOptions
 import Console
 import IPAddressing
+import Presentation
 import VPCManifest
 import VPCModel
 import VPCTopology

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CommandOptions
 
 @main
 struct VPCCtl: ParsableCommand {
@@ -7,10 +8,12 @@ struct VPCCtl: ParsableCommand {
         abstract: "Turns a declarative VPC model into plain Linux kernel objects.",
         discussion: """
             apply, plan, delete and get --host work on the network namespace they are started in: \
-            'ip netns exec h1 vpcctl apply -f manifests --host h1' programs h1.
+            'ip netns exec h1 vpcctl apply -f manifests --host h1' programs h1. Where an agent (vpcd) looks after that \
+            namespace, they work through it.
             """,
-        version: "0.1.0",
+        version: Program.version,
         subcommands: [
             Validate.self, Plan.self, Apply.self, Delete.self, Get.self, TraceCommand.self, DoctorCommand.self,
+            StatusCommand.self, Watch.self, History.self, Rollback.self, Confirm.self,
         ])
 }

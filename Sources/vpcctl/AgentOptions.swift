@@ -1,0 +1,144 @@
+import AgentClient
+import ArgumentParser
+import CommandOptions
+import Console
+import Glibc
+import Netlink
+import Presentation
+import VPCManifest
+
+/// Where the agent is.
+struct SocketOptions: ParsableArguments {
+    @Option(
+        name: .customLong("socket"),
+        help: "The agent's socket; else VPCCTL_SOCKET of the environment, or \(AgentClient.defaultSocket).",
+        completion: .file())
+    var socket: String?
+
+    @Option(help: "How long to wait for the agent, such as 30s or 5m.")
+    var timeout: Seconds?
+
+    private static var environment: String? {
+        getenv("VPCCTL_SOCKET").map { String(cString: $0) }.flatMap { $0.isEmpty ? nil : $0 }
+    }
+
+    /// Whether somebody has named one, rather than there being one by chance.
+    var isNamed: Bool { socket != nil || Self.environment != nil }
+
+    /// - Parameter patience: Without `--timeout`; nil: as long as it takes.
+    func client(patience: Duration?) -> AgentClient {
+        AgentClient(
+            socket: socket ?? Self.environment ?? AgentClient.defaultSocket,
+            timeout: timeout.map { .seconds($0.count) } ?? patience)
+    }
+
+    /// For what is answered at once.
+    var quickClient: AgentClient { client(patience: .seconds(30)) }
+    /// For what takes as long as the kernel takes.
+    var patientClient: AgentClient { client(patience: nil) }
+}
+
+/// Whether to work through the agent.
+struct AgentOptions: ParsableArguments {
+    @OptionGroup var socket: SocketOptions
+
+    @Flag(name: .customLong("no-agent"), help: "Work on the kernel directly, even where an agent runs.")
+    var noAgent = false
+
+    /// The agent that looks after the network namespace this process is in; nil where there is none, and the kernel is
+    /// worked on directly.
+    /// - Parameters:
+    ///   - host: The Host that the user means.
+    ///   - toModify: Whether to go on without an agent that cannot be asked would be a mistake.
+    /// - Throws: `ExitCode` 69, 75 or 77.
+    func find(_ global: GlobalOptions, host: String?, toModify: Bool) throws -> LocalAgent? {
+        if noAgent { return nil }
+        let client = socket.quickClient
+        let status: StructuredValue
+        do {
+            status = try client.get("/v1/status")
+        } catch {
+            if error.code == .unreachable, !socket.isNamed { return nil }
+            if error.code == .notPermitted, !toModify, !socket.isNamed { return nil }
+            throw agentExitCode(for: error, global)
+        }
+        let agent = LocalAgent(options: socket, host: status["host"]?.text, status: status)
+        // Whoever names the socket on the command line means that agent, wherever it is.
+        let own = (try? NetworkNamespace.current.identity()).map { Int(clamping: $0) }
+        guard socket.socket != nil || status["networkNamespace"]?.number == own else {
+            if global.verbose {
+                global.note("the agent at \(client.socket) looks after another network namespace: working without it")
+            }
+            return nil
+        }
+        if let host, let present = agent.host, host != present {
+            global.error("the agent here keeps host \(present), not \(host); --no-agent works without it")
+            throw ExitStatus.failed.code
+        }
+        return agent
+    }
+
+    /// `find`, for what cannot be done without an agent.
+    func require(_ global: GlobalOptions, host: String?, _ what: String) throws -> LocalAgent {
+        if let agent = try find(global, host: host, toModify: true) { return agent }
+        global.error(
+            "\(what) needs the agent, and none looks after this network namespace; start vpcd, or name its socket with --socket"
+        )
+        throw ExitStatus.agentUnreachable.code
+    }
+}
+
+/// An agent that answers.
+struct LocalAgent {
+    let options: SocketOptions
+    /// Nil as long as it does not know.
+    let host: String?
+    let status: StructuredValue
+
+    var quickClient: AgentClient { options.quickClient }
+    var patientClient: AgentClient { options.patientClient }
+    /// `host h1`, of what came back.
+    func subject(_ outcome: PresentedOutcome) -> String { (outcome.host ?? host).map { "host \($0)" } ?? "this host" }
+}
+
+/// Runs `body` and turns what the agent says into messages and an exit code.
+func askingAgent<Result>(
+    _ global: GlobalOptions, _ body: () throws(AgentClientError) -> Result
+) throws -> Result {
+    do {
+        return try body()
+    } catch {
+        throw agentExitCode(for: error, global)
+    }
+}
+
+private func agentExitCode(for error: AgentClientError, _ global: GlobalOptions) -> ExitCode {
+    for diagnostic in error.diagnostics.prefix(100) {
+        let place = diagnostic["file"]?.text.map { file in
+            "\(file):\(diagnostic["line"]?.number ?? 0):\(diagnostic["column"]?.number ?? 0): "
+        }
+        global.error((place ?? "") + (diagnostic["message"]?.text ?? ""))
+    }
+    if error.diagnostics.isEmpty { global.error(error.message) }
+    switch error.code {
+    case .unreachable: return ExitStatus.agentUnreachable.code
+    case .notPermitted: return ExitStatus.notPermitted.code
+    case .timedOut, .abandoned: return ExitStatus.timedOut.code
+    case .protocol: return ExitStatus.failed.code
+    case .refused: return error.status == 422 ? ExitStatus.invalidManifest.code : ExitStatus.failed.code
+    }
+}
+
+/// `90`, `60s`, `5m` or `1h` of the command line.
+struct Seconds: ExpressibleByArgument {
+    let count: Int
+
+    init?(argument: String) {
+        let units: [Character: Int] = ["s": 1, "m": 60, "h": 3600]
+        let unit = argument.last.flatMap { units[$0] }
+        guard let number = Int(unit == nil ? argument : String(argument.dropLast())), number > 0,
+            number <= 86_400
+        else { return nil }
+        count = number * (unit ?? 1)
+    }
+}

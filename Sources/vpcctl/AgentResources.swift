@@ -1,0 +1,93 @@
+import AgentClient
+import CommandOptions
+import Console
+import Presentation
+import VPCManifest
+import VPCModel
+import VPCTopology
+
+/// How a resource is, in the agent's words.
+struct ResourceStatus {
+    var phase: String
+    var reason: String?
+}
+
+/// `vpcctl get KIND` of what an agent keeps.
+extension LocalAgent {
+    func list(_ kind: KindArgument, name: String?, _ format: OutputFormat, _ global: GlobalOptions) throws {
+        let (revision, items) = try askingAgent(global) { () throws(AgentClientError) in
+            try resources(kind, name: name)
+        }
+        if let name, items.isEmpty {
+            global.error("there is no \(kind.title) named '\(name)' in revision \(revision.map { "\($0)" } ?? "-")")
+            throw ExitStatus.failed.code
+        }
+        switch format {
+        case .json:
+            let isSingle = name != nil && items.count == 1
+            let list: StructuredValue = ["apiVersion": .apiVersion, "kind": "List", "items": .list(items)]
+            Streams.output((isSingle ? items[0] : list).json)
+        case .yaml: Streams.output(items.map { "---\n" + $0.yaml }.joined())
+        case .name: for item in items { Streams.outputLine(Self.reference(item)) }
+        case .table, .wide:
+            guard let revision, !items.isEmpty else { return global.note("no resources found") }
+            let manifests = try manifests(of: revision, global)
+            try show(items, kind, manifests, isWide: format == .wide, global)
+        }
+    }
+
+    private static func reference(_ item: StructuredValue) -> String {
+        "\(item["kind"]?.text ?? "?")/\(item["metadata"]?["name"]?.text ?? "?")"
+    }
+
+    private func resources(
+        _ kind: KindArgument, name: String?
+    ) throws(AgentClientError) -> (revision: Int?, items: [StructuredValue]) {
+        let kindName = kind.kinds.count == 1 ? kind.kinds[0].rawValue : nil
+        let path = AgentPath.path("/v1/resources", [("kind", kindName), ("name", name)])
+        let value = try quickClient.get(path)
+        guard case .list(let items)? = value["items"] else { throw Self.unknownAnswer }
+        return (value["revision"]?.number, items)
+    }
+
+    /// What a revision says, resolved: subnets of interfaces and their like are in it.
+    private func manifests(of revision: Int, _ global: GlobalOptions) throws -> ResolvedManifests {
+        try askingAgent(global) { () throws(AgentClientError) in
+            let value = try quickClient.get("/v1/revisions/\(revision)")
+            let sources = (value["manifests"]?.elements ?? []).compactMap { item -> ManifestSource? in
+                guard let name = item["name"]?.text, let text = item["text"]?.text else { return nil }
+                return ManifestSource(name: name, text: text)
+            }
+            let set = ManifestSet(sources)
+            guard let topology = Topology.resolve(set.model).topology else { throw Self.unknownAnswer }
+            return ResolvedManifests(set, topology)
+        }
+    }
+
+    private func show(
+        _ items: [StructuredValue], _ kind: KindArgument, _ manifests: ResolvedManifests, isWide: Bool,
+        _ global: GlobalOptions
+    ) throws {
+        var statuses: [String: ResourceStatus] = [:]
+        for item in items {
+            statuses[Self.reference(item)] = ResourceStatus(
+                phase: item["status"]?["phase"]?.text ?? "-", reason: item["status"]?["reason"]?.text)
+        }
+        var isFirst = true
+        for kind in kind.kinds {
+            let resources = manifests.set.model.resources(of: kind).filter {
+                statuses[$0.reference.description] != nil
+            }.sorted { $0.reference < $1.reference }
+            if resources.isEmpty { continue }
+            if !isFirst { Streams.outputLine("") }
+            isFirst = false
+            let byReference = Dictionary(
+                resources.compactMap { resource in
+                    statuses[resource.reference.description].map { (resource.reference, $0) }
+                }, uniquingKeysWith: { first, _ in first })
+            let table = ResourceTable(kind, isWide: isWide).table(
+                of: resources, manifests.topology, statuses: byReference)
+            for line in table.lines(style: global.outputStyle) { Streams.outputLine(line) }
+        }
+    }
+}
