@@ -105,7 +105,7 @@ let package = Package(
         tests("AgentServerTests", ["AgentServer", "AgentClient", "Netlink"]),
         tests("ConsoleTests", ["Console"]),
         tests("CommandTests", ["Reconciler", "VPCManifest"]),
-        tests("LabTests", ["VPCLab", "VPCTrace", "Traffic", "Agent"]),
+        tests("LabTests", ["VPCLab", "VPCTrace", "Traffic", "Agent", "Reconciler"]),
     ],
     swiftLanguageModes: [.v6]
 )

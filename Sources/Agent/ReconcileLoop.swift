@@ -279,10 +279,11 @@ final class ReconcileLoop {
             outcome.remaining = try remaining(compilation, box, paused)
             // Somebody else's transaction came in between: once more, from what is there now.
             for _ in 1..<Self.attempts where outcome.report.failures.contains(where: { $0.reason == .stale }) {
-                outcome.report = outcome.report.followed(
+                outcome.report = outcome.report.retried(
                     by: agent.kernel.commit(outcome.remaining, owner: Conventions.ownership))
                 outcome.remaining = try remaining(compilation, box, paused)
             }
+            try reconciler.cutLateConnections(plan, &outcome.report)
         }
         let result = PassResult(plan: plan, outcome: outcome)
         note(result, desired, update, isDrift: state.wasReached && isSame, begin)

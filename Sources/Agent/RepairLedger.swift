@@ -98,15 +98,20 @@ extension ChangePlan {
     func without(_ paused: Set<RepairLedger.Subject>) -> ChangePlan {
         if paused.isEmpty { return self }
         var plan = self
+        let isFree = { (operation: Operation) in !paused.contains(.init(operation)) }
+        // The transactions of the firewall build on each other.
+        let keepsFirewall = !steps.contains { step in
+            guard step.work.kind == .firewall || step.work.kind == .connection else { return false }
+            var isWhole = true
+            ChangePlan(step).forEachOperation { isWhole = isWhole && isFree($0) }
+            return !isWhole
+        }
         plan.steps = steps.compactMap { step in
-            let isFree = { (operation: Operation) in !paused.contains(.init(operation)) }
             if case .awaitOperational = step.work { return step }
             var work = step.work
             switch step.work {
             case .firewall, .connections:
-                var isWhole = true
-                ChangePlan(step).forEachOperation { isWhole = isWhole && isFree($0) }
-                if !isWhole { return nil }
+                if !keepsFirewall { return nil }
             case .sysctls(let changes): work = .sysctls(changes.filtered(step.namespace, isFree))
             case .rules(let changes): work = .rules(changes.filtered(step.namespace, isFree))
             case .links(let changes): work = .links(changes.filtered(step.namespace, isFree))

@@ -3,7 +3,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include <linux/membarrier.h>
 #include <linux/nsfs.h>
 
 #include "CLinux.h"
@@ -30,6 +33,8 @@ int linux_show_own_namespace_in_sys(void) {
     umount2("/sys", MNT_DETACH);
     return mount("sysfs", "/sys", "sysfs", 0, NULL);
 }
+
+void linux_wait_for_readers(void) { syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0); }
 
 const char *linux_errno_name(int number) { return strerrorname_np(number); }
 

@@ -162,6 +162,8 @@ public struct FirewallDriver: ~Copyable, Sendable {
 
     /// Carries out changes in one transaction: all take effect at once, or none.
     ///
+    /// What nothing leads to any more is only removed when no packet is on its way to it.
+    ///
     /// - Parameter generation: That of the snapshot which the changes were computed from; nil takes effect whatever has
     ///   happened since.
     public mutating func commit(_ changes: [NFChangeSet], generation: UInt32?) throws(NetlinkError) -> NFOutcome {
@@ -169,6 +171,7 @@ public struct FirewallDriver: ~Copyable, Sendable {
             if let generation { return .committed(generation: generation) }
             return .committed(generation: try socket.generation())
         }
+        if changes.contains(where: { !$0.removal.isEmpty && $0.turn.isEmpty }) { PacketsUnderWay.wait() }
         var encoder = FirewallEncoder()
         var failures: [NFFailure] = []
         // Read by the one closure, written by the other, never at the same time.
@@ -185,8 +188,7 @@ public struct FirewallDriver: ~Copyable, Sendable {
         case .refused: return .refused(failures)
         case .committed:
             guard let generation else { return .committed(generation: try socket.generation()) }
-            // The kernel never uses 0.
-            return .committed(generation: generation == .max ? 1 : generation + 1)
+            return .committed(generation: NFSnapshot.generation(after: generation))
         }
     }
 

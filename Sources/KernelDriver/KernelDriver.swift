@@ -63,6 +63,8 @@ public struct KernelDriver: KernelAccess, Sendable {
     }
 
     public func connections() throws -> [Connection] {
+        // A packet that is being judged may yet begin one.
+        PacketsUnderWay.wait()
         var socket = try ConntrackSocket(in: namespace)
         var connections: [Connection] = []
         try socket.forEachFlow { if $0.zone != 0 { connections.append(Connection($0)) } }

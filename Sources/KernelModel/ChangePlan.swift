@@ -27,7 +27,7 @@ public struct ChangePlan: Sendable, Hashable {
         case neighbors(ChangeSet<Neighbor>)
         case nexthops(ChangeSet<Nexthop>)
         case routes(ChangeSet<Route>)
-        /// One transaction, all or nothing, if nobody has changed nf_tables since that generation; nil: whoever has.
+        /// One transaction, all or nothing, if nobody else has changed nf_tables since that generation; nil: whoever has.
         case firewall([NFChangeSet], generation: UInt32?)
         /// Connections to forget: their next packets are judged as first ones.
         case connections([Connection])

@@ -3,12 +3,20 @@ struct ChangePlanner {
     let intent: KernelIntent
     let snapshot: KernelSnapshot
     let owner: Ownership
+    /// Elements of nf_tables per transaction.
+    let elementLimit: Int
     private var plan = ChangePlan()
+    /// The generation of nf_tables that the transactions planned so far lead to.
+    private var generation: UInt32
 
-    init(intent: KernelIntent, snapshot: KernelSnapshot, owner: Ownership) {
+    init(
+        intent: KernelIntent, snapshot: KernelSnapshot, owner: Ownership, elementLimit: Int = NFChangeSet.elementLimit
+    ) {
         self.intent = intent
         self.snapshot = snapshot
         self.owner = owner
+        self.elementLimit = elementLimit
+        generation = snapshot.host.firewall.generation
     }
 
     mutating func planned() -> ChangePlan {
@@ -24,7 +32,7 @@ struct ChangePlanner {
         plan.append(ChangeSet(creations: rules.creations), as: { .rules($0) })
         plan.append(ChangeSet(deletions: rules.displaced), as: { .rules($0) })
 
-        let farewells = planFirewall(Set(links.deletions.map(\.name)))
+        let removals = planFirewall(Set(links.deletions.map(\.name)))
         plan.append(ChangeSet(deletions: links.remade), as: { .links($0) })
         for rank in 0...3 {
             plan.append(ChangeSet(creations: links.creations.filter { $0.object.rank == rank }), as: { .links($0) })
@@ -58,7 +66,7 @@ struct ChangePlanner {
         for rank in (0...3).reversed() {
             plan.append(ChangeSet(deletions: links.deletions.filter { $0.rank == rank }), as: { .links($0) })
         }
-        if !farewells.isEmpty { plan.steps.append(.init(.firewall(farewells, generation: nil))) }
+        append(removals)
         plan.append(ChangeSet(deletions: rules.deletions), as: { .rules($0) })
         planFirewallRemoval()
         return plan
@@ -67,31 +75,35 @@ struct ChangePlanner {
     // MARK: - Firewall
 
     /// Before any port: nobody is reachable before the policy for it is in.
-    /// - Returns: what is to be done when the departing devices are gone.
+    /// - Returns: what is to be done when the departing devices are gone, and the packets that were on their way.
     private mutating func planFirewall(_ departing: Set<InterfaceName>) -> [NFChangeSet] {
         let observed = snapshot.host.firewall
-        var changes: [NFChangeSet] = []
-        var farewells: [NFChangeSet] = []
-        for table in intent.host.firewall {
-            guard let present = observed.table(table.table), !departing.isEmpty else {
-                changes.append(table.changes(from: observed.table(table.table)))
-                continue
-            }
-            let devices = DepartingDevices(table, present, departing)
-            changes.append(devices.transition.changes(from: present))
-            farewells.append(devices.farewell)
+        let phases = intent.host.firewall.map { table in
+            table.changes(from: observed.table(table.table), departing: departing).phases(limit: elementLimit)
         }
-        changes.removeAll(where: \.isEmpty)
-        if !changes.isEmpty { plan.steps.append(.init(.firewall(changes, generation: observed.generation))) }
-        return farewells.filter { !$0.isEmpty }
+        appendTogether(phases.map(\.preparation))
+        appendTogether(phases.map(\.turn))
+        return phases.compactMap(\.removal)
+    }
+
+    /// The first transactions of all tables as one, then the second ones, and so on.
+    private mutating func appendTogether(_ transactions: [[NFChangeSet]]) {
+        for index in 0..<(transactions.map(\.count).max() ?? 0) {
+            append(transactions.compactMap { index < $0.count ? $0[index] : nil })
+        }
+    }
+
+    /// Appends one transaction.
+    private mutating func append(_ transaction: [NFChangeSet]) {
+        if transaction.isEmpty { return }
+        plan.steps.append(.init(.firewall(transaction, generation: generation)))
+        generation = NFSnapshot.generation(after: generation)
     }
 
     /// Last, when no port is left to protect.
     private mutating func planFirewallRemoval() {
         let wanted = Set(intent.host.firewall.map(\.table))
-        let unwanted = snapshot.host.firewall.tables.filter { !wanted.contains($0.table) }
-        if unwanted.isEmpty { return }
-        plan.steps.append(.init(.firewall(unwanted.map(\.removal), generation: snapshot.host.firewall.generation)))
+        append(snapshot.host.firewall.tables.filter { !wanted.contains($0.table) }.map(\.removal))
     }
 
     // MARK: - Rules

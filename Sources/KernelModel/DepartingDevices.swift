@@ -1,36 +1,36 @@
 /// What a firewall says about devices that are about to go.
 ///
-/// Until its routes have been moved, a departing port still gets packets: its elements leave in a transaction of their
-/// own, after it. Not so where its policy could not be kept as it is: then the port is closed first.
+/// Until its routes have been moved, a departing port still gets packets: its elements stay as they are, with the chains
+/// they lead to, and go when the device is gone.
 struct DepartingDevices {
     /// The wanted table with the departing devices' elements as they are now.
-    let transition: NFTableIntent
-    /// What is left to do when the devices are gone.
-    let farewell: NFChangeSet
+    private(set) var transition: NFTableIntent
+    /// Those elements, by the wanted name of the set.
+    private(set) var elements: [(set: String, NFElements)] = []
 
     init(_ wanted: NFTableIntent, _ observed: NFObservedTable, _ devices: Set<InterfaceName>) {
-        let chains = Set(wanted.chains.map(\.name))
-        let known = Dictionary(observed.sets.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
-        var kept = devices
-        for set in observed.sets where set.shape.isKeyedByDevice {
-            for index in 0..<set.elements.verdicts.count {
-                guard let chain = set.elements.verdicts[index].chain, !chains.contains(chain) else { continue }
-                kept.remove(set.elements.device(of: index))
-            }
-        }
-        var transition = wanted
-        var farewell = NFChangeSet(wanted.table)
+        transition = wanted
+        if devices.isEmpty { return }
+        let present = NFPresentSets(wanted, observed)
         for index in wanted.sets.indices where wanted.sets[index].shape.isKeyedByDevice {
             let set = wanted.sets[index]
-            guard let present = known[set.name], present.shape == set.shape else { continue }
-            let departing = present.elements.filtered { kept.contains($0) }
+            guard let seen = present.current(set.name), seen.shape.isLike(set.shape) else { continue }
+            let departing = seen.elements.filtered { devices.contains($0) }
             if departing.isEmpty { continue }
             transition.sets[index].elements.append(contentsOf: departing, 0..<departing.count)
             transition.sets[index].elements.normalize()
-            farewell.operations.append(.removeElements(set: set.name, set.shape, departing))
+            elements.append((set.name, departing))
         }
-        self.transition = transition
-        self.farewell = farewell
+    }
+
+    /// What is left to do when the devices are gone.
+    /// - Parameter names: The names of those sets that bear another one than wanted.
+    func farewell(_ names: [String: String]) -> [NFOperation] {
+        elements.compactMap { set, elements in
+            let name = names[set] ?? set
+            guard let shape = transition.sets.first(where: { $0.name == set })?.shape else { return nil }
+            return .removeElements(set: name, shape, elements)
+        }
     }
 }
 

@@ -37,8 +37,12 @@ extension KernelIntent {
     /// Order: parameters and rules; links, masters before ports; addresses and neighbours; the guests; then, once the
     /// ports are operational, nexthops, groups and routes; deletions last, in the opposite order. An object that the
     /// kernel drops by itself because its device is made anew or changes its master is planned as missing.
-    public func changes(from snapshot: KernelSnapshot, owner: Ownership) -> ChangePlan {
-        var planner = ChangePlanner(intent: self, snapshot: snapshot, owner: owner)
+    ///
+    /// - Parameter elementLimit: Elements of nf_tables per transaction, see ``NFChangeSet/transactions(limit:)``.
+    public func changes(
+        from snapshot: KernelSnapshot, owner: Ownership, elementLimit: Int = NFChangeSet.elementLimit
+    ) -> ChangePlan {
+        var planner = ChangePlanner(intent: self, snapshot: snapshot, owner: owner, elementLimit: elementLimit)
         return planner.planned()
     }
 }

@@ -75,7 +75,8 @@ public protocol KernelAccess {
     func occupied(_ tables: [TableID]) throws -> Set<TableID>
     /// The named counters of a table in the host's namespace, by name; none where there is no such table.
     func counters(of table: NFTable) throws -> [NFObservedObject]
-    /// The tracked connections of the host's namespace, in the zones that packets of VPCs are in (all but 0).
+    /// The tracked connections of the host's namespace, in the zones that packets of VPCs are in (all but 0), those of
+    /// packets that are just being judged included.
     func connections() throws -> [Connection]
     /// The addresses of the host's namespace.
     func localAddresses() throws -> Set<IPAddress>

@@ -1,14 +1,30 @@
-/// The work that turns one table into what it shall be: operations in the order in which one transaction holds them.
+/// The work that turns one table into what it shall be, in three parts.
+///
+/// All of it fits into one transaction; ``transactions(limit:)`` keeps the parts apart, so that no packet is lost: a
+/// transaction is not one instant for packets. The kernel (6.1 to 6.18) first switches to the new rules and elements and
+/// then exchanges the sets of intervals, one after the other, and a packet that has begun its way through the chains
+/// finds the chains of before with the elements of after. So what the rules shall lead to is there before they do, and
+/// stays until no packet is on its way to it.
 public struct NFChangeSet: Sendable, Hashable {
     public let table: NFTable
-    public var operations: [NFOperation]
+    /// What nothing leads to yet: counters, new sets with their elements, new chains with their rules.
+    public var preparation: [NFOperation] = []
+    /// What takes effect.
+    public var turn: [NFOperation]
+    /// What nothing leads to any more.
+    public var removal: [NFOperation] = []
+    /// Names of sets whose elements are loaded last, see ``NFSet/admits``.
+    var admissions: Set<String> = []
 
     public init(_ table: NFTable, _ operations: [NFOperation] = []) {
         self.table = table
-        self.operations = operations
+        turn = operations
     }
 
-    public var isEmpty: Bool { operations.isEmpty }
+    /// All parts, in the order in which one transaction holds them.
+    public var operations: [NFOperation] { preparation + turn + removal }
+
+    public var isEmpty: Bool { preparation.isEmpty && turn.isEmpty && removal.isEmpty }
 
     /// Objects of the kernel that are created, changed and deleted: an element is one.
     public var counts: ChangePlan.Counts {
@@ -22,11 +38,6 @@ public struct NFChangeSet: Sendable, Hashable {
             }
         }
         return counts
-    }
-
-    /// Elements that are added and removed: what the size of the transaction depends on.
-    var elementCount: Int {
-        operations.reduce(0) { $0 + ($1.elements?.count ?? 0) }
     }
 }
 

@@ -1,11 +1,49 @@
 extension NFTableIntent {
     /// The work that turns `observed` into this table; nil when it does not exist. Both normalized.
     ///
-    /// In one transaction everything changes at once, so the order only has to satisfy the kernel's bookkeeping: what
-    /// refers goes before what it refers to, and room is made before it is taken.
-    public func changes(from observed: NFObservedTable?) -> NFChangeSet {
-        var planner = NFPlanner(intent: self, observed: observed ?? NFObservedTable(table))
-        return NFChangeSet(table, planner.planned(isNew: observed == nil))
+    /// - Parameter departing: Devices that will be gone soon: what the table says about them stays until its removal.
+    public func changes(from observed: NFObservedTable?, departing: Set<InterfaceName> = []) -> NFChangeSet {
+        let changes = changes(from: observed, departing, inPlace: true)
+        return changes.isTorn ? self.changes(from: observed, departing, inPlace: false) : changes
+    }
+
+    private func changes(
+        from observed: NFObservedTable?, _ departing: Set<InterfaceName>, inPlace: Bool
+    ) -> NFChangeSet {
+        let seen = observed ?? NFObservedTable(table)
+        let departure = DepartingDevices(self, seen, departing)
+        let settled = NFSetNames(departure.transition, seen, inPlace: inPlace)
+        var planner = NFPlanner(intent: settled.table, observed: seen)
+        var changes = planner.planned(isNew: observed == nil)
+        if departure.elements.isEmpty { return changes }
+        // The chains that the departing devices' elements lead to must go at once.
+        if planner.remakesChains { return self.changes(from: observed, [], inPlace: inPlace) }
+        changes.removal.insert(contentsOf: departure.farewell(settled.names), at: 0)
+        return changes
+    }
+}
+
+extension NFChangeSet {
+    /// Whether a packet might in one moment find neither what goes nor what comes: the kernel exchanges sets of intervals
+    /// a moment after the rest. Where things only come, or only go, it finds what was or what shall be.
+    fileprivate var isTorn: Bool {
+        var goes = false
+        var comes = false
+        var isLate = false
+        for operation in turn {
+            switch operation {
+            case .addElements(_, let shape, _):
+                comes = true
+                isLate = isLate || shape.isInterval
+            case .removeElements(_, let shape, _):
+                goes = true
+                isLate = isLate || shape.isInterval
+            case .addRule: comes = true
+            case .createTable: return false
+            default: goes = true
+            }
+        }
+        return goes && comes && isLate
     }
 }
 
@@ -14,56 +52,97 @@ extension NFObservedTable {
     public var removal: NFChangeSet { NFChangeSet(table, [.deleteTable]) }
 }
 
-/// Computes the operations of one table.
+/// Computes the operations of one table, whose sets have the names that they shall have.
 private struct NFPlanner {
     let intent: NFTableIntent
     let observed: NFObservedTable
 
-    // In the order of the transaction.
+    // Of what is there, in the order of the transaction.
     private var ruleDeletions: [NFOperation] = []
     private var elementDeletions: [NFOperation] = []
-    private var setDeletions: [NFOperation] = []
     private var chainDeletions: [NFOperation] = []
-    private var objectDeletions: [NFOperation] = []
-    private var objectCreations: [NFOperation] = []
-    private var setCreations: [NFOperation] = []
-    private var chainCreations: [NFOperation] = []
-    /// Of constant sets: they cannot be changed any more once a rule refers to them.
-    private var constantElements: [NFOperation] = []
+    private var chainChanges: [NFOperation] = []
     private var ruleCreations: [NFOperation] = []
     private var elementCreations: [NFOperation] = []
 
-    /// Sets that are made anew: the rules that refer to the old ones have to go with them.
-    private var remadeSets: Set<String> = []
+    /// What is new and not led to before the rest is done, in the order in which one thing refers to another.
+    private struct Additions {
+        var objects: [NFOperation] = []
+        var sets: [NFOperation] = []
+        var chains: [NFOperation] = []
+        /// Of constant sets: they cannot be changed any more once a rule refers to them.
+        var constantElements: [NFOperation] = []
+        var rules: [NFOperation] = []
+        var elements: [NFOperation] = []
+
+        var all: [NFOperation] { objects + sets + chains + constantElements + rules + elements }
+    }
+    private var additions = Additions()
+
+    /// What is not wanted.
+    private struct Leftovers {
+        var rules: [NFOperation] = []
+        var sets: [NFOperation] = []
+        var chains: [NFOperation] = []
+        var objects: [NFOperation] = []
+
+        var all: [NFOperation] { rules + sets + chains + objects }
+    }
+    private var leftovers = Leftovers()
+
+    /// Whether a chain has to go before one of its name can be made: then what leads to it goes in the same transaction.
+    private(set) var remakesChains = false
 
     init(intent: NFTableIntent, observed: NFObservedTable) {
         self.intent = intent
         self.observed = observed
     }
 
-    mutating func planned(isNew: Bool) -> [NFOperation] {
-        var table: [NFOperation] = []
-        if isNew {
-            table.append(.createTable(comment: intent.comment))
-        } else if observed.isDormant {
-            table.append(.wakeTable)
-        }
+    /// In one transaction everything changes at once, so the order only has to satisfy the kernel's bookkeeping: what
+    /// refers goes before what it refers to, and room is made before it is taken.
+    mutating func planned(isNew: Bool) -> NFChangeSet {
         planObjects()
         planSets()
         planChains()
-        return ruleDeletions + elementDeletions + setDeletions + chainDeletions + objectDeletions + table
-            + objectCreations + setCreations + chainCreations + constantElements + ruleCreations + elementCreations
+        var changes = NFChangeSet(intent.table)
+        changes.admissions = Set(intent.sets.filter(\.admits).map(\.name))
+        if isNew {
+            changes.turn =
+                [.createTable(comment: intent.comment)] + additions.objects + additions.sets + additions.chains
+                + chainChanges + additions.constantElements + additions.rules + ruleCreations + additions.elements
+            return changes
+        }
+        let deletions = ruleDeletions + leftovers.rules + elementDeletions
+        let wakening: [NFOperation] = observed.isDormant ? [.wakeTable] : []
+        if remakesChains {
+            changes.turn =
+                deletions + leftovers.sets + chainDeletions + leftovers.chains + leftovers.objects + wakening
+                + additions.objects + additions.sets + additions.chains + chainChanges + additions.constantElements
+                + additions.rules + ruleCreations + additions.elements + elementCreations
+        } else {
+            changes.preparation = additions.all
+            changes.turn =
+                ruleDeletions + elementDeletions + chainDeletions + wakening + chainChanges + ruleCreations
+                + elementCreations
+            changes.removal = leftovers.all
+        }
+        return changes
     }
 
     // MARK: Objects
 
     private mutating func planObjects() {
-        Self.merge(intent.counters, observed.objects, \.name, \.name) { wanted, seen in
-            // NFT_OBJECT_COUNTER
-            if let seen, seen.type != 1 || wanted == nil {
-                objectDeletions.append(.deleteObject(name: seen.name, type: seen.type))
+        // Objects of several types can have one name.
+        let counters = observed.objects.filter(\.isCounter)
+        for object in observed.objects where !object.isCounter {
+            leftovers.objects.append(.deleteObject(name: object.name, type: object.type))
+        }
+        Self.merge(intent.counters, counters, \.name, \.name) { wanted, seen in
+            switch (wanted, seen) {
+            case (let wanted?, nil): additions.objects.append(.createCounter(wanted))
+            case (nil, let seen?): leftovers.objects.append(.deleteObject(name: seen.name, type: seen.type))
+            default: break
             }
-            if let wanted, seen?.type != 1 { objectCreations.append(.createCounter(wanted)) }
         }
     }
 
@@ -72,29 +151,25 @@ private struct NFPlanner {
     private mutating func planSets() {
         Self.merge(intent.sets, observed.sets, \.name, \.name) { wanted, seen in
             guard let wanted else {
-                if let seen { setDeletions.append(.deleteSet(name: seen.name)) }
+                if let seen { leftovers.sets.append(.deleteSet(name: seen.name)) }
                 return
             }
             guard let seen else { return create(wanted) }
-            let isChanged = wanted.shape != seen.shape
-            let elementsChanged = seen.isIrregular || wanted.elements != seen.elements
-            if isChanged || wanted.shape.isConstant && elementsChanged {
-                remadeSets.insert(wanted.name)
-                setDeletions.append(.deleteSet(name: seen.name))
-                create(wanted)
-            } else if elementsChanged {
-                change(wanted, seen)
-            }
+            if seen.isIrregular || wanted.elements != seen.elements { change(wanted, seen) }
         }
     }
 
     private mutating func create(_ set: NFSet) {
         var empty = set
         empty.elements = NFElements(layout: set.shape.layout)
-        setCreations.append(.createSet(empty))
+        additions.sets.append(.createSet(empty))
         if set.elements.isEmpty { return }
         let addition = NFOperation.addElements(set: set.name, set.shape, set.elements)
-        if set.shape.isConstant { constantElements.append(addition) } else { elementCreations.append(addition) }
+        if set.shape.isConstant {
+            additions.constantElements.append(addition)
+        } else {
+            additions.elements.append(addition)
+        }
     }
 
     private mutating func change(_ wanted: NFSet, _ seen: NFObservedSet) {
@@ -123,9 +198,11 @@ private struct NFPlanner {
             case (nil, nil): break
             case (.some(let new), .some(let old)) where new == old: break
             case (.some(let new), .some(let old)) where new.differsOnlyInPolicy(from: old):
-                chainCreations.append(.changePolicy(wanted.withoutRules))
+                chainChanges.append(.changePolicy(wanted.withoutRules))
             default:
-                delete(seen)
+                remakesChains = true
+                if !seen.rules.isEmpty { ruleDeletions.append(.flushChain(name: seen.name)) }
+                chainDeletions.append(.deleteChain(name: seen.name))
                 return create(wanted)
             }
             planRules(of: wanted, seen)
@@ -133,27 +210,37 @@ private struct NFPlanner {
     }
 
     private mutating func create(_ chain: NFChain) {
-        chainCreations.append(.createChain(chain.withoutRules))
-        for rule in chain.rules { ruleCreations.append(.addRule(chain: chain.name, rule, .last)) }
+        let rules = chain.rules.map { NFOperation.addRule(chain: chain.name, $0, .last) }
+        // The kernel leads packets into a base chain as soon as it is there.
+        if chain.base != nil {
+            chainChanges.append(.createChain(chain.withoutRules))
+            ruleCreations += rules
+        } else {
+            additions.chains.append(.createChain(chain.withoutRules))
+            additions.rules += rules
+        }
     }
 
     private mutating func delete(_ chain: NFObservedChain) {
         // Its rules first, all chains' rules before any chain: they may refer to each other.
-        if !chain.rules.isEmpty { ruleDeletions.append(.flushChain(name: chain.name)) }
-        chainDeletions.append(.deleteChain(name: chain.name))
+        let flush: [NFOperation] = chain.rules.isEmpty ? [] : [.flushChain(name: chain.name)]
+        if chain.base != nil {
+            ruleDeletions += flush
+            chainDeletions.append(.deleteChain(name: chain.name))
+        } else {
+            leftovers.rules += flush
+            leftovers.chains.append(.deleteChain(name: chain.name))
+        }
     }
 
     /// Deletes and inserts as few rules as it takes: those that stay keep their counters.
     private mutating func planRules(of wanted: NFChain, _ seen: NFObservedChain) {
-        let survivors = seen.rules.map { observed in
-            !observed.rule.expressions.contains { expression in expression.set.map(remadeSets.contains) ?? false }
-        }
-        if wanted.rules.count == seen.rules.count, survivors.allSatisfy({ $0 }),
+        if wanted.rules.count == seen.rules.count,
             zip(wanted.rules, seen.rules).allSatisfy({ $0.isSame(as: $1.rule) })
         {
             return
         }
-        let kept = commonRules(wanted.rules, seen.rules, survivors)
+        let kept = commonRules(wanted.rules, seen.rules)
         if kept.isEmpty, !seen.rules.isEmpty {
             ruleDeletions.append(.flushChain(name: seen.name))
         } else {
@@ -182,14 +269,14 @@ private struct NFPlanner {
     /// Pairs of equal rules in the same order on both sides, ascending: the longest such list, except that the n-th of
     /// several equal rules only ever goes with the n-th of the other side.
     private func commonRules(
-        _ wanted: [NFRule], _ seen: [NFObservedRule], _ survivors: [Bool]
+        _ wanted: [NFRule], _ seen: [NFObservedRule]
     ) -> [(wanted: Int, seen: Int)] {
         struct Content: Hashable {
             var expressions: [NFExpression]
             var comment: String?
         }
         var positions: [Content: [Int]] = [:]
-        for (index, rule) in seen.enumerated() where survivors[index] {
+        for (index, rule) in seen.enumerated() {
             positions[Content(expressions: rule.rule.expressions, comment: rule.rule.comment), default: []]
                 .append(index)
         }

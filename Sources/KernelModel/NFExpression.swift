@@ -234,11 +234,23 @@ public enum NFExpression: Hashable, Sendable {
     /// Something that is not known here; what the kernel says about it, byte for byte.
     case unknown(name: String, [UInt8])
 
-    /// The set that it refers to by name.
+    /// The set that it refers to by name; setting it is for those that refer to one.
     var set: String? {
-        switch self {
-        case .lookup(let set, _, _, _), .verdictMap(let set, _), .counterMap(let set, _): set
-        default: nil
+        get {
+            switch self {
+            case .lookup(let set, _, _, _), .verdictMap(let set, _), .counterMap(let set, _): set
+            default: nil
+            }
+        }
+        set(name) {
+            guard let name else { return }
+            switch self {
+            case .lookup(_, let key, let into, let isNegated):
+                self = .lookup(set: name, key, into: into, isNegated: isNegated)
+            case .verdictMap(_, let key): self = .verdictMap(set: name, key)
+            case .counterMap(_, let key): self = .counterMap(set: name, key)
+            default: break
+            }
         }
     }
 }

@@ -28,6 +28,9 @@ public struct NFObservedObject: Hashable, Sendable {
         self.type = type
         self.counts = counts
     }
+
+    /// NFT_OBJECT_COUNTER
+    var isCounter: Bool { type == 1 }
 }
 
 public struct NFObservedSet: Hashable, Sendable {
@@ -88,4 +91,7 @@ public struct NFSnapshot: Hashable, Sendable {
     }
 
     public func table(_ table: NFTable) -> NFObservedTable? { tables.first { $0.table == table } }
+
+    /// The generation that one more transaction leads to. The kernel never uses 0.
+    public static func generation(after generation: UInt32) -> UInt32 { generation == .max ? 1 : generation + 1 }
 }

@@ -64,9 +64,15 @@ public struct NFSet: Hashable, Sendable {
         public static func values(_ types: NFType...) -> Data { .values(types) }
     }
 
+    /// The kernel's set may be called `name.1` or the like: one that cannot be changed in place is made anew beside it.
     public var name: String
-    public let shape: NFSetShape
+    public internal(set) var shape: NFSetShape
     public var elements: NFElements
+    /// Whether the set has a size with room to grow (64, 1,024, 16,384, … elements) and is made anew when it is full.
+    public let grows: Bool
+    /// Whether its elements let packets pass that are dropped without: a first load in several transactions ends with
+    /// them.
+    public let admits: Bool
     public var origin: Origin
 
     /// - Parameters:
@@ -74,13 +80,19 @@ public struct NFSet: Hashable, Sendable {
     ///   - data: What the elements bear; nil makes a set, not a map.
     ///   - isInterval: Whether elements are ranges.
     ///   - isConstant: Whether the elements are fixed: to change them the set and the rules that use it are made anew.
-    ///   - size: The most elements there can be; a set with a size takes a fixed table, which is faster to look up.
+    ///   - size: The most elements there can be. A set with a size takes a fixed table: it is faster to look up, and to
+    ///     list while it changes. One without grows in the background.
+    ///   - grows: See ``grows``; instead of a size.
+    ///   - admits: See ``admits``.
     public init(
         _ name: String, of key: NFType..., to data: Data? = nil, isInterval: Bool = false, isConstant: Bool = false,
-        size: UInt32? = nil, origin: Origin = .none
+        size: UInt32? = nil, grows: Bool = false, admits: Bool = false, origin: Origin = .none
     ) {
         self.name = name
+        self.grows = grows
+        self.admits = admits
         self.origin = origin
+        precondition(!grows || size == nil && !isInterval, "a size is either fixed or grows")
         // The kernel orders keys by their bytes.
         precondition(!isInterval || !key.contains(where: \.isHostOrder), "numbers in host order have no intervals")
         let length = Self.length(of: key)

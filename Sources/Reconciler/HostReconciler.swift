@@ -31,10 +31,11 @@ public struct HostReconciler<Kernel: KernelAccess> {
     /// `plan` of what was compiled before.
     public func plan(_ compilation: Compilation, from snapshot: KernelSnapshot) throws -> HostPlan {
         var changes = compilation.intent.changes(from: snapshot, owner: Conventions.ownership)
-        if changes.mayTightenPolicy, !compilation.policy.isEmpty {
-            changes = changes.cutting(compilation.policy.forbidden(try kernel.connections()))
-        }
-        return HostPlan(intent: compilation.intent, unattached: compilation.unattached, changes: changes)
+        let isTightened = changes.mayTightenPolicy && !compilation.policy.isEmpty
+        if isTightened { changes = changes.cutting(compilation.policy.forbidden(try kernel.connections())) }
+        return HostPlan(
+            intent: compilation.intent, unattached: compilation.unattached, changes: changes,
+            tightenedPolicy: isTightened ? compilation.policy : nil)
     }
 
     /// What `delete` would do. Reads only.
@@ -56,10 +57,24 @@ public struct HostReconciler<Kernel: KernelAccess> {
         var report = kernel.commit(plan.changes, owner: Conventions.ownership)
         var remaining = try remainingChanges(of: plan)
         for _ in 1..<Self.attempts where report.failures.contains(where: { $0.reason == .stale }) {
-            report = report.followed(by: kernel.commit(remaining, owner: Conventions.ownership))
+            report = report.retried(by: kernel.commit(remaining, owner: Conventions.ownership))
             remaining = try remainingChanges(of: plan)
         }
+        try cutLateConnections(plan, &report)
         return HostOutcome(report: report, remaining: remaining)
+    }
+
+    /// Forgets the forbidden connections that began after the plan was made, while the old policy was still in.
+    /// - Parameter report: of carrying the plan out.
+    public func cutLateConnections(_ plan: HostPlan, _ report: inout CommitReport) throws {
+        guard let policy = plan.tightenedPolicy,
+            !report.failures.contains(where: { $0.operation.kind == .firewall })
+        else { return }
+        let late = policy.forbidden(try kernel.connections())
+        if late.isEmpty { return }
+        var changes = ChangePlan()
+        changes.steps = [ChangePlan.Step(.connections(late))]
+        report = report.followed(by: kernel.commit(changes, owner: Conventions.ownership))
     }
 
     /// How often a plan is made again because somebody else changed nf_tables meanwhile.
@@ -98,6 +113,8 @@ public struct HostPlan: Sendable {
     public var intent: KernelIntent
     public var unattached: [Compilation.Unattached]
     public var changes: ChangePlan
+    /// What connections are judged by when they were planned under another policy; nil where nothing is tightened.
+    var tightenedPolicy: HostPolicy?
     /// Which host the namespace is now; nil where it is none, or where nobody asked.
     public var presentHost: String?
 }
@@ -136,8 +153,15 @@ extension Topology {
 }
 
 extension CommitReport {
+    /// The sum of both.
+    fileprivate func followed(by second: CommitReport) -> CommitReport {
+        var sum = retried(by: second)
+        sum.failures = failures + second.failures
+        return sum
+    }
+
     /// The sum of both, with the failures of the second: it tried again what had failed.
-    public func followed(by second: CommitReport) -> CommitReport {
+    public func retried(by second: CommitReport) -> CommitReport {
         var sum = second
         sum.writes += writes
         sum.applied.created += applied.created

@@ -163,19 +163,23 @@ extension HostCompiler {
     }
 
     /// The marks: the epoch, and a bit for each direction that was passed.
+    ///
+    /// The sets are constant: another epoch is other sets, and so the rules of before never give the mark of after.
     private func addEpoch(to table: inout NFTableIntent, _ origin: Origin) {
         let epoch = policyEpoch
         let (original, reply) = (epoch | 1 << 30, epoch | 1 << 31)
         let full = original | reply
-        var fullSet = NFSet("epoch_full", of: .mark)
+        var fullSet = NFSet("epoch_full", of: .mark, isConstant: true, size: 1)
         fullSet.add(NFMark(full), origin: origin)
-        var half = NFSet("epoch_half", of: .connectionDirection, .mark)
+        var half = NFSet("epoch_half", of: .connectionDirection, .mark, isConstant: true, size: 2)
         half.add(NFDirection.original, NFMark(original), origin: origin)
         half.add(NFDirection.reply, NFMark(reply), origin: origin)
-        var promote = NFSet("epoch_promote", of: .connectionDirection, .mark, to: .values(.mark))
+        var promote = NFSet(
+            "epoch_promote", of: .connectionDirection, .mark, to: .values(.mark), isConstant: true, size: 2)
         promote.add(NFDirection.original, NFMark(reply), data: NFMark(full), origin: origin)
         promote.add(NFDirection.reply, NFMark(original), data: NFMark(full), origin: origin)
-        var fresh = NFSet("epoch_fresh", of: .connectionDirection, to: .values(.mark))
+        var fresh = NFSet(
+            "epoch_fresh", of: .connectionDirection, to: .values(.mark), isConstant: true, size: 2)
         fresh.add(NFDirection.original, data: NFMark(original), origin: origin)
         fresh.add(NFDirection.reply, data: NFMark(reply), origin: origin)
         table.sets += [fullSet, half, promote, fresh]

@@ -99,9 +99,10 @@ extension FirewallDriver {
 
     /// Observes, compares, commits: what a reconciler does. Returns the work that there was.
     @discardableResult
-    mutating func apply(_ intent: NFTableIntent) throws -> NFChangeSet {
+    mutating func apply(_ intent: NFTableIntent, inOneTransaction: Bool = false) throws -> NFChangeSet {
         let (changes, generation) = try plan(intent)
-        let outcome = try commit([changes], generation: generation)
+        let transactions = inOneTransaction ? [changes] : changes.transactions()
+        let (outcome, _) = try commit(inOrder: transactions, generation: generation)
         guard case .committed = outcome else { throw FirewallRefusal(outcome: outcome) }
         return changes
     }

@@ -178,24 +178,24 @@ import Testing
         }
     }
 
-    @Test func aFirstLoadInStages() throws {
+    @Test func aLargeFirstLoadInPieces() throws {
         try withFirewall { scratch, driver in
             var table = FirewallTables.router
             var members = table[set: "grp_client"]
             for number in 0..<25_000 as Range<UInt32> { members.add(IPAddress(v4: 0x0B00_0000 + number)) }
             table[set: "grp_client"] = members
             let (changes, generation) = try driver.plan(table)
-            let transactions = changes.transactions(limit: 10_000, stages: [["port_mac"], ["port_zone", "acl_out"]])
-            // The structure, three for the policies, one each for the later stages.
-            #expect(transactions.count == 6)
+            let transactions = changes.transactions(limit: 10_000)
+            // The structure and three for the policies.
+            #expect(transactions.count == 4)
             let (outcome, committed) = try driver.commit(inOrder: transactions, generation: generation)
-            #expect(outcome == .committed(generation: generation + 6))
-            #expect(committed == 6)
+            #expect(outcome == .committed(generation: generation + 4))
+            #expect(committed == 4)
             #expect(try driver.plan(table).0.description == "")
             // Somebody comes in between: the rest waits for another look.
             let (removal, seen) = try driver.plan(FirewallTables.router)
             try scratch.nft("add table ip another")
-            let (stale, none) = try driver.commit(inOrder: removal.transactions(limit: 1000), generation: seen)
+            let (stale, none) = try driver.commit(inOrder: removal.transactions(), generation: seen)
             #expect(stale == .stale)
             #expect(none == 0)
         }

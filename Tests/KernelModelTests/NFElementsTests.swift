@@ -144,7 +144,7 @@ import Testing
         rules.add(
             try #require(IPPrefix("2001:db8::/32")), NFProtocol.tcp, NFPort(1)...NFPort(9), verdict: .goto("x"),
             comment: "c")
-        table.operations = [
+        table.turn = [
             .addElements(set: "m", map.shape, map.elements), .removeElements(set: "r", rules.shape, rules.elements),
         ]
         #expect(

@@ -52,6 +52,8 @@ int linux_detach_mount(const char *target);
 /* Gives the calling thread mounts of its own in which /sys shows the network namespace that it is in, as
  * `ip netns exec` does. */
 int linux_show_own_namespace_in_sys(void);
+/* membarrier(2) with MEMBARRIER_CMD_GLOBAL: returns after an RCU grace period. */
+void linux_wait_for_readers(void);
 /* "ENOENT"; NULL for an unknown number. */
 const char *linux_errno_name(int number);
 /* "No such file or directory"; NULL for an unknown number. */

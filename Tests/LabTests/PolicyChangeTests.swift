@@ -1,0 +1,129 @@
+import Glibc
+import IPAddressing
+import KernelDriver
+import KernelModel
+import Netlink
+import Reconciler
+import Synchronization
+import Testing
+import Traffic
+import VPCCompiler
+import VPCModel
+
+@testable import VPCLab
+
+extension LabTests {
+    /// What packets see while a policy changes.
+    @Suite(.needsOverlay, .lab(.guarded)) struct PolicyChangeTests {
+        let lab: TestLab
+        init() throws {
+            lab = try TestLab.current
+            try lab.become(.guarded)
+        }
+
+        private let quick = Duration.milliseconds(300)
+
+        private var kernel: KernelDriver { KernelDriver(namespace: .named(lab.namespace("h1"))) }
+
+        private func count(_ counter: String) throws -> UInt64 {
+            let counters = try kernel.counters(of: FirewallTables.filter)
+            return try #require(counters.first { $0.name == counter }).counts.packets
+        }
+
+        /// Connections begin all the time, each is judged by the ACL and by the group, and every policy allows them.
+        @Test func newConnectionsPassWhilePoliciesChange() throws {
+            let lines = (0..<40).map { ACLRule.denyUDP(priority: 100 + $0, port: UInt16(20 * $0)) }
+            try lab.become(Scenario.guarded.with(aclIngress: lines + [.allowAll]))
+            let before = try (count("denied_by_acl"), count("denied_by_group"))
+            let connections = try Connections(from: lab.station("blue-far"), to: "10.0.2.21")
+            for round in 0..<8 {
+                // The lines and the rules are cut into other boxes, and the address is allowed by a group or by itself.
+                var scenario = Scenario.guarded.with(aclIngress: Array(lines.dropFirst(round)) + [.allowAll])
+                if round % 2 == 0 {
+                    scenario = scenario.with(
+                        ingress: [.udp(fromGroup: "client"), .udp(from: "10.0.1.11/32")], ofGroup: "server")
+                }
+                try lab.become(scenario.withClients)
+                #expect(connections.waitForMore())
+            }
+            let begun = connections.stop()
+            let after = try (count("denied_by_acl"), count("denied_by_group"))
+            #expect(after == before)
+            #expect(begun > 100)
+            try lab.become(.guarded)
+        }
+
+        /// What the old policy lets begin between the plan and its execution ends like all the rest.
+        @Test func connectionsThatBeginMeanwhileAreCut() throws {
+            try lab.adopt(Scenario.guarded.with(ingress: [.udp(from: "10.0.1.12/32")], ofGroup: "server"))
+            let reconciler = HostReconciler(kernel: kernel)
+            let plan = try reconciler.plan(lab.lab.plan.topology, host: 0)
+            #expect(plan.changes.counts.total > 0)
+            let stream = try Stream(from: lab.station("blue-near"), to: "10.0.2.21", every: .milliseconds(20))
+            #expect(stream.waitForAnswers(10))
+            let outcome = try reconciler.apply(plan)
+            #expect(outcome.report.failures.isEmpty)
+            #expect(outcome.report.applied.deleted > plan.changes.counts.deleted)
+            _ = stream.waitForAnswers(1, timeout: quick)
+            #expect(!stream.waitForAnswers(1, timeout: .seconds(1)))
+            _ = stream.finish(patience: .zero)
+            try lab.become(.guarded)
+        }
+    }
+}
+
+extension Scenario {
+    /// The same with a group of which `blue-far` is a member.
+    fileprivate var withClients: Scenario {
+        var scenario = self
+        scenario.group("client", "blue", ingress: [.all])
+        return scenario.with(groups: ["client"], of: "blue-far")
+    }
+}
+
+extension ACLRule {
+    fileprivate static func denyUDP(priority: Int, port: UInt16) -> ACLRule {
+        ACLRule(
+            priority: priority, action: .deny, traffic: TrafficMatch(ipProtocol: .udp, ports: [port...port]),
+            cidr: .defaultIPv4)
+    }
+}
+
+/// Begins one UDP connection after the other, a packet each.
+private final class Connections: Sendable {
+    private let begun = Atomic<Int>(0)
+    private let isStopped = Atomic<Bool>(false)
+    private let thread: Mutex<BackgroundThread?>
+
+    init(from station: Station, to destination: IPAddress) throws {
+        thread = Mutex(nil)
+        let started = try BackgroundThread { [self] in
+            let target = SocketAddress(destination, Station.udpPort)
+            try? station.namespace.run {
+                while !isStopped.load(ordering: .relaxed) {
+                    guard let socket = try? Socket(AF_INET, SOCK_DGRAM), socket.send([0x71], to: target) == 0 else {
+                        continue
+                    }
+                    begun.add(1, ordering: .relaxed)
+                    // A host has room for so many connections.
+                    usleep(2000)
+                }
+            }
+        }
+        thread.withLock { $0 = started }
+    }
+
+    /// Whether more of them begin.
+    func waitForMore() -> Bool {
+        let goal = begun.load(ordering: .relaxed) + 20
+        for _ in 0..<10_000 where begun.load(ordering: .relaxed) < goal { usleep(1000) }
+        return begun.load(ordering: .relaxed) >= goal
+    }
+
+    /// - Returns: How many have begun.
+    func stop() -> Int {
+        isStopped.store(true, ordering: .relaxed)
+        thread.withLock { $0 }?.join()
+        return begun.load(ordering: .relaxed)
+    }
+}
