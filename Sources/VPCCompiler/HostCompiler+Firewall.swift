@@ -42,10 +42,14 @@ extension HostCompiler {
     }
 
     private func addZones(to table: inout NFTableIntent) {
-        var ports = NFSet("ports", of: .interfaceName)
+        // A port gets packets when it is in `ports`, and sends them when it is in `port_zone` or `open_port_zone`: what
+        // judges them is in before.
+        var ports = NFSet("ports", of: .interfaceName, admits: true)
         var openPorts = NFSet("open_ports", of: .interfaceName)
-        var speakers = NFSet("port_zone", of: .interfaceName, .etherAddress, .ipv4Address, to: .values(.zone))
-        var forwarders = NFSet("open_port_zone", of: .interfaceName, .etherAddress, to: .values(.zone))
+        var speakers = NFSet(
+            "port_zone", of: .interfaceName, .etherAddress, .ipv4Address, to: .values(.zone), admits: true)
+        var forwarders = NFSet(
+            "open_port_zone", of: .interfaceName, .etherAddress, to: .values(.zone), admits: true)
         for index in attached {
             let interface = topology.interfaces[index]
             let origin = Origin(.networkInterface, index)

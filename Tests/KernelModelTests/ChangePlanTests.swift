@@ -102,6 +102,45 @@ private func lines(_ plan: ChangePlan) -> [String] {
             ])
     }
 
+    /// The firewall is in before any device, one transaction after the other, each on the generation of the one before.
+    @Test func aLargeFirewallIsCut() {
+        var intent = sample()
+        for family in [NFFamily.inet, .arp] {
+            var table = NFTableIntent(NFTable(family, "t"))
+            var door = NFSet("door", of: .ipv4Address, admits: true)
+            var policy = NFSet("policy", of: .ipv4Address)
+            for number in 0..<5 as Range<UInt32> {
+                door.add(IPAddress(v4: number))
+                policy.add(IPAddress(v4: number))
+            }
+            table.sets = family == .inet ? [door, policy] : [policy]
+            intent.host.firewall.append(table)
+        }
+        var snapshot = KernelSnapshot()
+        snapshot.host.firewall = NFSnapshot(generation: .max - 1)
+        let plan = intent.changes(from: snapshot, owner: owner, elementLimit: 3)
+        var transactions: [String] = []
+        for (index, step) in plan.steps.enumerated() {
+            guard case .firewall(let tables, let generation) = step.work else {
+                if step.work.kind == .link { #expect(transactions.count == 5, "step \(index)") }
+                continue
+            }
+            let words = tables.flatMap { table in
+                table.operations.map { "\(table.table.family) \($0.weight) \($0.text(in: table.table))" }
+            }
+            transactions.append("\(generation ?? 0) " + words.joined(separator: ", "))
+        }
+        #expect(
+            transactions == [
+                "4294967294 inet 1 table inet t, inet 1 set inet t door, inet 1 set inet t policy, "
+                    + "arp 1 table arp t, arp 1 set arp t policy",
+                "4294967295 inet 3 elements of set inet t policy, arp 3 elements of set arp t policy",
+                "1 inet 2 elements of set inet t policy, arp 2 elements of set arp t policy",
+                "2 inet 3 elements of set inet t door",
+                "3 inet 2 elements of set inet t door",
+            ])
+    }
+
     @Test func nothingToDoIsNothing() {
         let plan = sample().changes(from: observed(sample()), owner: owner)
         #expect(plan.isEmpty)

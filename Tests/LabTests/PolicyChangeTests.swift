@@ -53,6 +53,36 @@ extension LabTests {
             try lab.become(.guarded)
         }
 
+        /// The firewall is gone under living guests. It comes back in many small transactions, and between two of them
+        /// nobody reaches, or sends as, whom the policy forbids.
+        @Test func aLargeFirstLoadAdmitsNobodyEarly() throws {
+            let reconciler = HostReconciler(kernel: kernel)
+            let topology = lab.lab.plan.topology
+            let intent = try reconciler.plan(topology, host: 0).intent
+            try lab.shell("h1", "nft delete table inet vpcctl")
+            let snapshot = try kernel.observe(HostReconciler<KernelDriver>.observation(of: topology, host: 0))
+            let plan = intent.changes(from: snapshot, owner: Conventions.ownership, elementLimit: 4)
+            #expect(plan.steps.count > 8)
+            #expect(plan.steps.allSatisfy { $0.work.kind == .firewall })
+            try lab.shell("green-near", "ip addr add 10.0.1.99/32 dev lo")
+            defer { _ = try? lab.shell("green-near", "ip addr del 10.0.1.99/32 dev lo") }
+            let forger = try lab.station("green-near", source: "10.0.1.99")
+            for step in plan.steps {
+                var part = ChangePlan()
+                part.steps = [step]
+                let report = kernel.commit(part, owner: Conventions.ownership)
+                try #require(report.failures.isEmpty, "\(report.failures)")
+                for sender in ["green-near", "green-far"] {
+                    #expect(try lab.station(sender).ask("10.0.2.21", timeout: quick, attempts: 1) == nil)
+                }
+                #expect(try forger.ask("10.0.1.12", timeout: quick, attempts: 1) == nil)
+            }
+            let rest = try reconciler.plan(topology, host: 0)
+            #expect(rest.changes.isEmpty, "\(rest.changes.operations)")
+            #expect(try lab.station("blue-near").ask("10.0.2.21")?.name == "blue-server")
+            #expect(try lab.station("blue-far").ask("10.0.2.21")?.name == "blue-server")
+        }
+
         /// What the old policy lets begin between the plan and its execution ends like all the rest.
         @Test func connectionsThatBeginMeanwhileAreCut() throws {
             try lab.adopt(Scenario.guarded.with(ingress: [.udp(from: "10.0.1.12/32")], ofGroup: "server"))
