@@ -108,6 +108,14 @@ package struct TCPFlags: OptionSet, Hashable, Sendable {
     package static let ack = TCPFlags(rawValue: 0x10)
 }
 
+extension TCPFlags: CustomStringConvertible {
+    /// `SYN,ACK`.
+    package var description: String {
+        let names = ["FIN", "SYN", "RST", "PSH", "ACK", "URG"]
+        return names.indices.filter { rawValue >> $0 & 1 != 0 }.map { names[$0] }.joined(separator: ",")
+    }
+}
+
 /// Sends whole packets from a namespace.
 package struct PacketSender: Sendable {
     private let socket: Socket

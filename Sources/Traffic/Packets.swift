@@ -57,6 +57,24 @@ package struct IPv4Packet {
     package var isFirstFragment: Bool { bytes.word(at: 6) & 0x1FFF == 0 }
     package var payload: ArraySlice<UInt8> { bytes.dropFirst(Int(bytes.byte(at: 0) & 15) * 4) }
 
+    /// Source and destination port of TCP and UDP, where they are in this packet.
+    package var ports: (source: UInt16, destination: UInt16)? {
+        guard isFirstFragment, payload.count >= 4, [IPPROTO_TCP, IPPROTO_UDP].contains(Int(protocolNumber)) else {
+            return nil
+        }
+        return (payload.word(at: 0), payload.word(at: 2))
+    }
+
+    package var tcpFlags: TCPFlags? {
+        guard isFirstFragment, Int(protocolNumber) == IPPROTO_TCP, payload.count >= 14 else { return nil }
+        return TCPFlags(rawValue: payload.byte(at: 13) & 0x3F)
+    }
+
+    package var icmp: (type: UInt8, code: UInt8)? {
+        guard isFirstFragment, Int(protocolNumber) == IPPROTO_ICMP, payload.count >= 2 else { return nil }
+        return (payload.byte(at: 0), payload.byte(at: 1))
+    }
+
     /// What the receiver of a packet would say who sent it.
     package var flow: Flow? {
         guard isFirstFragment else { return nil }

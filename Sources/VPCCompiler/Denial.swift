@@ -1,5 +1,7 @@
+public import IPAddressing
+public import KernelModel
+public import VPCModel
 public import VPCTopology
-import VPCModel
 
 /// Why a host denies a packet of a VPC that logs what is denied.
 public enum Denial: Hashable, Sendable {
@@ -38,6 +40,56 @@ extension Topology {
             return text.utf8.count <= 127 ? text : "vpcctl groups #\(Digest(names).hex)\(end)"
         case .spoofed(let vpc): return "vpcctl spoofed \(vpcs[vpc].name)"
         case .toHost(let vpc): return "vpcctl to host \(vpcs[vpc].name)"
+        }
+    }
+
+    /// The interface that a denied packet came from, or was for, an index into `interfaces`: whose policies they were.
+    ///
+    /// What comes in is known by the port that it would have left by. What goes out is seen when its port has become a
+    /// VRF, and known by its MAC address, which was found to be the sender's own before.
+    /// - Parameters:
+    ///   - host: Where it was denied, an index into `hosts`.
+    ///   - input: The device it came in by; nil where there is none, or where that is not known.
+    ///   - output: The device it was to leave by.
+    public func interface(
+        of denial: Denial, onHost host: Int, input: InterfaceName?, output: InterfaceName?, source: MACAddress?
+    ) -> Int? {
+        let vpc = vpc(of: denial)
+        let own = interfacesOfHost[host].lazy.filter { self.interfaces[$0].vpc == vpc }
+        func byPort(_ port: InterfaceName?) -> Int? {
+            port.flatMap { port in own.first { self.interfaces[$0].portName.rawValue == port.description } }
+        }
+        switch denial {
+        case .acl(_, .ingress, _), .groups(_, .ingress, _): return byPort(output)
+        case .spoofed: return byPort(input)
+        case .acl(_, .egress, _), .groups(_, .egress, _), .toHost:
+            return source.flatMap { source in own.first { self.interfaces[$0].mac == source } }
+        }
+    }
+
+    /// What stands in the manifests for a denial: the line, the rules or the interface, and which field of it.
+    /// - Parameter interface: Whose policies they were, where that is known.
+    public func subject(
+        of denial: Denial, interface: Int?, in model: Model
+    ) -> (resource: ResourceReference, path: FieldPath)? {
+        let own = interface.map { ResourceReference(.networkInterface, interfaces[$0].name) }
+        switch denial {
+        case .acl(let index, let direction, let priority):
+            let name = acls[index].name
+            let list: FieldPath = ["spec", .key(direction.field)]
+            let line = priority.flatMap { priority in
+                model.acls.first { $0.metadata.name == name }?.path(
+                    ofLine: priority, isIngress: direction == .ingress)
+            }
+            return (ResourceReference(.networkACL, name), line ?? list)
+        case .groups(let groups, let direction, _):
+            if groups.count == 1 {
+                let group = ResourceReference(.securityGroup, securityGroups[groups[0]].name)
+                return (group, ["spec", .key(direction.field)])
+            }
+            return own.map { ($0, ["spec", "securityGroups"]) }
+        case .spoofed: return own.map { ($0, ["spec", "sourceDestCheck"]) }
+        case .toHost: return own.map { ($0, ["spec", "subnet"]) }
         }
     }
 

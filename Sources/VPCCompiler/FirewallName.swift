@@ -5,6 +5,9 @@ public enum TrafficDirection: String, Sendable, CaseIterable {
     case ingress = "in"
     case egress = "out"
 
+    /// What manifests call it: `ingress`, `egress`.
+    public var field: String { self == .ingress ? "ingress" : "egress" }
+
     /// The far end's address field.
     var farAddress: NFField { self == .ingress ? .ipSource : .ipDestination }
 }

@@ -53,6 +53,14 @@ public struct NetworkACL: Hashable, Sendable {
     }
 }
 
+extension NetworkACL {
+    /// Where the line with that priority stands in its manifest, `spec.ingress[1]`; nil where there is none.
+    public func path(ofLine priority: Int, isIngress: Bool) -> FieldPath? {
+        let position = (isIngress ? ingress : egress).firstIndex { $0.priority == priority }
+        return position.map { ["spec", .key(isIngress ? "ingress" : "egress"), .index($0)] }
+    }
+}
+
 /// A line of a network ACL. The line with the lowest priority number that matches decides; without one it is deny.
 public struct ACLRule: Hashable, Sendable {
     /// 1…32766, unique in its direction.

@@ -46,18 +46,13 @@ extension Walk {
             stage, isAllowed ? .allow : .deny,
             "ACL \(acl.name): \(direction.rawValue) line \(rule.priority) \(isAllowed ? "allows" : "denies")"
                 + " \(rule.traffic.text) \(direction.preposition) \(rule.cidr)", resource,
-            path(ofLine: rule.priority, of: acl, list, direction))
+            path(ofLine: rule.priority, of: acl, direction) ?? list)
         return isAllowed
     }
 
     /// The line's position in its manifest; the topology has the order of deciding.
-    private func path(
-        ofLine priority: Int, of acl: ResolvedACL, _ list: FieldPath, _ direction: PolicyDirection
-    ) -> FieldPath {
-        guard let source = model?.acls.first(where: { $0.metadata.name == acl.name }) else { return list }
-        let rules = direction == .ingress ? source.ingress : source.egress
-        guard let position = rules.firstIndex(where: { $0.priority == priority }) else { return list }
-        return FieldPath(list.components + [.index(position)])
+    private func path(ofLine priority: Int, of acl: ResolvedACL, _ direction: PolicyDirection) -> FieldPath? {
+        model?.acls.first { $0.metadata.name == acl.name }?.path(ofLine: priority, isIngress: direction == .ingress)
     }
 
     // MARK: Security groups

@@ -13,7 +13,7 @@ struct VPCCtl: ParsableCommand {
             """,
         version: Program.version,
         subcommands: [
-            Validate.self, Plan.self, Apply.self, Delete.self, Get.self, TraceCommand.self, DoctorCommand.self,
-            StatusCommand.self, Watch.self, History.self, Rollback.self, Confirm.self,
+            Validate.self, Plan.self, Apply.self, Delete.self, Get.self, TraceCommand.self, Denied.self,
+            DoctorCommand.self, StatusCommand.self, Watch.self, History.self, Rollback.self, Confirm.self,
         ])
 }

@@ -1,3 +1,4 @@
+import IPAddressing
 import KernelModel
 import Testing
 import VPCCompiler
@@ -8,6 +9,10 @@ import VPCTopology
 @Suite struct DenialLogTests {
     /// Two VPCs with the same policies; `log` is what blue says of its log.
     private func topology(log: String) throws -> Topology {
+        try #require(Topology.resolve(try manifest(log: log).model).topology)
+    }
+
+    private func manifest(log: String) throws -> ManifestSet {
         var text = "apiVersion: vpcctl.dev/v1\nkind: Host\nmetadata: {name: h1}\n"
         text += "spec: {underlay: {address: 172.31.0.1}}\n"
         for (id, vpc, log) in [(1, "blue", log), (2, "green", "")] {
@@ -47,7 +52,7 @@ import VPCTopology
         }
         let set = ManifestSet(text: text)
         try #require(set.diagnostics.isEmpty, "\(set.diagnostics)")
-        return try #require(Topology.resolve(set.model).topology)
+        return set
     }
 
     private func filter(_ topology: Topology) throws -> NFTableIntent {
@@ -130,6 +135,42 @@ import VPCTopology
         #expect(Set(known.keys) == Set(prefixes))
         #expect(known["vpcctl acl blue-acl in 300"] == .acl(0, .ingress, priority: 300))
         #expect(known["vpcctl groups blue-db,blue-web out stray"] == .groups([0, 1], .egress, isStray: true))
+    }
+
+    /// By the port that it would have left by, or came from, or by the MAC address of its sender.
+    @Test func whoseItWasIsFound() throws {
+        let topology = try topology(log: ", logDenied: {nflogGroup: 5}")
+        let blue = try #require(topology.interfaces.firstIndex { $0.name == "blue-1" })
+        let (port, other) = (InterfaceName("e-blue-1"), InterfaceName("e-green-1"))
+        let mac = topology.interfaces[blue].mac
+        func whose(
+            _ denial: Denial, in input: InterfaceName? = nil, out output: InterfaceName? = nil, _ mac: MACAddress? = nil
+        ) -> Int? {
+            topology.interface(of: denial, onHost: 0, input: input, output: output, source: mac)
+        }
+        #expect(whose(.acl(0, .ingress, priority: 100), in: other, out: port) == blue)
+        #expect(whose(.groups([0, 1], .ingress, isStray: false), out: port) == blue)
+        #expect(whose(.acl(0, .egress, priority: nil), in: port, out: port, mac) == blue)
+        #expect(whose(.toHost(vpc: 0), mac) == blue)
+        #expect(whose(.spoofed(vpc: 0), in: port, MACAddress(rawValue: 1)) == blue)
+        // Of another VPC, of nobody, or not to be known.
+        #expect(whose(.acl(0, .ingress, priority: 100), out: other) == nil)
+        #expect(whose(.acl(0, .egress, priority: nil), MACAddress(rawValue: 1)) == nil)
+        #expect(whose(.groups([0, 1], .ingress, isStray: false)) == nil)
+    }
+
+    @Test func theFieldThatDeniesIsNamed() throws {
+        let set = try manifest(log: ", logDenied: {nflogGroup: 5}")
+        let topology = try #require(Topology.resolve(set.model).topology)
+        func subject(_ denial: Denial, _ interface: Int? = 0) -> String? {
+            topology.subject(of: denial, interface: interface, in: set.model).map { "\($0.resource) \($0.path)" }
+        }
+        #expect(subject(.acl(0, .ingress, priority: 300)) == "NetworkACL/blue-acl spec.ingress[2]")
+        #expect(subject(.acl(0, .egress, priority: nil)) == "NetworkACL/blue-acl spec.egress")
+        #expect(subject(.groups([0], .egress, isStray: false), nil) == "SecurityGroup/blue-db spec.egress")
+        #expect(subject(.groups([0, 1], .egress, isStray: true)) == "NetworkInterface/blue-1 spec.securityGroups")
+        #expect(subject(.groups([0, 1], .egress, isStray: true), nil) == nil)
+        #expect(subject(.spoofed(vpc: 0)) == "NetworkInterface/blue-1 spec.sourceDestCheck")
     }
 
     /// The kernel keeps 127 bytes.
