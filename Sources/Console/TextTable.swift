@@ -12,10 +12,14 @@ public struct TextTable: Sendable {
         return all.enumerated().map { index, row in
             var line = ""
             for (column, cell) in row.enumerated() {
-                line += cell
-                if column < row.count - 1 { line += String(repeating: " ", count: widths[column] - cell.count + 2) }
+                line += column < row.count - 1 ? cell.padded(to: widths[column] + 2) : cell
             }
             return index == 0 ? style.bold(line) : line
         }
     }
+}
+
+extension String {
+    /// The text with spaces behind it, where it is shorter than `width` characters.
+    public func padded(to width: Int) -> String { self + String(repeating: " ", count: max(0, width - count)) }
 }

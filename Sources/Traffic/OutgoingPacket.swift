@@ -139,3 +139,39 @@ package struct PacketSender: Sendable {
     /// - Returns: 0, or the error number.
     package func send(_ packet: OutgoingPacket) -> Int32 { send(packet.bytes, to: packet.destination) }
 }
+
+/// Telling one's own packets from others'.
+extension OutgoingPacket {
+    /// As errors name it.
+    package var flow: Flow? { IPv4Packet(bytes[...])?.flow }
+
+    /// Whether a packet that was seen is this one, or one that was sent again.
+    package func isSame(as seen: IPv4Packet) -> Bool {
+        guard seen.source == source, seen.destination == destination, seen.protocolNumber == protocolNumber else {
+            return false
+        }
+        switch content {
+        case .icmp(let type, let code, let identifier, _):
+            return seen.icmp.map { $0 == (type, code) } == true && seen.payload.word(at: 4) == identifier
+        case .tcp(let sourcePort, let destinationPort, let flags):
+            return seen.ports.map { $0 == (sourcePort, destinationPort) } == true && seen.tcpFlags == flags
+        case .udp(let sourcePort, let destinationPort, _):
+            return seen.ports.map { $0 == (sourcePort, destinationPort) } == true
+        }
+    }
+
+    /// Whether a packet is what the destination answers to this one, ICMP errors aside.
+    package func isAnswered(by seen: IPv4Packet) -> Bool {
+        guard seen.source == destination, seen.destination == source, seen.protocolNumber == protocolNumber else {
+            return false
+        }
+        switch content {
+        case .icmp(let type, _, let identifier, _):
+            // Echo and timestamp (RFC 792); others have no answers.
+            let answer: UInt8? = type == 8 ? 0 : type == 13 ? 14 : nil
+            return seen.icmp.map { $0.type == answer } == true && seen.payload.word(at: 4) == identifier
+        case .tcp(let sourcePort, let destinationPort, _), .udp(let sourcePort, let destinationPort, _):
+            return seen.ports.map { $0 == (destinationPort, sourcePort) } == true
+        }
+    }
+}

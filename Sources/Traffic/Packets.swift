@@ -149,6 +149,10 @@ public struct ICMPError: Hashable, Sendable, CustomStringConvertible {
     package var about: Flow?
 
     public var isFragmentationNeeded: Bool { Int32(type) == ICMP_DEST_UNREACH && Int32(code) == ICMP_FRAG_NEEDED }
+    /// Protocol or port unreachable: what a host says that has the packet, and nobody who wants it.
+    public var isServiceUnreachable: Bool {
+        Int32(type) == ICMP_DEST_UNREACH && [ICMP_PROT_UNREACH, ICMP_PORT_UNREACH].contains(Int32(code))
+    }
     public var isTimeExceeded: Bool { Int32(type) == ICMP_TIME_EXCEEDED }
 
     /// `host unreachable, says 10.0.1.1`.

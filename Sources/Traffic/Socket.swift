@@ -41,6 +41,12 @@ package final class Socket: Sendable {
         guard result == 0 else { throw .system("bind to \(address)") }
     }
 
+    /// A socket that takes the datagrams to an address, in the namespace of the calling thread.
+    package convenience init(datagramsTo address: SocketAddress) throws(NetlinkError) {
+        try self.init(AF_INET, SOCK_DGRAM)
+        try bind(address)
+    }
+
     /// Takes packets of a protocol (`ETH_P_*`) from all devices of its namespace; of a packet socket.
     package func bindToPackets(_ protocolNumber: UInt16) throws(NetlinkError) {
         var address = sockaddr_ll()

@@ -36,9 +36,15 @@ public enum Conventions {
         static let vrf: UInt32 = 30
     }
 
-    static let external = device("vpc-gx")
+    /// The device that sends to other hosts.
+    public static let external = device("vpc-gx")
+    /// What the names of all VRFs begin with.
+    static let vrfPrefix = "vpc-v"
 
-    static func vrf(_ table: TableID) -> InterfaceName { device("vpc-v\(table)") }
+    /// Whether the device is a VRF of ours, which packets pass after their port and before their routes.
+    public static func isVRF(_ device: InterfaceName) -> Bool { device.description.hasPrefix(vrfPrefix) }
+
+    static func vrf(_ table: TableID) -> InterfaceName { device("\(vrfPrefix)\(table)") }
     static func receiver(_ vpc: VPCID) -> InterfaceName { device("vpc-g\(vpc)") }
     static func gatewayReceiver(_ key: UInt32) -> InterfaceName { device("vpc-k\(key)") }
 

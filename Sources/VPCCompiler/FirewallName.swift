@@ -30,6 +30,15 @@ enum FirewallName {
 
 /// The names of the counters of rules and lines, in the table `inet vpcctl`.
 public enum RuleCounter {
+    /// Of everything that an ACL denies.
+    public static let deniedByACL = "denied_by_acl"
+    /// Of everything that security groups deny.
+    public static let deniedByGroup = "denied_by_group"
+    /// Of what came with another's MAC or source address.
+    public static let spoofed = "spoofed"
+    /// Of what was for the host itself, and was denied.
+    public static let toHost = "to_host"
+
     /// Of the rule at that position of a security group's direction.
     public static func ofGroup(_ name: String, _ direction: TrafficDirection, rule: Int) -> String {
         FirewallName.rule(FirewallName.group(name, direction), rule)

@@ -26,7 +26,7 @@ extension HostCompiler {
         for subnet in subnets.sorted() {
             for direction in TrafficDirection.allCases { addChain(ofSubnet: subnet, direction, to: &table) }
         }
-        if !acls.isEmpty { addDenial("acl", counter: "denied_by_acl", to: &table) }
+        if !acls.isEmpty { addDenial("acl", counter: RuleCounter.deniedByACL, to: &table) }
     }
 
     private func subnetName(_ subnet: Int) -> String { "subnet_\(FirewallName.of(topology.subnets[subnet].name))" }

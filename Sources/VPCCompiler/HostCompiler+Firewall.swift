@@ -16,7 +16,8 @@ extension HostCompiler {
         var filter = NFTableIntent(FirewallTables.filter)
         let origin = Origin(.host, host)
         filter.counters = [
-            "spoofed", "unknown_key", "foreign_tunnel", "to_host", "unknown_port", "denied_by_group", "denied_by_acl",
+            RuleCounter.spoofed, "unknown_key", "foreign_tunnel", RuleCounter.toHost, "unknown_port",
+            RuleCounter.deniedByGroup, RuleCounter.deniedByACL,
         ]
         .map { NFCounter($0, origin: origin) }
         addZones(to: &filter)
@@ -97,7 +98,7 @@ extension HostCompiler {
                 .match(.iifgroup, guest), .set(.ctZone, map: "port_zone", .iifname, .etherSource, .ipSource), .accept)
             chain.rule(.match(.iifgroup, guest), .set(.ctZone, map: "open_port_zone", .iifname, .etherSource), .accept)
             if isLogging { chain.rule(.match(.iifgroup, guest), .vmap(.iifname, map: "log_spoofed")) }
-            chain.rule(.match(.iifgroup, guest), .counter("spoofed"), .drop)
+            chain.rule(.match(.iifgroup, guest), .counter(RuleCounter.spoofed), .drop)
             chain.rule(.match(.iifgroup, receive), .set(.ctZone, map: "dev_zone", .iifname), .accept)
             // The sending device receives every key that no other device has.
             chain.rule(.match(.iifgroup, transmit), .counter("unknown_key"), .drop)
@@ -127,7 +128,7 @@ extension HostCompiler {
             chain.rule(.match(.icmpType, NFICMPType(8)), .limit(NFLimit(1000, burst: 1000)), .accept)
             chain.rule(.match([.established, .related]), .accept)
             if isLogging { chain.rule(.vmap(.sdifname, map: "log_to_host")) }
-            chain.rule(.counter("to_host"), .drop)
+            chain.rule(.counter(RuleCounter.toHost), .drop)
         }
     }
 

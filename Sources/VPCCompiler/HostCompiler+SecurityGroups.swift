@@ -39,7 +39,7 @@ extension HostCompiler {
             }
         }
         for group in referenced.sorted() { addMembers(of: group, to: &table) }
-        if !lists.isEmpty { addDenial("group", counter: "denied_by_group", to: &table) }
+        if !lists.isEmpty { addDenial("group", counter: RuleCounter.deniedByGroup, to: &table) }
     }
 
     func verdictMap(_ name: String) -> NFSet { NFSet(name, of: .interfaceName, to: .verdict) }

@@ -1,4 +1,5 @@
 import IPAddressing
+import VPCCompiler
 import VPCModel
 import VPCTopology
 
@@ -6,6 +7,9 @@ import VPCTopology
 enum PolicyDirection: String {
     case ingress
     case egress
+
+    /// As the compiler calls it.
+    var traffic: TrafficDirection { self == .ingress ? .ingress : .egress }
 
     func farAddress(_ packet: Packet) -> IPAddress { self == .ingress ? packet.source : packet.destination }
     /// `from` or `to`.
@@ -38,7 +42,7 @@ extension Walk {
             way.add(
                 stage, .deny,
                 "ACL \(acl.name): no \(direction.rawValue) line matches \(way.packet.traffic) \(direction.preposition)"
-                    + " \(far): deny", resource, list)
+                    + " \(far): deny", resource, list, counter: RuleCounter.deniedByACL)
             return false
         }
         let isAllowed = rule.action == .allow
@@ -46,7 +50,8 @@ extension Walk {
             stage, isAllowed ? .allow : .deny,
             "ACL \(acl.name): \(direction.rawValue) line \(rule.priority) \(isAllowed ? "allows" : "denies")"
                 + " \(rule.traffic.text) \(direction.preposition) \(rule.cidr)", resource,
-            path(ofLine: rule.priority, of: acl, direction) ?? list)
+            path(ofLine: rule.priority, of: acl, direction) ?? list,
+            counter: RuleCounter.ofACL(acl.name, direction.traffic, priority: rule.priority))
         return isAllowed
     }
 
@@ -74,7 +79,7 @@ extension Walk {
         if state == .invalid {
             way.add(
                 stage, .deny, "\(names): this host has not seen the connection's beginning, its answer belongs to none",
-                reference(interface), own)
+                reference(interface), own, counter: RuleCounter.deniedByGroup)
             return false
         }
         for group in groups {
@@ -84,7 +89,8 @@ extension Walk {
                 "group \(group.name): \(direction.rawValue)[\(match.line)] allows \(match.traffic)"
                     + " \(direction.preposition) \(match.peer)",
                 ResourceReference(.securityGroup, group.name),
-                ["spec", .key(direction.rawValue), .index(match.line)])
+                ["spec", .key(direction.rawValue), .index(match.line)],
+                counter: RuleCounter.ofGroup(group.name, direction.traffic, rule: match.line))
             return true
         }
         let complaint =
@@ -92,9 +98,11 @@ extension Walk {
             + " \(direction.farAddress(way.packet))"
         if groups.count == 1 {
             let path: FieldPath = ["spec", .key(direction.rawValue)]
-            way.add(stage, .deny, complaint, ResourceReference(.securityGroup, groups[0].name), path)
+            way.add(
+                stage, .deny, complaint, ResourceReference(.securityGroup, groups[0].name), path,
+                counter: RuleCounter.deniedByGroup)
         } else {
-            way.add(stage, .deny, complaint, reference(interface), own)
+            way.add(stage, .deny, complaint, reference(interface), own, counter: RuleCounter.deniedByGroup)
         }
         return false
     }

@@ -86,6 +86,8 @@ public struct TraceStep: Sendable, Hashable {
     /// What decided, and which field of it.
     public var resource: ResourceReference?
     public var path: FieldPath
+    /// The counter of the host's kernel that counts what is decided here, where there is one (``RuleCounter``).
+    public var counter: String?
     /// The gateway on whose branch this is, where several share the traffic: an index into `Topology.interfaces`.
     public var gateway: Int?
 

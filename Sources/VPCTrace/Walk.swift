@@ -1,4 +1,5 @@
 import IPAddressing
+import VPCCompiler
 import VPCModel
 import VPCTopology
 
@@ -50,7 +51,7 @@ struct Walk {
             + "\(topology.vpcs[topology.interfaces[from].vpc].name) its address \(interface.address) means something else"
         return TraceStep(
             host: topology.interfaces[from].host, stage: .interface, verdict: .note, text: text,
-            resource: reference(interface), path: ["spec", "subnet"], gateway: nil)
+            resource: reference(interface), path: ["spec", "subnet"])
     }
 
     // MARK: Stages
@@ -93,7 +94,7 @@ struct Walk {
         way.add(
             .sourceCheck, .deny,
             "\(source) is not the address of \(interface.name) (\(interface.address)), and its sourceDestCheck is on",
-            reference(interface), ["spec", "sourceDestCheck"])
+            reference(interface), ["spec", "sourceDestCheck"], counter: RuleCounter.spoofed)
         return false
     }
 
@@ -106,7 +107,7 @@ struct Walk {
         }
         way.add(
             .host, .deny, "\(packet.destination) is a subnet's gateway: of what is for it the host takes pings only",
-            nil)
+            nil, counter: RuleCounter.toHost)
         return .dropped
     }
 
@@ -306,12 +307,12 @@ struct Way {
 
     mutating func add(
         _ stage: TraceStep.Stage, _ verdict: TraceStep.Verdict, _ text: String, _ resource: ResourceReference?,
-        _ path: FieldPath = []
+        _ path: FieldPath = [], counter: String? = nil
     ) {
         steps.append(
             TraceStep(
-                host: host, stage: stage, verdict: verdict, text: text, resource: resource, path: path, gateway: gateway
-            ))
+                host: host, stage: stage, verdict: verdict, text: text, resource: resource, path: path,
+                counter: counter, gateway: gateway))
     }
 }
 
