@@ -53,7 +53,7 @@ struct LiveProbe {
         let guest = try Self.namespace(of: sender)
         let packet = OutgoingPacket(trace.forward.packet)
         let filter = CaptureFilter(between: packet.source, and: packet.destination)
-        var watch = Watch(
+        var watch = PacketWatch(
             packet: packet, sender: trace.from, topology: topology, host: try Capture(in: .current, filter: filter),
             guest: try Capture(in: guest, filter: filter))
         // Datagrams come to somebody: else the guest's own kernel would answer the answer. Where the port is not to be had,
@@ -84,7 +84,7 @@ struct LiveProbe {
 }
 
 /// What two captures have seen so far.
-private struct Watch {
+private struct PacketWatch {
     let packet: OutgoingPacket
     /// Index into `Topology.interfaces`.
     let sender: Int
