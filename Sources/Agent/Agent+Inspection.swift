@@ -1,13 +1,11 @@
 public import KernelModel
 public import Reconciler
-public import VPCManifest
 public import VPCTopology
 import Netlink
 
-/// What the kernel shall be equal to.
+/// What the kernel shall be equal to; its manifests are those of the revision.
 public struct DesiredState: Sendable {
     public var revision: Revision
-    public var manifests: ManifestSet
     public var topology: Topology
     /// Index into `topology.hosts`.
     public var host: Int
@@ -19,7 +17,7 @@ extension Agent {
 
     func publish(_ desired: ReconcileLoop.Desired?) {
         let state = desired.map {
-            DesiredState(revision: $0.revision, manifests: $0.manifests, topology: $0.topology, host: $0.host)
+            DesiredState(revision: $0.revision, topology: $0.topology, host: $0.host)
         }
         shared.withLock { $0.desired = state }
     }

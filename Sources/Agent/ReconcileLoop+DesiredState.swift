@@ -122,7 +122,9 @@ extension ReconcileLoop {
                 .invalidManifest, errors.count > 1 ? "\(first) (and \(errors.count - 1) more)" : first,
                 diagnostics: errors)
         }
-        return Desired(revision: revision, manifests: set, topology: topology, host: try host(in: topology))
+        return Desired(
+            revision: revision, resourceCount: set.model.resourceCount, topology: topology,
+            host: try host(in: topology))
     }
 
     private func host(in topology: Topology) throws(AgentError) -> Int {
@@ -155,22 +157,25 @@ extension ReconcileLoop {
     // MARK: - Requests
 
     func plan(_ sources: [ManifestSource]?) throws(AgentError) -> PlannedRevision {
-        guard
-            let wanted = try sources.map({ (sources) throws(AgentError) -> Desired in
-                let none = Revision(
-                    number: 0, time: 0, cause: .apply, digest: 0, directoryDigest: nil, files: [], confirmBy: nil)
-                return try resolved(ManifestSet(sources), none)
-            }) ?? desired
-        else {
-            throw AgentError(.notFound, "no desired state is known yet")
-        }
+        let (wanted, set) = try wanted(sources)
         do {
             let plan = try reconciler.plan(wanted.topology, host: wanted.host)
-            return PlannedRevision(
-                host: wanted.host, topology: wanted.topology, manifests: wanted.manifests, plan: plan)
+            return PlannedRevision(host: wanted.host, topology: wanted.topology, manifests: set, plan: plan)
         } catch {
             throw AgentError(.kernel, "\(error)")
         }
+    }
+
+    /// What these manifests say; without any, the desired state, whose manifests are on the disk.
+    private func wanted(_ sources: [ManifestSource]?) throws(AgentError) -> (Desired, ManifestSet) {
+        if let sources {
+            let none = Revision(
+                number: 0, time: 0, cause: .apply, digest: 0, directoryDigest: nil, files: [], confirmBy: nil)
+            let set = ManifestSet(sources)
+            return (try resolved(set, none), set)
+        }
+        guard let desired else { throw AgentError(.notFound, "no desired state is known yet") }
+        return (desired, ManifestSet(try agent.revisions.sources(of: desired.revision)))
     }
 
     func apply(
@@ -182,8 +187,9 @@ extension ReconcileLoop {
                 "revision \(confirmation.revision.number) still awaits its confirmation; 'vpcctl confirm' it or roll it back first"
             )
         }
+        let set = ManifestSet(sources)
         if let desired, confirmSeconds == nil, confirmation == nil, desired.revision.digest == sources.digest {
-            return reply(.success(try bring(desired)))
+            return reply(.success(try bring(desired, set)))
         }
         let previous = desired?.revision.number
         if confirmSeconds != nil, previous == nil {
@@ -192,14 +198,14 @@ extension ReconcileLoop {
         }
         let deadline = confirmSeconds.map { time(nil) + $0 }
         let accepted = try accept(
-            ManifestSet(sources), cause: .apply, directoryDigest: source?.read().sources.digest, confirmBy: deadline)
+            set, cause: .apply, directoryDigest: source?.read().sources.digest, confirmBy: deadline)
         endProbing()
         confirmation = nil
-        guard let confirmSeconds, let previous else { return reply(.success(try bring(accepted))) }
+        guard let confirmSeconds, let previous else { return reply(.success(try bring(accepted, set))) }
         confirmation = Confirmation(
             revision: accepted.revision, previous: previous, deadline: .now + .seconds(confirmSeconds))
         publishConfirmation(deadline ?? 0)
-        confirmation?.waiting = (try bring(accepted), reply)
+        confirmation?.waiting = (try bring(accepted, set), reply)
         probe(accepted)
     }
 
@@ -210,14 +216,14 @@ extension ReconcileLoop {
         confirmation = nil
         let accepted = try accept(
             set, cause: .rollback(number), directoryDigest: source?.read().sources.digest)
-        return try bring(accepted)
+        return try bring(accepted, set)
     }
 
     /// Makes a pass for a revision that somebody waits for.
-    private func bring(_ accepted: Desired) throws(AgentError) -> AppliedRevision {
+    private func bring(_ accepted: Desired, _ set: ManifestSet) throws(AgentError) -> AppliedRevision {
         guard let result = try pass()?.get() else { throw AgentError(.notFound, "no desired state is known yet") }
         let planned = PlannedRevision(
-            host: accepted.host, topology: accepted.topology, manifests: accepted.manifests, plan: result.plan)
+            host: accepted.host, topology: accepted.topology, manifests: set, plan: result.plan)
         return AppliedRevision(
             revision: accepted.revision, planned: planned, outcome: result.outcome, probes: [], isReverted: false)
     }

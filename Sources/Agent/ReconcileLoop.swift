@@ -61,9 +61,10 @@ final class ReconcileLoop {
         init(_ mirror: consuming KernelMirror) { self.mirror = mirror }
     }
 
+    /// Without its manifests: they are on the disk, and of a hundred thousand interfaces they take half of the memory.
     struct Desired {
         var revision: Revision
-        var manifests: ManifestSet
+        var resourceCount: Int
         var topology: Topology
         /// Index into `topology.hosts`.
         var host: Int
@@ -349,7 +350,7 @@ final class ReconcileLoop {
             if isClean { state.status.observedRevision = desired.revision.number }
             state.status.problems = problems.byResource
             state.status.examinedRevision = desired.revision.number
-            state.status.resourceCount = desired.manifests.model.resourceCount
+            state.status.resourceCount = desired.resourceCount
             (state.status.phase, state.status.reason) = problems.summary
             state.status.alarms = alarms(now)
             return before

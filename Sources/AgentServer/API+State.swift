@@ -12,7 +12,7 @@ extension API {
     var stateRoutes: [Route] {
         [
             Route(method: .get, path: "/v1/status") { _ in .json(status) },
-            Route(method: .get, path: "/v1/resources", query: ["kind", "name", "phase"]) { try resources($0) },
+            Route(method: .get, path: "/v1/resources", query: ["kind", "name", "phase"]) { try await resources($0) },
             Route(method: .get, path: "/v1/plan") { _ in plan(try await agent.plan(nil)) },
             Route(method: .get, path: "/v1/revisions") { _ in try await revisions() },
             Route(method: .get, path: "/v1/revisions/{number}") { try await revision($0) },
@@ -36,14 +36,16 @@ extension API {
             ])
     }
 
-    private func resources(_ call: Route.Call) throws(HTTPProblem) -> HTTPAnswer {
+    private func resources(_ call: Route.Call) async throws -> HTTPAnswer {
         let kinds = try call.query["kind"].map { (word) throws(HTTPProblem) in [try kind(word)] }
         let phase = try call.query["phase"].map { (word) throws(HTTPProblem) in try self.phase(word) }
         let desired = agent.desired
         let status = agent.status
         var rows: [(resource: Resource, status: ResourceStatus)] = []
         if let desired {
-            for resource in (kinds ?? ResourceKind.allCases).flatMap({ desired.manifests.model.resources(of: $0) }) {
+            let number = desired.revision.number
+            let model = try await blocking { [agent] in ManifestSet(try agent.manifests(of: number)).model }
+            for resource in (kinds ?? ResourceKind.allCases).flatMap({ model.resources(of: $0) }) {
                 if let name = call.query["name"], resource.metadata.name != name { continue }
                 let found = status.status(of: resource.reference, in: desired.revision.number)
                 if phase == nil || found.phase == phase { rows.append((resource, found)) }
