@@ -12,17 +12,27 @@ public enum TrafficDirection: String, Sendable, CaseIterable {
     var farAddress: NFField { self == .ingress ? .ipSource : .ipDestination }
 }
 
-/// Names of our chains, sets and counters. A DNS label has no `_`, so a name with its `-` replaced stays unique.
+/// Names of our chains, sets and counters.
+///
+/// A resource's name is a DNS label: no `_` and no `.` in it, so what stands between them tells the names apart, and
+/// 63 bytes at most, so two of them fit into a name of the kernel's (255 bytes, `NFT_NAME_MAXLEN`).
 enum FirewallName {
-    static func of(_ resource: String) -> String { String(resource.map { $0 == "-" ? "_" : $0 }) }
-
     /// What the names of one direction of a security group begin with: `sg_web_in`.
-    static func group(_ name: String, _ direction: TrafficDirection) -> String {
-        "sg_\(of(name))_\(direction.rawValue)"
+    static func group(_ name: String, _ direction: TrafficDirection) -> String { "sg_\(name)_\(direction.rawValue)" }
+
+    /// A list of security groups: `sg_web.db`. Five names may be too long; then their digest stands for them.
+    static func list(_ names: [String]) -> String {
+        let text = names.joined(separator: ".")
+        return text.utf8.count <= 200 ? "sg_\(text)" : "sgs_\(Digest(text).hex)"
     }
 
+    /// The addresses of a security group's members.
+    static func members(_ name: String) -> String { "members_\(name)" }
+
+    static func subnet(_ name: String) -> String { "subnet_\(name)" }
+
     /// What the names of one direction of an ACL begin with: `acl_web_in`.
-    static func acl(_ name: String, _ direction: TrafficDirection) -> String { "acl_\(of(name))_\(direction.rawValue)" }
+    static func acl(_ name: String, _ direction: TrafficDirection) -> String { "acl_\(name)_\(direction.rawValue)" }
 
     /// The counter of one rule or line.
     static func rule(_ prefix: String, _ line: Int) -> String { "\(prefix)_\(line)" }

@@ -29,7 +29,7 @@ extension HostCompiler {
         if !acls.isEmpty { addDenial("acl", counter: RuleCounter.deniedByACL, to: &table) }
     }
 
-    private func subnetName(_ subnet: Int) -> String { "subnet_\(FirewallName.of(topology.subnets[subnet].name))" }
+    private func subnetName(_ subnet: Int) -> String { FirewallName.subnet(topology.subnets[subnet].name) }
 
     private func addChain(ofSubnet subnet: Int, _ direction: TrafficDirection, to table: inout NFTableIntent) {
         guard let acl = topology.subnets[subnet].acl else { return }

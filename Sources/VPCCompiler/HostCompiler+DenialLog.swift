@@ -24,12 +24,10 @@ extension HostCompiler {
         case .groups(let groups, let direction, let isStray):
             let name = "deny_\(listName(groups))_\(direction.rawValue)" + (isStray ? "_stray" : "")
             return (name, "deny_by_group", Origin(.securityGroup, groups[0]))
-        case .spoofed(let vpc): return ("log_spoofed_\(vpcName(vpc))", "", Origin(.vpc, vpc))
-        case .toHost(let vpc): return ("log_to_host_\(vpcName(vpc))", "", Origin(.vpc, vpc))
+        case .spoofed(let vpc): return ("log_spoofed_\(topology.vpcs[vpc].name)", "", Origin(.vpc, vpc))
+        case .toHost(let vpc): return ("log_to_host_\(topology.vpcs[vpc].name)", "", Origin(.vpc, vpc))
         }
     }
-
-    private func vpcName(_ vpc: Int) -> String { FirewallName.of(topology.vpcs[vpc].name) }
 
     private func addChain(
         _ name: String, reporting denial: Denial, to log: DenialLog, _ origin: Origin, then verdict: NFStatement?,

@@ -54,9 +54,7 @@ extension HostCompiler {
 
     /// The name depends on the groups alone, so that it stays when other lists come and go.
     func listName(_ groups: [Int]) -> String {
-        if groups.count == 1 { return "sg_\(FirewallName.of(topology.securityGroups[groups[0]].name))" }
-        let text = groups.map { topology.securityGroups[$0].name }.joined(separator: ",")
-        return "sgs_\(Digest(text).hex)"
+        FirewallName.list(groups.map { topology.securityGroups[$0].name })
     }
 
     private func addChain(
@@ -134,6 +132,6 @@ extension HostCompiler {
         table.sets.append(set)
     }
 
-    private func name(ofGroup group: Int) -> String { FirewallName.of(topology.securityGroups[group].name) }
-    private func membersName(_ group: Int) -> String { "members_\(name(ofGroup: group))" }
+    private func name(ofGroup group: Int) -> String { topology.securityGroups[group].name }
+    private func membersName(_ group: Int) -> String { FirewallName.members(name(ofGroup: group)) }
 }

@@ -59,10 +59,12 @@ struct SecurityGroupRules {
         }
     }
 
+    /// `sg_web_in_map`, `sg_web_in_icmp`.
     func name(_ selector: SelectorPlace) -> String { selector == .port ? prefix + "_map" : prefix + "_icmp" }
 
+    /// `sg_web_in_from_db`, `sg_web_in_icmp_from_db`.
     func name(_ selector: SelectorPlace, group: String) -> String {
-        "\(prefix)_from_\(group)" + (selector == .port ? "" : "_icmp")
+        (selector == .port ? prefix : prefix + "_icmp") + "_from_\(group)"
     }
 
     /// The counter of the rule at that position.

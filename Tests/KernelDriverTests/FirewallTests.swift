@@ -40,4 +40,25 @@ import Testing
             }
         }
     }
+
+    /// As long as `NFT_NAME_MAXLEN` says: the compiler's names count on it.
+    @Test func longNames() throws {
+        try withFirewall { _, driver in
+            for length in [255, 256] {
+                let name = String(repeating: "n", count: length)
+                var table = NFTableIntent(FirewallTables.table)
+                table.counters = [NFCounter(name)]
+                table.sets = [NFSet(name, of: .ipv4Address)]
+                table.chain(name) { $0.rule(.match(.ipSource, in: name), .counter(name), .drop) }
+                let (changes, generation) = try driver.plan(table)
+                let outcome = try driver.commit([changes], generation: generation)
+                if length == 255 {
+                    #expect(outcome == .committed(generation: generation + 1))
+                    #expect(try driver.plan(table).0.isEmpty)
+                } else if case .committed = outcome {
+                    Issue.record("a longer one")
+                }
+            }
+        }
+    }
 }
