@@ -88,13 +88,35 @@ extension HostCompiler {
         for index in Set(attached.map { topology.interfaces[$0].subnet }).sorted() {
             let subnet = topology.subnets[index]
             guard let acl = subnet.acl else { continue }
-            digest.add("\(subnet.name) \(subnet.cidr)")
-            let lines = topology.acls[acl]
-            for (mark, rules) in [("in", lines.ingress), ("out", lines.egress)] {
-                for rule in rules { digest.add("\(mark) \(rule.priority) \(rule.action) \(rule.traffic) \(rule.cidr)") }
+            digest.add(subnet.name)
+            digest.add(subnet.cidr)
+            for rules in [topology.acls[acl].ingress, topology.acls[acl].egress] {
+                digest.add(UInt64(rules.count))
+                for rule in rules { digest.add(rule) }
             }
         }
         return UInt32(truncatingIfNeeded: digest.value ^ digest.value >> 30) & 0x3FFF_FFFF
+    }
+}
+
+extension Digest {
+    fileprivate mutating func add(_ prefix: IPPrefix) {
+        add(UInt64(prefix.address.v4))
+        add(UInt64(prefix.length))
+    }
+
+    fileprivate mutating func add(_ rule: ACLRule) {
+        add(UInt64(rule.priority))
+        add(rule.action.rawValue)
+        add(rule.cidr)
+        add(rule.traffic.ipProtocol.map { UInt64($0.rawValue) } ?? .max)
+        add(rule.traffic.icmpType.map { UInt64($0) } ?? .max)
+        add(rule.traffic.icmpCode.map { UInt64($0) } ?? .max)
+        add(UInt64(rule.traffic.ports.count))
+        for range in rule.traffic.ports {
+            add(UInt64(range.lowerBound))
+            add(UInt64(range.upperBound))
+        }
     }
 }
 

@@ -19,9 +19,16 @@ struct Digest {
     init(_ text: String) { add(text) }
 
     mutating func add(_ text: String) {
-        for byte in text.utf8 { value = (value ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
-        value = (value ^ 0xFF) &* 0x0000_0100_0000_01B3
+        for byte in text.utf8 { add(byte) }
+        // Where a text ends; UTF-8 has no such byte.
+        add(0xFF as UInt8)
     }
+
+    mutating func add(_ number: UInt64) {
+        for shift in stride(from: 0 as UInt64, to: 64, by: 8) { add(UInt8(truncatingIfNeeded: number >> shift)) }
+    }
+
+    private mutating func add(_ byte: UInt8) { value = (value ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
 
     var hex: String { String(value, radix: 16) }
 }
