@@ -45,12 +45,12 @@ extension HostCompiler {
     private func addZones(to table: inout NFTableIntent) {
         // A port gets packets when it is in `ports`, and sends them when it is in `port_zone` or `open_port_zone`: what
         // judges them is in before.
-        var ports = NFSet("ports", of: .interfaceName, admits: true)
-        var openPorts = NFSet("open_ports", of: .interfaceName)
+        var ports = NFSet("ports", of: .interfaceName, grows: true, admits: true)
+        var openPorts = NFSet("open_ports", of: .interfaceName, grows: true)
         var speakers = NFSet(
-            "port_zone", of: .interfaceName, .etherAddress, .ipv4Address, to: .values(.zone), admits: true)
+            "port_zone", of: .interfaceName, .etherAddress, .ipv4Address, to: .values(.zone), grows: true, admits: true)
         var forwarders = NFSet(
-            "open_port_zone", of: .interfaceName, .etherAddress, to: .values(.zone), admits: true)
+            "open_port_zone", of: .interfaceName, .etherAddress, to: .values(.zone), grows: true, admits: true)
         for index in attached {
             let interface = topology.interfaces[index]
             let origin = Origin(.networkInterface, index)
@@ -64,7 +64,7 @@ extension HostCompiler {
                 openPorts.add(port, origin: origin)
             }
         }
-        var devices = NFSet("dev_zone", of: .interfaceName, to: .values(.zone))
+        var devices = NFSet("dev_zone", of: .interfaceName, to: .values(.zone), grows: true)
         for context in contexts {
             devices.add(context.device, data: zone(ofVPC: context.vpc), origin: context.origin)
             if context.routeTable == nil {
@@ -79,7 +79,7 @@ extension HostCompiler {
             devices.add(
                 Conventions.vrf(numbering.knownTable(forAlias: gatewayAlias(interface))), data: zone, origin: origin)
         }
-        var hosts = NFSet("hosts", of: .ipv4Address)
+        var hosts = NFSet("hosts", of: .ipv4Address, grows: true)
         for (index, host) in topology.hosts.enumerated() {
             hosts.add(host.underlayAddress, origin: Origin(.host, index))
         }
@@ -196,8 +196,8 @@ extension HostCompiler {
     private func arpTable(_ origin: Origin) -> NFTableIntent {
         var table = NFTableIntent(FirewallTables.arp)
         table.counters = [NFCounter("spoofed", origin: origin)]
-        var senders = NFSet("senders", of: .interfaceName, .etherAddress, .ipv4Address)
-        var forwarders = NFSet("open_senders", of: .interfaceName, .etherAddress)
+        var senders = NFSet("senders", of: .interfaceName, .etherAddress, .ipv4Address, grows: true)
+        var forwarders = NFSet("open_senders", of: .interfaceName, .etherAddress, grows: true)
         for index in attached {
             let interface = topology.interfaces[index]
             let origin = Origin(.networkInterface, index)

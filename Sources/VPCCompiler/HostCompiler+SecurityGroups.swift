@@ -42,7 +42,7 @@ extension HostCompiler {
         if !lists.isEmpty { addDenial("group", counter: RuleCounter.deniedByGroup, to: &table) }
     }
 
-    func verdictMap(_ name: String) -> NFSet { NFSet(name, of: .interfaceName, to: .verdict) }
+    func verdictMap(_ name: String) -> NFSet { NFSet(name, of: .interfaceName, to: .verdict, grows: true) }
 
     func addDenial(_ by: String, counter: String, to table: inout NFTableIntent) {
         table.chain("deny_by_\(by)", origin: Origin(.host, host)) { chain in
@@ -125,7 +125,7 @@ extension HostCompiler {
     }
 
     private func addMembers(of group: Int, to table: inout NFTableIntent) {
-        var set = NFSet(membersName(group), of: .ipv4Address, origin: Origin(.securityGroup, group))
+        var set = NFSet(membersName(group), of: .ipv4Address, grows: true, origin: Origin(.securityGroup, group))
         for index in topology.securityGroups[group].members {
             set.add(topology.interfaces[index].address, origin: Origin(.networkInterface, index))
         }

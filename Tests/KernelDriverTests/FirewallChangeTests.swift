@@ -206,6 +206,26 @@ import Testing
         }
     }
 
+    @Test func aFullSetGrows() throws {
+        try withFirewall { _, driver in
+            func table(_ count: UInt32) -> NFTableIntent {
+                var table = NFTableIntent(FirewallTables.table)
+                var set = NFSet("s", of: .ipv4Address, grows: true)
+                for number in 0..<count { set.add(IPAddress(v4: 0x0A00_0000 + number)) }
+                table.sets = [set]
+                table.chain("c") { $0.rule(.match(.ipSource, in: "s"), .drop) }
+                return table
+            }
+            for (count, name, size) in [(64, "s", 64), (65, "s.1", 1024), (3, "s.1", 1024), (1025, "s", 16384)] {
+                try driver.apply(table(UInt32(count)))
+                let set = try #require(try driver.observe([FirewallTables.table]).tables.first?.sets.first)
+                #expect((set.name, set.elements.count) == (name, count))
+                #expect(set.shape.size == UInt32(size))
+                #expect(try driver.plan(table(UInt32(count))).0.isEmpty)
+            }
+        }
+    }
+
     @Test func maps() throws {
         try withFirewall { _, driver in
             var table = NFTableIntent(FirewallTables.table)

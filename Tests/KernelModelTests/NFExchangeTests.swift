@@ -155,6 +155,51 @@ import Testing
             ])
     }
 
+    /// A full set is made anew with more room, and keeps it.
+    @Test func setsGrowInSteps() {
+        func growing(_ name: String, _ count: UInt32) -> NFTableIntent {
+            var set = NFSet(name, of: .ipv4Address, grows: true)
+            for number in 0..<count { set.add(IPAddress(v4: number)) }
+            return judging(set)
+        }
+        func created(_ count: UInt32) -> [UInt32?] {
+            growing("s", count).changes(from: nil).operations.compactMap { operation in
+                if case .createSet(let set) = operation { set.shape.size } else { nil }
+            }
+        }
+        #expect([0, 64, 65, 1024, 1025, 16385].map(created) == [[64], [64], [1024], [1024], [16384], [262_144]])
+
+        func seen(_ name: String, _ count: UInt32, size: UInt32?) -> NFObservedTable {
+            var table = observed(growing(name, count))
+            table.sets[0].shape.size = size
+            return table
+        }
+        #expect(words(growing("s", 64).changes(from: seen("s", 63, size: 64)).operations) == ["+1 s"])
+        #expect(
+            words(growing("s", 65).changes(from: seen("s", 64, size: 64)).operations)
+                == ["create s.1", "+65 s.1", "-c: s", "+c: s.1", "delete s"])
+        #expect(words(growing("s", 1).changes(from: seen("s.1", 65, size: 1024)).operations) == ["-64 s.1"])
+        // One that grows by itself cannot be trusted to be listed whole.
+        #expect(
+            words(growing("s", 1).changes(from: seen("s", 1, size: nil)).operations)
+                == ["create s.1", "+1 s.1", "-c: s", "+c: s.1", "delete s"])
+    }
+
+    /// Elements that stay a little longer need their room as well.
+    @Test func departingDevicesNeedRoom() throws {
+        func table(_ numbers: Range<Int>, size: UInt32?) throws -> NFTableIntent {
+            var set = NFSet("s", of: .interfaceName, size: size, grows: size == nil)
+            for number in numbers { set.add(try #require(InterfaceName("e\(number)"))) }
+            return intent([set])
+        }
+        let leaving = try #require(InterfaceName("e0"))
+        let before = observed(try table(0..<64, size: 64))
+        let changes = try table(1..<65, size: nil).changes(from: before, departing: [leaving])
+        #expect(words(changes.operations) == ["create s.1", "+65 s.1", "-1 s.1", "delete s"])
+        #expect(
+            words(try table(1..<64, size: nil).changes(from: before, departing: [leaving]).operations) == ["-1 s"])
+    }
+
     /// A constant set cannot be changed in place, nor can a set's kind.
     @Test func whatIsFixedIsExchanged() {
         let before = observed(judging(boxes("s", [1], constant: true), addresses("h", 0..<2)))

@@ -73,10 +73,12 @@ import VPCTopology
         return try #require(resolution.topology, "\(resolution.diagnostics.filter { $0.severity == .error })")
     }
 
-    @Test(arguments: 0..<5) func namesAreUniqueAndFit(_: Int) throws {
+    @Test(arguments: 0..<5) func setsAndNamesFit(_: Int) throws {
         let topology = try Self.topology()
         let facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)
         for table in topology.compiled(for: 0, facts: facts).intent.host.firewall {
+            // A hash set without a size grows in the background, and is not listed whole meanwhile.
+            #expect(table.sets.allSatisfy { $0.grows || $0.shape.size != nil || $0.shape.isInterval })
             for names in [table.chains.map(\.name), table.sets.map(\.name), table.counters.map(\.name)] {
                 let twice = Dictionary(grouping: names) { $0 }.filter { $0.value.count > 1 }.keys
                 #expect(twice.isEmpty, "\(twice)")
