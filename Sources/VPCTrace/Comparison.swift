@@ -145,7 +145,7 @@ private struct Judge {
     func answer(_ comparison: inout Comparison) {
         if case .error(let text) = sighting.answer { comparison.agree("was told: \(text)") }
         switch (expectedAnswer, sighting.isAnswered) {
-        case (.comes, true), (.unknown, true): comparison.agree("was answered")
+        case (.comes, true), (.unknown, true): comparison.agree("was answered" + manner)
         case (.doesNotCome(droppedOn: .some), true) where sighting.answer == .portUnreachable:
             comparison.leaveOpen("was told that nobody listens there: an answer of somebody who does should be dropped")
         case (.doesNotCome, true): comparison.differ("was answered: no answer should come")
@@ -170,6 +170,14 @@ private struct Judge {
             } else {
                 comparison.agree("was not answered")
             }
+        }
+    }
+
+    private var manner: String {
+        switch sighting.answer {
+        case .refused: ": refused, nobody listens there"
+        case .portUnreachable: " by ICMP: nobody listens there"
+        case .reply, .error, nil: ""
         }
     }
 
