@@ -129,12 +129,20 @@ extension DocumentReader {
             if let path = absolutePath(value) {
                 // sockaddr_un holds 108 bytes with the zero at the end (unix(7)).
                 if path.utf8.count > 107 {
-                    report("out-of-range", "\(self.path(value)) is longer than 107 bytes", at: value)
+                    report(
+                        "out-of-range", "\(self.path(value)) is longer than 107 bytes",
+                        hint: "the address of a Unix socket holds no more", at: value)
                 }
                 socket.path = path
             }
         }
-        if let group = optional(fields, .group).flatMap({ string($0) }) { socket.group = group }
+        if let node = optional(fields, .group), let group = string(node) {
+            if group.isEmpty {
+                report(
+                    "invalid-value", "\(path(node)) is empty", hint: "leave it out for the group vpcctl", at: node)
+            }
+            socket.group = group
+        }
     }
 
     private mutating func read(_ node: Int, into log: inout AgentConfiguration.Log) {
@@ -172,9 +180,12 @@ public struct ListenAddress: Hashable, Sendable {
     public var port: Int
 
     public init?(_ text: String) {
-        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
-            (1...65535).contains(port)
-        else { return nil }
+        guard let colon = text.lastIndex(of: ":") else { return nil }
+        let digits = text[text.index(after: colon)...]
+        // Digits only: Int takes a sign as well.
+        guard digits.allSatisfy({ ("0"..."9").contains($0) }), let port = Int(digits), (1...65535).contains(port) else {
+            return nil
+        }
         var host = String(text[..<colon])
         let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
         if isBracketed { host = String(host.dropFirst().dropLast()) }

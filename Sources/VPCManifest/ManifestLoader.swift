@@ -93,14 +93,12 @@ struct ManifestLoader {
                 reader.begin()
                 read(&reader)
                 if !reader.problems.isEmpty { locateProblems(source, at: cursor, characters: yaml.documentStart) }
-                var rest = NodeTree()
-                if try yaml.readDocument(into: &rest), !rest.isEmpty {
-                    append(
-                        Finding(
-                            diagnostic: LocatedDiagnostic(
-                                rule: "several-documents", message: "\(source.name) holds several documents",
-                                hint: "one file is one document here")))
-                }
+                guard try yaml.readDocument(into: &reader.tree), !reader.tree.isEmpty else { return }
+                cursor.advance(toCharacter: yaml.documentStart, in: source.bytes)
+                reader.begin()
+                reader.report(
+                    "several-documents", "a second document begins here", hint: "one file is one document here", at: 0)
+                locateProblems(source, at: cursor, characters: yaml.documentStart)
             } catch {
                 report(error, source, from: SourceCursor(byte: 0, line: 1))
             }
