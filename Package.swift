@@ -85,7 +85,7 @@ let package = Package(
         module(
             "CommandOptions",
             [
-                "VPCManifest", "VPCTopology", "Console",
+                "VPCModel", "VPCManifest", "VPCTopology", "Console",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ]),
         tool("vpcctl", ["CommandOptions", "VPCTrace", "Reconciler", "Presentation", "AgentClient", "Traffic"]),
@@ -93,7 +93,7 @@ let package = Package(
         tool("vpcd", ["CommandOptions", "AgentServer"]),
         // Tests.
         tests("IPAddressingTests", ["IPAddressing"]),
-        tests("VPCManifestTests", ["VPCManifest", "Yams"], exclude: ["Golden"]),
+        tests("VPCManifestTests", ["VPCManifest", "Yams"], exclude: ["Golden", "AgentGolden"]),
         tests("VPCTopologyTests", ["VPCTopology", "VPCManifest"], exclude: ["Golden"]),
         tests("KernelModelTests", ["KernelModel"]),
         tests("VPCCompilerTests", ["VPCCompiler", "VPCManifest"], exclude: ["Golden"]),

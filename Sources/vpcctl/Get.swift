@@ -18,9 +18,14 @@ struct Get: ParsableCommand {
             with the resource it belongs to.
             """)
 
-    @Argument(help: "A kind (hosts, vpcs, subnets, routetables, networkinterfaces or enis, probes) or 'all'.")
+    @Argument(
+        help: "A kind (hosts, vpcs, subnets, routetables, networkinterfaces or enis, probes) or 'all'.",
+        completion: .list(KindArgument.allValueStrings))
     var kind: KindArgument?
-    @Argument(help: "The name of one resource.") var name: String?
+    @Argument(
+        help: "The name of one resource.",
+        completion: .resourceNames { words in words.compactMap { KindArgument(argument: $0) }.first?.kinds ?? [] })
+    var name: String?
     @OptionGroup var manifests: ManifestOptions
     @OptionGroup var host: HostOption
     @OptionGroup var agent: AgentOptions

@@ -1,4 +1,5 @@
 import ArgumentParser
+import CommandOptions
 
 enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
     case table
@@ -16,6 +17,7 @@ struct OutputOptions: ParsableArguments {
 struct HostOption: ParsableArguments {
     @Option(
         name: .customLong("host"),
-        help: "The Host to be; by default the one whose underlay address is on this machine.")
+        help: "The Host to be; by default the one whose underlay address is on this machine.",
+        completion: .resourceNames(.host))
     var name: String?
 }

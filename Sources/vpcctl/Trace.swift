@@ -22,8 +22,10 @@ struct TraceCommand: ParsableCommand {
             came in time and what was seen leaves that open, else 0 and 1 as above.
             """)
 
-    @Argument(help: "The name of the sending network interface.") var from: String
-    @Argument(help: "The name of a network interface, or an address.") var to: String
+    @Argument(help: "The name of the sending network interface.", completion: .resourceNames(.networkInterface))
+    var from: String
+    @Argument(help: "The name of a network interface, or an address.", completion: .resourceNames(.networkInterface))
+    var to: String
     @Option(
         name: .customLong("protocol"),
         help: "tcp, udp or icmp (an echo request); by default tcp with --port, else icmp.")
