@@ -16,6 +16,8 @@
 #   VPCCTL_LAB_MEMORY   memory of the virtual machine (4G)
 #   VPCCTL_LAB_TIMEOUT  seconds after which the virtual machine is killed, with status 124 (none)
 #   VPCCTL_LAB_ACCEL    kvm or tcg, to overrule what was found
+#   VPCCTL_LAB_CLOCK    "instructions": the virtual machine's clock counts the instructions it executes, a nanosecond
+#                       each, so that what is timed in there is the same on any machine and under any load
 #   VPCCTL_LAB_OUT      the folder for results
 #
 # Status 125 means that the lab itself failed: the virtual machine did not start, or died before the command ended.
@@ -27,6 +29,7 @@ PATH=$PATH:/usr/sbin:/sbin
 kernel=${VPCCTL_LAB_KERNEL:-}
 memory=${VPCCTL_LAB_MEMORY:-4G}
 timeout=${VPCCTL_LAB_TIMEOUT:-0}
+clock=${VPCCTL_LAB_CLOCK:-}
 boot_timeout=120
 
 say() { echo "lab: $*" >&2; }
@@ -45,6 +48,7 @@ while [[ ${1:-} == -* ]]; do
     esac
 done
 [[ $# -gt 0 ]] || fail "no command; see scripts/lab.sh --help"
+[[ -z $clock || $clock == instructions ]] || fail "VPCCTL_LAB_CLOCK=$clock is not known; see scripts/lab.sh --help"
 
 # Both device types, in a network namespace that is gone afterwards.
 host_has_gre_and_vrf() {
@@ -64,7 +68,7 @@ case $kernel in
         exec "$@" </dev/null
         ;;
     "")
-        if host_has_gre_and_vrf; then exec "$@" </dev/null; fi
+        if [[ -z $clock ]] && host_has_gre_and_vrf; then exec "$@" </dev/null; fi
         kernel=6.1
         ;;
 esac
@@ -133,7 +137,9 @@ write_initrd() {
 # /dev/kvm can exist, and even make a VM, without being able to run an ordinary kernel: so the processor must have the
 # instructions too.
 accelerators() {
-    if [[ -n ${VPCCTL_LAB_ACCEL:-} ]]; then
+    if [[ -n $clock ]]; then
+        echo tcg tcg
+    elif [[ -n ${VPCCTL_LAB_ACCEL:-} ]]; then
         echo "$VPCCTL_LAB_ACCEL"
     elif grep -qwE 'vmx|svm' /proc/cpuinfo && python3 -c '
 import fcntl, os
@@ -162,9 +168,13 @@ kernel_options="console=ttyS0 quiet panic=-1 oops=panic mitigations=off init_on_
 kernel_options+=" audit=0 apparmor=0"
 start() {
     local accelerator=$1 cpu=qemu64,+rdrand
-    local options=$kernel_options
+    local options=$kernel_options counting=()
     if [[ $accelerator == kvm ]]; then
         cpu=host
+    elif [[ -n $clock ]]; then
+        # Idle time passes at once (sleep=off); the time stamp counter is the count of instructions.
+        counting=(-icount shift=0,sleep=off)
+        options+=" no_timer_check tsc_early_khz=1000000"
     else
         options+=" no_timer_check"
         options+=$(awk '$1 == "bogomips" { printf " tsc_early_khz=%d", $3 * 500; exit }' /proc/cpuinfo)
@@ -177,7 +187,7 @@ start() {
     cat_err=$!
     # Should this script be killed, the kernel kills the VM.
     setpriv --pdeathsig KILL qemu-system-x86_64 \
-        -name vpcctl-lab -machine pc -accel "$accelerator" -cpu "$cpu" -smp 1 -m "$memory" \
+        -name vpcctl-lab -machine pc -accel "$accelerator" "${counting[@]}" -cpu "$cpu" -smp 1 -m "$memory" \
         -nodefaults -no-user-config -no-reboot -display none \
         -kernel "$kernel_folder/vmlinux" -initrd "$run/initrd.cpio" \
         -append "$options lab.run=$run" \
