@@ -99,6 +99,31 @@ extension NFSetShape {
     }
 }
 
+extension NFObservedSet {
+    /// How many elements a set has, where the kernel says so.
+    static func count(in message: borrowing Message) throws(CodecError) -> Int? {
+        var attributes = message.attributes(after: nfgenmsg.self)
+        while let attribute = try attributes.next() {
+            if attribute.type == elementCount { return Int(try attribute.number() as UInt32) }
+        }
+        return nil
+    }
+
+    /// NFTA_SET_COUNT, which the headers of Linux 6.1 do not have.
+    private static let elementCount: UInt16 = 20
+}
+
+extension NFObservedRule {
+    /// The chain that a listed rule is in.
+    static func chain(in message: borrowing Message) throws(CodecError) -> String {
+        var attributes = message.attributes(after: nfgenmsg.self)
+        while let attribute = try attributes.next() {
+            if UInt32(attribute.type) == NFTA_RULE_CHAIN.rawValue { return attribute.string() }
+        }
+        return ""
+    }
+}
+
 extension NFObservedChain {
     /// The chain and the table it is in: the kernel lists the chains of all tables of a family. Nil for the unnamed chain
     /// of a rule, which goes with that rule.

@@ -29,24 +29,68 @@ public struct FirewallDriver: ~Copyable, Sendable {
     /// The kernel lists a hash set in time that grows with the square of its size (each 32 KiB begin at the set's start
     /// again): 0.1 s for 100,000 elements, 20 s for a million.
     public mutating func observe(_ tables: [NFTable], attempts: Int = 16) throws(NetlinkError) -> NFSnapshot {
+        try consistently(attempts) { driver, generation throws(NetlinkError) in
+            var snapshot = NFSnapshot(generation: generation)
+            for table in tables.sorted() {
+                if let observed = try driver.observe(table) { snapshot.tables.append(observed) }
+            }
+            return snapshot
+        }
+    }
+
+    /// Which of the tables exist, without what they hold.
+    public mutating func presence(of tables: [NFTable]) throws(NetlinkError) -> NFSnapshot {
+        try consistently { driver, generation throws(NetlinkError) in
+            var snapshot = NFSnapshot(generation: generation)
+            for table in tables.sorted() {
+                if let observed = try driver.header(of: table) { snapshot.tables.append(observed) }
+            }
+            return snapshot
+        }
+    }
+
+    /// What tables hold, without elements and rules; those that exist, sorted.
+    public mutating func listings(of tables: [NFTable]) throws(NetlinkError) -> [NFListing] {
+        try consistently { driver, _ throws(NetlinkError) in
+            var listings: [NFListing] = []
+            for table in tables.sorted() where try driver.header(of: table) != nil {
+                listings.append(try driver.listing(of: table))
+            }
+            return listings
+        }
+    }
+
+    /// Reads until nobody has changed anything meanwhile.
+    private mutating func consistently<Result>(
+        _ attempts: Int = 16, _ read: (inout FirewallDriver, UInt32) throws(NetlinkError) -> Result
+    ) throws(NetlinkError) -> Result {
         for _ in 0..<attempts {
             let generation = try generation()
-            var snapshot = NFSnapshot(generation: generation)
+            let result: Result
             do throws(NetlinkError) {
-                for table in tables.sorted() {
-                    if let observed = try observe(table) { snapshot.tables.append(observed) }
-                }
+                result = try read(&self, generation)
             } catch {
                 // What is asked for may have been deleted just now.
                 if try self.generation() != generation { continue }
                 throw error
             }
-            if try self.generation() == generation { return snapshot }
+            if try self.generation() == generation { return result }
         }
         throw NetlinkError(errno: EINTR, operation: "list nf_tables", message: "the tables change all the time")
     }
 
     private mutating func observe(_ table: NFTable) throws(NetlinkError) -> NFObservedTable? {
+        guard var observed = try header(of: table) else { return nil }
+        observed.objects = try objects(of: table)
+        observed.objects.sort { $0.name < $1.name }
+        observed.sets = try sets(of: table).map { $0.set }
+        for index in observed.sets.indices { try readElements(of: &observed.sets[index], table) }
+        observed.chains = try readChains(of: table)
+        return observed
+    }
+
+    /// The table itself; nil when it does not exist.
+    private mutating func header(of table: NFTable) throws(NetlinkError) -> NFObservedTable? {
         let family = FirewallCodes.family(table.family)
         let name = table.name
         var observed = NFObservedTable(table)
@@ -69,17 +113,45 @@ public struct FirewallDriver: ~Copyable, Sendable {
             if error.errno == ENOENT { return nil }
             throw error
         }
-        observed.objects = try objects(of: table)
-        observed.objects.sort { $0.name < $1.name }
-        observed.sets = try socket.dump(NFT_MSG_GETSET, family: family, into: []) {
-            $0.put(NFTA_SET_TABLE, name)
-        } each: { list, message throws(CodecError) in
-            if let set = try NFObservedSet(message) { list.append(set) }
-        }
-        observed.sets.sort { $0.name < $1.name }
-        for index in observed.sets.indices { try readElements(of: &observed.sets[index], table) }
-        observed.chains = try readChains(of: table)
         return observed
+    }
+
+    /// A table's sets without their elements, by name; with how many there are, where the kernel says so (Linux 6.17).
+    private mutating func sets(of table: NFTable) throws(NetlinkError) -> [(set: NFObservedSet, count: Int?)] {
+        var sets = try socket.dump(
+            NFT_MSG_GETSET, family: FirewallCodes.family(table.family), into: [(set: NFObservedSet, count: Int?)]()
+        ) {
+            $0.put(NFTA_SET_TABLE, table.name)
+        } each: { list, message throws(CodecError) in
+            if let set = try NFObservedSet(message) { list.append((set, try NFObservedSet.count(in: message))) }
+        }
+        sets.sort { $0.set.name < $1.set.name }
+        return sets
+    }
+
+    private mutating func listing(of table: NFTable) throws(NetlinkError) -> NFListing {
+        var listing = NFListing(table)
+        listing.objects = try objects(of: table)
+        listing.objects.sort { $0.name < $1.name }
+        for (set, known) in try sets(of: table) {
+            var set = set
+            var count = known
+            // Of single intervals the kernel counts the ends.
+            if count == nil || set.shape.isInterval {
+                try readElements(of: &set, table)
+                count = set.elements.count
+            }
+            listing.sets.append(.init(name: set.name, shape: set.shape, count: count ?? 0))
+        }
+        let rules = try socket.dump(
+            NFT_MSG_GETRULE, family: FirewallCodes.family(table.family), into: [String: Int]()
+        ) {
+            $0.put(NFTA_RULE_TABLE, table.name)
+        } each: { counts, message throws(CodecError) in
+            counts[try NFObservedRule.chain(in: message), default: 0] += 1
+        }
+        listing.chains = try chains(of: table).map { .init(name: $0.name, base: $0.base, count: rules[$0.name] ?? 0) }
+        return listing
     }
 
     private mutating func readElements(of set: inout NFObservedSet, _ table: NFTable) throws(NetlinkError) {
@@ -108,16 +180,23 @@ public struct FirewallDriver: ~Copyable, Sendable {
 
     private static let listingAttempts = 16
 
-    private mutating func readChains(of table: NFTable) throws(NetlinkError) -> [NFObservedChain] {
-        let family = FirewallCodes.family(table.family)
+    /// A table's chains without their rules, by name.
+    private mutating func chains(of table: NFTable) throws(NetlinkError) -> [NFObservedChain] {
         // The kernel filters chains by family only; those of other tables are dropped unread.
-        var chains = try socket.dump(NFT_MSG_GETCHAIN, family: family, into: [NFObservedChain]()) {
-            list, message throws(CodecError) in
+        var chains = try socket.dump(
+            NFT_MSG_GETCHAIN, family: FirewallCodes.family(table.family), into: [NFObservedChain]()
+        ) { list, message throws(CodecError) in
             if let (owner, chain) = try NFObservedChain.read(message, table.family), owner == table.name {
                 list.append(chain)
             }
         }
         chains.sort { $0.name < $1.name }
+        return chains
+    }
+
+    private mutating func readChains(of table: NFTable) throws(NetlinkError) -> [NFObservedChain] {
+        let family = FirewallCodes.family(table.family)
+        var chains = try chains(of: table)
         let rules = try socket.dump(NFT_MSG_GETRULE, family: family, into: [String: [NFObservedRule]]()) {
             $0.put(NFTA_RULE_TABLE, table.name)
         } each: { list, message throws(CodecError) in

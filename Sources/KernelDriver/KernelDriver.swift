@@ -24,8 +24,11 @@ public struct KernelDriver: KernelAccess, Sendable {
         snapshot.host = try observer.host(sysctls: request.sysctls)
         if !request.firewall.isEmpty {
             var firewall = try FirewallDriver(in: namespace)
-            snapshot.host.firewall = try firewall.observe(request.firewall)
+            snapshot.host.firewall =
+                try request.readsFirewall
+                ? firewall.observe(request.firewall) : firewall.presence(of: request.firewall)
         }
+        if request.guestScope == .nothing { return snapshot }
         var guests = Set(request.guests)
         for seen in snapshot.host.links {
             if seen.isOwned, case .veth(let peer) = seen.link.kind { guests.insert(peer.namespace) }
@@ -35,7 +38,7 @@ public struct KernelDriver: KernelAccess, Sendable {
             guard namespace.exists else { continue }
             do throws(NetlinkError) {
                 var observer = try Observer(namespace, owner: request.owner)
-                snapshot.guests[guest] = try observer.guest()
+                snapshot.guests[guest] = try observer.guest(onlyRules: request.guestScope == .rules)
             } catch {
                 // Gone since we looked: as if it had never been there.
                 if namespace.exists { throw error }
@@ -60,6 +63,11 @@ public struct KernelDriver: KernelAccess, Sendable {
     public func counters(of table: NFTable) throws -> [NFObservedObject] {
         var firewall = try FirewallDriver(in: namespace)
         return try firewall.counters(of: table)
+    }
+
+    public func listings(of tables: [NFTable]) throws -> [NFListing] {
+        var firewall = try FirewallDriver(in: namespace)
+        return try firewall.listings(of: tables)
     }
 
     public func connections() throws -> [Connection] {

@@ -28,8 +28,11 @@ struct Observer: ~Copyable {
     }
 
     /// What is planned for guests: no parameters, neighbours or nexthops. A host may have hundreds of them.
-    mutating func guest() throws(NetlinkError) -> NamespaceSnapshot {
-        try consistently { _, _, _ in }
+    mutating func guest(onlyRules: Bool) throws(NetlinkError) -> NamespaceSnapshot {
+        guard onlyRules else { return try consistently { _, _, _ in } }
+        var snapshot = NamespaceSnapshot()
+        snapshot.rules = try socket.rules()
+        return snapshot
     }
 
     /// Reads links, addresses, rules and routes, and what `more` adds.

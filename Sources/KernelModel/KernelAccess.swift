@@ -7,16 +7,31 @@ public struct ObservationRequest: Sendable, Hashable {
     public var sysctls: [String]
     /// Guests' namespaces to read where they exist, beside those that the aliases of our veths name.
     public var guests: [NamespaceName]
+    /// What of the guests' namespaces.
+    public var guestScope: GuestScope
     /// Tables of nf_tables in the host's namespace.
     public var firewall: [NFTable]
+    /// Whether what is in those tables, or only which of them exist.
+    public var readsFirewall: Bool
+
+    /// What of guests' namespaces is read: each is another set of sockets and listings.
+    public enum GuestScope: Hashable, Sendable {
+        case nothing
+        /// What stays in them when their devices go.
+        case rules
+        case everything
+    }
 
     public init(
-        owner: Ownership, sysctls: [String] = [], guests: [NamespaceName] = [], firewall: [NFTable] = []
+        owner: Ownership, sysctls: [String] = [], guests: [NamespaceName] = [], guestScope: GuestScope = .everything,
+        firewall: [NFTable] = [], readsFirewall: Bool = true
     ) {
-        self.firewall = firewall
         self.owner = owner
         self.sysctls = sysctls
         self.guests = guests
+        self.guestScope = guestScope
+        self.firewall = firewall
+        self.readsFirewall = readsFirewall
     }
 }
 
@@ -75,6 +90,8 @@ public protocol KernelAccess {
     func occupied(_ tables: [TableID]) throws -> Set<TableID>
     /// The named counters of a table in the host's namespace, by name; none where there is no such table.
     func counters(of table: NFTable) throws -> [NFObservedObject]
+    /// What tables of the host's namespace hold, without their elements and rules; those that exist.
+    func listings(of tables: [NFTable]) throws -> [NFListing]
     /// The tracked connections of the host's namespace, in the zones that packets of VPCs are in (all but 0), those of
     /// packets that are just being judged included.
     func connections() throws -> [Connection]

@@ -21,12 +21,15 @@ extension [OwnedObject] {
 
 extension OwnedObject {
     public var structured: StructuredValue {
-        ["kind": .string(kind.rawValue), "object": .string(object), "resource": .string(orNull: resource)]
+        [
+            "kind": .string(kind.rawValue), "object": .string(object), "detail": .string(orNull: detail),
+            "resource": .string(orNull: resource),
+        ]
     }
 
     init?(_ value: StructuredValue) {
         guard let kind = value["kind"]?.text.flatMap({ ObjectKind(rawValue: $0) }), let object = value["object"]?.text
         else { return nil }
-        self.init(kind: kind, object: object, resource: value["resource"]?.text)
+        self.init(kind: kind, object: object, detail: value["detail"]?.text, resource: value["resource"]?.text)
     }
 }

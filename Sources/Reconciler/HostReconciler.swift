@@ -41,7 +41,8 @@ public struct HostReconciler<Kernel: KernelAccess> {
     /// What `delete` would do. Reads only.
     public func removalPlan() throws -> HostPlan {
         let snapshot = try kernel.observe(
-            ObservationRequest(owner: Conventions.ownership, firewall: FirewallTables.all))
+            ObservationRequest(
+                owner: Conventions.ownership, guestScope: .rules, firewall: FirewallTables.all, readsFirewall: false))
         let intent = KernelIntent.removal(from: snapshot)
         let changes = intent.changes(from: snapshot, owner: Conventions.ownership)
         var plan = HostPlan(intent: intent, unattached: [], changes: changes)
@@ -84,7 +85,8 @@ public struct HostReconciler<Kernel: KernelAccess> {
         let snapshot = try kernel.observe(
             ObservationRequest(
                 owner: Conventions.ownership, sysctls: Conventions.sysctlPaths,
-                guests: plan.intent.guests.map(\.namespace), firewall: FirewallTables.all))
+                guests: plan.intent.guests.map(\.namespace), firewall: FirewallTables.all,
+                readsFirewall: !plan.intent.host.firewall.isEmpty))
         return plan.intent.changes(from: snapshot, owner: Conventions.ownership)
     }
 
@@ -121,7 +123,7 @@ public struct HostPlan: Sendable {
 
 extension NamespaceSnapshot {
     /// The host that the alias of a device of ours names.
-    fileprivate var hostName: String? {
+    var hostName: String? {
         let prefix = Conventions.ownership.aliasPrefix + "Host/"
         return links.first { $0.isOwned && $0.link.alias.hasPrefix(prefix) }.map {
             String($0.link.alias.dropFirst(prefix.count))

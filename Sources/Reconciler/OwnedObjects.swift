@@ -1,16 +1,20 @@
 public import KernelModel
 import VPCCompiler
+import VPCModel
 
 /// A kernel object that is ours, and the resource its device or table names.
 public struct OwnedObject: Sendable, Hashable {
     public var kind: ObjectKind
     public var object: String
+    /// How much there is of it: `12 elements`, `3 packets, 180 bytes`.
+    public var detail: String?
     /// `NetworkInterface/web1`; nil where only the protocol number says that it is ours.
     public var resource: String?
 
-    public init(kind: ObjectKind, object: String, resource: String?) {
+    public init(kind: ObjectKind, object: String, detail: String? = nil, resource: String?) {
         self.kind = kind
         self.object = object
+        self.detail = detail
         self.resource = resource
     }
 }
@@ -18,12 +22,16 @@ public struct OwnedObject: Sendable, Hashable {
 extension HostReconciler {
     /// Everything in the current namespace that is ours, in the order of the kinds.
     public func ownedObjects() throws -> [OwnedObject] {
-        let snapshot = try kernel.observe(ObservationRequest(owner: Conventions.ownership)).host
+        let snapshot = try kernel.observe(
+            ObservationRequest(owner: Conventions.ownership, guestScope: .nothing)
+        ).host
         let directory = ResourceDirectory(snapshot)
         var objects: [OwnedObject] = []
         for rule in snapshot.rules where rule.routeProtocol == Conventions.ownership.routeProtocol {
             objects.append(OwnedObject(kind: .rule, object: rule.description, resource: nil))
         }
+        let host = snapshot.hostName.map { "\(ResourceReference(.host, $0))" }
+        for table in try kernel.listings(of: FirewallTables.all) { objects += table.ownedObjects(ofHost: host) }
         for seen in snapshot.links where seen.isOwned {
             objects.append(
                 OwnedObject(kind: .link, object: seen.link.description, resource: directory.ofDevice[seen.link.name]))
@@ -46,6 +54,34 @@ extension HostReconciler {
             objects.append(OwnedObject(kind: .route, object: route.description, resource: resource))
         }
         return objects
+    }
+}
+
+extension NFListing {
+    /// A line for the table and for each of its chains, sets and counters.
+    fileprivate func ownedObjects(ofHost host: String?) -> [OwnedObject] {
+        func object(_ text: String, _ name: String, _ detail: String?) -> OwnedObject {
+            let resource = FirewallTables.resource(ofObjectNamed: name).map { "\($0)" }
+            return OwnedObject(kind: .firewall, object: text, detail: detail, resource: resource ?? host)
+        }
+        func count(_ number: Int, _ unit: String) -> String { "\(number) \(unit)\(number == 1 ? "" : "s")" }
+        var list = [OwnedObject(kind: .firewall, object: "table \(table)", resource: host)]
+        for chain in chains {
+            let base = chain.base.map { " { \($0) }" } ?? ""
+            list.append(object("chain \(table) \(chain.name)\(base)", chain.name, count(chain.count, "rule")))
+        }
+        for set in sets {
+            let word = set.shape.data == nil ? "set" : "map"
+            list.append(object("\(word) \(table) \(set.name)", set.name, count(set.count, "element")))
+        }
+        for counter in objects {
+            let counts = counter.counts
+            list.append(
+                object(
+                    "counter \(table) \(counter.name)", counter.name,
+                    "\(counts.packets) packets, \(counts.bytes) bytes"))
+        }
+        return list
     }
 }
 

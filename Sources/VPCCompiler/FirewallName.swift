@@ -1,4 +1,5 @@
 import KernelModel
+public import VPCModel
 
 /// Which way a packet goes, seen from the guest.
 public enum TrafficDirection: String, Sendable, CaseIterable {
@@ -57,5 +58,30 @@ public enum RuleCounter {
     /// Of the line with that priority of an ACL's direction.
     public static func ofACL(_ name: String, _ direction: TrafficDirection, priority: Int) -> String {
         FirewallName.rule(FirewallName.acl(name, direction), priority)
+    }
+}
+
+extension FirewallTables {
+    /// The resource that a chain, set or counter of ours belongs to, read from its name; nil where it is the host's, or
+    /// of several security groups.
+    public static func resource(ofObjectNamed name: String) -> ResourceReference? {
+        var words = name.split(separator: "_", omittingEmptySubsequences: false).map(String.init)
+        if words.first == "deny", words.count > 3 { words.removeFirst() }
+        func reference(_ kind: ResourceKind, _ position: Int) -> ResourceReference? {
+            // What follows a dot numbers a set that was made anew; in a list it is the next group.
+            let parts = words[position].split(separator: ".")
+            guard let name = parts.first else { return nil }
+            let isOne = parts.count == 1 || position == words.count - 1
+            return isOne ? ResourceReference(kind, String(name)) : nil
+        }
+        switch (words.first, words.count) {
+        case ("sg", 3...): return reference(.securityGroup, 1)
+        case ("members", 2): return reference(.securityGroup, 1)
+        case ("acl", 3...): return reference(.networkACL, 1)
+        case ("subnet", 3): return reference(.subnet, 1)
+        case ("log", 3) where words[1] == "spoofed": return reference(.vpc, 2)
+        case ("log", 4) where words[1] == "to": return reference(.vpc, 3)
+        default: return nil
+        }
     }
 }

@@ -99,7 +99,10 @@ struct Get: ParsableCommand {
         case .table, .wide:
             if objects.isEmpty { return global.note("no kernel objects of ours in this namespace") }
             var table = TextTable(["KIND", "RESOURCE", "OBJECT"])
-            table.rows = objects.map { [$0.kind.rawValue, $0.resource ?? "-", $0.object] }
+            table.rows = objects.map { object in
+                let detail = object.detail.map { ", \($0)" } ?? ""
+                return [object.kind.rawValue, object.resource ?? "-", object.object + detail]
+            }
             for line in table.lines(style: global.outputStyle) { Streams.outputLine(line) }
         }
     }

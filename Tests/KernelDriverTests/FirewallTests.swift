@@ -61,4 +61,27 @@ import Testing
             }
         }
     }
+
+    /// Counting reads no elements where the kernel counts them itself, and says the same where it does not.
+    @Test func listingsCountWhatIsThere() throws {
+        try withFirewall { scratch, driver in
+            var table = FirewallTables.router
+            table[set: "vteps"] = NFSet("vteps", of: .ipv4Address, grows: true)
+            for number in 0..<5000 as Range<UInt32> { table[set: "vteps"].add(IPAddress(v4: number)) }
+            #expect(try driver.listings(of: [table.table]).isEmpty)
+            #expect(try driver.presence(of: [table.table]).tables.isEmpty)
+            try driver.apply(table)
+            try scratch.nft("insert rule inet probe pass ip saddr { 10.0.0.1, 10.0.0.2 } accept")
+            let observed = try #require(try driver.observe([table.table]).tables.first)
+            let listing = try #require(try driver.listings(of: [NFTable(.ip, "other"), table.table]).first)
+            #expect(listing.objects == observed.objects)
+            #expect(listing.sets.map(\.name) == observed.sets.map(\.name))
+            #expect(listing.sets.map(\.count) == observed.sets.map(\.elements.count))
+            #expect(listing.sets.map(\.shape) == observed.sets.map(\.shape))
+            #expect(listing.chains.map(\.name) == observed.chains.map(\.name))
+            #expect(listing.chains.map(\.base) == observed.chains.map(\.base))
+            #expect(listing.chains.map(\.count) == observed.chains.map(\.rules.count))
+            #expect(try driver.presence(of: [table.table]).tables == [NFObservedTable(table.table)])
+        }
+    }
 }

@@ -1,4 +1,6 @@
 import IPAddressing
+import KernelDriver
+import Reconciler
 import Testing
 import VPCModel
 
@@ -213,6 +215,28 @@ extension LabTests {
             #expect(try lab.station("blue-far").ask("10.0.2.21", sourcePort: 40123)?.name == "blue-server")
             #expect(try count("sg_server_in_1", on: "h1") == before + 1)
             #expect(try count("sg_server_in_0", on: "h1") == first)
+        }
+
+        /// `vpcctl get --host` shows a line for each thing that nft(8) lists, with how much there is in it.
+        @Test func everyFirewallObjectIsListed() throws {
+            let kernel = KernelDriver(namespace: .named(lab.namespace("h1")))
+            let objects = try HostReconciler(kernel: kernel).ownedObjects().filter { $0.kind == .firewall }
+            let listing = try lab.shell("h1", "nft list table inet vpcctl; nft list table arp vpcctl")
+            let words = ["table", "chain", "set", "map", "counter"]
+            let named = listing.split(separator: "\n").filter { line in
+                line.hasSuffix(" {") && words.contains { line.drop { $0 == "\t" }.hasPrefix("\($0) ") }
+            }
+            #expect(objects.count == named.count)
+            func object(_ text: String) -> String? {
+                objects.first { $0.object.hasPrefix(text) }.map { "\($0.resource ?? "-") \($0.detail ?? "-")" }
+            }
+            #expect(object("map inet vpcctl sg_server_in_map") == "SecurityGroup/server 2 elements")
+            #expect(object("chain inet vpcctl subnet_blue-back_in") == "Subnet/blue-back 2 rules")
+            #expect(object("chain inet vpcctl acl_back_in") == "NetworkACL/back 3 rules")
+            #expect(object("set inet vpcctl ports") == "Host/h1 4 elements")
+            #expect(object("table arp vpcctl") == "Host/h1 -")
+            #expect(object("chain inet vpcctl forward { type filter hook forward")?.hasPrefix("Host/h1 ") ?? false)
+            #expect(object("counter inet vpcctl sg_server_in_0")?.hasSuffix(" bytes") ?? false)
         }
 
         /// Somebody deletes an element and a rule of ours: the next apply puts back just those.

@@ -90,4 +90,27 @@ import VPCTopology
             }
         }
     }
+
+    /// The resource that a name is read as is the one it was made for.
+    @Test func namesTellTheResource() throws {
+        let topology = try Self.topology()
+        let facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)
+        var known = 0
+        for table in topology.compiled(for: 0, facts: facts).intent.host.firewall {
+            let objects =
+                table.chains.map { ($0.name, $0.origin) } + table.counters.map { ($0.name, $0.origin) }
+                + table.sets.flatMap { [($0.name, $0.origin), ($0.name + ".1", $0.origin)] }
+            for (name, origin) in objects {
+                let expected = topology.resource(of: origin).flatMap { $0.kind == .host ? nil : $0 }
+                // A chain of several groups comes from the first of them, and belongs to none.
+                if name.contains("."), table.chains.contains(where: { $0.name == name }) {
+                    #expect(FirewallTables.resource(ofObjectNamed: name) == nil)
+                } else {
+                    #expect(FirewallTables.resource(ofObjectNamed: name) == expected, "\(name)")
+                    known += expected == nil ? 0 : 1
+                }
+            }
+        }
+        #expect(known > 500)
+    }
 }
