@@ -3,13 +3,13 @@ KERNEL ?= 6.1
 FILTER ?= $(VPCCTL_TEST_FILTER)
 CMD ?= true
 # To the scripts as they are, whatever characters they have.
-export KERNEL FILTER CMD
+export KERNEL FILTER CMD SIZES ROUNDS QUICK
 SHELL_SCRIPTS = $(wildcard scripts/*.sh) .ci/run
 
-.PHONY: help setup build test lint format demo bench lab clean
+.PHONY: help setup build test lint format demo bench bench-docs lab clean
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 16
 
 setup: ## install what is missing to build and test (Debian; not Swift itself)
 	@scripts/setup.sh
@@ -29,8 +29,14 @@ format: ## bring Swift sources into style
 demo: setup build ## the demonstration, in the lab
 	@scripts/demo.sh
 
-bench: setup build ## measurements, in the lab
+bench: setup ## all measurements; bench-NAME for one, SIZES=10k ROUNDS=3 or QUICK=1 for less (Benchmarks/run.py)
 	@scripts/bench.sh
+
+bench-%: setup
+	@scripts/bench.sh $*
+
+bench-docs: ## docs/benchmarks.md from the results in Benchmarks/results
+	@python3 Benchmarks/run.py --page docs/benchmarks.md
 
 lab: setup ## run a command on a kernel with GRE and VRF: make lab CMD='ip link'
 	@scripts/lab.sh -- bash -c "$$CMD"

@@ -1,90 +1,73 @@
 #!/usr/bin/env python3
-"""Programs routes in fresh network namespaces: this product, the limit (a C program that sends the same messages
-prebuilt) and `ip -batch`, in turn, and prints ratios with their median and spread.
+"""Runs benchmarks, prints their tables and keeps their results.
 
-    run.py VPCBENCH LIMIT [ROUTES [ROUNDS]]
+    run.py [NAME…]                  all of them without names; --list says which there are
+        --sizes 10k,100k            instead of a benchmark's own sizes
+        --rounds 3                  how often everything is repeated
+        --quick                     small sizes and one round, to try it out
+        --results FOLDER            where the results (NAME.json) go: results/ beside this file
+    run.py --page FILE              writes the page of documentation from the results that are there
 """
 
+import argparse
+import importlib
 import json
-import statistics
-import subprocess
+import os
+import pathlib
+import pkgutil
 import sys
-import tempfile
 
-HOSTS = 100
-PREPARE = (
-    "ip link set lo up && ip link add v0 type veth peer name v1 && ip link set v1 up && ip link set v0 up"
-    " && ip addr add 172.31.255.254/16 dev v0 && "
-)
+import benchmarks
+from suite import measure, page, report
+
+FOLDER = pathlib.Path(__file__).resolve().parent
 
 
-def inside(command):
-    """Runs a shell command in a network namespace of its own that has v0; returns what it prints."""
-    done = subprocess.run(
-        ["unshare", "--net", "sh", "-c", PREPARE + command], capture_output=True, text=True
-    )
-    if done.returncode != 0:
-        sys.exit(f"{command}: {done.stdout}{done.stderr}")
-    return done.stdout
+def size(text):
+    """10k, 1M, 250"""
+    factor = {"k": 1000, "m": 1000_000}.get(text[-1:].lower())
+    return int(text[:-1]) * factor if factor else int(text)
 
 
-def product(program, routes):
-    lines = (line.split() for line in inside(f"exec {program} {routes} {HOSTS}").splitlines())
-    return {name: float(value) for name, value in lines}
+def names():
+    return [module.name for module in pkgutil.iter_modules(benchmarks.__path__)]
 
 
-def limit(program, routes):
-    return float(inside(f"exec {program} {routes} {HOSTS - 1}"))
-
-
-def ip_batch(routes):
-    with tempfile.NamedTemporaryFile("w", suffix=".batch") as file:
-        for index in range(HOSTS - 1):
-            file.write(f"nexthop add id {1000001 + index} via 172.31.{index >> 8}.{(index & 255) + 1} dev v0 onlink\n")
-        for index in range(routes):
-            address = 0x0A000100 + index
-            text = ".".join(str(address >> shift & 255) for shift in (24, 16, 8, 0))
-            file.write(f"route add {text}/32 nhid {1000001 + index % (HOSTS - 1)} table 1000001\n")
-        file.flush()
-        script = f"start=$(date +%s%N); ip -batch {file.name} && echo $(($(date +%s%N) - start))"
-        return int(inside(script)) * 1e-9
-
-
-def spread(values):
-    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+def load(name, options):
+    return importlib.import_module(f"benchmarks.{name}").benchmark(options)
 
 
 def main():
-    program, limit_program = sys.argv[1:3]
-    routes = int(sys.argv[3]) if len(sys.argv) > 3 else 100_000
-    rounds = int(sys.argv[4]) if len(sys.argv) > 4 else 5
-    ours, bound, batch = [], [], []
-    for number in range(rounds):
-        print(f"round {number + 1} of {rounds}", file=sys.stderr)
-        ours.append(product(program, routes))
-        bound.append(limit(limit_program, routes))
-        batch.append(ip_batch(routes))
-
-    print(f"{routes} routes, {HOSTS} hosts, {rounds} rounds; median microseconds a route:")
-    stages = ["parse", "resolve", "compile", "plan", "commit", "observe", "plan-nothing"]
-    for stage in stages:
-        print(f"  {stage:<14}{statistics.median(run[stage] for run in ours) / routes * 1e6:8.3f}")
-    print(f"  {'limit (C)':<14}{statistics.median(bound) / routes * 1e6:8.3f}")
-    print(f"  {'ip -batch':<14}{statistics.median(batch) / routes * 1e6:8.3f}")
-    ratios = {
-        "commit / limit": [run["commit"] / other for run, other in zip(ours, bound)],
-        "compile + plan + commit / limit": [
-            (run["compile"] + run["plan"] + run["commit"]) / other for run, other in zip(ours, bound)
-        ],
-        "commit / ip -batch": [run["commit"] / other for run, other in zip(ours, batch)],
-        "compile + plan / commit": [(run["compile"] + run["plan"]) / run["commit"] for run in ours],
-    }
-    print("ratios, median (least to greatest):")
-    for name, values in ratios.items():
-        print(f"  {name:<34}{spread(values)}")
-    memory = statistics.median(run["peak-memory"] for run in ours) / routes
-    print(f"peak memory beyond the manifest: {memory:.0f} bytes a route")
-    print(json.dumps({"routes": routes, "ratios": {name: statistics.median(v) for name, v in ratios.items()}}), file=sys.stderr)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("--sizes", type=lambda text: [size(word) for word in text.split(",")])
+    parser.add_argument("--rounds", type=int)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--results", type=pathlib.Path, default=FOLDER / "results")
+    parser.add_argument("--page", type=pathlib.Path)
+    options = parser.parse_args()
+    os.environ["PATH"] += ":/usr/sbin:/sbin"
+    if options.list:
+        print("\n".join(names()))
+        return
+    unknown = set(options.names) - set(names())
+    if unknown:
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(names())}")
+    if options.page:
+        stored = {name: options.results / f"{name}.json" for name in names()}
+        results = {name: json.loads(path.read_text()) for name, path in stored.items() if path.exists()}
+        options.page.write_text(page.markdown([(load(name, options), results[name]) for name in page.order(results)]))
+        return
+    if os.geteuid() != 0:
+        sys.exit("run.py: benchmarks change network namespaces: run this as root")
+    options.results.mkdir(parents=True, exist_ok=True)
+    for name in options.names or page.order(names()):
+        benchmark = load(name, options)
+        measure.say(f"{name}: {len(benchmark.cases)} cases, {benchmark.rounds} rounds")
+        result = measure.measured(benchmark)
+        (options.results / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
+        print(report.text(benchmark, result), flush=True)
 
 
 if __name__ == "__main__":

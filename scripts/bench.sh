@@ -1,8 +1,14 @@
 #!/usr/bin/env bash
-# Builds the benchmarks and runs them: scripts/bench.sh [ROUTES [ROUNDS]]. Needs root, for network namespaces.
+# Runs benchmarks as root: scripts/bench.sh [NAME…]; see Benchmarks/run.py for what it takes and where results go.
+#
+#   SIZES    instead of each benchmark's own: 10k,100k
+#   ROUNDS   how often everything is repeated
+#   QUICK=1  small sizes and one round
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../Benchmarks"
-swift build -c release --product vpcbench >&2
-mkdir -p .build/limit
-cc -O2 -Wall -Wextra -o .build/limit/routes limit/routes.c
-exec python3 run.py "$PWD/.build/release/vpcbench" "$PWD/.build/limit/routes" "$@"
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+options=()
+[[ -z ${SIZES:-} ]] || options+=(--sizes "$SIZES")
+[[ -z ${ROUNDS:-} ]] || options+=(--rounds "$ROUNDS")
+[[ -z ${QUICK:-} ]] || options+=(--quick)
+if [[ $EUID -eq 0 ]]; then as_root=(); else as_root=(sudo --preserve-env "PATH=$PATH"); fi
+exec "${as_root[@]}" python3 Benchmarks/run.py "${options[@]}" "$@"

@@ -1,54 +1,18 @@
-/* The limit: sends COUNT prebuilt route messages over NEXTHOPS nexthop objects, 256 to a send, one acknowledgement each
- * send, and prints the seconds from the first nexthop to the last acknowledgement.
+/* Programs COUNT routes that use NEXTHOPS new nexthop objects, and lists them.
  *
- *   routes COUNT NEXTHOPS        in a namespace with v0 up, 172.31.0.0/16 on it */
-#include <netinet/in.h>
-#include <arpa/inet.h>
-#include <errno.h>
-#include <linux/netlink.h>
+ *   routes [--tables TABLES | --table TABLE] [--nexthop ID] COUNT NEXTHOPS
+ *
+ * In a namespace with v0 up, 172.31.0.0/16 on it. --tables spreads the routes over TABLES tables from 1000001 on;
+ * --table puts them into one. --nexthop uses an object that is there, with NEXTHOPS 0. Prints seconds: `add` from the
+ * first nexthop to the last acknowledgement, `dump` to list all routes, `dump-table` to list those of the first table. */
+#include "netlink.h"
+#include <getopt.h>
 #include <linux/nexthop.h>
-#include <linux/rtnetlink.h>
-#include <net/if.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <time.h>
-#include <unistd.h>
 
-enum { BATCH = 256 };
-
-static uint8_t *buffer;
-static size_t used;
-
-static struct nlmsghdr *begin(uint16_t type) {
-    struct nlmsghdr *message = (void *)(buffer + used);
-    memset(message, 0, sizeof *message);
-    message->nlmsg_type = type;
-    message->nlmsg_flags = NLM_F_REQUEST | NLM_F_CREATE | NLM_F_EXCL;
-    used += NLMSG_HDRLEN;
-    return message;
-}
-
-static void *body(size_t size) {
-    void *place = buffer + used;
-    memset(place, 0, size);
-    used += NLMSG_ALIGN(size);
-    return place;
-}
-
-static void u32(uint16_t type, uint32_t value) {
-    struct rtattr attribute = {.rta_len = RTA_LENGTH(4), .rta_type = type};
-    memcpy(buffer + used, &attribute, sizeof attribute);
-    memcpy(buffer + used + RTA_LENGTH(0), &value, 4);
-    used += RTA_SPACE(4);
-}
-
-static void end(struct nlmsghdr *message) { message->nlmsg_len = buffer + used - (uint8_t *)message; }
+static uint32_t first_table = 1000001, first_nexthop = 1000001;
 
 static void nexthop(uint32_t id, uint32_t gateway, int device) {
-    struct nlmsghdr *message = begin(RTM_NEWNEXTHOP);
+    struct nlmsghdr *message = begin(RTM_NEWNEXTHOP, NLM_F_CREATE | NLM_F_EXCL);
     struct nhmsg *header = body(sizeof *header);
     header->nh_family = AF_INET;
     header->nh_protocol = 118;
@@ -59,66 +23,66 @@ static void nexthop(uint32_t id, uint32_t gateway, int device) {
     end(message);
 }
 
-static void route(uint32_t destination, uint32_t id) {
-    struct nlmsghdr *message = begin(RTM_NEWROUTE);
+static void route(uint32_t table, uint32_t destination, uint32_t id) {
+    struct nlmsghdr *message = begin(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
     struct rtmsg *header = body(sizeof *header);
     *header = (struct rtmsg){.rtm_family = AF_INET, .rtm_dst_len = 32, .rtm_protocol = 118, .rtm_type = RTN_UNICAST};
-    u32(RTA_TABLE, 1000001);
+    u32(RTA_TABLE, table);
     u32(RTA_DST, htonl(destination));
     u32(RTA_NH_ID, id);
     end(message);
 }
 
-static void fail(const char *what) {
-    perror(what);
-    exit(1);
-}
-
-/* Sends the messages in [from, to) in batches and waits for each batch's acknowledgement. */
-static void transfer(int fd, size_t from, size_t to) {
-    static uint8_t reply[1 << 16];
-    while (from < to) {
-        size_t batch = from;
-        struct nlmsghdr *last = NULL;
-        for (int count = 0; count < BATCH && batch < to; count++) {
-            last = (void *)(buffer + batch);
-            batch += last->nlmsg_len;
-        }
-        last->nlmsg_flags |= NLM_F_ACK;
-        if (send(fd, buffer + from, batch - from, 0) < 0) fail("send");
-        ssize_t length = recv(fd, reply, sizeof reply, 0);
-        if (length < 0) fail("recv");
-        struct nlmsghdr *answer = (void *)reply;
-        struct nlmsgerr *error = NLMSG_DATA(answer);
-        if (answer->nlmsg_type != NLMSG_ERROR || error->error) {
-            errno = -error->error;
-            fail("kernel");
-        }
-        from = batch;
-    }
-}
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return time.tv_sec + time.tv_nsec * 1e-9;
+/* Asks for the routes of one table, or of all. */
+static long dump(int fd, uint32_t table) {
+    used = 0;
+    struct nlmsghdr *message = begin(RTM_GETROUTE, NLM_F_DUMP);
+    struct rtmsg *header = body(sizeof *header);
+    *header = (struct rtmsg){.rtm_family = AF_INET, .rtm_protocol = 118};
+    if (table) u32(RTA_TABLE, table);
+    end(message);
+    if (send(fd, buffer, used, 0) < 0) fail("send");
+    return received(fd);
 }
 
 int main(int argc, char **argv) {
-    long count = argc > 1 ? atol(argv[1]) : 100000, nexthops = argc > 2 ? atol(argv[2]) : 99;
-    int device = if_nametoindex("v0"), one = 1, size = 4 << 20;
-    if (!device) fail("v0");
-    buffer = malloc((count + nexthops) * 64 + 4096);
-    for (long index = 0; index < nexthops; index++) nexthop(1000001 + index, 0xAC1F0001 + index, device);
+    static const struct option options[] = {
+        {"tables", required_argument, 0, 't'}, {"table", required_argument, 0, 'o'}, {"nexthop", required_argument, 0, 'n'}, {0}};
+    long tables = 1;
+    for (int option; (option = getopt_long(argc, argv, "", options, 0)) >= 0;) {
+        if (option == 't') tables = atol(optarg);
+        else if (option == 'o') first_table = atol(optarg);
+        else if (option == 'n') first_nexthop = atol(optarg);
+        else return 64;
+    }
+    if (argc - optind != 2) return 64;
+    long count = atol(argv[optind]), nexthops = atol(argv[optind + 1]);
+    int device = if_nametoindex("v0");
+    if (nexthops && !device) fail("v0");
+    allocate((count + nexthops) * 64 + 4096);
+    for (long index = 0; index < nexthops; index++) nexthop(first_nexthop + index, 0xAC1F0001 + index, device);
     size_t routes = used;
-    for (long index = 0; index < count; index++) route(0x0A000100 + index, 1000001 + index % nexthops);
-    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
-    if (fd < 0) fail("socket");
-    setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &one, sizeof one);
-    setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof size);
-    double start = now();
+    /* In the order of the kernel's keys, as the product does. */
+    for (long table = 0, index = 0; table < tables; table++) {
+        long share = count / tables + (table < count % tables);
+        for (long place = 0; place < share; place++, index++)
+            route(first_table + table, 0x0A000100 + place, first_nexthop + (nexthops ? index % nexthops : 0));
+    }
+    int fd = connected(NETLINK_ROUTE);
+    start();
     transfer(fd, 0, routes);
     transfer(fd, routes, used);
-    printf("%.6f\n", now() - start);
+    note("add");
+    if (!nexthops) return 0;
+    start();
+    long listed = dump(fd, 0);
+    note("dump");
+    if (listed != count) {
+        fprintf(stderr, "%ld of %ld routes listed\n", listed, count);
+        return 1;
+    }
+    start();
+    dump(fd, first_table);
+    note("dump-table");
     return 0;
 }

@@ -54,6 +54,16 @@ public struct KernelDriver: KernelAccess, Sendable {
         return committer.report
     }
 
+    /// The owner's routes of one table, by key: in time that depends on that table alone, however many others there are.
+    public func routes(in table: TableID, of owner: Ownership) throws -> [Route] {
+        var socket = try NetlinkSocket(in: namespace)
+        let names = DeviceNames()
+        let routes = try socket.routes(owner.routeProtocol, names, in: table)
+        // Devices are listed only where a route names one: there may be thousands.
+        return names.hasMissed
+            ? try socket.routes(owner.routeProtocol, DeviceNames(socket.links()), in: table) : routes
+    }
+
     public func occupied(_ tables: [TableID]) throws -> Set<TableID> {
         if tables.isEmpty { return [] }
         var observer = try Observer(namespace, owner: Ownership(routeProtocol: RouteProtocol(0), aliasPrefix: ""))

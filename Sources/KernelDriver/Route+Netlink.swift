@@ -103,15 +103,26 @@ extension Route {
 }
 
 extension NetlinkSocket {
-    /// The owner's IPv4 routes of all tables, sorted by key. The kernel filters.
+    /// The owner's IPv4 routes of all tables or of one, sorted by key. The kernel filters.
     // ip route show table all proto OWNER
-    mutating func routes(_ owner: RouteProtocol, _ names: DeviceNames) throws(NetlinkError) -> [Route] {
+    mutating func routes(
+        _ owner: RouteProtocol, _ names: DeviceNames, in table: TableID? = nil
+    ) throws(NetlinkError) -> [Route] {
         var header = rtmsg()
         header.rtm_family = UInt8(AF_INET)
         header.rtm_protocol = owner.rawValue
-        var list = try dump(MessageType(RTM_GETROUTE), header, into: [Route]()) { list, message throws(CodecError) in
-            guard message.type == MessageType(RTM_NEWROUTE) else { return }
-            list.append(try Route(message, names))
+        var list: [Route]
+        do {
+            list = try dump(MessageType(RTM_GETROUTE), header, into: []) { message in
+                if let table { message.put(RTA_TABLE.rawValue, table.rawValue) }
+            } each: { list, message throws(CodecError) in
+                guard message.type == MessageType(RTM_NEWROUTE) else { return }
+                list.append(try Route(message, names))
+            }
+        } catch {
+            // "FIB table does not exist"
+            guard table != nil, error.isAbsence else { throw error }
+            return []
         }
         list.sortByKey()
         return list

@@ -146,6 +146,12 @@ import Testing
                     "blackhole 192.168.66.0/24",
                 ])
             #expect(try host.driver.occupied([table, TableID(77)]) == [table])
+            let all = try host.observe().host.routes
+            for one in [table, .main] {
+                let ofTable = all.filter { $0.key.table == one }
+                #expect(try !ofTable.isEmpty && host.driver.routes(in: one, of: owner) == ofTable)
+            }
+            #expect(try host.driver.routes(in: TableID(77), of: owner).isEmpty)
 
             // The guard behind a route that is already gone is not taken in its place.
             try run("ip", "-n", host.name, "route", "del", "default", "table", "1000001", "metric", "0")

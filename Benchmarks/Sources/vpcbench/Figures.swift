@@ -1,0 +1,43 @@
+import Glibc
+
+/// Runs `body` and prints a line each of `NAME SECONDS`, `NAME.cpu SECONDS` (user and system of the whole process) and
+/// `NAME.peak BYTES` (the most memory the process has had so far).
+func timed<Result>(_ name: String, _ body: () throws -> Result) rethrows -> Result {
+    let clock = ContinuousClock()
+    let processorTime = processorSeconds()
+    let start = clock.now
+    let result = try body()
+    let elapsed = start.duration(to: clock.now)
+    note(name + ".cpu", processorSeconds() - processorTime)
+    note(name, seconds(elapsed))
+    note(name + ".peak", Double(peakMemory()))
+    return result
+}
+
+/// Prints one figure.
+func note(_ name: String, _ value: Double) { print(name, value) }
+
+func seconds(_ duration: Duration) -> Double {
+    let (seconds, attoseconds) = duration.components
+    return Double(seconds) + Double(attoseconds) * 1e-18
+}
+
+func processorSeconds() -> Double {
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    let (user, system) = (usage.ru_utime, usage.ru_stime)
+    return Double(user.tv_sec + system.tv_sec) + Double(user.tv_usec + system.tv_usec) * 1e-6
+}
+
+/// The most memory this process has had, in bytes (ru_maxrss).
+func peakMemory() -> Int {
+    var usage = rusage()
+    getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+    return usage.ru_maxrss * 1024
+}
+
+func fail(_ reason: String) -> Never {
+    let text = Array("vpcbench: \(reason)\n".utf8)
+    _ = text.withUnsafeBytes { Glibc.write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    exit(1)
+}

@@ -1,0 +1,43 @@
+/// Measures the product's stages in the current network namespace; Benchmarks/run.py calls it. It prints lines of
+/// `NAME VALUE`: seconds, bytes, counts.
+///
+/// The kernel need not have GRE or VRF devices: where a command says so, the compiled objects go in with v0, a veth, in
+/// the place of the GRE device.
+@main
+struct VPCBench {
+    static func main() throws {
+        var arguments = Arguments(words: CommandLine.arguments.dropFirst())
+        switch arguments.word("COMMAND") {
+        // routes INTERFACES HOSTS VPCS: their routes and nexthops, with v0
+        case "routes": try measureRoutes(arguments.network())
+        // firewall INTERFACES MEMBERS GROUPS LISTS: the tables of nf_tables
+        case "firewall": try measureFirewall(arguments.groupedNetwork())
+        case let other: fail("there is no command \(other)")
+        }
+    }
+}
+
+struct Arguments {
+    var words: ArraySlice<String>
+
+    mutating func word(_ what: String) -> String {
+        guard let word = words.popFirst() else { fail("\(what) is missing") }
+        return word
+    }
+
+    mutating func number(_ what: String) -> Int {
+        let text = word(what)
+        guard let number = Int(text), number > 0 else { fail("\(what) is a number, not \(text)") }
+        return number
+    }
+
+    mutating func network() -> Network {
+        Network(interfaces: number("INTERFACES"), hosts: number("HOSTS"), vpcs: number("VPCS"))
+    }
+
+    mutating func groupedNetwork() -> GroupedNetwork {
+        GroupedNetwork(
+            interfaces: number("INTERFACES"), members: number("MEMBERS"), groups: number("GROUPS"),
+            lists: number("LISTS"))
+    }
+}

@@ -1,0 +1,64 @@
+"""Runs a benchmark: every subject of a case in turn, round after round, so that what else the machine does meanwhile
+hits all of them alike."""
+
+import concurrent.futures
+import datetime
+import os
+import sys
+import time
+
+from . import machine
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def measured(benchmark):
+    """The result as a value that goes to JSON as it is: description, machine, what was left out, all samples."""
+    began = time.monotonic()
+    rounds = 1 if benchmark.is_repeatable else benchmark.rounds
+    left_out, wanted = [], []
+    for case in benchmark.cases:
+        for subject in benchmark.subjects:
+            reason = subject.why_not(case)
+            if reason is None:
+                wanted.append((case, subject))
+            else:
+                left_out.append({"case": case.label, "subject": subject.name, "reason": reason})
+    for reason in dict.fromkeys(f"{item['subject']}: {item['reason']}" for item in left_out):
+        say(f"  NOT MEASURED {reason}")
+    samples = []
+    with concurrent.futures.ThreadPoolExecutor(benchmark.parallel) as pool:
+        for number in range(rounds):
+            jobs = [pool.submit(sample, case, subject, number) for case, subject in order(wanted, number)]
+            samples += [job.result() for job in jobs]
+    return {
+        "benchmark": benchmark.name,
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - began),
+        "machine": machine.facts(),
+        "rounds": rounds,
+        "cases": [{"label": case.label, "parameters": case.parameters} for case in benchmark.cases],
+        "left_out": left_out,
+        "samples": samples,
+    }
+
+
+def order(wanted, number):
+    """Case by case; within a case another subject begins in every round."""
+    ordered = []
+    for case in dict.fromkeys(case.label for case, _ in wanted):
+        group = [pair for pair in wanted if pair[0].label == case]
+        first = number % len(group)
+        ordered += group[first:] + group[:first]
+    return ordered
+
+
+def sample(case, subject, number):
+    began = time.monotonic()
+    figures = subject.run(case)
+    seconds = time.monotonic() - began
+    say(f"  round {number + 1}: {case.label}: {subject.name} ({seconds:.1f} s)")
+    load = os.getloadavg()[0]
+    return {"case": case.label, "subject": subject.name, "round": number, "load": load, "figures": figures}

@@ -1,0 +1,59 @@
+"""The page of documentation: every benchmark's tables, the machine, and how to repeat it."""
+
+from . import report
+
+# As they are read; what is not named here comes last.
+ORDER = ["routes", "nexthops", "firewall", "interfaces", "nothing", "change", "manifest", "datapath"]
+
+HEAD = """# Benchmarks
+
+What `make bench` measured on one machine. Written by `make bench-docs` from the results of a run; do not edit.
+
+- Everything that is compared was run side by side in one run, in turn, round after round, each time beginning with
+  another. A figure is the median of the rounds, with the least and the greatest in parentheses; a ratio is taken within
+  each round.
+- **Ratios are what to read.** Times are this machine's, with what else it did meanwhile.
+- Kernel work is done in fresh network namespaces. What needs GRE and VRF devices runs in the lab, an emulated machine
+  with Debian's kernel where this one lacks them.
+- ✗ marks what misses its aim; the text says why.
+
+Repeat it, as root, on Debian 12 with Swift:
+
+```
+make bench                 # everything (hours: a million routes with every program)
+make bench-routes          # one of them; `Benchmarks/run.py --list` names all
+make bench-routes SIZES=10k ROUNDS=3
+make bench QUICK=1         # small sizes, one round: minutes
+make bench-docs            # this page from the results in Benchmarks/results
+```
+
+Programs to compare with come from Debian and PyPI, unpacked into the cache folder without being installed; one that
+cannot be had is left out, loudly.
+"""
+
+
+def order(names):
+    return sorted(names, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+
+
+def markdown(pairs):
+    machines = {}
+    for benchmark, result in pairs:
+        machines.setdefault(str(result["machine"]), (result, []))[1].append(benchmark.name)
+    text = HEAD
+    for result, names in machines.values():
+        text += "\n" + machine(result, names if len(machines) > 1 else [])
+    for benchmark, result in pairs:
+        text += "\n" + report.markdown(benchmark, result)
+    return text
+
+
+def machine(result, names):
+    facts = result["machine"]
+    lines = [
+        f"Machine{' of ' + ', '.join(names) if names else ''}: {facts['processor']}, {facts['processors']} processors"
+        f"{' (virtual)' if facts['virtual'] else ''}, {facts['memory_gib']} GiB; Linux {facts['kernel']};"
+        f" {facts['system']}; {result['date'][:10]}.",
+        "Versions: " + "; ".join(facts["versions"].values()) + ".",
+    ]
+    return "\n".join(lines) + "\n"

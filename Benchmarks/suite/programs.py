@@ -1,0 +1,37 @@
+"""The programs that are measured: where they are, and how they are built."""
+
+import functools
+import pathlib
+import subprocess
+import sys
+
+FOLDER = pathlib.Path(__file__).resolve().parent.parent
+CHECKOUT = FOLDER.parent
+
+
+def build(*command, cwd):
+    if subprocess.run(command, cwd=cwd, stdout=sys.stderr).returncode != 0:
+        sys.exit(f"{' '.join(command)} failed")
+
+
+@functools.cache
+def vpcbench():
+    """The product's stages one by one, with the time of each."""
+    build("swift", "build", "-c", "release", "--product", "vpcbench", cwd=FOLDER)
+    return str(FOLDER / ".build/release/vpcbench")
+
+
+@functools.cache
+def vpcctl():
+    build("swift", "build", "-c", "release", "--product", "vpcctl", cwd=CHECKOUT)
+    return str(CHECKOUT / ".build/release/vpcctl")
+
+
+@functools.cache
+def limit(name):
+    """A program in C that does the kernel's part of some work and nothing else."""
+    folder = FOLDER / ".build/limit"
+    folder.mkdir(parents=True, exist_ok=True)
+    libraries = ["-lyaml"] if name == "yaml" else []
+    build("cc", "-O2", "-Wall", "-Wextra", "-o", str(folder / name), f"limit/{name}.c", *libraries, cwd=FOLDER)
+    return str(folder / name)
