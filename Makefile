@@ -24,7 +24,7 @@ lint: ## check style
 	@scripts/lint.sh $(SHELL_SCRIPTS)
 
 format: ## bring Swift sources into style
-	swift format --in-place --recursive Sources Tests Package.swift
+	swift format --in-place --recursive Sources Tests Benchmarks/Sources Package.swift
 
 demo: setup build ## the demonstration, in the lab
 	@scripts/demo.sh

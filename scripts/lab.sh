@@ -173,7 +173,7 @@ start() {
         cpu=host
     elif [[ -n $clock ]]; then
         # Idle time passes at once (sleep=off); the time stamp counter is the count of instructions.
-        counting=(-icount shift=0,sleep=off)
+        counting=(-icount "shift=0,sleep=off")
         options+=" no_timer_check tsc_early_khz=1000000"
     else
         options+=" no_timer_check"

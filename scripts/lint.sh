@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 status=0
 
-swift format lint --strict --parallel --recursive Sources Package.swift || status=1
+swift format lint --strict --parallel --recursive Sources Benchmarks/Sources Package.swift || status=1
 # In a test a forced unwrap is an assertion.
 relaxed=$(sed -E 's/"(NeverForceUnwrap|NeverUseForceTry)": true/"\1": false/' .swift-format)
 swift format lint --strict --parallel --recursive --configuration "$relaxed" Tests || status=1

@@ -26,7 +26,8 @@ struct GroupedNetwork {
             }
             resource(
                 "SecurityGroup", "g\(group)",
-                "{vpc: v, ingress: [\(rules.joined(separator: ", "))], egress: [{protocol: all, to: [{cidr: 0.0.0.0/0}]}]}")
+                "{vpc: v, ingress: [\(rules.joined(separator: ", "))], egress: [{protocol: all, to: [{cidr: 0.0.0.0/0}]}]}"
+            )
         }
         for index in 0..<interfaces {
             let groups = list(index % lists).map { "g\($0)" }.joined(separator: ", ")
