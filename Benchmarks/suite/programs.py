@@ -35,3 +35,9 @@ def limit(name):
     libraries = ["-lyaml"] if name == "yaml" else []
     build("cc", "-O2", "-Wall", "-Wextra", "-o", str(folder / name), f"limit/{name}.c", *libraries, cwd=FOLDER)
     return str(folder / name)
+
+
+def run_into(file, *command):
+    """Writes what a command prints to a file that is open."""
+    if subprocess.run(command, stdout=file).returncode != 0:
+        sys.exit(f"{' '.join(command)} failed")

@@ -74,7 +74,7 @@ def grids(benchmark, result):
     """(title, head, rows) of everything there is to show; texts."""
     figures = Figures(result)
     for table in benchmark.tables:
-        columns = [case for case in figures.labels if not table.cases or case in table.cases]
+        columns = [case for case in figures.labels if table.cases is None or case in table.cases]
         rows = []
         for row in table.rows:
             cells = [
@@ -93,7 +93,7 @@ def bounds(title, items, figures, values):
     """Grids of ratios or limits, one for all that have the same cases."""
     groups = {}
     for item in items:
-        columns = tuple(case for case in figures.labels if not item.cases or case in item.cases)
+        columns = tuple(case for case in figures.labels if item.cases is None or case in item.cases)
         groups.setdefault(columns, []).append(item)
     for columns, group in groups.items():
         rows = []
@@ -113,7 +113,7 @@ def missed(benchmark, result):
         for item in items:
             for case in figures.labels:
                 values = of(item, case)
-                if (not item.cases or case in item.cases) and verdict(item, values) is False:
+                if (item.cases is None or case in item.cases) and verdict(item, values) is False:
                     lines.append(f"{case}: {item.title}: {with_spread(values)}, aim {aim(item)}")
     return lines
 

@@ -72,5 +72,5 @@ struct Network {
         }
     }
 
-    private func underlay(_ host: Int) -> IPAddress { IPAddress(v4: 0xAC1F_0000 + UInt32(host)) }
+    private func underlay(_ host: Int) -> IPAddress { IPAddress(v4: 0xAC1F_0001 + UInt32(host)) }
 }

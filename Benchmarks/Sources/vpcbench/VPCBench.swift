@@ -12,6 +12,18 @@ struct VPCBench {
         case "routes": try measureRoutes(arguments.network())
         // firewall INTERFACES MEMBERS GROUPS LISTS: the tables of nf_tables
         case "firewall": try measureFirewall(arguments.groupedNetwork())
+        // nexthops COUNT single|groups: objects, and as many groups of four of them
+        case "nexthops": try measureNexthops(arguments.number("COUNT"), grouped: arguments.word("KIND") == "groups")
+        // interfaces COUNT: guests in namespaces n0, n1, …
+        case "interfaces": try measureInterfaces(arguments.number("COUNT"))
+        // change INTERFACES HOSTS VPCS: one interface moves to another host
+        case "change": try measureChange(arguments.network())
+        // generate yaml|json INTERFACES HOSTS VPCS: a manifest
+        case "generate":
+            let format = arguments.format()
+            generate(arguments.network(), format)
+        // manifest FILE: from its text to a plan
+        case "manifest": measureManifest(arguments.word("FILE"))
         case let other: fail("there is no command \(other)")
         }
     }
@@ -29,6 +41,12 @@ struct Arguments {
         let text = word(what)
         guard let number = Int(text), number > 0 else { fail("\(what) is a number, not \(text)") }
         return number
+    }
+
+    mutating func format() -> Network.Format {
+        let text = word("FORMAT")
+        guard let format = Network.Format(rawValue: text) else { fail("the format is yaml or json, not \(text)") }
+        return format
     }
 
     mutating func network() -> Network {
