@@ -32,6 +32,10 @@ final class ReconcileLoop {
     /// Something asks for a pass although the kernel told of nothing.
     private var isPassDue = false
     private var isResyncDue = false
+    /// Of parameters, and of some settings of devices, the kernel does not tell: they are looked at now and then.
+    private var checkDue = ContinuousClock.now + checkInterval
+    private var isCheckDue = false
+    private static let checkInterval: Duration = .seconds(10)
     private var isStopping = false
     /// Who waits until there is nothing left to do.
     private var settling: [Agent.Reply<AgentStatus>] = []
@@ -143,7 +147,7 @@ final class ReconcileLoop {
     private var nextDeadline: ContinuousClock.Instant {
         let now = ContinuousClock.now
         let deadlines = [loadDue, retry.at, confirmation?.deadline, ledger.nextDeadline(after: now)]
-        return deadlines.compactMap(\.self).reduce(resyncDue, min)
+        return deadlines.compactMap(\.self).reduce(min(resyncDue, checkDue), min)
     }
 
     private static func milliseconds(until deadline: ContinuousClock.Instant) -> Int32 {
@@ -177,6 +181,10 @@ final class ReconcileLoop {
         for subject in ledger.forget(at: now) { clearAlarm(subject) }
         if let due = confirmation?.deadline, due <= now { revert("it was not confirmed in time") }
         if resyncDue <= now { resynchronize() }
+        if checkDue <= now {
+            checkDue = now + Self.checkInterval
+            (isCheckDue, isPassDue) = (true, true)
+        }
     }
 
     /// Trusts nothing that was heard: reads manifests and kernel again.
@@ -230,9 +238,11 @@ final class ReconcileLoop {
         }
         let begin = ContinuousClock.now
         do {
-            let result = try reconcile(desired, begin)
+            let update = try observe(desired)
             if isResyncDue { scheduleResync() }
-            return .success(result)
+            // Of what changed nothing was ours.
+            if update.isEmpty, state == .settled, ledger.entries.isEmpty { return nil }
+            return .success(try reconcile(desired, update, begin))
         } catch {
             fail(error)
             return .failure(AgentError(.kernel, "\(error)"))
@@ -265,8 +275,9 @@ final class ReconcileLoop {
         if isNews { agent.events.add(.applyFailed, "\(error)", revision: desired?.revision.number) }
     }
 
-    private func reconcile(_ desired: Desired, _ begin: ContinuousClock.Instant) throws -> PassResult {
-        let update = try observe(desired)
+    private func reconcile(
+        _ desired: Desired, _ update: KernelMirror.Update, _ begin: ContinuousClock.Instant
+    ) throws -> PassResult {
         guard let box = mirror else { throw AgentError(.kernel, "the kernel is not observed") }
         let isSame = try compile(desired, box.mirror.snapshot)
         guard let compilation = compiled?.compilation else { throw AgentError(.kernel, "nothing was compiled") }
@@ -277,12 +288,13 @@ final class ReconcileLoop {
         var outcome = HostOutcome()
         if plan.changes.counts.total > 0 {
             outcome.report = agent.kernel.commit(plan.changes, owner: Conventions.ownership)
-            outcome.remaining = try remaining(compilation, box, paused)
+            outcome.remaining = try remaining(compilation, box, paused, after: plan.changes)
             // Somebody else's transaction came in between: once more, from what is there now.
             for _ in 1..<Self.attempts where outcome.report.failures.contains(where: { $0.reason == .stale }) {
+                let again = outcome.remaining
                 outcome.report = outcome.report.retried(
-                    by: agent.kernel.commit(outcome.remaining, owner: Conventions.ownership))
-                outcome.remaining = try remaining(compilation, box, paused)
+                    by: agent.kernel.commit(again, owner: Conventions.ownership))
+                outcome.remaining = try remaining(compilation, box, paused, after: again)
             }
             try reconciler.cutLateConnections(plan, &outcome.report)
         }
@@ -302,7 +314,14 @@ final class ReconcileLoop {
             return update
         }
         if compiled?.revision != desired.revision.number { try box.mirror.follow(request) }
-        let update = isResyncDue ? try box.mirror.resynchronize() : try box.mirror.update()
+        var update = isResyncDue ? try box.mirror.resynchronize() : try box.mirror.update()
+        if isCheckDue {
+            isCheckDue = false
+            update.kinds.formUnion(try box.mirror.checkParameters().kinds)
+            let links = try box.mirror.checkLinks()
+            update.kinds.formUnion(links.kinds)
+            update.guests.formUnion(links.guests)
+        }
         if update.wasOverrun {
             agent.events.add(.resynchronized, "notifications of the kernel were lost; everything was read again")
         }
@@ -323,9 +342,9 @@ final class ReconcileLoop {
     }
 
     private func remaining(
-        _ compilation: Compilation, _ box: MirrorBox, _ paused: Set<RepairLedger.Subject>
+        _ compilation: Compilation, _ box: MirrorBox, _ paused: Set<RepairLedger.Subject>, after plan: ChangePlan
     ) throws -> ChangePlan {
-        _ = try box.mirror.update()
+        _ = try box.mirror.update(after: plan)
         return compilation.intent.changes(from: box.mirror.snapshot, owner: Conventions.ownership).without(paused)
     }
 

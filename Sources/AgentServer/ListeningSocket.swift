@@ -1,4 +1,4 @@
-public import Agent
+import Agent
 import Glibc
 import Synchronization
 import VPCManifest

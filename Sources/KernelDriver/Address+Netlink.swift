@@ -7,10 +7,12 @@ import Netlink
 struct AddressReading {
     var address: Address
     var routeProtocol: RouteProtocol
+    /// Whether it names another end than itself. Only of such addresses a device can have several that have one key.
+    var isPointToPoint: Bool
 }
 
 extension AddressReading {
-    fileprivate init?(_ message: borrowing Message, _ names: DeviceNames) throws(CodecError) {
+    init?(_ message: borrowing Message, _ names: DeviceNames) throws(CodecError) {
         let header = try message.header(as: ifaddrmsg.self)
         var address: IPAddress?
         var local: IPAddress?
@@ -26,6 +28,7 @@ extension AddressReading {
         }
         // On a point-to-point device IFA_ADDRESS is the other end; IPv6 has no IFA_LOCAL.
         guard let own = local ?? address else { return nil }
+        isPointToPoint = local != nil && address != local
         self.address = Address(device: names[header.ifa_index], address: own, prefixLength: header.ifa_prefixlen)
     }
 }

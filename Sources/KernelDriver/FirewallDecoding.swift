@@ -9,6 +9,21 @@ extension Attribute {
     func longNumber() throws(CodecError) -> UInt64 { try value(as: BigEndian<UInt64>.self).value }
 }
 
+extension NFObservedTable {
+    /// What the kernel says of the table itself.
+    mutating func read(_ message: borrowing Message) throws(CodecError) {
+        var attributes = message.attributes(after: nfgenmsg.self)
+        while let attribute = try attributes.next() {
+            switch UInt32(attribute.type) {
+            case NFTA_TABLE_FLAGS.rawValue:
+                isDormant = try attribute.number() & NFT_TABLE_F_DORMANT.rawValue != 0
+            case NFTA_TABLE_USERDATA.rawValue: comment = FirewallNotes.read(attribute.payload).comment
+            default: break
+            }
+        }
+    }
+}
+
 extension NFObservedObject {
     init(_ message: borrowing Message) throws(CodecError) {
         self.init(name: "", type: 0)
@@ -233,16 +248,17 @@ extension NFObservedRule {
 /// Gathers the elements of one set while they are listed.
 struct FirewallElementReader {
     let shape: NFSetShape
-    private let layout: NFElements.Layout
-    private var elements: NFElements
-    private var isIrregular = false
+    let layout: NFElements.Layout
+    var elements: NFElements
+    private(set) var isIrregular = false
     /// Of a set of single intervals: first keys and keys behind the last, to be paired when all are there.
-    private var bounds: [Bound] = []
-    private let isSplit: Bool
+    var bounds: [Bound] = []
+    let isSplit: Bool
     /// Used again for each element, so that none of them costs an allocation.
     private var record: [UInt32] = []
 
-    private struct Bound {
+    struct Bound {
+        /// In host order.
         var key: InlineArray<16, UInt32>
         var isEnd: Bool
         /// Of a beginning: which of the elements.
@@ -405,7 +421,6 @@ struct FirewallElementReader {
         }
         var complete = NFElements(layout: layout)
         complete.reserveCapacity(elements.count)
-        let step = UInt32(1) << UInt32(8 * (layout.keySlots * 4 - shape.keyLength))
         for (index, bound) in bounds.enumerated() where !bound.isEnd {
             let start = bound.element * layout.stride
             record.removeAll(keepingCapacity: true)
@@ -414,7 +429,7 @@ struct FirewallElementReader {
                 let next = bounds[index + 1]
                 // Two beginnings in a row: whoever wrote them left out the end between them.
                 if !next.isEnd { isIrregular = true }
-                var borrow = step
+                var borrow = keyStep
                 for slot in (0..<layout.keySlots).reversed() {
                     let (rest, overflow) = next.key[slot].subtractingReportingOverflow(borrow)
                     record[layout.keySlots + slot] = rest.bigEndian
@@ -435,6 +450,9 @@ struct FirewallElementReader {
         }
         elements = complete
     }
+
+    /// What the last slots of a key and the next one differ by.
+    var keyStep: UInt32 { UInt32(1) << UInt32(8 * (layout.keySlots * 4 - shape.keyLength)) }
 
     private func highest(_ slot: Int) -> UInt32 {
         let unused = slot == layout.keySlots - 1 ? layout.keySlots * 4 - shape.keyLength : 0

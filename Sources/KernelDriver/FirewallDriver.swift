@@ -13,6 +13,9 @@ public struct FirewallDriver: ~Copyable, Sendable {
         socket = try NFTablesSocket(in: namespace)
     }
 
+    /// See ``NetlinkSocket/objectCount``.
+    var objectCount: Int { socket.objectCount }
+
     /// Messages sent that can modify the kernel's state.
     public var writes: Int { socket.modificationCount }
 
@@ -29,57 +32,60 @@ public struct FirewallDriver: ~Copyable, Sendable {
     /// The kernel lists a hash set in time that grows with the square of its size (each 32 KiB begin at the set's start
     /// again): 0.1 s for 100,000 elements, 20 s for a million.
     public mutating func observe(_ tables: [NFTable], attempts: Int = 16) throws(NetlinkError) -> NFSnapshot {
-        try consistently(attempts) { driver, generation throws(NetlinkError) in
-            var snapshot = NFSnapshot(generation: generation)
+        let (tables, generation) = try consistently(attempts) { driver throws(NetlinkError) in
+            var list: [NFObservedTable] = []
             for table in tables.sorted() {
-                if let observed = try driver.observe(table) { snapshot.tables.append(observed) }
+                if let observed = try driver.observe(table) { list.append(observed) }
             }
-            return snapshot
+            return list
         }
+        return NFSnapshot(generation: generation, tables: tables)
     }
 
     /// Which of the tables exist, without what they hold.
     public mutating func presence(of tables: [NFTable]) throws(NetlinkError) -> NFSnapshot {
-        try consistently { driver, generation throws(NetlinkError) in
-            var snapshot = NFSnapshot(generation: generation)
+        let (tables, generation) = try consistently { driver throws(NetlinkError) in
+            var list: [NFObservedTable] = []
             for table in tables.sorted() {
-                if let observed = try driver.header(of: table) { snapshot.tables.append(observed) }
+                if let observed = try driver.header(of: table) { list.append(observed) }
             }
-            return snapshot
+            return list
         }
+        return NFSnapshot(generation: generation, tables: tables)
     }
 
     /// What tables hold, without elements and rules; those that exist, sorted.
     public mutating func listings(of tables: [NFTable]) throws(NetlinkError) -> [NFListing] {
-        try consistently { driver, _ throws(NetlinkError) in
+        try consistently { driver throws(NetlinkError) in
             var listings: [NFListing] = []
             for table in tables.sorted() where try driver.header(of: table) != nil {
                 listings.append(try driver.listing(of: table))
             }
             return listings
-        }
+        }.0
     }
 
-    /// Reads until nobody has changed anything meanwhile.
-    private mutating func consistently<Result>(
-        _ attempts: Int = 16, _ read: (inout FirewallDriver, UInt32) throws(NetlinkError) -> Result
-    ) throws(NetlinkError) -> Result {
+    /// Reads until nobody has changed anything meanwhile; with the generation of what was read.
+    mutating func consistently<Result>(
+        _ attempts: Int = 16, _ read: (inout FirewallDriver) throws(NetlinkError) -> Result
+    ) throws(NetlinkError) -> (Result, generation: UInt32) {
         for _ in 0..<attempts {
             let generation = try generation()
             let result: Result
             do throws(NetlinkError) {
-                result = try read(&self, generation)
+                result = try read(&self)
             } catch {
                 // What is asked for may have been deleted just now.
                 if try self.generation() != generation { continue }
                 throw error
             }
-            if try self.generation() == generation { return result }
+            if try self.generation() == generation { return (result, generation) }
         }
         throw NetlinkError(errno: EINTR, operation: "list nf_tables", message: "the tables change all the time")
     }
 
-    private mutating func observe(_ table: NFTable) throws(NetlinkError) -> NFObservedTable? {
+    /// Nil where there is no such table.
+    mutating func observe(_ table: NFTable) throws(NetlinkError) -> NFObservedTable? {
         guard var observed = try header(of: table) else { return nil }
         observed.objects = try objects(of: table)
         observed.objects.sort { $0.name < $1.name }
@@ -98,16 +104,7 @@ public struct FirewallDriver: ~Copyable, Sendable {
             try socket.query(NFT_MSG_GETTABLE, family: family) {
                 $0.put(NFTA_TABLE_NAME, name)
             } each: { message throws(CodecError) in
-                var attributes = message.attributes(after: nfgenmsg.self)
-                while let attribute = try attributes.next() {
-                    switch UInt32(attribute.type) {
-                    case NFTA_TABLE_FLAGS.rawValue:
-                        observed.isDormant = try attribute.number() & NFT_TABLE_F_DORMANT.rawValue != 0
-                    case NFTA_TABLE_USERDATA.rawValue:
-                        observed.comment = FirewallNotes.read(attribute.payload).comment
-                    default: break
-                    }
-                }
+                try observed.read(message)
             }
         } catch {
             if error.errno == ENOENT { return nil }
@@ -154,7 +151,7 @@ public struct FirewallDriver: ~Copyable, Sendable {
         return listing
     }
 
-    private mutating func readElements(of set: inout NFObservedSet, _ table: NFTable) throws(NetlinkError) {
+    mutating func readElements(of set: inout NFObservedSet, _ table: NFTable) throws(NetlinkError) {
         let name = set.name
         for attempt in 0..<Self.listingAttempts {
             let reader = try socket.dump(
@@ -194,7 +191,7 @@ public struct FirewallDriver: ~Copyable, Sendable {
         return chains
     }
 
-    private mutating func readChains(of table: NFTable) throws(NetlinkError) -> [NFObservedChain] {
+    mutating func readChains(of table: NFTable) throws(NetlinkError) -> [NFObservedChain] {
         let family = FirewallCodes.family(table.family)
         var chains = try chains(of: table)
         let rules = try socket.dump(NFT_MSG_GETRULE, family: family, into: [String: [NFObservedRule]]()) {
@@ -215,7 +212,7 @@ public struct FirewallDriver: ~Copyable, Sendable {
     }
 
     /// A table's named objects, of one type or of all.
-    private mutating func objects(of table: NFTable, type: UInt32? = nil) throws(NetlinkError) -> [NFObservedObject] {
+    mutating func objects(of table: NFTable, type: UInt32? = nil) throws(NetlinkError) -> [NFObservedObject] {
         try socket.dump(NFT_MSG_GETOBJ, family: FirewallCodes.family(table.family), into: []) {
             $0.put(NFTA_OBJ_TABLE, table.name)
             if let type { $0.put(NFTA_OBJ_TYPE, number: type) }

@@ -21,7 +21,7 @@ public struct KernelDriver: KernelAccess, Sendable {
     public func observe(_ request: ObservationRequest) throws(NetlinkError) -> KernelSnapshot {
         var snapshot = KernelSnapshot()
         var observer = try Observer(namespace, owner: request.owner)
-        snapshot.host = try observer.host(sysctls: request.sysctls)
+        snapshot.host = try observer.host(sysctls: request.sysctls).snapshot
         if !request.firewall.isEmpty {
             var firewall = try FirewallDriver(in: namespace)
             snapshot.host.firewall =
@@ -29,16 +29,12 @@ public struct KernelDriver: KernelAccess, Sendable {
                 ? firewall.observe(request.firewall) : firewall.presence(of: request.firewall)
         }
         if request.guestScope == .nothing { return snapshot }
-        var guests = Set(request.guests)
-        for seen in snapshot.host.links {
-            if seen.isOwned, case .veth(let peer) = seen.link.kind { guests.insert(peer.namespace) }
-        }
-        for guest in guests.sorted() {
+        for guest in request.guests(with: snapshot.host.links).sorted() {
             let namespace = NetworkNamespace.named(guest.rawValue)
             guard namespace.exists else { continue }
             do throws(NetlinkError) {
                 var observer = try Observer(namespace, owner: request.owner)
-                snapshot.guests[guest] = try observer.guest(onlyRules: request.guestScope == .rules)
+                snapshot.guests[guest] = try observer.guest(onlyRules: request.guestScope == .rules).snapshot
             } catch {
                 // Gone since we looked: as if it had never been there.
                 if namespace.exists { throw error }
@@ -58,10 +54,10 @@ public struct KernelDriver: KernelAccess, Sendable {
     public func routes(in table: TableID, of owner: Ownership) throws -> [Route] {
         var socket = try NetlinkSocket(in: namespace)
         let names = DeviceNames()
-        let routes = try socket.routes(owner.routeProtocol, names, in: table)
+        let routes = try socket.routes(owner.routeProtocol, names, table: table)
         // Devices are listed only where a route names one: there may be thousands.
         return names.hasMissed
-            ? try socket.routes(owner.routeProtocol, DeviceNames(socket.links()), in: table) : routes
+            ? try socket.routes(owner.routeProtocol, DeviceNames(socket.links()), table: table) : routes
     }
 
     public func occupied(_ tables: [TableID]) throws -> Set<TableID> {
@@ -92,5 +88,16 @@ public struct KernelDriver: KernelAccess, Sendable {
     public func localAddresses() throws -> Set<IPAddress> {
         var observer = try Observer(namespace, owner: Ownership(routeProtocol: RouteProtocol(0), aliasPrefix: ""))
         return try observer.localAddresses()
+    }
+}
+
+extension ObservationRequest {
+    /// The namespaces that are asked for and those that aliases of our veths name.
+    func guests(with links: [ObservedLink]) -> Set<NamespaceName> {
+        var guests = Set(self.guests)
+        for seen in links {
+            if seen.isOwned, case .veth(let peer) = seen.link.kind { guests.insert(peer.namespace) }
+        }
+        return guests
     }
 }

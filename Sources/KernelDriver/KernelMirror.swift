@@ -1,21 +1,52 @@
+import CLinux
 public import KernelModel
 public import Netlink
-import CLinux
-import Glibc
 
 /// What is known of a host's namespace and those of its guests, kept equal to the kernel by its notifications.
 ///
-/// What the kernel drops without a word, because a device goes down or another master takes it, is read again when the
-/// device's own notification comes.
+/// What a notification says exactly is taken from it: routes, addresses, neighbours, nexthops, rules, links, and in our
+/// tables of nf_tables elements, rules, chains and objects. What it does not say is read again, and nothing else: the
+/// routes by a device that went down, the nexthops by one that lost its carrier, a set that somebody else put something
+/// odd into. So the cost of an update is that of the change, however much is known.
+///
+/// The kernel does not tell of everything. Not at all of parameters, for ``checkParameters()``; of some settings of
+/// devices, above all of those that are down, for ``checkLinks()``; of counters, which are as they were when their rule
+/// or object was last told of. IPv6 addresses are told of when the kernel has found them to be unique, neighbours of a
+/// loopback or point-to-point device, which all have the address 0.0.0.0, at times only.
+/// ``resynchronize()`` reads everything.
+///
+/// A guest's namespace is listened to as long as it has its name: the name's removal ends it, as always.
 public struct KernelMirror: ~Copyable {
-    /// As of the last ``update()``.
+    /// As of the last update.
     public private(set) var snapshot: KernelSnapshot
 
     private let driver: KernelDriver
     private var request: ObservationRequest
-    private var routes: NetlinkMonitor
-    private var firewall: FirewallMonitor
-    private let poll: Poll
+    private var host: NamespaceMirror
+    private var firewall: FirewallMirror
+    private var directory: NamespaceDirectory
+    /// The guests that concern us, whether they exist or not.
+    private var wanted: Set<NamespaceName>
+    private var guests: [NamespaceName: Guest]
+    /// Names that no namespace is mounted on yet.
+    private var unmounted: Set<NamespaceName>
+    /// Spelled out: `MountTable?` would be set at once, and then an initializer could not throw.
+    private var mounts: Optional<MountTable>
+    private var poll: Poll
+    /// What a change of the request brought.
+    private var carried: Update
+
+    private final class Guest {
+        let namespace: OpenNamespace
+        let identity: UInt64
+        var mirror: NamespaceMirror
+
+        init(_ namespace: OpenNamespace, _ identity: UInt64, _ mirror: consuming NamespaceMirror) {
+            self.namespace = namespace
+            self.identity = identity
+            self.mirror = mirror
+        }
+    }
 
     /// What one update brought.
     public struct Update: Sendable, Hashable {
@@ -23,97 +54,289 @@ public struct KernelMirror: ~Copyable {
         public var kinds: Set<ObjectKind> = []
         /// The guests whose namespaces may have changed, have come or have gone.
         public var guests: Set<NamespaceName> = []
-        /// How many notifications came.
+        /// How many notifications came, those that changed nothing among them.
         public var notifications = 0
         /// Whether the kernel threw notifications away, so that everything was read again.
         public var wasOverrun = false
+        /// How many objects were read from the kernel because notifications did not say what became of them.
+        public var objectsRead = 0
 
         public init() {}
 
         public var isEmpty: Bool { kinds.isEmpty && guests.isEmpty }
+
+        fileprivate mutating func add(_ changes: NamespaceChanges, guest: NamespaceName? = nil) {
+            if let guest {
+                if !changes.kinds.isEmpty { guests.insert(guest) }
+            } else {
+                kinds.formUnion(changes.kinds)
+            }
+            notifications += changes.notifications
+            wasOverrun = wasOverrun || changes.wasOverrun
+            objectsRead += changes.objectsRead
+        }
     }
 
     /// Listens, and then reads everything.
-    public init(_ driver: KernelDriver, _ request: ObservationRequest) throws(NetlinkError) {
-        let routes = try NetlinkMonitor(groups: Self.groups, in: driver.namespace)
-        let firewall = try FirewallMonitor(in: driver.namespace)
-        let poll = try Poll([routes.fileDescriptor, firewall.fileDescriptor])
-        snapshot = try driver.observe(request)
-        self.driver = driver
-        self.request = request
-        self.routes = routes
-        self.firewall = firewall
-        self.poll = poll
+    ///
+    /// - Parameter receiveBuffer: Bytes for the host's notifications that wait, of routes and the like and of nf_tables
+    ///   each. Only what waits takes memory. The kernel needs about 1 KiB for a route: 32 MiB (it allows twice as much)
+    ///   are enough for 50,000 at once.
+    public init(
+        _ driver: KernelDriver, _ request: ObservationRequest, receiveBuffer: Int = 32 << 20
+    ) throws(NetlinkError) {
+        var snapshot = KernelSnapshot()
+        var changes = NamespaceChanges()
+        var poll = try Poll()
+        let host = try NamespaceMirror(
+            driver.namespace, owner: request.owner, isGuest: false, receiveBuffer: receiveBuffer,
+            into: &snapshot.host, &changes)
+        let firewall = try FirewallMirror(
+            driver.namespace, request.firewall, receiveBuffer: receiveBuffer, into: &snapshot.host.firewall, &changes)
+        let directory = try NamespaceDirectory()
+        snapshot.host.sysctls = try driver.namespace.sysctls(request.sysctls)
+        try poll.add(host.fileDescriptor)
+        try poll.add(firewall.fileDescriptor)
+        try poll.add(directory.descriptor)
+        var mirror = KernelMirror(driver, request, snapshot, host, firewall, directory, poll)
+        var update = Update()
+        try mirror.followGuests(&update)
+        // What came while we were reading.
+        _ = try mirror.update()
+        self = mirror
     }
 
-    private static let groups: [MulticastGroup] = [.link, .neighbour, .ipv4Address, .ipv4Route, .ipv4Rule, .nexthop]
+    private init(
+        _ driver: KernelDriver, _ request: ObservationRequest, _ snapshot: KernelSnapshot,
+        _ host: consuming NamespaceMirror, _ firewall: consuming FirewallMirror,
+        _ directory: consuming NamespaceDirectory, _ poll: consuming Poll
+    ) {
+        self.driver = driver
+        self.request = request
+        self.snapshot = snapshot
+        self.host = host
+        self.firewall = firewall
+        self.directory = directory
+        self.poll = poll
+        wanted = []
+        guests = [:]
+        unmounted = []
+        mounts = nil
+        carried = Update()
+    }
+
+    private static let guestReceiveBuffer = 1 << 20
 
     /// Readable as long as notifications wait.
     public var fileDescriptor: Int32 { poll.descriptor }
 
-    /// Takes in all notifications that have come.
-    public mutating func update() throws(NetlinkError) -> Update {
-        var update = Update()
-        try drain(&update)
-        if update.isEmpty { return update }
-        snapshot = try driver.observe(request)
+    // MARK: Updating
+
+    /// Takes in all notifications that have come, also those of what ``KernelDriver/commit(_:owner:)`` did.
+    ///
+    /// - Parameter plan: What was committed since the last update. What its changes bring about without a notification,
+    ///   parameters and settings of devices, is read.
+    /// - Throws: `NetlinkError` when the kernel cannot be read. What is known is then not reliable any more: make
+    ///   another mirror.
+    public mutating func update(after plan: ChangePlan? = nil) throws(NetlinkError) -> Update {
+        var update = carried
+        carried = Update()
+        if let plan { try suspect(what: plan, &update) }
+        try updateHost(&update)
+        try updateGuests(&update)
         return update
     }
 
     /// From now on mirrors what this request names.
     public mutating func follow(_ request: ObservationRequest) throws(NetlinkError) {
+        if request == self.request { return }
         self.request = request
-        snapshot = try driver.observe(request)
+        host.owner = request.owner
+        for guest in guests.values { guest.mirror.owner = request.owner }
+        firewall.tables = request.firewall
+        var update = carried
+        try readParameters(&update)
+        try updateHost(&update)
+        try followGuests(&update)
+        for name in guests.keys.sorted() { try updateGuest(name, &update) }
+        carried = update
     }
 
     /// Reads everything again.
     public mutating func resynchronize() throws(NetlinkError) -> Update {
-        var update = Update()
-        try drain(&update)
-        snapshot = try driver.observe(request)
-        update.kinds = Set(ObjectKind.allCases)
+        var update = carried
+        carried = Update()
+        host.suspectEverything()
+        firewall.suspectEverything()
+        for guest in guests.values { guest.mirror.suspectEverything() }
+        try readParameters(&update)
+        try updateHost(&update)
+        for name in wanted.sorted() { try check(name, &update) }
+        for name in guests.keys.sorted() { try updateGuest(name, &update) }
         return update
     }
 
-    private mutating func drain(_ update: inout Update) throws(NetlinkError) {
-        while true {
-            let outcome = try routes.receive(timeout: .zero) { (_: borrowing Message) throws(CodecError) in }
-            switch outcome {
-            case .messages(let count): update.notifications += count
-            case .overrun: update.wasOverrun = true
-            case .timedOut:
-                try drainFirewall(&update)
-                if update.notifications > 0 || update.wasOverrun { update.kinds = Set(ObjectKind.allCases) }
-                return
+    /// Reads the request's parameters, a handful of files, of whose changes nobody tells.
+    public mutating func checkParameters() throws(NetlinkError) -> Update {
+        var update = Update()
+        try readParameters(&update)
+        return update
+    }
+
+    /// Reads the settings of all devices, here and in guests' namespaces, of some of whose changes nobody tells. The
+    /// cost is that of a list of them.
+    public mutating func checkLinks() throws(NetlinkError) -> Update {
+        host.suspectLinks()
+        for guest in guests.values { guest.mirror.suspectLinks() }
+        var update = try update()
+        for name in guests.keys.sorted() { try updateGuest(name, &update) }
+        return update
+    }
+
+    private mutating func readParameters(_ update: inout Update) throws(NetlinkError) {
+        let parameters = try driver.namespace.sysctls(request.sysctls)
+        if parameters == snapshot.host.sysctls { return }
+        snapshot.host.sysctls = parameters
+        update.kinds.insert(.sysctl)
+    }
+
+    private mutating func suspect(what plan: ChangePlan, _ update: inout Update) throws(NetlinkError) {
+        for step in plan.steps {
+            switch step.work {
+            case .sysctls: if step.namespace == nil { try readParameters(&update) }
+            case .links(let changes):
+                // New ones are known by name only when they have been told of.
+                if let name = step.namespace {
+                    try updateGuest(name, &update)
+                    guard let snapshot = snapshot.guests[name] else { continue }
+                    guests[name]?.mirror.suspectLinks(changes.silentlyChanged(in: snapshot), in: snapshot)
+                    try updateGuest(name, &update)
+                } else {
+                    try updateHost(&update)
+                    host.suspectLinks(changes.silentlyChanged(in: snapshot.host), in: snapshot.host)
+                }
+            default: break
             }
         }
     }
 
-    private mutating func drainFirewall(_ update: inout Update) throws(NetlinkError) {
-        while true {
-            switch try firewall.next(timeout: .zero) {
-            case .generation: update.notifications += 1
-            case .overrun: update.wasOverrun = true
-            case .timedOut: return
+    private mutating func updateHost(_ update: inout Update) throws(NetlinkError) {
+        var changes = NamespaceChanges()
+        try host.update(&snapshot.host, &changes)
+        try firewall.update(&snapshot.host.firewall, &changes)
+        update.add(changes)
+        if changes.kinds.contains(.link) { try followGuests(&update) }
+    }
+
+    // MARK: Guests
+
+    private mutating func updateGuests(_ update: inout Update) throws(NetlinkError) {
+        let ready = try poll.ready()
+        // A mount is told of once, to whoever asks first: who waited for our descriptor has had it.
+        var suspects = unmounted
+        if ready.contains(directory.descriptor) {
+            switch try directory.changes() {
+            case .names(let names): suspects.formUnion(names.intersection(wanted))
+            case .any: suspects = wanted
             }
         }
+        for name in suspects.sorted() { try check(name, &update) }
+        for (name, guest) in guests.sorted(by: { $0.key < $1.key })
+        where ready.contains(guest.mirror.fileDescriptor) {
+            try updateGuest(name, &update)
+        }
+    }
+
+    private mutating func updateGuest(_ name: NamespaceName, _ update: inout Update) throws(NetlinkError) {
+        guard let guest = guests[name] else { return }
+        var changes = NamespaceChanges()
+        try guest.mirror.update(&snapshot.guests[name, default: NamespaceSnapshot()], &changes)
+        update.add(changes, guest: name)
+    }
+
+    /// Listens to the namespaces that concern us now, and no longer to those that do not.
+    private mutating func followGuests(_ update: inout Update) throws(NetlinkError) {
+        let names = request.guests(with: snapshot.host.links)
+        if names == wanted { return }
+        let added = names.subtracting(wanted)
+        for name in wanted.subtracting(names) {
+            close(name, &update)
+            unmounted.remove(name)
+        }
+        wanted = names
+        // A socket and the namespace itself.
+        DescriptorLimit.makeRoom(for: names.count * 2)
+        for name in added.sorted() { try check(name, &update) }
+    }
+
+    /// Looks whether there is a namespace of this name, and whether it is still the same one.
+    private mutating func check(_ name: NamespaceName, _ update: inout Update) throws(NetlinkError) {
+        let named = NetworkNamespace.named(name.rawValue)
+        // As long as we hold one, no other can have its number.
+        if let guest = guests[name] {
+            if named.exists, (try? named.identity()) == guest.identity { return }
+            close(name, &update)
+        }
+        do throws(NetlinkError) {
+            if named.exists { try open(name, named, &update) }
+        } catch {
+            // Gone since we looked: as if it had never been there.
+            if named.exists { throw error }
+        }
+        try awaitMount(of: name, isThere: guests[name] != nil, &update)
+    }
+
+    private mutating func open(
+        _ name: NamespaceName, _ named: NetworkNamespace, _ update: inout Update
+    ) throws(NetlinkError) {
+        let namespace = try named.opened()
+        var changes = NamespaceChanges()
+        var snapshot = NamespaceSnapshot()
+        let mirror = try NamespaceMirror(
+            namespace.namespace, owner: request.owner, isGuest: true, receiveBuffer: Self.guestReceiveBuffer,
+            into: &snapshot, &changes)
+        let guest = Guest(namespace, try namespace.namespace.identity(), mirror)
+        try poll.add(guest.mirror.fileDescriptor)
+        guests[name] = guest
+        self.snapshot.guests[name] = snapshot
+        update.add(changes, guest: name)
+        update.guests.insert(name)
+    }
+
+    private mutating func close(_ name: NamespaceName, _ update: inout Update) {
+        guard let guest = guests.removeValue(forKey: name) else { return }
+        poll.remove(guest.mirror.fileDescriptor)
+        snapshot.guests[name] = nil
+        update.guests.insert(name)
+    }
+
+    /// Where a name is only a file, listens to mounts until it is a namespace or gone.
+    private mutating func awaitMount(
+        of name: NamespaceName, isThere: Bool, _ update: inout Update
+    ) throws(NetlinkError) {
+        if isThere || !NetworkNamespace.isNameInUse(name.rawValue) {
+            unmounted.remove(name)
+            if unmounted.isEmpty, let mounts {
+                poll.remove(mounts.descriptor)
+                self.mounts = nil
+            }
+            return
+        }
+        unmounted.insert(name)
+        if mounts != nil { return }
+        let mounts = try MountTable()
+        try poll.add(mounts.descriptor, EPOLLPRI)
+        self.mounts = mounts
+        // It may have been mounted before we listened.
+        try check(name, &update)
     }
 }
 
-/// Several descriptors as one (epoll(7)).
-private struct Poll: ~Copyable {
-    let descriptor: Int32
-
-    init(_ members: [Int32]) throws(NetlinkError) {
-        descriptor = epoll_create1(Int32(EPOLL_CLOEXEC))
-        guard descriptor >= 0 else { throw NetlinkError(errno: errno, operation: "epoll_create1") }
-        for member in members {
-            var event = epoll_event(events: EPOLLIN.rawValue, data: epoll_data_t(fd: member))
-            guard epoll_ctl(descriptor, EPOLL_CTL_ADD, member, &event) == 0 else {
-                throw NetlinkError(errno: errno, operation: "epoll_ctl")
-            }
-        }
+extension ChangeSet<Link> {
+    /// Devices whose settings may be others now without the kernel having told of it. A new one that is up was told of
+    /// when it came up, after everything else.
+    fileprivate func silentlyChanged(in snapshot: NamespaceSnapshot) -> [InterfaceName] {
+        let down = creations.map(\.object.name).filter { snapshot.link(named: $0)?.link.isUp == false }
+        return deletions.map(\.name) + down + replacements.map(\.new.name)
     }
-
-    deinit { close(descriptor) }
 }

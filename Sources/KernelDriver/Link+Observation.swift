@@ -8,6 +8,8 @@ struct LinkReading {
     var index: UInt32 = 0
     var name = InterfaceName.none
     var isUp = false
+    /// Whether the kernel's routing takes it to be connected (IFF_LOWER_UP or IFF_RUNNING).
+    var hasCarrier = false
     var isOperational = false
     var alias = ""
     var master: UInt32 = 0
@@ -40,6 +42,7 @@ struct LinkReading {
         let header = try message.header(as: ifinfomsg.self)
         index = UInt32(bitPattern: header.ifi_index)
         isUp = header.ifi_flags & UInt32(IFF_UP) != 0
+        hasCarrier = header.ifi_flags & (IFF_LOWER_UP.rawValue | UInt32(IFF_RUNNING)) != 0
         var attributes = message.attributes(after: ifinfomsg.self)
         while let attribute = try attributes.next() {
             switch attribute.type {
@@ -188,6 +191,38 @@ extension NetlinkSocket {
             guard message.type == MessageType(RTM_NEWLINK) else { return }
             links.append(try LinkReading(message))
         }
+    }
+
+    /// One device; nil where there is none of that number.
+    // ip -d link show dev NAME
+    mutating func link(_ index: UInt32) throws(NetlinkError) -> LinkReading? {
+        var reading: LinkReading?
+        do throws(NetlinkError) {
+            try query { writer in
+                writer.message(MessageType(RTM_GETLINK), [], ifinfomsg(index: index)) { message in
+                    message.put(IFLA_EXT_MASK, UInt32(RTEXT_FILTER_SKIP_STATS))
+                }
+            } each: { message throws(CodecError) in
+                if message.type == MessageType(RTM_NEWLINK) { reading = try LinkReading(message) }
+            }
+        } catch {
+            if error.isAbsence { return nil }
+            throw error
+        }
+        return reading
+    }
+
+    /// Returns when whoever is changing links, addresses, routes or nexthops at this moment has finished.
+    ///
+    /// Some notifications go out before the kernel does what they announce: that a device is down, before its routes are
+    /// flushed. Newer kernels list routes without the lock that such a change holds (RTNL), so that a list could still
+    /// have them. Statistics are read under that lock.
+    mutating func awaitChanges() throws(NetlinkError) {
+        var header = if_stats_msg()
+        // `lo`, in every namespace.
+        header.ifindex = 1
+        header.filter_mask = 1 << UInt32(IFLA_STATS_LINK_64 - 1)
+        try query { $0.message(MessageType(RTM_GETSTATS), [], header) } each: { _ throws(CodecError) in }
     }
 
     /// Milliseconds of NDTPA_PROXY_DELAY by device. The entry of device 0 is what new devices get.

@@ -72,7 +72,7 @@ extension NexthopGroup.Member {
 }
 
 /// What RTM_NEWNEXTHOP says.
-private struct NexthopReading {
+struct NexthopReading {
     var id = NexthopID.none
     var routeProtocol: RouteProtocol
     var isOnLink: Bool
@@ -165,22 +165,27 @@ private struct NexthopReading {
 }
 
 extension NetlinkSocket {
-    /// The owner's nexthops and the ids of others', both by id.
-    // ip nexthop
-    mutating func nexthops(
-        _ owner: RouteProtocol, _ names: DeviceNames
-    ) throws(NetlinkError) -> (owned: [Nexthop], foreign: [NexthopID]) {
-        var lists = try dump(MessageType(RTM_GETNEXTHOP), nhmsg(), into: (owned: [Nexthop](), foreign: [NexthopID]())) {
-            lists, message throws(CodecError) in
-            let reading = try NexthopReading(message)
-            if reading.routeProtocol == owner {
-                lists.owned.append(reading.nexthop(names))
-            } else {
-                lists.foreign.append(reading.id)
+    /// Which nexthop objects are to be listed.
+    enum NexthopFilter {
+        case all
+        /// Those that leave by the device with this number.
+        case device(UInt32)
+        case groups
+    }
+
+    /// The nexthop objects of everybody, by id.
+    // ip nexthop [show dev DEVICE|groups]
+    mutating func nexthops(_ filter: NexthopFilter = .all) throws(NetlinkError) -> [NexthopReading] {
+        var list = try dump(MessageType(RTM_GETNEXTHOP), nhmsg(), into: [NexthopReading]()) { message in
+            switch filter {
+            case .all: break
+            case .device(let index): message.put(NHA_OIF, index)
+            case .groups: message.put(flag: NHA_GROUPS)
             }
+        } each: { list, message throws(CodecError) in
+            list.append(try NexthopReading(message))
         }
-        lists.owned.sort { $0.id < $1.id }
-        lists.foreign.sort()
-        return lists
+        list.sort { $0.id < $1.id }
+        return list
     }
 }

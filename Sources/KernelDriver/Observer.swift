@@ -16,23 +16,22 @@ struct Observer: ~Copyable {
     }
 
     /// Everything the model knows of.
-    mutating func host(sysctls: [String]) throws(NetlinkError) -> NamespaceSnapshot {
+    mutating func host(sysctls: [String]) throws(NetlinkError) -> NamespaceReading {
         let parameters = try namespace.sysctls(sysctls)
-        return try consistently { observer, names, snapshot throws(NetlinkError) in
-            snapshot.sysctls = parameters
-            snapshot.neighbors = try observer.socket.neighbors(observer.owner.routeProtocol, names)
-            let nexthops = try observer.socket.nexthops(observer.owner.routeProtocol, names)
-            snapshot.nexthops = nexthops.owned
-            snapshot.foreignNexthops = nexthops.foreign
+        return try consistently { observer, reading throws(NetlinkError) in
+            reading.snapshot.sysctls = parameters
+            reading.snapshot.neighbors = try observer.socket.neighbors(
+                observer.owner.routeProtocol, reading.devices.names)
+            reading.takeNexthops(try observer.socket.nexthops(), observer.owner)
         }
     }
 
     /// What is planned for guests: no parameters, neighbours or nexthops. A host may have hundreds of them.
-    mutating func guest(onlyRules: Bool) throws(NetlinkError) -> NamespaceSnapshot {
-        guard onlyRules else { return try consistently { _, _, _ in } }
-        var snapshot = NamespaceSnapshot()
-        snapshot.rules = try socket.rules()
-        return snapshot
+    mutating func guest(onlyRules: Bool = false) throws(NetlinkError) -> NamespaceReading {
+        guard onlyRules else { return try consistently { _, _ in } }
+        var reading = NamespaceReading(devices: DeviceReadings([]))
+        reading.snapshot.rules = try socket.rules()
+        return reading
     }
 
     /// Reads links, addresses, rules and routes, and what `more` adds.
@@ -41,21 +40,19 @@ struct Observer: ~Copyable {
     /// again, a few times; after that the kernel's state is taken as it is, and what names no device is left to the
     /// plan, which makes it anew or fails.
     private mutating func consistently(
-        _ more: (inout Observer, DeviceNames, inout NamespaceSnapshot) throws(NetlinkError) -> Void
-    ) throws(NetlinkError) -> NamespaceSnapshot {
+        _ more: (inout Observer, inout NamespaceReading) throws(NetlinkError) -> Void
+    ) throws(NetlinkError) -> NamespaceReading {
         var attempt = 1
         while true {
-            var snapshot = NamespaceSnapshot()
-            let readings = try socket.links()
-            let names = DeviceNames(readings)
-            let delays = try socket.proxyDelays()
-            snapshot.links = readings.map { $0.observed(owner, names, proxyDelay: delays[$0.index]) }
-            snapshot.links.sort { $0.link.name < $1.link.name }
-            try readAddresses(into: &snapshot, names)
-            snapshot.rules = try socket.rules()
-            try more(&self, names, &snapshot)
-            snapshot.routes = try socket.routes(owner.routeProtocol, names)
-            if !names.hasMissed || attempt == 4 { return snapshot }
+            var reading = NamespaceReading(devices: DeviceReadings(try socket.links()))
+            reading.devices.proxyDelays = try socket.proxyDelays()
+            reading.snapshot.links = reading.devices.observed(owner)
+            let names = reading.devices.names
+            reading.takeAddresses(try socket.addresses(names), owner)
+            reading.snapshot.rules = try socket.rules()
+            try more(&self, &reading)
+            reading.snapshot.routes = try socket.routes(owner.routeProtocol, names)
+            if !names.hasMissed || attempt == 4 { return reading }
             attempt += 1
         }
     }
@@ -72,39 +69,49 @@ struct Observer: ~Copyable {
         for table in Set(tables).subtracting(taken) where try socket.hasRoutes(table) { taken.insert(table) }
         return taken
     }
+}
 
-    private mutating func readAddresses(
-        into snapshot: inout NamespaceSnapshot, _ names: DeviceNames
-    ) throws(NetlinkError) {
-        for reading in try socket.addresses(names) {
+/// What was read of a namespace, with what the model has no room for.
+struct NamespaceReading {
+    var snapshot = NamespaceSnapshot()
+    var devices: DeviceReadings
+    var nexthopDevices = NexthopDevices()
+    /// Whether there is an address with another end: only then two can have one key.
+    var hasPointToPoint = false
+
+    init(devices: DeviceReadings) { self.devices = devices }
+
+    fileprivate mutating func takeAddresses(_ readings: [AddressReading], _ owner: Ownership) {
+        (snapshot.addresses, snapshot.foreignAddresses) = readings.byOwner(owner)
+        hasPointToPoint = readings.contains(where: \.isPointToPoint)
+    }
+
+    fileprivate mutating func takeNexthops(_ readings: [NexthopReading], _ owner: Ownership) {
+        for reading in readings {
+            nexthopDevices[reading.id] = reading.source
             if reading.routeProtocol == owner.routeProtocol {
-                snapshot.addresses.append(reading.address)
+                snapshot.nexthops.append(reading.nexthop(devices.names))
             } else {
-                snapshot.foreignAddresses.append(reading.address)
+                snapshot.foreignNexthops.append(reading.id)
             }
         }
-        snapshot.addresses.sort { $0.key < $1.key }
-        snapshot.foreignAddresses.sort { $0.key < $1.key }
     }
 }
 
-/// Which name a device's number has.
-final class DeviceNames {
-    private let names: [UInt32: InterfaceName]
-    /// Whether a number was asked for that no device had when they were listed.
-    private(set) var hasMissed = false
-
-    init(_ readings: [LinkReading] = []) {
-        names = Dictionary(readings.map { ($0.index, $0.name) }, uniquingKeysWith: { first, _ in first })
-    }
-
-    /// The device that another one of the same list names; `.none` for 0 and for one in another namespace.
-    func reference(_ index: UInt32) -> InterfaceName { names[index] ?? .none }
-
-    /// `.none` for an unknown number.
-    subscript(index: UInt32) -> InterfaceName {
-        if let name = names[index] { return name }
-        hasMissed = true
-        return .none
+extension [AddressReading] {
+    /// The owner's and the others', both sorted by key.
+    func byOwner(_ owner: Ownership) -> (owned: [Address], foreign: [Address]) {
+        var owned: [Address] = []
+        var foreign: [Address] = []
+        for reading in self {
+            if reading.routeProtocol == owner.routeProtocol {
+                owned.append(reading.address)
+            } else {
+                foreign.append(reading.address)
+            }
+        }
+        owned.sort { $0.key < $1.key }
+        foreign.sort { $0.key < $1.key }
+        return (owned, foreign)
     }
 }

@@ -53,7 +53,7 @@ extension Route {
 
     /// Reads RTM_NEWROUTE. Allocates nothing.
     @inline(__always)
-    fileprivate init(_ message: borrowing Message, _ names: DeviceNames) throws(CodecError) {
+    init(_ message: borrowing Message, _ names: DeviceNames) throws(CodecError) {
         let header = try message.header(as: rtmsg.self)
         var table = UInt32(header.rtm_table)
         let isIPv4 = header.rtm_family == UInt8(AF_INET)
@@ -103,29 +103,33 @@ extension Route {
 }
 
 extension NetlinkSocket {
-    /// The owner's IPv4 routes of all tables or of one, sorted by key. The kernel filters.
-    // ip route show table all proto OWNER
+    /// The owner's IPv4 routes, sorted by key. The kernel filters.
+    ///
+    /// - Parameters:
+    ///   - table: Only those of this table; none where there is no such table.
+    ///   - device: Only those that leave by the device with this number; none where there is no such device.
+    // ip route show table all|TABLE proto OWNER [dev DEVICE]
     mutating func routes(
-        _ owner: RouteProtocol, _ names: DeviceNames, in table: TableID? = nil
+        _ owner: RouteProtocol, _ names: DeviceNames, table: TableID? = nil, device: UInt32? = nil
     ) throws(NetlinkError) -> [Route] {
         var header = rtmsg()
         header.rtm_family = UInt8(AF_INET)
         header.rtm_protocol = owner.rawValue
-        var list: [Route]
-        do {
-            list = try dump(MessageType(RTM_GETROUTE), header, into: []) { message in
+        do throws(NetlinkError) {
+            var list = try dump(MessageType(RTM_GETROUTE), header, into: [Route]()) { message in
                 if let table { message.put(RTA_TABLE.rawValue, table.rawValue) }
+                if let device { message.put(RTA_OIF.rawValue, device) }
             } each: { list, message throws(CodecError) in
                 guard message.type == MessageType(RTM_NEWROUTE) else { return }
                 list.append(try Route(message, names))
             }
+            list.sortByKey()
+            return list
         } catch {
-            // "FIB table does not exist"
-            guard table != nil, error.isAbsence else { throw error }
-            return []
+            // "FIB table does not exist"; no such device.
+            if table != nil || device != nil, error.isAbsence { return [] }
+            throw error
         }
-        list.sortByKey()
-        return list
     }
 
     /// Whether anybody has an IPv4 route in the table.

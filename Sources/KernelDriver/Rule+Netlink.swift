@@ -28,7 +28,7 @@ extension Rule {
 }
 
 /// What RTM_NEWRULE says.
-private struct RuleReading {
+struct RuleReading {
     var rule: Rule
     /// Whether the rule selects by something that the model has no words for. Such a rule must not be mistaken for one
     /// without that selector: it would be taken for what is wanted, or deleted for what is not.

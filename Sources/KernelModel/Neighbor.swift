@@ -19,6 +19,11 @@ public struct Neighbor: Hashable, Sendable, KernelObject {
         public var device: InterfaceName
         public var address: IPAddress
 
+        public init(device: InterfaceName, address: IPAddress) {
+            self.device = device
+            self.address = address
+        }
+
         public static func < (left: Key, right: Key) -> Bool {
             left.device != right.device ? left.device < right.device : left.address < right.address
         }

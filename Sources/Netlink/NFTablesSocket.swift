@@ -18,6 +18,9 @@ public struct NFTablesSocket: ~Copyable, Sendable {
         socket = try NetlinkSocket(.tables, in: namespace, receiveBuffer: receiveBuffer, sendBuffer: sendBuffer)
     }
 
+    /// See ``NetlinkSocket/objectCount``.
+    public var objectCount: Int { socket.objectCount }
+
     /// The address the kernel gave to this socket.
     public var portID: UInt32 { socket.portID }
 

@@ -42,6 +42,7 @@ public struct MulticastGroup: RawRepresentable, Hashable, Sendable {
     public static let ipv4Route = Self(RTNLGRP_IPV4_ROUTE)
     public static let ipv4Rule = Self(RTNLGRP_IPV4_RULE)
     public static let ipv4DeviceConfiguration = Self(RTNLGRP_IPV4_NETCONF)
+    public static let ipv6Link = Self(RTNLGRP_IPV6_IFINFO)
     public static let ipv6Address = Self(RTNLGRP_IPV6_IFADDR)
     public static let ipv6Route = Self(RTNLGRP_IPV6_ROUTE)
     public static let ipv6Rule = Self(RTNLGRP_IPV6_RULE)

@@ -10,6 +10,8 @@ public struct NetlinkSocket: ~Copyable, Sendable {
     public let family: NetlinkProtocol
     /// How many messages were sent that can modify the kernel's state. A plan that is empty leaves it as it was.
     public private(set) var modificationCount = 0
+    /// How many objects were received in answers to queries and dumps, those of interrupted dumps among them.
+    public private(set) var objectCount = 0
 
     var transport: Transport
     private var writer = MessageWriter()
@@ -259,6 +261,7 @@ public struct NetlinkSocket: ~Copyable, Sendable {
                 }
             }
         }
+        objectCount += progress.objects
         if let reply = progress.failure, reply.errno != 0 {
             throw reply.error(family, about: writer.bytes)
         }
@@ -292,6 +295,8 @@ struct AnswerProgress {
     var interrupted = false
     var overrun = false
     var failure: Reply?
+    /// Messages handed over.
+    var objects = 0
 
     mutating func take(
         _ message: borrowing Message, _ each: (borrowing Message) throws(CodecError) -> Void
@@ -306,7 +311,9 @@ struct AnswerProgress {
             // A dump that failed on the way says so here.
             failure = try Reply(done: message)
             isOver = true
-        default: try each(message)
+        default:
+            objects += 1
+            try each(message)
         }
     }
 }

@@ -134,6 +134,9 @@ public struct NetworkNamespace: Hashable, Sendable {
         return names.sorted()
     }
 
+    /// Whether there is anything of this name, a namespace or a file that none is mounted on.
+    public static func isNameInUse(_ name: String) -> Bool { access("\(directory)/\(name)", F_OK) == 0 }
+
     private static func check(_ name: String) throws(NetlinkError) {
         guard !name.isEmpty, name != ".", name != "..", !name.contains("/"), name.utf8.count <= 255 else {
             throw NetlinkError(errno: EINVAL, operation: "network namespace name \"\(name)\"")
@@ -219,4 +222,7 @@ public final class OpenNamespace: Sendable {
 
     /// Valid as long as this object.
     public var descriptor: Int32 { owned.number }
+
+    /// The same namespace, whatever becomes of the name that it was opened by; valid as long as this object.
+    public var namespace: NetworkNamespace { .path("/proc/self/fd/\(owned.number)") }
 }

@@ -1,4 +1,4 @@
-public import KernelModel
+import KernelModel
 public import Reconciler
 public import VPCManifest
 
