@@ -1,4 +1,5 @@
 import Agent
+import COpenAPI
 import HTTPTypes
 import VPCManifest
 
@@ -9,10 +10,13 @@ extension API {
             Route(method: .get, path: "/readyz", isPublic: true) { _ in readiness() },
             Route(method: .get, path: "/metrics", isPublic: true) { _ in try await metrics() },
             Route(method: .get, path: "/openapi.json") { _ in
-                HTTPAnswer(body: .bytes(PackageResources.openapi_json))
+                HTTPAnswer(body: .bytes(Self.description))
             },
         ]
     }
+
+    private static let description = Array(
+        UnsafeBufferPointer(start: openapi_document(), count: Int(openapi_document_size())))
 
     /// Whether the agent's thread takes requests. A pass may take its time; a thread that hangs takes more.
     private func health() async -> HTTPAnswer {
@@ -47,10 +51,11 @@ extension API {
 
     private func metrics() async throws -> HTTPAnswer {
         let agent = self.agent
-        let (version, ledger) = (version, traffic)
+        let (version, ledger, followers) = (version, traffic, followers.value)
         let text = try await blocking {
             var text = OpenMetricsText()
             text.append(agent, version: version)
+            text.append(followers: followers)
             text.append(ProcessFigures(started: agent.status.started))
             text.append(try? ledger.collect(agent))
             return text.finished()

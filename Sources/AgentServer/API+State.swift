@@ -138,7 +138,11 @@ extension API {
             for await event in events { continuation.yield(Array((event.structured.compactJSON + "\n").utf8)) }
             continuation.finish()
         }
-        continuation.onTermination = { _ in pump.cancel() }
+        followers.add(1)
+        continuation.onTermination = { [followers] _ in
+            followers.add(-1)
+            pump.cancel()
+        }
         return HTTPAnswer(contentType: "application/x-ndjson", body: .lines(lines, end: { continuation.finish() }))
     }
 

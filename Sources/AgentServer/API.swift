@@ -4,7 +4,16 @@ import HummingbirdCore
 import Logging
 import NIOCore
 import NIOPosix
+import Synchronization
 import VPCManifest
+
+/// How many clients follow the events.
+final class FollowerCount: Sendable {
+    private let count = Atomic(0)
+
+    var value: Int { count.load(ordering: .relaxed) }
+    func add(_ number: Int) { count.add(number, ordering: .relaxed) }
+}
 
 /// Every route, and what is the same for all of them.
 struct API: Sendable {
@@ -12,6 +21,7 @@ struct API: Sendable {
     let version: String
     let log: Logger
     let traffic = TrafficLedger()
+    let followers = FollowerCount()
     /// For what reads the kernel, which takes its time.
     let threads: NIOThreadPool
 

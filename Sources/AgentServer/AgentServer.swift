@@ -16,11 +16,16 @@ public final class AgentServer: Service {
     private let local: ListeningSocket
     private let tcp: ListeningSocket?
     private let group: gid_t?
+    private let idleTimeout: TimeAmount
 
     /// Begins to listen; what comes is answered by ``run()``.
-    /// - Parameter version: Of the program.
+    /// - Parameters:
+    ///   - version: Of the program.
+    ///   - idleTimeout: After which a client that sends nothing, or only half a request, is cut off.
     /// - Throws: `AgentError` where a socket is in use or cannot be made.
-    public init(_ agent: Agent, version: String, log: Logger) throws(AgentError) {
+    public init(
+        _ agent: Agent, version: String, log: Logger, idleTimeout: Duration = .seconds(60)
+    ) throws(AgentError) {
         let configuration = agent.configuration
         group = groupNumber(of: configuration.socket.group)
         if group == nil {
@@ -32,19 +37,14 @@ public final class AgentServer: Service {
         tcp = try configuration.metricsListen.map { (address) throws(AgentError) in try .tcp(address) }
         api = API(agent: agent, version: version, log: log, threads: NIOThreadPool(numberOfThreads: 2))
         self.log = log
+        self.idleTimeout = TimeAmount(idleTimeout)
     }
 
     /// Answers until the service group is told to shut down; then requests under way are finished.
     public func run() async throws {
         let loops = MultiThreadedEventLoopGroup(numberOfThreads: 1)
         api.threads.start()
-        do {
-            try await serve(loops)
-        } catch {
-            local.removeFile()
-            throw error
-        }
-        local.removeFile()
+        try await serve(loops)
         try await api.threads.shutdownGracefully()
         try await loops.shutdownGracefully()
     }
@@ -58,6 +58,7 @@ public final class AgentServer: Service {
                 for listener in all { group.addTask { await listener.run() } }
             }
         } onGracefulShutdown: {
+            self.local.removeFile()
             for listener in all { listener.shutDown() }
         }
     }
@@ -119,8 +120,6 @@ public final class AgentServer: Service {
 
     /// More wait until one of these has ended.
     private static let connectionLimit = 128
-    /// After which a client that sends nothing, or only half a request, is cut off.
-    private static let idleTimeout = TimeAmount.seconds(60)
 
     private func connection(_ channel: any Channel, _ access: API.Access) -> EventLoopFuture<Connection> {
         let client = Client(channel, access, group)
@@ -129,7 +128,7 @@ public final class AgentServer: Service {
                 try await api.respond(to: request, of: client, writer, channel)
             },
             configuration: HTTP1Channel.Configuration(
-                additionalChannelHandlers: [MalformedRequestHandler()], idleTimeout: Self.idleTimeout,
+                additionalChannelHandlers: [MalformedRequestHandler()], idleTimeout: idleTimeout,
                 httpDecoderConfiguration: .init(
                     maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100)))
         return http.setup(channel: channel, logger: log).map { Connection(http: http, value: $0) }

@@ -29,7 +29,8 @@ final class ListeningSocket: Sendable {
         }
     }
 
-    /// The name in the file system goes, unless it is somebody else's by now.
+    /// The name in the file system goes, unless it is somebody else's by now. Best while the socket still listens: then
+    /// nobody takes it for a dead one's and puts another in its place.
     func removeFile() {
         if let file, SocketFile(file.path) == file { unlink(file.path) }
     }

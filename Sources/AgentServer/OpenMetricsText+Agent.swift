@@ -87,6 +87,11 @@ extension OpenMetricsText {
         left.labels.map(\.value).lexicographicallyPrecedes(right.labels.map(\.value))
     }
 
+    /// What the API counts of itself.
+    mutating func append(followers: Int) {
+        gauge("vpcctl_event_followers", "Clients that follow the events.", [Sample(value: .integer(followers))])
+    }
+
     // MARK: The process
 
     mutating func append(_ process: ProcessFigures) {
