@@ -302,10 +302,5 @@ extension VPCID {
                 }
 
                 """)
-        #expect(
-            value.compactJSON + "\n" == """
-                {"empty": {}, "list": [[], [1, [true, null]], {"a": {}, "b": 2}], "none": [], "number": -7, "text": ""}
-
-                """)
     }
 }

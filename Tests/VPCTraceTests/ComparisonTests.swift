@@ -1,4 +1,5 @@
 import Testing
+import VPCCompiler
 import VPCModel
 import VPCTopology
 
@@ -112,7 +113,8 @@ import VPCTopology
         try scene.addACL("one-way", ingress: [], egress: [all], to: "web")
         let trace = try scene.trace("web1", "db1")
         try #require(trace.isDelivered && !trace.isAnswered)
-        let counted = ["acl_one_way_out_1", "denied_by_acl"]
+        let line = RuleCounter.ofACL("one-way", .egress, priority: 1)
+        let counted = [line, "denied_by_acl"]
         #expect(
             verdict(
                 scene, trace, seen(leavingBy: [.tunnel], answerCameIn: true, counting: counted),
@@ -123,7 +125,7 @@ import VPCTopology
         // Of the answer, too, the line that decides has to count.
         #expect(
             verdict(
-                scene, trace, seen(leavingBy: [.tunnel], answerCameIn: true, counting: ["acl_one_way_out_1"]),
+                scene, trace, seen(leavingBy: [.tunnel], answerCameIn: true, counting: [line]),
                 "denied_by_acl has counted nothing") == .differs)
         // ICMP is another answer than the one that was traced.
         let datagram = try scene.trace("web1", "db1", .udp(sourcePort: 50000, destinationPort: 53))
