@@ -27,6 +27,7 @@ struct ManifestLoader {
 
     mutating func load(_ source: ManifestSource, index: Int) {
         guard !isFull else { return }
+        reader.tree.reserveCapacity(forBytes: source.bytes.count)
         var begin = SourceCursor(byte: 0, line: 1)
         switch ByteOrderMark(source.bytes) {
         case .none: break

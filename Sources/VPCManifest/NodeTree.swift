@@ -43,6 +43,16 @@ struct NodeTree {
         arena.removeAll(keepingCapacity: true)
     }
 
+    /// Makes room for the documents of a source of that size. The room is not touched before it is needed, so that it
+    /// costs nothing; growing step by step would hold the nodes of one large document twice.
+    mutating func reserveCapacity(forBytes count: Int) {
+        nodes.reserveCapacity(count / Self.bytesPerNode)
+        arena.reserveCapacity(count)
+    }
+
+    /// Of dense JSON: a little less than it takes.
+    private static let bytesPerNode = 7
+
     // MARK: Building
 
     mutating func appendScalar(_ text: UnsafeBufferPointer<UInt8>, start: UInt32, tag: Tag, isPlain: Bool) {
