@@ -4,18 +4,18 @@ FILTER ?= $(VPCCTL_TEST_FILTER)
 CMD ?= true
 # To the scripts as they are, whatever characters they have.
 export KERNEL FILTER CMD SIZES ROUNDS QUICK
-SHELL_SCRIPTS = $(wildcard scripts/*.sh) .ci/run
+SHELL_SCRIPTS = $(wildcard scripts/*.sh packaging/*.sh) .ci/run
 
 .PHONY: help setup build test lint format demo bench bench-docs lab clean
 
 help: ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: ## install what is missing to build and test (Debian; not Swift itself)
 	@scripts/setup.sh
 
-build: ## release build: .build/release/vpcctl and its companions
-	swift build -c release
+build: ## release build: .build/release/vpcctl and its companions, which need no Swift on the machine they run on
+	swift build -c release --static-swift-stdlib -Xlinker -z -Xlinker now
 
 test: setup lint ## all tests; KERNEL=6.12 or KERNEL="6.1 6.12" for other kernels, FILTER=regex for some
 	@VPCCTL_TEST_FILTER="$$FILTER" scripts/test.sh
@@ -40,6 +40,8 @@ bench-docs: ## docs/benchmarks.md from the results in Benchmarks/results
 
 lab: setup ## run a command on a kernel with GRE and VRF: make lab CMD='ip link'
 	@scripts/lab.sh -- bash -c "$$CMD"
+
+include packaging/install.mk
 
 clean: ## remove what was built (kernels stay in the cache folder)
 	rm -rf .build .lab
