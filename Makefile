@@ -4,9 +4,9 @@ FILTER ?= $(VPCCTL_TEST_FILTER)
 CMD ?= true
 # To the scripts as they are, whatever characters they have.
 export KERNEL FILTER CMD SIZES ROUNDS QUICK
-SHELL_SCRIPTS = $(wildcard scripts/*.sh packaging/*.sh) .ci/run
+SHELL_SCRIPTS = $(wildcard scripts/*.sh packaging/*.sh packaging/debian/p*inst packaging/debian/p*rm) .ci/run
 
-.PHONY: help setup build test lint format demo bench bench-docs lab clean
+.PHONY: help setup build test lint format demo bench bench-docs lab deb test-deb clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -40,6 +40,14 @@ bench-docs: ## docs/benchmarks.md from the results in Benchmarks/results
 
 lab: setup ## run a command on a kernel with GRE and VRF: make lab CMD='ip link'
 	@scripts/lab.sh -- bash -c "$$CMD"
+
+deb: build share ## a package for Debian 12: .build/deb/vpcctl_*.deb
+	@scripts/setup.sh debhelper lintian chrpath
+	@scripts/deb.sh
+
+test-deb: deb ## installs, upgrades, removes and purges the package in a clean Debian 12
+	@scripts/setup.sh debootstrap
+	@scripts/test-deb.sh
 
 include packaging/install.mk
 

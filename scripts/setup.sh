@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what building and testing need, as far as it is missing: `make setup`. For Debian 12 and its like; asks sudo
-# when it is not root. With everything in place it takes no time and no network.
+# when it is not root. With everything in place it takes no time and no network. Packages named as arguments come on top.
 #
 #   KERNEL   the lab's kernels to fetch (6.1)
 set -euo pipefail
@@ -18,6 +18,7 @@ packages=(
     curl python3-jsonschema python3-prometheus-client
     # for `make lint`
     shellcheck
+    "$@"
 )
 
 as_root() {
