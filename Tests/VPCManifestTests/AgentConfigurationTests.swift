@@ -120,4 +120,49 @@ import VPCManifest
         let path = try directory.write("vpcd.yaml", "apiVersion: vpcctl.dev/v1\nkind: AgentConfiguration\nhost: h2\n")
         #expect(AgentConfiguration.load(path: path).configuration?.host == "h2")
     }
+
+    // MARK: What is shipped and written about it
+
+    private static func file(_ path: String) throws -> String {
+        let repository = URL(fileURLWithPath: #filePath)
+            .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        return try String(contentsOf: repository.appendingPathComponent(path), encoding: .utf8)
+    }
+
+    /// As it is shipped it changes nothing, and what is commented out can be put into force as it stands.
+    @Test func theShippedFileIsRight() throws {
+        let text = try Self.file("packaging/vpcd.yaml")
+        let shipped = AgentConfiguration.read(ManifestSource(name: "vpcd.yaml", text: text))
+        #expect(shipped.diagnostics == [])
+        #expect(shipped.configuration == AgentConfiguration())
+        let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+            line.hasPrefix("#") && !line.hasPrefix("# ") ? line.dropFirst() : line
+        }
+        let whole = AgentConfiguration.read(
+            ManifestSource(name: "vpcd.yaml", text: lines.joined(separator: "\n")))
+        #expect(whole.diagnostics == [])
+        var expected = AgentConfiguration()
+        expected.host = "h1"
+        expected.manifests = "/etc/vpcctl/manifests"
+        expected.metricsListen = "127.0.0.1:9469"
+        #expect(whole.configuration == expected)
+    }
+
+    /// The block with all fields is valid and sets each that the table lists; the manual lists the same.
+    @Test func theDocumentedFieldsAreThere() throws {
+        let page = try Self.file("docs/operations.md")
+        let section = try #require(page.components(separatedBy: "## Configure").dropFirst().first)
+        let block = try #require(section.components(separatedBy: "```yaml\n").dropFirst().first)
+            .components(separatedBy: "```")[0]
+        let (configuration, diagnostics) = AgentConfiguration.read(ManifestSource(name: "vpcd.yaml", text: block))
+        #expect(diagnostics == [])
+        #expect(configuration?.host == "h1")
+        let fields = section.components(separatedBy: "\n| `").dropFirst().compactMap { $0.split(separator: "`").first }
+        #expect(fields.count == 12)
+        let manual = try Self.file("packaging/man/vpcd.yaml.5")
+        for field in fields {
+            #expect(block.contains(field.split(separator: ".").last ?? ""), "\(field)")
+            #expect(manual.contains("\n.It Cm \(field)\n"), "\(field)")
+        }
+    }
 }

@@ -1,0 +1,35 @@
+import Foundation
+import Testing
+
+/// docs/operations.md names the metrics that there are, and no others.
+@Suite struct MetricsDocumentationTests {
+    static let repository = URL(fileURLWithPath: #filePath)
+        .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+
+    private static func names(in text: String) -> Set<String> {
+        Set(text.matches(of: /vpcctl_[a-z_]*[a-z]/).map { String($0.output) })
+    }
+
+    /// What a scrape adds to a family's name.
+    private static func family(_ name: String) -> String {
+        for suffix in ["_total", "_info", "_bucket"] where name.hasSuffix(suffix) {
+            return String(name.dropLast(suffix.count))
+        }
+        return name
+    }
+
+    @Test func everyMetricIsListed() throws {
+        let sources = Self.repository.appendingPathComponent("Sources/AgentServer")
+        let files = try FileManager.default.contentsOfDirectory(atPath: sources.path).filter { $0.hasSuffix(".swift") }
+        let code = try files.map { try String(contentsOf: sources.appendingPathComponent($0), encoding: .utf8) }
+            .joined()
+        // Those of traffic are put together from a subject and a column.
+        let known = Self.names(in: code).union(["vpcctl_interface_receive_bytes", "vpcctl_vpc_receive_bytes"])
+        let page = try String(
+            contentsOf: Self.repository.appendingPathComponent("docs/operations.md"), encoding: .utf8)
+        let documented = Set(Self.names(in: page).map(Self.family))
+        #expect(known.count > 15)
+        #expect(documented.subtracting(known) == [])
+        #expect(known.subtracting(documented) == [])
+    }
+}
