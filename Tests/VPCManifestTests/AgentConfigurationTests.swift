@@ -151,7 +151,8 @@ import VPCManifest
     /// The block with all fields is valid and sets each that the table lists; the manual lists the same.
     @Test func theDocumentedFieldsAreThere() throws {
         let page = try Self.file("docs/operations.md")
-        let section = try #require(page.components(separatedBy: "## Configure").dropFirst().first)
+        let section = try #require(page.components(separatedBy: "\n## Configure").dropFirst().first)
+            .components(separatedBy: "\n## ")[0]
         let block = try #require(section.components(separatedBy: "```yaml\n").dropFirst().first)
             .components(separatedBy: "```")[0]
         let (configuration, diagnostics) = AgentConfiguration.read(ManifestSource(name: "vpcd.yaml", text: block))
