@@ -27,6 +27,8 @@ final class ReconcileLoop {
     private var retry = Retry()
     /// How the last pass ended, of this desired state.
     private var state = State.new
+    /// Whether this desired state was reached once: what is found to do since was done by somebody else.
+    private var wasReached = false
     private var loadDue: ContinuousClock.Instant?
     private var resyncDue = ContinuousClock.now
     /// Something asks for a pass although the kernel told of nothing.
@@ -49,14 +51,6 @@ final class ReconcileLoop {
         case disturbed(Int)
         /// The kernel refused something.
         case failed
-
-        /// Whether what is found to do was done by somebody else.
-        var wasReached: Bool {
-            switch self {
-            case .settled, .disturbed: true
-            case .new, .failed: false
-            }
-        }
     }
 
     /// The mirror cannot be copied, so it lives in a box.
@@ -299,7 +293,7 @@ final class ReconcileLoop {
             try reconciler.cutLateConnections(plan, &outcome.report)
         }
         let result = PassResult(plan: plan, outcome: outcome)
-        note(result, desired, update, isDrift: state.wasReached && isSame, begin)
+        note(result, desired, update, isDrift: wasReached && isSame, begin)
         return result
     }
 
@@ -398,10 +392,12 @@ final class ReconcileLoop {
 
     /// Decides what comes next.
     private func settle(_ result: PassResult, _ now: ContinuousClock.Instant) {
-        if !result.outcome.report.failures.isEmpty {
+        let failures = result.outcome.report.failures
+        if failures.contains(where: { !$0.reason.isInterference }) {
             state = .failed
-        } else if result.outcome.remaining.counts.total == 0 {
+        } else if failures.isEmpty, result.outcome.remaining.counts.total == 0 {
             state = .settled
+            wasReached = true
         } else if case .disturbed(let count) = state {
             state = count < Self.attempts ? .disturbed(count + 1) : .failed
         } else {
@@ -494,9 +490,21 @@ final class ReconcileLoop {
 
     func noteNewDesiredState() {
         state = .new
+        wasReached = false
         retry.reset()
         ledger.reset()
         isPassDue = true
+    }
+}
+
+extension CommitReport.Reason {
+    /// Whether somebody may have taken away what was there when the plan was made.
+    fileprivate var isInterference: Bool {
+        switch self {
+        case .dependency, .stale: true
+        case .refused(let code, _, _): ["ENOENT", "ENODEV", "ENXIO", "ESRCH", "EEXIST"].contains(code)
+        case .timedOut: false
+        }
     }
 }
 

@@ -355,6 +355,8 @@ struct FirewallState {
         _ snapshot: inout NFSnapshot, _ changes: inout NamespaceChanges, _ namespace: NetworkNamespace
     ) throws(NetlinkError) {
         if stale.everything {
+            // What has come of a transaction, the kernel did before it told of it.
+            transaction = []
             elementEdits = [:]
         } else {
             applyElementEdits(&snapshot)

@@ -65,6 +65,15 @@ public struct KernelMirror: ~Copyable {
 
         public var isEmpty: Bool { kinds.isEmpty && guests.isEmpty }
 
+        /// Adds what another update brought.
+        public mutating func add(_ other: Update) {
+            kinds.formUnion(other.kinds)
+            guests.formUnion(other.guests)
+            notifications += other.notifications
+            wasOverrun = wasOverrun || other.wasOverrun
+            objectsRead += other.objectsRead
+        }
+
         fileprivate mutating func add(_ changes: NamespaceChanges, guest: NamespaceName? = nil) {
             if let guest {
                 if !changes.kinds.isEmpty { guests.insert(guest) }
@@ -79,12 +88,15 @@ public struct KernelMirror: ~Copyable {
 
     /// Listens, and then reads everything.
     ///
-    /// - Parameter receiveBuffer: Bytes for the host's notifications that wait, of routes and the like and of nf_tables
-    ///   each. Only what waits takes memory. The kernel needs about 1 KiB for a route: 32 MiB (it allows twice as much)
-    ///   are enough for 50,000 at once.
+    /// - Parameters:
+    ///   - request: What is mirrored; all of guests' namespaces and of the tables, whatever it says of them.
+    ///   - receiveBuffer: Bytes for the host's notifications that wait, of routes and the like and of nf_tables each.
+    ///     Only what waits takes memory. The kernel needs about 1 KiB for a route: 32 MiB (it allows twice as much) are
+    ///     enough for 50,000 at once.
     public init(
         _ driver: KernelDriver, _ request: ObservationRequest, receiveBuffer: Int = 32 << 20
     ) throws(NetlinkError) {
+        let request = request.whole
         var snapshot = KernelSnapshot()
         var changes = NamespaceChanges()
         var poll = try Poll()
@@ -149,6 +161,7 @@ public struct KernelMirror: ~Copyable {
 
     /// From now on mirrors what this request names.
     public mutating func follow(_ request: ObservationRequest) throws(NetlinkError) {
+        let request = request.whole
         if request == self.request { return }
         self.request = request
         host.owner = request.owner
@@ -183,14 +196,11 @@ public struct KernelMirror: ~Copyable {
         return update
     }
 
-    /// Reads the settings of all devices, here and in guests' namespaces, of some of whose changes nobody tells. The
-    /// cost is that of a list of them.
+    /// Takes in all notifications and reads the settings of all devices of the host's namespace, of some of whose changes
+    /// nobody tells. The cost is that of a list of them.
     public mutating func checkLinks() throws(NetlinkError) -> Update {
         host.suspectLinks()
-        for guest in guests.values { guest.mirror.suspectLinks() }
-        var update = try update()
-        for name in guests.keys.sorted() { try updateGuest(name, &update) }
-        return update
+        return try update()
     }
 
     private mutating func readParameters(_ update: inout Update) throws(NetlinkError) {
@@ -329,6 +339,14 @@ public struct KernelMirror: ~Copyable {
         self.mounts = mounts
         // It may have been mounted before we listened.
         try check(name, &update)
+    }
+}
+
+extension ObservationRequest {
+    fileprivate var whole: ObservationRequest {
+        var request = self
+        (request.guestScope, request.readsFirewall) = (.everything, true)
+        return request
     }
 }
 

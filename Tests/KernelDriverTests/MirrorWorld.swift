@@ -34,15 +34,15 @@ final class MirrorWorld {
         request = ObservationRequest(
             owner: owner, sysctls: ["net/ipv4/ip_forward", "net/ipv4/no_such_parameter"],
             guests: [NamespaceName(guests[0])], firewall: Self.tables)
-        try Self.settle(host)
+        try Self.quiet(host)
         // One is there from the beginning.
         try NetworkNamespace.create(named: guests[0])
-        try Self.settle(guests[0])
+        try Self.quiet(guests[0])
         mirror = try KernelMirror(driver, request)
     }
 
     /// IPv6 addresses are there at once, and not only when nobody else has answered to them.
-    private static func settle(_ namespace: String) throws {
+    static func quiet(_ namespace: String) throws {
         try run(
             "ip", "netns", "exec", namespace, "sh", "-c",
             "for f in default all; do echo 0 >/proc/sys/net/ipv6/conf/$f/accept_dad; done")
@@ -296,7 +296,7 @@ final class MirrorWorld {
             if dice.happens(60) { return }
         }
         try NetworkNamespace.create(named: guest)
-        try Self.settle(guest)
+        try Self.quiet(guest)
     }
 
     private func changeParameter() throws {
@@ -454,7 +454,8 @@ final class MirrorWorld {
             var inside = NamespaceIntent()
             inside.links = [
                 Attributed(
-                    Link(name: peer.name, kind: .adopted, mtu: dice.pick([1300, 1400]), ipv6Disabled: dice.happens(50)),
+                    Link(
+                        name: peer.name, kind: .adopted, mtu: dice.pick([1300, 1400]), ipv6Disabled: dice.happens(50)),
                     from: Origin(1))
             ]
             add(

@@ -1,0 +1,1 @@
+../KernelDriverTests/MirrorWorld.swift
