@@ -10,8 +10,10 @@ mandir ?= $(datarootdir)/man
 docdir ?= $(datarootdir)/doc/vpcctl
 # What belongs to the machine is below /etc, wherever the programs are: the daemon looks for it there.
 sysconfdir ?= /etc
-unitdir ?= $(if $(filter /usr,$(prefix)),/lib,/etc)/systemd/system
-sysusersdir ?= $(if $(filter /usr,$(prefix)),/usr/lib,/etc)/sysusers.d
+# systemd looks below these prefixes, and nowhere else but in /etc.
+systemddir ?= $(if $(filter /usr /usr/local,$(prefix)),$(prefix)/lib,/etc)
+unitdir ?= $(systemddir)/systemd/system
+sysusersdir ?= $(systemddir)/sysusers.d
 bashcompletiondir ?= $(datarootdir)/bash-completion/completions
 zshcompletiondir ?= $(datarootdir)/zsh/$(if $(filter /usr,$(prefix)),vendor-completions,site-functions)
 fishcompletiondir ?= $(datarootdir)/fish/vendor_completions.d
@@ -25,7 +27,7 @@ RELEASE = .build/release
 SHARE = .build/share
 PAGES = vpcctl.1 vpclab.1 vpcd.8 vpcd.yaml.5
 GENERATED = $(PAGES:%=$(SHARE)/%) $(PROGRAMS:%=$(SHARE)/%.bash) $(PROGRAMS:%=$(SHARE)/_%) $(PROGRAMS:%=$(SHARE)/%.fish)
-DOCUMENTS = README.md CHANGELOG.md $(wildcard docs/*.md)
+DOCUMENTS = README.md CHANGELOG.md $(wildcard docs/*.md docs/*.json)
 EXAMPLES = $(wildcard Examples/*.yaml)
 # The date of the manual pages and of everything in the package.
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || date +%s)
