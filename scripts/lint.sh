@@ -28,7 +28,7 @@ if git rev-parse --git-dir >/dev/null 2>&1; then
         echo "lint: space at the end of a line" >&2
         status=1
     fi
-    if git grep -nIP '\t' -- "${text[@]}" ':!Makefile'; then
+    if git grep -nIP '\t' -- "${text[@]}" ':!Makefile' ':!*.mk' ':!packaging/debian/rules'; then
         echo "lint: tabs" >&2
         status=1
     fi
