@@ -6,7 +6,7 @@ CMD ?= true
 export KERNEL FILTER CMD SIZES ROUNDS QUICK
 SHELL_SCRIPTS = $(wildcard scripts/*.sh packaging/*.sh packaging/debian/p*inst packaging/debian/p*rm) .ci/run
 
-.PHONY: help setup build test lint format demo bench bench-docs lab deb test-deb clean
+.PHONY: help setup build test lint format fuzz demo bench bench-docs lab deb test-deb clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -25,6 +25,9 @@ lint: ## check style
 
 format: ## bring Swift sources into style
 	swift format --in-place --recursive Sources Tests Benchmarks/Sources Package.swift
+
+fuzz: setup ## random requests to the daemon's API, judged by its document (schemathesis, from PyPI)
+	@scripts/api-fuzz.sh
 
 demo: setup build ## the demonstration, in the lab
 	@scripts/demo.sh
