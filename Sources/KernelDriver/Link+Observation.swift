@@ -222,7 +222,10 @@ extension NetlinkSocket {
         // `lo`, in every namespace.
         header.ifindex = 1
         header.filter_mask = 1 << UInt32(IFLA_STATS_LINK_64 - 1)
-        try query { $0.message(MessageType(RTM_GETSTATS), [], header) } each: { _ throws(CodecError) in }
+        try query {
+            $0.message(MessageType(RTM_GETSTATS), [], header)
+        } each: { _ throws(CodecError) in
+        }
     }
 
     /// Milliseconds of NDTPA_PROXY_DELAY by device. The entry of device 0 is what new devices get.
