@@ -13,7 +13,8 @@ extension LabTests {
         /// The kernel flushes, without telling of it, the routes of a device that a VRF takes or gives back, and with the
         /// sending device all nexthops and all routes by them.
         @Test func whatGoesWithADeviceIsRead() throws {
-            try withHost { host, guests in
+            try withHost { host, _ in
+                try MirrorWorld.quiet(host.name)
                 let lines = """
                     link add u0 type veth peer name wire
                     link set u0 up
