@@ -31,7 +31,7 @@ struct Committer {
     mutating func perform(_ step: ChangePlan.Step) {
         if hasNoFirewall { return failAll(step, .dependency("the firewall")) }
         if case .firewall(let tables, let generation) = step.work { return perform(tables, generation, step.namespace) }
-        if case .connections(let connections) = step.work { return forget(connections, step.namespace) }
+        if case .connections(let connections, let how) = step.work { return end(connections, how, step.namespace) }
         let session: Session
         do throws(NetlinkError) {
             session = try self.session(step.namespace)
@@ -254,7 +254,7 @@ struct Committer {
         case .awaitOperational(let names):
             for name in names { noteWait(name, reason, in: step.namespace) }
         case .firewall(let tables, _): noteFirewall(tables, reason, in: step.namespace)
-        case .connections(let connections):
+        case .connections(let connections, _):
             for connection in connections { note(connection, reason, in: step.namespace) }
         }
     }
@@ -289,12 +289,17 @@ struct Committer {
 
     // MARK: Connections
 
-    private mutating func forget(_ connections: [Connection], _ namespace: NamespaceName?) {
+    private mutating func end(_ connections: [Connection], _ how: ConnectionEnd, _ namespace: NamespaceName?) {
         var failures: [(Int, NetlinkError)] = []
         do throws(NetlinkError) {
             var socket = try ConntrackSocket(in: namespace.map { .named($0.rawValue) } ?? hostNamespace)
-            // One that has ended by itself in the meantime is as good as forgotten.
-            _ = try socket.delete(connections.map(\.flow)) { index, error in failures.append((index, error)) }
+            // One that has ended by itself in the meantime is as good as ended by us.
+            let failed = { (index: Int, error: NetlinkError) in failures.append((index, error)) }
+            switch how {
+            case .forgotten: _ = try socket.delete(connections.map(\.flow), failed: failed)
+            case .marked(let mark, let seconds):
+                _ = try socket.condemn(connections.map(\.flow), mark: mark, seconds: seconds, failed: failed)
+            }
             report.writes += socket.modificationCount
             report.applied.deleted += connections.count - failures.count
             for (index, error) in failures { note(connections[index], error.reason, in: namespace) }

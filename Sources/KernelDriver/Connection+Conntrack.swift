@@ -9,7 +9,8 @@ extension Connection {
             id: flow.id, zone: flow.zone, ipProtocol: tuple.protocol, source: IPAddress(tuple.source),
             destination: IPAddress(tuple.destination), sourcePort: tuple.sourcePort,
             destinationPort: tuple.destinationPort,
-            icmp: tuple.icmp.map { ICMP(type: $0.type, code: $0.code, id: $0.id) })
+            icmp: tuple.icmp.map { ICMP(type: $0.type, code: $0.code, id: $0.id) }, mark: flow.mark,
+            status: flow.status)
     }
 
     /// The entry as the kernel is asked for it.
@@ -20,7 +21,10 @@ extension Connection {
         tuple.sourcePort = sourcePort
         tuple.destinationPort = destinationPort
         tuple.icmp = icmp.map { ConntrackTuple.ICMP(type: $0.type, code: $0.code, id: $0.id) }
-        return ConntrackFlow(id: id, zone: zone, original: tuple)
+        var flow = ConntrackFlow(id: id, zone: zone, original: tuple)
+        flow.mark = mark
+        flow.status = status
+        return flow
     }
 }
 

@@ -50,7 +50,7 @@ extension ChangePlan {
                                 origin: item.origin))
                     }
                 }
-            case .connections(let connections):
+            case .connections(let connections, _):
                 for connection in connections {
                     body(
                         Operation(

@@ -29,8 +29,8 @@ public struct ChangePlan: Sendable, Hashable {
         case routes(ChangeSet<Route>)
         /// One transaction, all or nothing, if nobody else has changed nf_tables since that generation; nil: whoever has.
         case firewall([NFChangeSet], generation: UInt32?)
-        /// Connections to forget: their next packets are judged as first ones.
-        case connections([Connection])
+        /// Connections to end.
+        case connections([Connection], ConnectionEnd)
         /// Wait until these ports are operational: a veth drops what it gets before that.
         case awaitOperational([InterfaceName])
     }
@@ -143,7 +143,7 @@ extension ChangePlan.Work {
         case .neighbors(let changes): changes.counts
         case .nexthops(let changes): changes.counts
         case .routes(let changes): changes.counts
-        case .connections(let connections): .init(deleted: connections.count)
+        case .connections(let connections, _): .init(deleted: connections.count)
         case .firewall(let tables, _):
             tables.reduce(into: ChangePlan.Counts()) { sum, table in
                 let counts = table.counts

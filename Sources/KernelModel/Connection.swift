@@ -1,5 +1,14 @@
 public import IPAddressing
 
+/// How a connection is ended.
+public enum ConnectionEnd: Hashable, Sendable {
+    /// It is forgotten: its next packet is judged as a first one.
+    case forgotten
+    /// It gets this mark, by which the firewall drops what belongs to it, and is forgotten after that many seconds. For
+    /// protocols where any packet can be a first one: an answer on its way would begin the connection from the other end.
+    case marked(UInt32, seconds: UInt32)
+}
+
 /// A tracked connection, by the packets of its original direction.
 public struct Connection: Hashable, Sendable, CustomStringConvertible {
     /// The kernel's number of the entry; another entry with the same addresses has another one.
@@ -12,6 +21,10 @@ public struct Connection: Hashable, Sendable, CustomStringConvertible {
     public var sourcePort: UInt16
     public var destinationPort: UInt16
     public var icmp: ICMP?
+    /// `ct mark`.
+    public var mark: UInt32
+    /// `IPS_*` of linux/netfilter/nf_conntrack_common.h.
+    public var status: UInt32
 
     public struct ICMP: Hashable, Sendable {
         public var type: UInt8
@@ -27,7 +40,7 @@ public struct Connection: Hashable, Sendable, CustomStringConvertible {
 
     public init(
         id: UInt32, zone: UInt16, ipProtocol: UInt8, source: IPAddress, destination: IPAddress, sourcePort: UInt16,
-        destinationPort: UInt16, icmp: ICMP? = nil
+        destinationPort: UInt16, icmp: ICMP? = nil, mark: UInt32 = 0, status: UInt32 = 0
     ) {
         self.id = id
         self.zone = zone
@@ -37,6 +50,8 @@ public struct Connection: Hashable, Sendable, CustomStringConvertible {
         self.sourcePort = sourcePort
         self.destinationPort = destinationPort
         self.icmp = icmp
+        self.mark = mark
+        self.status = status
     }
 
     /// `connection 10.0.1.11:40000 to 10.0.2.11:80 protocol 6 zone 1`.

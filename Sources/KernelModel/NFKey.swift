@@ -207,7 +207,7 @@ public struct NFEtherType: NFNumber {
 }
 
 /// Which way a packet of a connection goes (`enum ip_conntrack_dir`).
-public enum NFDirection: UInt8, Hashable, Sendable, NFKeyField {
+public enum NFDirection: UInt8, Hashable, Sendable, CaseIterable, NFKeyField {
     case original = 0
     case reply = 1
     @inlinable public var type: NFType { .connectionDirection }

@@ -47,6 +47,10 @@ public struct NFChainBuilder {
 
     /// Adds a rule behind those that are there. It comes from where its chain comes from, unless `origin` says otherwise.
     public mutating func rule(_ statements: NFStatement..., comment: String? = nil, origin: Origin? = nil) {
+        rule(statements, comment: comment, origin: origin)
+    }
+
+    public mutating func rule(_ statements: [NFStatement], comment: String? = nil, origin: Origin? = nil) {
         chain.rules.append(
             NFRule(in: family, statements, comment: comment, origin: origin ?? chain.origin))
     }

@@ -166,20 +166,48 @@ public struct ConntrackSocket: ~Copyable, Sendable {
     public mutating func delete(
         _ flows: [ConntrackFlow], failed: (Int, NetlinkError) -> Void = { _, _ in }
     ) throws(NetlinkError) -> Int {
+        try change(flows, IPCTNL_MSG_CT_DELETE, "delete connections", failed: failed) { flow, message in
+            message.put(CTA_ID, number: flow.id)
+        }
+    }
+
+    /// Gives connections a mark and a last `seconds`, which no packet prolongs.
+    ///
+    /// - Parameters:
+    ///   - flows: With the status that they had when they were read.
+    ///   - failed: Called with the position of each that could not be changed.
+    /// - Returns: How many were changed; those that had ended by themselves do not count.
+    public mutating func condemn(
+        _ flows: [ConntrackFlow], mark: UInt32, seconds: UInt32, failed: (Int, NetlinkError) -> Void = { _, _ in }
+    ) throws(NetlinkError) -> Int {
+        // An answer may have come since it was read: these bits can be set, but not taken back.
+        let settled = IPS_SEEN_REPLY.rawValue | IPS_ASSURED.rawValue | IPS_FIXED_TIMEOUT.rawValue
+        return try change(flows, IPCTNL_MSG_CT_NEW, "change connections", failed: failed) { flow, message in
+            message.put(CTA_TIMEOUT, number: seconds)
+            message.put(CTA_STATUS, number: flow.status | settled)
+            message.put(CTA_MARK, number: mark)
+        }
+    }
+
+    /// A message for every connection, which names it and says what `body` adds.
+    private mutating func change(
+        _ flows: [ConntrackFlow], _ type: cntl_msg_types, _ operation: String, failed: (Int, NetlinkError) -> Void,
+        _ body: (ConntrackFlow, inout MessageWriter) -> Void
+    ) throws(NetlinkError) -> Int {
         var others = 0
         let outcome = try socket.commit(flows.count) { index, writer in
             let flow = flows[index]
             let family = UInt8(flow.original.source.isIPv6 ? AF_INET6 : AF_INET)
-            writer.message(Self.type(IPCTNL_MSG_CT_DELETE), [], nfgenmsg(family: family)) { message in
+            writer.message(Self.type(type), [], nfgenmsg(family: family)) { message in
                 message.nested(CTA_TUPLE_ORIG) { flow.original.write(to: &$0) }
                 message.put(CTA_ZONE, BigEndian(flow.zone))
-                message.put(CTA_ID, number: flow.id)
+                body(flow, &message)
             }
         } failed: { index, error in
             others += 1
             if error.errno != ENOENT { failed(index, error) }
         }
-        if outcome.repliesLost { throw NetlinkError(errno: ENOBUFS, operation: "delete connections") }
+        if outcome.repliesLost { throw NetlinkError(errno: ENOBUFS, operation: operation) }
         return flows.count - others
     }
 }

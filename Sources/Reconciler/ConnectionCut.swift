@@ -1,5 +1,6 @@
 import KernelModel
 import VPCCompiler
+import VPCModel
 
 extension ChangePlan {
     /// Whether the firewall may forbid what it allowed: something is taken from it, an interface gets groups, or it was
@@ -11,16 +12,29 @@ extension ChangePlan {
         }
     }
 
-    /// The same plan, with `connections` forgotten as soon as the new policy is in.
+    /// The same plan, with `connections` ended as soon as the new policy is in.
     func cutting(_ connections: [Connection]) -> ChangePlan {
         guard !connections.isEmpty, let position = steps.lastIndex(where: \.changesPolicy) else { return self }
         var plan = self
-        plan.steps.insert(Step(.connections(connections)), at: position + 1)
+        plan.steps.insert(contentsOf: Step.cutting(connections), at: position + 1)
         return plan
     }
 }
 
 extension ChangePlan.Step {
+    /// TCP and ICMP connections are forgotten, because only a first packet can begin one. All others are kept closed for a
+    /// while: their next packet, from whichever end, would be a beginning.
+    static func cutting(_ connections: [Connection]) -> [ChangePlan.Step] {
+        let hasFirstPackets = { (connection: Connection) in
+            [IPProtocol.tcp, .icmp].contains { $0.rawValue == connection.ipProtocol }
+        }
+        let end = ConnectionEnd.marked(Conventions.cutMark, seconds: Conventions.cutSeconds)
+        return [
+            (connections.filter(hasFirstPackets), ConnectionEnd.forgotten),
+            (connections.filter { !hasFirstPackets($0) }, end),
+        ].filter { !$0.0.isEmpty }.map { Self(.connections($0.0, $0.1)) }
+    }
+
     fileprivate var changesPolicy: Bool {
         guard case .firewall(let tables, _) = work else { return false }
         return tables.contains { !$0.turn.isEmpty }

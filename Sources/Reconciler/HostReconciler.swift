@@ -65,7 +65,7 @@ public struct HostReconciler<Kernel: KernelAccess> {
         return HostOutcome(report: report, remaining: remaining)
     }
 
-    /// Forgets the forbidden connections that began after the plan was made, while the old policy was still in.
+    /// Ends the forbidden connections that began after the plan was made, while the old policy was still in.
     /// - Parameter report: of carrying the plan out.
     public func cutLateConnections(_ plan: HostPlan, _ report: inout CommitReport) throws {
         guard let policy = plan.tightenedPolicy,
@@ -74,7 +74,7 @@ public struct HostReconciler<Kernel: KernelAccess> {
         let late = policy.forbidden(try kernel.connections())
         if late.isEmpty { return }
         var changes = ChangePlan()
-        changes.steps = [ChangePlan.Step(.connections(late))]
+        changes.steps = ChangePlan.Step.cutting(late)
         report = report.followed(by: kernel.commit(changes, owner: Conventions.ownership))
     }
 

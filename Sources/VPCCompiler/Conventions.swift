@@ -28,6 +28,11 @@ public enum Conventions {
     /// The parameters of the host's namespace that are compared.
     public static let sysctlPaths = HostSettings.sysctls.map(\.path)
 
+    /// The mark of a connection that was cut: the firewall drops what belongs to it.
+    public static let cutMark: UInt32 = 0x03FF_FFFF
+    /// How long that lasts. By then whoever answers has heard nothing for longer than an answer is on its way.
+    public static let cutSeconds: UInt32 = 10
+
     /// Classes of devices (IFLA_GROUP).
     enum LinkGroup {
         static let guestPort: UInt32 = 10

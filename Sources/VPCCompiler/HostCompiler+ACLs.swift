@@ -82,7 +82,7 @@ extension HostCompiler {
     }
 
     /// Changes when what an ACL of this host decides may have changed: then every connection is judged once more. It is
-    /// made of the ACLs themselves, so that it needs no memory; 30 bits.
+    /// made of the ACLs themselves, so that it needs no memory; less than ``ConnectionMark/cut``.
     var policyEpoch: UInt32 {
         var digest = Digest()
         for index in Set(attached.map { topology.interfaces[$0].subnet }).sorted() {
@@ -95,7 +95,7 @@ extension HostCompiler {
                 for rule in rules { digest.add(rule) }
             }
         }
-        return UInt32(truncatingIfNeeded: digest.value ^ digest.value >> 30) & 0x3FFF_FFFF
+        return UInt32(digest.value % UInt64(ConnectionMark.cut))
     }
 }
 

@@ -23,7 +23,7 @@ extension HostCompiler {
         addZones(to: &filter)
         addPrerouting(to: &filter, origin)
         addInput(to: &filter, origin)
-        addForward(to: &filter, origin)
+        addForwarding(to: &filter, origin)
         addSecurityGroups(to: &filter)
         addACLs(to: &filter)
         addPortDenials(to: &filter)
@@ -132,64 +132,6 @@ extension HostCompiler {
         }
     }
 
-    private var hasForwarders: Bool { attached.contains { !topology.interfaces[$0].sourceDestCheck } }
-
-    /// The policy, once per flow, direction and epoch; then the mark of the connection says that it was passed.
-    private func addForward(to table: inout NFTableIntent, _ origin: Origin) {
-        addEpoch(to: &table, origin)
-        let (guest, _, _, vrf) = LinkGroups.numbers
-        table.chain("forward", NFBaseChain(.filter, .forward, priority: 0), origin: origin) { chain in
-            // What is no VPC's is not ours to judge.
-            chain.rule(.match(.iifgroup, .notEqual, vrf), .accept)
-            if hasForwarders {
-                // The mark is the connection's, not the port's: what a gateway or middlebox sends on has passed this host
-                // before, on its way there, and has still to be judged on its way from there.
-                chain.rule(.match(.ctMark, in: "epoch_full"), .match(.sdifname, notIn: "open_ports"), .accept)
-                chain.rule(
-                    .match(.ctDirection, .ctMark, in: "epoch_half"), .match(.sdifname, notIn: "open_ports"), .accept)
-            } else {
-                chain.rule(.match(.ctMark, in: "epoch_full"), .accept)
-                chain.rule(.match(.ctDirection, .ctMark, in: "epoch_half"), .accept)
-            }
-            // A port is reachable only after its policy is in.
-            chain.rule(.match(.oifgroup, guest), .match(.oifname, notIn: "ports"), .counter("unknown_port"), .drop)
-            chain.rule(.vmap(.sdifname, map: "acl_out"))
-            chain.rule(.vmap(.oifname, map: "acl_in"))
-            chain.rule(.match([.established, .related]), .goto("pass"))
-            chain.rule(.vmap(.sdifname, map: "sg_out"))
-            chain.rule(.vmap(.oifname, map: "sg_in"))
-            chain.rule(.goto("pass"))
-        }
-        table.chain("pass", origin: origin) { chain in
-            chain.rule(.set(.ctMark, map: "epoch_promote", .ctDirection, .ctMark), .accept)
-            chain.rule(.set(.ctMark, map: "epoch_fresh", .ctDirection), .accept)
-            chain.rule(.accept)
-        }
-    }
-
-    /// The marks: the epoch, and a bit for each direction that was passed.
-    ///
-    /// The sets are constant: another epoch is other sets, and so the rules of before never give the mark of after.
-    private func addEpoch(to table: inout NFTableIntent, _ origin: Origin) {
-        let epoch = policyEpoch
-        let (original, reply) = (epoch | 1 << 30, epoch | 1 << 31)
-        let full = original | reply
-        var fullSet = NFSet("epoch_full", of: .mark, isConstant: true, size: 1)
-        fullSet.add(NFMark(full), origin: origin)
-        var half = NFSet("epoch_half", of: .connectionDirection, .mark, isConstant: true, size: 2)
-        half.add(NFDirection.original, NFMark(original), origin: origin)
-        half.add(NFDirection.reply, NFMark(reply), origin: origin)
-        var promote = NFSet(
-            "epoch_promote", of: .connectionDirection, .mark, to: .values(.mark), isConstant: true, size: 2)
-        promote.add(NFDirection.original, NFMark(reply), data: NFMark(full), origin: origin)
-        promote.add(NFDirection.reply, NFMark(original), data: NFMark(full), origin: origin)
-        var fresh = NFSet(
-            "epoch_fresh", of: .connectionDirection, to: .values(.mark), isConstant: true, size: 2)
-        fresh.add(NFDirection.original, data: NFMark(original), origin: origin)
-        fresh.add(NFDirection.reply, data: NFMark(reply), origin: origin)
-        table.sets += [fullSet, half, promote, fresh]
-    }
-
     // MARK: - ARP
 
     /// A guest speaks for its own addresses only.
@@ -219,7 +161,7 @@ extension HostCompiler {
     }
 }
 
-private enum LinkGroups {
+enum LinkGroups {
     /// Guest ports, overlay receive, overlay transmit, VRFs.
     static let numbers: (NFInterfaceGroup, NFInterfaceGroup, NFInterfaceGroup, NFInterfaceGroup) = (
         NFInterfaceGroup(Conventions.LinkGroup.guestPort), NFInterfaceGroup(Conventions.LinkGroup.overlayReceive),

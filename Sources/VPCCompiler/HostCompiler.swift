@@ -20,6 +20,8 @@ struct HostCompiler {
     var contextIndexes: [Context.Key: Int] = [:]
     /// Ids of the nexthops already in the intent.
     var knownNexthops: Set<NexthopID> = []
+    /// ``policyEpoch``, made once.
+    var epoch: UInt32 = 0
 
     init(topology: Topology, host: Int, facts: HostFacts, numbering: Numbering) {
         self.topology = topology

@@ -32,11 +32,15 @@ public struct Packet: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Requests and what answers them: echo, timestamp, information, address mask (RFC 792, RFC 950). Connection tracking
+    /// lets nothing else of ICMP begin a connection (`nf_conntrack_proto_icmp.c`).
+    static let icmpAnswers: [UInt8: UInt8] = [8: 0, 13: 14, 15: 16, 17: 18]
+
     /// What the destination sends back.
     public var answer: Packet {
         let content: Content =
             switch content {
-            case .icmp(let type, let code): type == 8 ? Self.echoReply : .icmp(type: type, code: code)
+            case .icmp(let type, let code): .icmp(type: Self.icmpAnswers[type] ?? type, code: code)
             case .tcp(let source, let destination): .tcp(sourcePort: destination, destinationPort: source)
             case .udp(let source, let destination): .udp(sourcePort: destination, destinationPort: source)
             }

@@ -78,7 +78,7 @@ extension Walk {
         let own: FieldPath = ["spec", "securityGroups"]
         if state == .invalid {
             way.add(
-                stage, .deny, "\(names): this host has not seen the connection's beginning, its answer belongs to none",
+                stage, .deny, "\(names): " + way.strayReason,
                 reference(interface), own, counter: RuleCounter.deniedByGroup)
             return false
         }

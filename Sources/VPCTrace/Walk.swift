@@ -7,8 +7,15 @@ import VPCTopology
 struct Walk {
     let topology: Topology
     let model: Model?
-    /// Where the first packet of the connection passed the policies: there its answer belongs to a known connection.
-    private var seen: Set<Int> = []
+    /// By host, what let the first packet of the connection pass there.
+    private var seen: [Int: Sides] = [:]
+
+    /// Whose policies have let a connection begin. Where none have, but a gateway's or middlebox's, the connection is known.
+    private struct Sides: OptionSet {
+        let rawValue: Int
+        static let originator = Sides(rawValue: 1)
+        static let responder = Sides(rawValue: 2)
+    }
 
     init(topology: Topology, model: Model?) {
         self.topology = topology
@@ -178,7 +185,7 @@ struct Walk {
             } else {
                 dropped.append(gateway)
             }
-            after.formUnion(seen)
+            after.merge(seen) { $0.union($1) }
         }
         seen = after
         way.gateway = nil
@@ -227,16 +234,37 @@ struct Walk {
     private mutating func judge(from port: Int?, to target: Int?, _ way: inout Way) -> Bool {
         if let port, !passesACL(of: port, .egress, &way) { return false }
         if let target, !passesACL(of: target, .ingress, &way) { return false }
-        let state: ConnectionState =
-            !way.isAnswer ? .new : seen.contains(way.host) ? .established : way.packet.lateState
-        if state == .established {
+        if way.isAnswer, isAllowed(from: port, to: target, on: way.host) {
             way.add(.connection, .allow, "an answer of a connection that was allowed: security groups let it pass", nil)
-        } else {
-            if let port, !passesGroups(of: port, .egress, state, &way) { return false }
-            if let target, !passesGroups(of: target, .ingress, state, &way) { return false }
+            return true
         }
-        if !way.isAnswer { seen.insert(way.host) }
+        let state: ConnectionState =
+            !way.isAnswer ? way.packet.firstState : seen[way.host] != nil ? .established : way.packet.lateState
+        if let port, !passesGroups(of: port, .egress, state, &way) { return false }
+        if let target, !passesGroups(of: target, .ingress, state, &way) { return false }
+        if !way.isAnswer, state == .new { remember(from: port, to: target, on: way.host) }
         return true
+    }
+
+    /// Whether an answer belongs to a connection that the policies of both its ends here have let begin; gateways and
+    /// middleboxes ask for no more than that it exists.
+    private func isAllowed(from port: Int?, to target: Int?, on host: Int) -> Bool {
+        guard let sides = seen[host] else { return false }
+        if isOpen(port) || isOpen(target) { return true }
+        return (port == nil || sides.contains(.responder)) && (target == nil || sides.contains(.originator))
+    }
+
+    private mutating func remember(from port: Int?, to target: Int?, on host: Int) {
+        var sides = seen[host] ?? []
+        if !isOpen(port), !isOpen(target) {
+            if port != nil { sides.insert(.originator) }
+            if target != nil { sides.insert(.responder) }
+        }
+        seen[host] = sides
+    }
+
+    private func isOpen(_ interface: Int?) -> Bool {
+        interface.map { !topology.interfaces[$0].sourceDestCheck } ?? false
     }
 
     // MARK: Words
@@ -305,6 +333,13 @@ struct Way {
         self.isAnswer = isAnswer
     }
 
+    /// Why it belongs to no connection.
+    var strayReason: String {
+        isAnswer
+            ? "this host has not seen the connection's beginning, its answer belongs to none"
+            : "\(packet.traffic) belongs to no connection, and begins none"
+    }
+
     mutating func add(
         _ stage: TraceStep.Stage, _ verdict: TraceStep.Verdict, _ text: String, _ resource: ResourceReference?,
         _ path: FieldPath = [], counter: String? = nil
@@ -325,5 +360,11 @@ enum ConnectionState {
 
 extension Packet {
     /// The state of an answer on a host that has not seen the question: only UDP looks like a beginning.
+    /// The state of a question: of ICMP only requests are beginnings.
+    fileprivate var firstState: ConnectionState {
+        guard case .icmp(let type, _) = content else { return .new }
+        return Self.icmpAnswers[type] == nil ? .invalid : .new
+    }
+
     fileprivate var lateState: ConnectionState { ipProtocol == .udp ? .new : .invalid }
 }

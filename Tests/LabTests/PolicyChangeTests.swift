@@ -83,6 +83,37 @@ extension LabTests {
             #expect(try lab.station("blue-far").ask("10.0.2.21")?.name == "blue-server")
         }
 
+        /// A server that answers and answers, to a client that takes everything: its next datagram would begin the
+        /// connection anew, from its own end.
+        @Test func whoAnswersDoesNotReopenWhatWasCut() throws {
+            let client: IPAddress = "10.0.1.12"
+            let server: IPAddress = "10.0.2.21"
+            let source = try #require(UInt16(exactly: 40000))
+            #expect(try lab.station("blue-far").ask(server, sourcePort: source)?.name == "blue-server")
+            let watch = try Capture(
+                in: .named(lab.namespace("blue-far")), filter: CaptureFilter(between: client, and: server))
+            let answers = try Datagrams(
+                in: .named(lab.namespace("blue-server")),
+                OutgoingPacket(
+                    from: server, to: client, .udp(sourcePort: Station.udpPort, destinationPort: source, payload: [1])))
+            defer { answers.stop() }
+            #expect(watch.entered(timeout: .seconds(20)))
+            let reports = try lab.become(
+                Scenario.guarded.with(ingress: [.udp(from: "10.0.1.11/32")], ofGroup: "server"))
+            let plans = try reports.map { try $0.result.get().plan.changes }
+            #expect(plans.flatMap(\.operations).contains { $0.object.contains("connection 10.0.1.12:40000") })
+            // What was under way arrives, nothing after it.
+            answers.waitForMore()
+            while watch.entered(timeout: .zero) {}
+            let denied = try count("denied_by_group")
+            answers.waitForMore()
+            #expect(!watch.entered(timeout: .milliseconds(500)))
+            #expect(try count("denied_by_group") > denied)
+            let entry = try lab.shell("h1", "conntrack -L -p udp --orig-port-src 40000 2>/dev/null")
+            #expect(entry.contains("mark=67108863"), "\(entry)")
+            try lab.become(.guarded)
+        }
+
         /// What the old policy lets begin between the plan and its execution ends like all the rest.
         @Test func connectionsThatBeginMeanwhileAreCut() throws {
             try lab.adopt(Scenario.guarded.with(ingress: [.udp(from: "10.0.1.12/32")], ofGroup: "server"))
@@ -116,6 +147,50 @@ extension ACLRule {
         ACLRule(
             priority: priority, action: .deny, traffic: TrafficMatch(ipProtocol: .udp, ports: [port...port]),
             cidr: .defaultIPv4)
+    }
+}
+
+extension Capture {
+    /// Whether a packet enters the namespace until then.
+    fileprivate func entered(timeout: Duration) -> Bool {
+        let deadline = ContinuousClock.now + timeout
+        var buffer = [UInt8](repeating: 0, count: 2048)
+        repeat {
+            while let sight = next(&buffer) { if case .packet(_, .entering, _) = sight { return true } }
+            var polls = PollSet()
+            polls.add(socket.descriptor, POLLIN)
+            polls.wait(until: deadline)
+        } while .now < deadline
+        return false
+    }
+}
+
+/// Sends the same datagram again and again.
+private final class Datagrams: Sendable {
+    private let sent = Atomic<Int>(0)
+    private let isStopped = Atomic<Bool>(false)
+    private let thread: Mutex<BackgroundThread?>
+
+    init(in namespace: NetworkNamespace, _ packet: OutgoingPacket) throws {
+        thread = Mutex(nil)
+        let sender = try PacketSender(in: namespace, as: packet.source)
+        let started = try BackgroundThread { [self] in
+            while !isStopped.load(ordering: .relaxed) {
+                if sender.send(packet) == 0 { sent.add(1, ordering: .relaxed) }
+                usleep(5000)
+            }
+        }
+        thread.withLock { $0 = started }
+    }
+
+    func waitForMore() {
+        let goal = sent.load(ordering: .relaxed) + 10
+        for _ in 0..<10_000 where sent.load(ordering: .relaxed) < goal { usleep(1000) }
+    }
+
+    func stop() {
+        isStopped.store(true, ordering: .relaxed)
+        thread.withLock { $0 }?.join()
     }
 }
 

@@ -114,6 +114,28 @@ import Testing
         }
     }
 
+    /// It keeps its mark and its end, whatever comes.
+    @Test func packetsDoNotProlongWhatIsCondemned() throws {
+        try withFlows { name, namespace, conntrack in
+            for port in [1001, 1002] as [UInt16] { try send(namespace, to: port) }
+            let flow = try #require(conntrack.flows(zone: 7).first { $0.original.destinationPort == 1001 })
+            #expect(try conntrack.condemn([flow], mark: 77, seconds: 5) == 1)
+            let other = try #require(conntrack.flows(zone: 7).first { $0.original.destinationPort == 1002 })
+            #expect(other.mark == 5 && other.timeout > 5)
+            // The rules give the mark 5 again; the firewall of a VPC drops the packet before.
+            try send(namespace, to: 1001)
+            let same = try #require(conntrack.flows(zone: 7).first { $0.original.destinationPort == 1001 })
+            #expect(same.id == flow.id && same.timeout <= 5)
+            // It ends when it was told to, and cannot be told again.
+            var refusals: [Int32] = []
+            _ = try conntrack.condemn([same], mark: 78, seconds: 50) { refusals.append($1.errno) }
+            #expect(refusals == [EPERM])
+            var gone = flow
+            gone.original.destinationPort = 1003
+            #expect(try conntrack.condemn([gone], mark: 77, seconds: 5) == 0)
+        }
+    }
+
     /// ICMP has no ports, GRE has keys, IPv6 has other attributes: what was listed can be deleted.
     @Test func everyKindOfFlowCanBeDeleted() throws {
         try withFlows { name, namespace, conntrack in

@@ -1,0 +1,134 @@
+import KernelModel
+import VPCModel
+import VPCTopology
+
+/// What is forwarded: judged once per connection, direction and epoch; then the connection's mark says that it passed.
+/// docs/security.md has the way, ``ConnectionMark`` the bits.
+extension HostCompiler {
+    mutating func addForwarding(to table: inout NFTableIntent, _ origin: Origin) {
+        epoch = policyEpoch
+        let (guest, _, _, vrf) = LinkGroups.numbers
+        table.chain("forward", NFBaseChain(.filter, .forward, priority: 0), origin: origin) { chain in
+            // What is no VPC's is not ours to judge.
+            chain.rule(.match(.iifgroup, .notEqual, vrf), .accept)
+            // An ICMP error has the mark of the connection that it is about, but is another's packet.
+            chain.rule(.match([.related]), .goto("related"))
+            if hasForwarders {
+                chain.rule(.match(.sdifname, in: "open_ports"), .goto("middlebox"))
+                chain.rule(.match(.oifname, in: "open_ports"), .goto("middlebox"))
+            }
+            chain.rule(.match(.oifgroup, guest), .goto("arriving"))
+            addShortcuts([.leaving], to: &chain)
+            addCut(to: &chain)
+            // From the tunnel into the tunnel: nobody here.
+            chain.rule(.match(.sdifname, notIn: "ports"), .accept)
+            chain.rule(.vmap(.sdifname, map: "acl_out"))
+            addGroups([.leaving], "left", to: &chain)
+        }
+        addArriving(to: &table, origin)
+        addMiddleboxes(to: &table, origin)
+        table.chain("related", origin: origin) { chain in
+            addCut(to: &chain)
+            chain.rule(.match(.oifgroup, guest), .jump("known_port"))
+            addACLs(to: &chain)
+            chain.rule(.accept)
+        }
+        // A port is reachable only after its policy is in.
+        table.chain("known_port", origin: origin) { chain in
+            chain.rule(.match(.oifname, notIn: "ports"), .counter("unknown_port"), .drop)
+        }
+        addMarks("left", [.leaving], to: &table, origin)
+        addMarks("arrived", [.arriving], to: &table, origin)
+        addMarks("stayed", [.leaving, .arriving], to: &table, origin)
+    }
+
+    private var hasForwarders: Bool { attached.contains { !topology.interfaces[$0].sourceDestCheck } }
+
+    /// To a port of this host: from another host, or from a port here.
+    private func addArriving(to table: inout NFTableIntent, _ origin: Origin) {
+        table.chain("arriving", origin: origin) { chain in
+            addShortcuts([.leaving, .arriving], to: &chain)
+            // What another host sends has been judged there, when it left.
+            addShortcuts([.arriving], .match(.sdifname, notIn: "ports"), to: &chain)
+            addCut(to: &chain)
+            chain.rule(.jump("known_port"))
+            addACLs(to: &chain)
+            chain.rule(.match(.sdifname, in: "ports"), .goto("staying"))
+            addGroups([.arriving], "arrived", to: &chain)
+        }
+        table.chain("staying", origin: origin) { chain in addGroups([.leaving, .arriving], "stayed", to: &chain) }
+    }
+
+    /// From or to a port that may use any address: nothing is remembered, because the connection's addresses do not say
+    /// whose port it was. Every packet of the original direction is asked for; what answers passes.
+    private func addMiddleboxes(to table: inout NFTableIntent, _ origin: Origin) {
+        guard hasForwarders else { return }
+        let (guest, _, _, _) = LinkGroups.numbers
+        table.chain("middlebox", origin: origin) { chain in
+            addCut(to: &chain)
+            chain.rule(.match(.oifgroup, guest), .jump("known_port"))
+            addACLs(to: &chain)
+            chain.rule(.match([.established]), .match(.ctDirection, NFDirection.reply), .accept)
+            chain.rule(.vmap(.sdifname, map: "sg_out"))
+            chain.rule(.vmap(.oifname, map: "sg_in"))
+            chain.rule(.accept)
+        }
+    }
+
+    // MARK: - Parts
+
+    /// Accepts what has passed before, on all of `sides`. First what both directions have passed, which is nearly all.
+    private func addShortcuts(
+        _ sides: [ConnectionMark.Side], _ condition: NFStatement? = nil, to chain: inout NFChainBuilder
+    ) {
+        func accept(_ directions: [NFDirection], _ first: NFStatement?) {
+            let bits = directions.flatMap { direction in sides.map { ConnectionMark.passed(direction, $0) } }
+                .reduce(0, |)
+            let mark = NFStatement.match(
+                .ctMark, masked: ConnectionMark.epochMask | bits, .equal, epoch | bits)
+            chain.rule([first, mark, condition, .accept].compactMap { $0 })
+        }
+        accept(NFDirection.allCases, nil)
+        for direction in NFDirection.allCases { accept([direction], .match(.ctDirection, direction)) }
+    }
+
+    private func addCut(to chain: inout NFChainBuilder) {
+        chain.rule(.match(.ctMark, ConnectionMark.cut), .counter(RuleCounter.deniedByGroup), .drop)
+    }
+
+    private func addACLs(to chain: inout NFChainBuilder) {
+        chain.rule(.vmap(.sdifname, map: "acl_out"))
+        chain.rule(.vmap(.oifname, map: "acl_in"))
+    }
+
+    /// What the groups on `sides` let begin passes, whatever they are by now: who tightens a policy cuts what it forbids.
+    /// That the connection exists would not be enough: the groups on the other side may have made it.
+    private func addGroups(_ sides: [ConnectionMark.Side], _ end: String, to chain: inout NFChainBuilder) {
+        for direction in NFDirection.allCases {
+            let bits = sides.map { ConnectionMark.allowed(direction, $0) }.reduce(0, |)
+            chain.rule(
+                .match(.ctDirection, direction), .match([.established]),
+                .match(.ctMark, masked: bits, .equal, bits), .goto(end))
+        }
+        if sides.contains(.leaving) { chain.rule(.vmap(.sdifname, map: "sg_out")) }
+        if sides.contains(.arriving) { chain.rule(.vmap(.oifname, map: "sg_in")) }
+        chain.rule(.goto(end))
+    }
+
+    /// Remembers that a packet has passed. What was passed in another epoch is forgotten.
+    private func addMarks(
+        _ name: String, _ sides: [ConnectionMark.Side], to table: inout NFTableIntent, _ origin: Origin
+    ) {
+        table.chain(name, origin: origin) { chain in
+            chain.rule(
+                .match(.ctMark, masked: ConnectionMark.epochMask, .notEqual, epoch),
+                .set(.ctMark, keeping: ConnectionMark.allowedMask, adding: epoch))
+            for direction in NFDirection.allCases {
+                let bits = sides.map { ConnectionMark.passed(direction, $0) | ConnectionMark.allowed(direction, $0) }
+                    .reduce(0, |)
+                chain.rule(.match(.ctDirection, direction), .set(.ctMark, keeping: .max, adding: bits), .accept)
+            }
+            chain.rule(.accept)
+        }
+    }
+}
