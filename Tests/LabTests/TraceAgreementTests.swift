@@ -2,6 +2,7 @@ import Foundation
 import IPAddressing
 import Netlink
 import Testing
+import Traffic
 import VPCModel
 import VPCTopology
 import VPCTrace
@@ -32,21 +33,23 @@ extension LabTests {
             }
 
             var counts: [String: Int] = [:]
-            for _ in 0..<4 {
-                let questions = (0..<100).map { _ in Question.drawn(topology, scenario.model, &dice) }
+            var numbers = UInt16(20000)
+            for _ in 0..<2 {
+                let questions = (0..<1000).map { _ in Question.drawn(topology, scenario.model, &numbers, &dice) }
                     .filter { $0.trace.forward.verdict != .staysInGuest }
                 for question in questions { counts[question.kind, default: 0] += 1 }
                 try compare(questions, in: lab, seed: seed)
             }
             print("trace agreement: \(counts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" })")
             // A draw in which nothing is allowed, or nothing denied, would show nothing.
-            #expect(counts.count >= 5, "\(counts)")
+            #expect(counts.count >= 10, "\(counts)")
         }
 
         /// The policies of a server are asked when a gateway sends a packet on to it, although the host has seen the
-        /// same connection before, on its way to the gateway.
-        @Test(arguments: ["h1", "h2", "h3"]) func aMiddleboxOpensNothing(_ host: String) throws {
-            let lab = try TestLab(.middlebox(on: host))
+        /// same connection before: on its way to the gateway, or, where the client is there too, on its way out.
+        @Test(arguments: [("h1", "h2"), ("h2", "h2"), ("h3", "h2"), ("h2", "h1"), ("h1", "h1")])
+        func aMiddleboxOpensNothing(_ box: String, _ server: String) throws {
+            let lab = try TestLab(.middlebox(on: box, serverOn: server))
             defer { lab.tearDown() }
             let topology = lab.lab.plan.topology
             let index = { (name: String) in try #require(topology.interfaces.firstIndex { $0.name == name }) }
@@ -72,23 +75,47 @@ extension LabTests {
             }
         }
 
+        /// What looks like an answer is none where the policies of whoever sends it have not let the question in: a
+        /// client whose packet a middlebox elsewhere has been given opens nothing for its accomplice beside it.
+        @Test func nobodyAnswersWhatHeWasNotAllowedToHear() throws {
+            let lab = try TestLab(.middlebox(on: "h2", serverOn: "h1"))
+            defer { lab.tearDown() }
+            let client: IPAddress = "10.0.1.10"
+            let server: IPAddress = "10.0.2.10"
+            let watch = try Capture(
+                in: .named(lab.namespace("client")), filter: CaptureFilter(between: client, and: server))
+            var buffer = [UInt8](repeating: 0, count: 2048)
+
+            /// Asks from a port, sends what looks like the answer, and says whether that came back.
+            func hasAnswered(_ port: UInt16) throws -> Bool {
+                let question = OutgoingPacket(
+                    from: client, to: server, .udp(sourcePort: 40000, destinationPort: port, payload: [1]))
+                let answer = OutgoingPacket(
+                    from: server, to: client, .udp(sourcePort: port, destinationPort: 40000, payload: [2]))
+                let box = try Capture(in: .named(lab.namespace("box")))
+                #expect(try PacketSender(in: .named(lab.namespace("client")), as: client).send(question) == 0)
+                // The middlebox has had it, so the client's host knows the connection.
+                try #require(box.sees(question))
+                #expect(try PacketSender(in: .named(lab.namespace("server")), as: server).send(answer) == 0)
+                // Sent after it on the same way, and always let through.
+                #expect(try lab.station("server").ping(client).isReply)
+                while let sight = watch.next(&buffer) {
+                    if case .packet(let packet, .entering, _) = sight, answer.isSame(as: packet) { return true }
+                }
+                return false
+            }
+            #expect(try hasAnswered(Station.udpPort))
+            #expect(try !hasAnswered(80))
+        }
+
         private func compare(_ questions: [Question], in lab: TestLab, seed: UInt64) throws {
             let plan = lab.lab.plan
             let everybody = Dictionary(
                 uniqueKeysWithValues: plan.guests.map { ($0.name, NetworkNamespace.named($0.namespace)) })
-            let exchanges = questions.map { question in
-                let sender = plan.topology.interfaces[question.from]
-                let guest = plan.guests[plan.guestOfInterface[question.from]]
-                return Exchange(
-                    from: Station(.named(guest.namespace), source: sender.address), to: question.destination,
-                    question.transport, witnesses: everybody, isAwaited: question.isAnswerExpected)
-            }
-            var timing = ProbeTiming()
-            timing.patience = .seconds(15)
-            var run = try ExchangeRun(exchanges, timing: timing)
-            try run.run()
-            for (question, exchange) in zip(questions, run.exchanges) {
-                if let complaint = question.complaint(about: exchange, plan) {
+            var volley = try PacketVolley(questions.map { $0.shot(plan) }, places: everybody)
+            try volley.run(patience: .seconds(20), silence: .seconds(1))
+            for (question, shot) in zip(questions, volley.shots) {
+                if let complaint = question.complaint(about: shot, plan) {
                     let sender = plan.topology.interfaces[question.from].name
                     Issue.record(
                         """
@@ -101,55 +128,88 @@ extension LabTests {
     }
 }
 
+extension Capture {
+    /// Waits until a packet enters; false when it has not for long.
+    fileprivate func sees(_ packet: OutgoingPacket) -> Bool {
+        let deadline = ContinuousClock.now + .seconds(20)
+        var buffer = [UInt8](repeating: 0, count: 2048)
+        while ContinuousClock.now < deadline {
+            while let sight = next(&buffer) {
+                if case .packet(let seen, .entering, _) = sight, packet.isSame(as: seen) { return true }
+            }
+            var polls = PollSet()
+            polls.add(socket.descriptor, POLLIN)
+            polls.wait(until: deadline)
+        }
+        return false
+    }
+}
+
 /// One packet, and what the trace says of it.
 private struct Question {
     var from: Int
-    var destination: IPAddress
-    var transport: Probe.Transport
+    var packet: OutgoingPacket
     var trace: Trace
 
     static let ports: [UInt16] = [80, 443, 5432, Station.udpPort, Station.tcpPort]
 
-    /// Below and above no drawn rule tells ports apart: an exchange takes any of them.
+    /// No drawn rule tells the ports from 20000 up apart.
     static let sourcePort: UInt16 = 30000
 
-    static func drawn(_ topology: Topology, _ model: Model, _ dice: inout Dice) -> Question {
+    /// - Parameter number: What tells it from all others: its source port or identifier. Counted up.
+    static func drawn(
+        _ topology: Topology, _ model: Model, _ number: inout UInt16, _ dice: inout Dice
+    ) -> Question {
         let from = Int.random(in: topology.interfaces.indices, using: &dice)
         let vpc = topology.interfaces[from].vpc
+        let someone = { (dice: inout Dice) in
+            topology.interfaces[Int.random(in: topology.vpcs[vpc].interfaces, using: &dice)].address
+        }
         let destination: IPAddress
         switch Int.random(in: 0..<100, using: &dice) {
-        case 0..<76:
-            let index = Int.random(in: topology.vpcs[vpc].interfaces, using: &dice)
-            destination = topology.interfaces[index].address
-        case 76..<82:
-            let subnets = topology.subnets.filter { $0.vpc == vpc }
-            destination = dice.pick(subnets).gateway
+        case 0..<80: destination = someone(&dice)
+        case 80..<85: destination = dice.pick(topology.subnets.filter { $0.vpc == vpc }).gateway
         default:
             destination = dice.pick(
                 ["10.0.1.99", "10.0.2.200", "10.0.77.1", "8.8.8.8", "203.0.113.1", "172.31.0.1", "172.31.0.2"])
         }
-        let transport: Probe.Transport
+        number += 1
         let content: Packet.Content
         switch Int.random(in: 0..<10, using: &dice) {
         case 0..<3:
-            transport = .icmp
-            content = Packet.echoRequest
+            // Timestamps are answered, too; answers begin nothing.
+            content = .icmp(type: dice.pick([8, 8, 8, 8, 13, 0]), code: 0)
         case 3..<6:
+            // Only where somebody listens is there an answer.
             let port = dice.pick(ports.filter { $0 != Station.tcpPort })
-            transport = .udp(port: port)
-            content = .udp(sourcePort: sourcePort, destinationPort: port)
-        default:
-            let port = dice.pick(ports.filter { $0 != Station.udpPort })
-            transport = .tcp(port: port)
-            content = .tcp(sourcePort: sourcePort, destinationPort: port)
+            content = .udp(sourcePort: number, destinationPort: port)
+        default: content = .tcp(sourcePort: number, destinationPort: dice.pick(ports))
         }
+        // Gateways send on what is others', and everybody may try.
+        let isOthers = dice.happens(topology.interfaces[from].sourceDestCheck ? 4 : 60)
+        let own = topology.interfaces[from].address
+        let drawn = isOthers ? someone(&dice) : own
+        let source = drawn == destination ? own : drawn
         return Question(
-            from: from, destination: destination, transport: transport,
-            trace: topology.traced(from: from, to: destination, content, model: model))
+            from: from, packet: OutgoingPacket(from: source, to: destination, OutgoingPacket.Content(content, number)),
+            trace: topology.traced(from: from, to: destination, content, source: source, model: model))
     }
 
-    /// Nil where it is a gateway's decision.
-    private var isAnswered: Bool? {
+    func shot(_ plan: LabPlan) -> PacketVolley.Shot {
+        var shot = PacketVolley.Shot(
+            packet: packet, sender: plan.guests[plan.guestOfInterface[from]].name,
+            address: plan.topology.interfaces[from].address)
+        if case .delivered(let index) = trace.forward.verdict {
+            shot.receivers = [plan.guests[plan.guestOfInterface[index]].name]
+        }
+        shot.isAnswerAwaited = isAnswered(plan.topology) == true
+        return shot
+    }
+
+    /// Nil where it is a gateway's decision, or goes to somebody else.
+    private func isAnswered(_ topology: Topology) -> Bool? {
+        if packet.source != topology.interfaces[from].address { return nil }
+        if case .icmp(0, _, _, _) = packet.content { return false }
         switch trace.forward.verdict {
         case .deliveredToGateways, .dependsOnGateway: return nil
         case .delivered, .answeredByHost, .staysInGuest, .dropped, .unreachable, .blackhole:
@@ -162,8 +222,6 @@ private struct Question {
             return trace.isAnswered
         }
     }
-
-    var isAnswerExpected: Bool { isAnswered ?? false }
 
     /// For the statistics of a draw.
     var kind: String {
@@ -184,10 +242,9 @@ private struct Question {
     }
 
     /// What was seen that the trace does not say.
-    func complaint(about exchange: Exchange, _ plan: LabPlan) -> String? {
+    func complaint(about shot: PacketVolley.Shot, _ plan: LabPlan) -> String? {
         let name = { (index: Int) in plan.guests[plan.guestOfInterface[index]].name }
-        let seen = exchange.arrivedAt.sorted()
-        let answered = exchange.answer?.name ?? exchange.strangers.sorted().first
+        let seen = shot.arrivedAt.sorted()
         var expected: Set<String> = []
         switch trace.forward.verdict {
         case .deliveredToGateways(let gateways):
@@ -201,12 +258,10 @@ private struct Question {
         case .answeredByHost, .staysInGuest, .dropped, .unreachable, .blackhole: break
         }
         if Set(seen) != expected { return "is said to reach \(expected.sorted()), was seen at \(seen)" }
-        if let isAnswered, isAnswered != (answered != nil) {
-            return isAnswered
-                ? "is said to be answered, was not (\(exchange.icmpError.map { "\($0)" } ?? exchange.failure ?? "silence"))"
-                : "is said to get no answer, was answered by \(answered ?? "")"
+        if let isAnswered = isAnswered(plan.topology), isAnswered != shot.isAnswered {
+            return "is said to get \(isAnswered ? "an" : "no") answer, and has got \(shot.isAnswered ? "one" : "none")"
         }
-        if !exchange.hasLeft, !exchange.isNeighborSought { return "never left: \(exchange.failure ?? "no reason")" }
+        if !shot.hasLeft, !shot.isNeighborSought { return "never left: error \(shot.failure)" }
         return nil
     }
 
@@ -217,6 +272,19 @@ private struct Question {
                 "  \(topology.hosts[step.host].metadata.name) \(step.stage) \(step.verdict): \(step.text)"
             }.joined(separator: "\n") + "\n  => \(journey.verdict)"
         }.joined(separator: "\n")
+    }
+}
+
+extension OutgoingPacket.Content {
+    fileprivate init(_ content: Packet.Content, _ number: UInt16) {
+        self =
+            switch content {
+            case .icmp(let type, let code): .icmp(type: type, code: code, identifier: number, sequence: 1)
+            case .udp(let source, let destination):
+                .udp(sourcePort: source, destinationPort: destination, payload: Array("volley".utf8))
+            case .tcp(let source, let destination):
+                .tcp(sourcePort: source, destinationPort: destination, flags: .syn)
+            }
     }
 }
 
@@ -257,8 +325,8 @@ extension Scenario {
         return scenario
     }
 
-    /// A client on h1 and a server on h2 that takes UDP to one port; what is for it goes by a middlebox.
-    fileprivate static func middlebox(on host: String) -> Scenario {
+    /// A client on h1 and a server that takes UDP to one port and may only ping; what is for it goes by a middlebox.
+    fileprivate static func middlebox(on host: String, serverOn server: String) -> Scenario {
         var scenario = Scenario()
         for number in 1...3 { scenario.host("h\(number)", IPAddress(v4: 0xAC1F_0000 + UInt32(number))) }
         scenario.vpc("blue", 101, "10.0.0.0/16")
@@ -267,12 +335,15 @@ extension Scenario {
         scenario.subnet("servers", "blue", "10.0.2.0/24")
         scenario.subnet("edge", "blue", "10.0.9.0/24")
         scenario.interface("client", "clients", on: "h1", "10.0.1.10")
-        scenario.interface("server", "servers", on: "h2", "10.0.2.10")
+        scenario.interface("server", "servers", on: server, "10.0.2.10")
         scenario.interface("box", "edge", on: host, "10.0.9.10", forwards: true)
         let traffic = TrafficMatch(
             ipProtocol: .udp, ports: [Station.udpPort...Station.udpPort])
         var group = SecurityGroup(metadata: Metadata(name: "server"), vpc: "blue")
         group.ingress = [SecurityRule(traffic: traffic, peers: [.cidr(prefix("0.0.0.0/0"))])]
+        group.egress = [
+            SecurityRule(traffic: TrafficMatch(ipProtocol: .icmp), peers: [.cidr(prefix("0.0.0.0/0"))])
+        ]
         scenario.model.securityGroups = [group]
         scenario.model.interfaces[1].securityGroups = ["server"]
         return scenario
