@@ -31,6 +31,7 @@ public struct Doctor {
                 subject: trial.subject, isGood: failure == nil, detail: failure.map { "\($0.reason)" } ?? "works",
                 remedy: failure == nil ? nil : trial.remedy)
         }
+        findings += firewallFeatures(kernel)
         findings += sysctls()
         return findings
     }

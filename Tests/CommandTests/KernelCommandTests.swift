@@ -82,6 +82,21 @@ import Testing
         #expect(isGood("VRF devices") == vrf)
         #expect(isGood("GRE devices with a key") == (gre.status == 0))
         #expect(isGood("rules for VRFs") == true)
+        let features = [
+            "nftables": "add chain inet t c { type filter hook forward priority 0 ; }",
+            "nftables for ARP": "add table arp t ; add chain arp t c { type filter hook input priority 0 ; }",
+            "nftables on connections": "add rule inet t r ct mark set 1 ; add rule inet t r notrack",
+            "nftables interval maps":
+                "add map inet t m { type ipv4_addr . inet_proto : counter ; flags interval ; }",
+            "nftables limits and logs": "add rule inet t r limit rate 10/second log group 5",
+        ]
+        for (subject, line) in features {
+            let words =
+                "add table inet t ; add chain inet t r { type filter hook prerouting priority -300 ; } ; \(line)"
+            let nft = try Run(["unshare", "--net", "nft"] + words.split(separator: " ").map(String.init))
+            #expect(isGood(subject) == (nft.status == 0), "\(subject): \(nft.output)")
+        }
+        #expect(isGood("connection tracking over netlink") == true)
         #expect(run.status == (vrf && gre.status == 0 ? 0 : 1))
         for finding in findings where finding["good"] as? Bool == false {
             #expect(!(finding["remedy"] as? String ?? "").isEmpty)
