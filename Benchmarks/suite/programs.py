@@ -28,6 +28,12 @@ def vpcctl():
 
 
 @functools.cache
+def vpcd():
+    build("swift", "build", "-c", "release", "--product", "vpcd", cwd=CHECKOUT)
+    return str(CHECKOUT / ".build/release/vpcd")
+
+
+@functools.cache
 def limit(name):
     """A program in C that does the kernel's part of some work and nothing else."""
     folder = FOLDER / ".build/limit"
