@@ -19,7 +19,7 @@ extension [UInt8] {
     }
 
     /// Writes the internet checksum of all bytes, and of `pseudoHeader` before them, to an offset that holds zeros.
-    mutating func setChecksum(at offset: Int, pseudoHeader: [UInt8] = []) {
+    package mutating func setChecksum(at offset: Int, pseudoHeader: [UInt8] = []) {
         let sum = internetChecksum(pseudoHeader + self)
         self[offset] = UInt8(sum >> 8)
         self[offset + 1] = UInt8(sum & 255)
