@@ -81,8 +81,17 @@ extension HostCompiler {
         }
     }
 
+    /// Whether somebody in a VPC of this host, here or elsewhere, may send with the address of a guest here.
+    var hasMiddleboxes: Bool {
+        contexts.contains { context in
+            context.routeTable == nil
+                && topology.vpcs[context.vpc].interfaces.contains { !topology.interfaces[$0].sourceDestCheck }
+        }
+    }
+
     /// Changes when what an ACL of this host decides may have changed: then every connection is judged once more. It is
-    /// made of the ACLs themselves, so that it needs no memory; less than ``ConnectionMark/cut``.
+    /// made of the ACLs themselves, so that it needs no memory, and of whether there are middleboxes, because then more
+    /// is judged; less than ``ConnectionMark/cut``.
     var policyEpoch: UInt32 {
         var digest = Digest()
         for index in Set(attached.map { topology.interfaces[$0].subnet }).sorted() {
@@ -95,6 +104,7 @@ extension HostCompiler {
                 for rule in rules { digest.add(rule) }
             }
         }
+        if hasMiddleboxes { digest.add("middleboxes") }
         return UInt32(digest.value % UInt64(ConnectionMark.cut))
     }
 }
