@@ -9,6 +9,10 @@ public struct DesiredState: Sendable {
     public var topology: Topology
     /// Index into `topology.hosts`.
     public var host: Int
+
+    init(_ desired: ReconcileLoop.Desired) {
+        (revision, topology, host) = (desired.revision, desired.topology, desired.host)
+    }
 }
 
 extension Agent {
@@ -16,9 +20,7 @@ extension Agent {
     public var desired: DesiredState? { shared.withLock { $0.desired } }
 
     func publish(_ desired: ReconcileLoop.Desired?) {
-        let state = desired.map {
-            DesiredState(revision: $0.revision, topology: $0.topology, host: $0.host)
-        }
+        let state = desired.map(DesiredState.init)
         shared.withLock { $0.desired = state }
     }
 

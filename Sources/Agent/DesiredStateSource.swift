@@ -13,5 +13,6 @@ public protocol DesiredStateSource: AnyObject {
     /// - Returns: when to load, once it is quiet; nil where nothing has changed.
     func noteChanges() throws(AgentError) -> ContinuousClock.Instant?
     /// Everything it holds now, whether valid or not.
-    func read() -> ManifestFiles
+    /// - Parameter known: Files that are left out if they still have that stamp, by name.
+    func read(known: [String: FileStamp]) -> ManifestFiles
 }

@@ -34,11 +34,11 @@ public final class ManifestDirectory: DesiredStateSource {
     public var name: String { path }
     public var fileDescriptor: Int32 { inotify }
 
-    public func read() -> ManifestFiles {
+    public func read(known: [String: FileStamp]) -> ManifestFiles {
         firstChange = nil
         // Directories may have come, or the one that was missing.
         watch()
-        return ManifestFiles(paths: [path])
+        return ManifestFiles(paths: [path], known: known)
     }
 
     // MARK: Watching

@@ -30,7 +30,7 @@ extension ReconcileLoop {
     private func resume(_ revision: Revision) {
         do {
             let set = ManifestSet(try agent.revisions.sources(of: revision))
-            desired = try resolved(set, revision)
+            take(try resolved(set, revision))
             if let seconds = revision.confirmBy { resumeConfirmation(of: revision, by: seconds) }
         } catch {
             agent.log.error("revision \(revision.number) cannot be taken up: \(error)")
@@ -51,16 +51,18 @@ extension ReconcileLoop {
     /// Reads the source and accepts what it holds, if it is valid and not what was accepted before.
     func loadSource() {
         guard let source else { return }
-        let files = source.read()
-        let digest = files.sources.digest
-        if let desired, desired.revision.directoryDigest == digest, files.diagnostics.isEmpty {
+        let files = source.read(known: [:])
+        directory = DirectoryContent(files)
+        if let desired, let digest = desired.revision.directoryDigest, files.diagnostics.isEmpty,
+            files.sources.have(digest)
+        {
             return noteRejected([])
         }
         do {
             // A revision that awaits confirmation gives way: somebody has changed the manifests meanwhile.
             endProbing()
             confirmation = nil
-            try accept(ManifestSet(files), cause: .directory, directoryDigest: digest)
+            try accept(ManifestSet(files), cause: .directory, directoryDigest: directory.files.digest)
         } catch {
             agent.log.error("manifests in \(source.name) are not accepted: \(error)")
             noteRejected(
@@ -69,7 +71,7 @@ extension ReconcileLoop {
         }
     }
 
-    private func noteRejected(_ diagnostics: [LocatedDiagnostic]) {
+    func noteRejected(_ diagnostics: [LocatedDiagnostic]) {
         let isNews = agent.shared.withLock { state -> Bool in
             let isNews = state.status.rejected != diagnostics
             state.status.rejected = diagnostics
@@ -94,7 +96,13 @@ extension ReconcileLoop {
         next.revision = try agent.revisions.add(
             set.sources, cause: cause, directoryDigest: directoryDigest, confirmBy: confirmBy,
             keeping: confirmBy == nil ? nil : desired?.revision.number)
-        desired = next
+        take(next)
+        announce(next)
+        return next
+    }
+
+    /// Says that there is a new desired state, and has a pass made for it.
+    func announce(_ next: Desired) {
         noteRejected([])
         agent.shared.withLock { state in
             state.status.desiredRevision = next.revision.number
@@ -103,10 +111,10 @@ extension ReconcileLoop {
             state.status.confirmation = nil
             state.metrics.revisionsAccepted += 1
         }
+        let cause = next.revision.cause
         agent.log.notice("revision \(next.revision.number) accepted (\(cause))")
         agent.events.add(.revisionAccepted, "\(cause)", revision: next.revision.number)
         noteNewDesiredState()
-        return next
     }
 
     /// A set that is valid as a whole, for this host.
@@ -123,8 +131,8 @@ extension ReconcileLoop {
                 diagnostics: errors)
         }
         return Desired(
-            revision: revision, resourceCount: set.model.resourceCount, topology: topology,
-            host: try host(in: topology))
+            revision: revision, files: set.sources.fileDigests, resourceCount: set.model.resourceCount,
+            topology: topology, host: try host(in: topology))
     }
 
     private func host(in topology: Topology) throws(AgentError) -> Int {
@@ -188,7 +196,7 @@ extension ReconcileLoop {
             )
         }
         let set = ManifestSet(sources)
-        if let desired, confirmSeconds == nil, confirmation == nil, desired.revision.digest == sources.digest {
+        if let desired, confirmSeconds == nil, confirmation == nil, sources.have(desired.revision.digest) {
             return reply(.success(try bring(desired, set)))
         }
         let previous = desired?.revision.number
@@ -198,7 +206,7 @@ extension ReconcileLoop {
         }
         let deadline = confirmSeconds.map { time(nil) + $0 }
         let accepted = try accept(
-            set, cause: .apply, directoryDigest: source?.read().sources.digest, confirmBy: deadline)
+            set, cause: .apply, directoryDigest: readDirectory(), confirmBy: deadline)
         endProbing()
         confirmation = nil
         guard let confirmSeconds, let previous else { return reply(.success(try bring(accepted, set))) }
@@ -215,7 +223,7 @@ extension ReconcileLoop {
         endProbing()
         confirmation = nil
         let accepted = try accept(
-            set, cause: .rollback(number), directoryDigest: source?.read().sources.digest)
+            set, cause: .rollback(number), directoryDigest: readDirectory())
         return try bring(accepted, set)
     }
 
@@ -279,7 +287,7 @@ extension ReconcileLoop {
         revision.confirmBy = nil
         try agent.revisions.update(revision)
         self.confirmation = nil
-        desired?.revision = revision
+        changeInPlace { $0?.revision = revision }
         agent.shared.withLock { $0.status.confirmation = nil }
         agent.log.notice("revision \(revision.number) is confirmed")
         agent.events.add(.confirmed, "it stays in force", revision: revision.number)

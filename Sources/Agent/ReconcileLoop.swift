@@ -15,9 +15,9 @@ final class ReconcileLoop {
     let reconciler: HostReconciler<KernelDriver>
     var source: (any DesiredStateSource)?
     /// Nil as long as no complete and valid state is known: then nothing is touched.
-    var desired: Desired? {
-        didSet { agent.publish(desired) }
-    }
+    private(set) var desired: Desired?
+    /// What the source held when it was read last, where that is what the desired state was made of.
+    var directory = DirectoryContent()
     var confirmation: Confirmation?
     var ledger = RepairLedger()
 
@@ -62,12 +62,23 @@ final class ReconcileLoop {
     /// Without its manifests: they are on the disk, and of a hundred thousand interfaces they take half of the memory.
     struct Desired {
         var revision: Revision
+        /// Those of the revision.
+        var files: [FileDigest]
         var resourceCount: Int
         var topology: Topology
         /// Index into `topology.hosts`.
         var host: Int
+        /// Of the topology; made when it is needed first.
+        var index: InterfaceIndex?
 
         var hostName: String { topology.hosts[host].metadata.name }
+
+        mutating func makeIndex() { index = InterfaceIndex(of: topology) }
+
+        /// What has to be exchanged for these changes; nil where everything has to be resolved.
+        func exchange(for changes: ResourceChanges) -> InterfaceExchange? { index?.exchange(changes, in: topology) }
+
+        mutating func apply(_ exchange: InterfaceExchange) { index?.apply(exchange, to: &topology) }
     }
 
     private struct Compiled {
@@ -101,6 +112,25 @@ final class ReconcileLoop {
         reconciler = HostReconciler(kernel: agent.kernel)
         if let path = agent.configuration.manifests { source = try ManifestDirectory(path: path) }
     }
+
+    // MARK: - The desired state
+
+    func take(_ desired: Desired) {
+        self.desired = desired
+        agent.publish(desired)
+    }
+
+    /// Changes the desired state where it is: nobody else may hold its topology meanwhile, or all of it would be copied.
+    func changeInPlace(_ change: (inout Desired?) -> Void) {
+        agent.shared.withLock { state in
+            state.desired = nil
+            change(&desired)
+            state.desired = desired.map(DesiredState.init)
+        }
+    }
+
+    /// Lets go of what was compiled, with the topology that it holds.
+    func forgetCompilation() { compiled = nil }
 
     // MARK: - The loop
 
@@ -165,7 +195,7 @@ final class ReconcileLoop {
         let now = ContinuousClock.now
         if let due = loadDue, due <= now {
             loadDue = nil
-            loadSource()
+            loadChanges()
         }
         if let due = retry.at, due <= now {
             retry.at = nil

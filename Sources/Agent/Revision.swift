@@ -7,7 +7,7 @@ public struct Revision: Sendable, Hashable {
     /// Seconds since 1970, by the machine's clock when it was accepted.
     public var time: Int
     public var cause: Cause
-    /// FNV-1a of the names and contents of the files.
+    /// FNV-1a of the names and the contents' digests of the files.
     public var digest: UInt64
     /// The digest of what the manifest directory held then; what it holds counts again as soon as that is another.
     public var directoryDigest: UInt64?
@@ -82,21 +82,5 @@ extension Revision {
         case .integer(let number): UInt64(String(number), radix: 16)
         default: nil
         }
-    }
-}
-
-extension [ManifestSource] {
-    /// FNV-1a, 64 bits, of names and contents.
-    var digest: UInt64 {
-        var value: UInt64 = 0xCBF2_9CE4_8422_2325
-        func add(_ bytes: some Sequence<UInt8>) {
-            for byte in bytes { value = (value ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
-            value = (value ^ 0x1FF) &* 0x0000_0100_0000_01B3
-        }
-        for source in self {
-            add(source.name.utf8)
-            add(source.bytes)
-        }
-        return value
     }
 }

@@ -53,13 +53,9 @@ public struct RevisionStore: Sendable {
     public func sources(of revision: Revision) throws(AgentError) -> [ManifestSource] {
         var sources: [ManifestSource] = []
         for (index, name) in revision.files.enumerated() {
-            let file = manifests(revision.number) + "/" + Self.fileName(index, name)
-            guard let bytes = try Files.read(file) else {
-                throw AgentError(.storage, "revision \(revision.number) is incomplete: \(file) is missing")
-            }
-            sources.append(ManifestSource(name: name, bytes: bytes))
+            sources.append(ManifestSource(name: name, bytes: try bytes(of: revision, index)))
         }
-        guard sources.digest == revision.digest else {
+        guard sources.have(revision.digest) else {
             throw AgentError(.storage, "revision \(revision.number) was changed on disk: its digest is another")
         }
         return sources
@@ -71,14 +67,24 @@ public struct RevisionStore: Sendable {
         _ sources: [ManifestSource], cause: Revision.Cause, directoryDigest: UInt64?, confirmBy: Int? = nil,
         keeping: Int? = nil
     ) throws(AgentError) -> Revision {
+        let files = sources.map { RevisionFile(digest: $0.fileDigest, content: .bytes($0.bytes)) }
+        return try add(
+            files, cause: cause, directoryDigest: directoryDigest, confirmBy: confirmBy, keeping: keeping)
+    }
+
+    /// `add` of files of which most may be those of another revision: these are not written again.
+    func add(
+        _ files: [RevisionFile], cause: Revision.Cause, directoryDigest: UInt64?, confirmBy: Int? = nil,
+        keeping: Int? = nil
+    ) throws(AgentError) -> Revision {
         let number = (try numbers().last ?? 0) + 1
         let revision = Revision(
-            number: number, time: time(nil), cause: cause, digest: sources.digest, directoryDigest: directoryDigest,
-            files: sources.map(\.name), confirmBy: confirmBy)
+            number: number, time: time(nil), cause: cause, digest: files.map(\.digest).digest,
+            directoryDigest: directoryDigest, files: files.map(\.digest.name), confirmBy: confirmBy)
         let unfinished = path + "/" + Self.unfinished + String(number)
         try Files.removeTree(unfinished)
         do throws(AgentError) {
-            try write(revision, sources, into: unfinished)
+            try write(revision, files, into: unfinished)
             guard rename(unfinished, directory(number)) == 0 else { throw .system("rename \(unfinished)") }
             try Files.sync(directory: path)
         } catch {
@@ -95,16 +101,37 @@ public struct RevisionStore: Sendable {
     }
 
     private func write(
-        _ revision: Revision, _ sources: [ManifestSource], into folder: String
+        _ revision: Revision, _ files: [RevisionFile], into folder: String
     ) throws(AgentError) {
         try Files.makeDirectory(folder)
         try Files.makeDirectory(folder + "/manifests")
-        for (index, source) in sources.enumerated() {
-            try Files.write(source.bytes, to: folder + "/manifests/" + Self.fileName(index, source.name))
+        for (index, file) in files.enumerated() {
+            let path = folder + "/manifests/" + Self.fileName(index, file.digest.name)
+            switch file.content {
+            case .bytes(let bytes): try Files.write(bytes, to: path)
+            case .kept(let revision, let index): try keep(revision, index, as: path)
+            }
         }
         try Files.write(Array(revision.structured.json.utf8), to: folder + "/revision.json")
         try Files.sync(directory: folder + "/manifests")
         try Files.sync(directory: folder)
+    }
+
+    /// Gives a file of another revision a second name. It is never written to, so that they can share it.
+    private func keep(_ revision: Revision, _ index: Int, as path: String) throws(AgentError) {
+        let present = manifests(revision.number) + "/" + Self.fileName(index, revision.files[index])
+        if link(present, path) == 0 { return }
+        // A file cannot have more names, or the file system knows of no second ones.
+        try Files.write(bytes(of: revision, index), to: path)
+    }
+
+    /// The content of one file.
+    func bytes(of revision: Revision, _ index: Int) throws(AgentError) -> [UInt8] {
+        let file = manifests(revision.number) + "/" + Self.fileName(index, revision.files[index])
+        guard let bytes = try Files.read(file) else {
+            throw AgentError(.storage, "revision \(revision.number) is incomplete: \(file) is missing")
+        }
+        return bytes
     }
 
     private func prune(keeping kept: Set<Int>) throws(AgentError) {
@@ -129,5 +156,17 @@ public struct RevisionStore: Sendable {
         let isKnown = [".yaml", ".yml", ".json"].contains { safe.hasSuffix($0) }
         return String(repeating: "0", count: max(0, 6 - digits.count)) + digits + "-" + safe.suffix(200)
             + (isKnown ? "" : ".yaml")
+    }
+}
+
+/// A file of a revision that is to be kept.
+struct RevisionFile {
+    var digest: FileDigest
+    var content: Content
+
+    enum Content {
+        case bytes([UInt8])
+        /// As that revision has it, which has it on the disk.
+        case kept(Revision, index: Int)
     }
 }

@@ -55,8 +55,8 @@ public struct AgentConfiguration: Hashable, Sendable {
     ) -> (configuration: AgentConfiguration?, diagnostics: [LocatedDiagnostic]) {
         var finder = SourceFinder(limits: limits)
         finder.addFile(path)
-        guard let source = finder.sources.first else { return (nil, finder.diagnostics) }
-        return read(source, limits: limits)
+        guard let file = finder.files.first, let bytes = file.bytes else { return (nil, finder.diagnostics) }
+        return read(ManifestSource(name: file.name, bytes: bytes), limits: limits)
     }
 
     /// `load` of what was read already.

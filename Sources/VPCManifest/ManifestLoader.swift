@@ -42,13 +42,30 @@ struct ManifestLoader {
             return
         }
         var apiVersion: String?
+        _ = load(source, index: index, from: begin, apiVersion: &apiVersion)
+    }
+
+    /// Reads documents that stand in the middle of a source.
+    /// - Parameter apiVersion: What a document before them has stated; returns what is stated after them.
+    /// - Returns: false where aliases repeat something: how much all documents of a source may repeat is limited.
+    mutating func loadPart(_ part: ManifestSource, apiVersion: inout String?) -> Bool {
+        reader.tree.reserveCapacity(forBytes: part.bytes.count)
+        return load(part, index: 0, from: SourceCursor(byte: 0, line: 1), apiVersion: &apiVersion) == 0
+    }
+
+    /// - Returns: How many nodes aliases repeat.
+    private mutating func load(
+        _ source: ManifestSource, index: Int, from start: SourceCursor, apiVersion: inout String?
+    ) -> Int {
         // Work stays linear in the size of the file, whatever the number of its documents.
-        var aliasBudget = limits.aliasedNodes + source.bytes.count
+        let limit = limits.aliasedNodes + source.bytes.count
+        var (begin, aliasBudget) = (start, limit)
         while let rest = readDocuments(
             source, index: index, from: begin, apiVersion: &apiVersion, aliasBudget: &aliasBudget)
         {
             begin = rest
         }
+        return limit - aliasBudget
     }
 
     /// Reads documents up to the end or the first that cannot be read; returns where to go on after that one.

@@ -17,15 +17,43 @@ public struct ManifestSource: Hashable, Sendable {
     }
 }
 
+/// A file of a set, as far as it was read.
+public struct ManifestFile: Hashable, Sendable {
+    public var name: String
+    /// Tells whether it is another one later; nil where that cannot be relied upon, because it is so new.
+    public var stamp: FileStamp?
+    /// Nil: its stamp is that which was known, so that it was not read.
+    public var bytes: [UInt8]?
+}
+
+/// What changes with the content of a file.
+public struct FileStamp: Hashable, Sendable {
+    var device: UInt64
+    var node: UInt64
+    var size: Int64
+    /// Nanoseconds since 1970.
+    var modified: Int64
+    var changed: Int64
+}
+
 /// The files of a set as they are read, not yet looked into.
 public struct ManifestFiles: Sendable {
-    public let sources: [ManifestSource]
+    public let files: [ManifestFile]
     /// What could not be read.
     public let diagnostics: [LocatedDiagnostic]
 
+    /// Those that were read.
+    public var sources: [ManifestSource] {
+        files.compactMap { file in file.bytes.map { ManifestSource(name: file.name, bytes: $0) } }
+    }
+
     /// See `ManifestSet.load`.
-    public init(paths: [String], standardInput: Int32 = 0, limits: ManifestLimits = ManifestLimits()) {
-        var finder = SourceFinder(limits: limits)
+    /// - Parameter known: Files that need not be read if they still have that stamp, by name.
+    public init(
+        paths: [String], standardInput: Int32 = 0, limits: ManifestLimits = ManifestLimits(),
+        known: [String: FileStamp] = [:]
+    ) {
+        var finder = SourceFinder(limits: limits, known: known)
         var hasReadInput = false
         for path in paths {
             if path != "-" {
@@ -35,15 +63,31 @@ public struct ManifestFiles: Sendable {
                 hasReadInput = true
             }
         }
-        sources = finder.sources
+        files = finder.files
         diagnostics = finder.diagnostics
     }
+}
+
+extension FileStamp {
+    /// Nil of a file that was changed so lately that a further change could leave it with the same times.
+    fileprivate init?(_ status: stat) {
+        func nanoseconds(_ time: timespec) -> Int64 { Int64(time.tv_sec) * 1_000_000_000 + Int64(time.tv_nsec) }
+        var now = timespec()
+        clock_gettime(CLOCK_REALTIME, &now)
+        (device, node, size) = (UInt64(status.st_dev), UInt64(status.st_ino), Int64(status.st_size))
+        (modified, changed) = (nanoseconds(status.st_mtim), nanoseconds(status.st_ctim))
+        if nanoseconds(now) - max(modified, changed) < Self.granularity { return nil }
+    }
+
+    /// Generous: file systems count in ticks of the kernel, or in whole seconds.
+    private static let granularity: Int64 = 2_000_000_000
 }
 
 /// Collects the files that `-f` arguments name.
 struct SourceFinder {
     let limits: ManifestLimits
-    private(set) var sources: [ManifestSource] = []
+    let known: [String: FileStamp]
+    private(set) var files: [ManifestFile] = []
     private(set) var diagnostics: [LocatedDiagnostic] = []
     /// What has been read, so that a file named twice is no duplicate of itself, and links form no circle.
     private var seen: Set<FileID> = []
@@ -53,7 +97,10 @@ struct SourceFinder {
         var node: ino_t
     }
 
-    init(limits: ManifestLimits) { self.limits = limits }
+    init(limits: ManifestLimits, known: [String: FileStamp] = [:]) {
+        self.limits = limits
+        self.known = known
+    }
 
     static let suffixes = [".yaml", ".yml", ".json"]
 
@@ -61,10 +108,10 @@ struct SourceFinder {
         var status = stat()
         guard stat(path, &status) == 0 else { return report(path, errno) }
         guard status.st_mode & S_IFMT == S_IFDIR else { return readFile(path) }
-        let before = sources.count + diagnostics.count
+        let before = files.count + diagnostics.count
         let seenBefore = seen.count
         addDirectory(path, status)
-        if sources.count + diagnostics.count == before, seen.count > seenBefore {
+        if files.count + diagnostics.count == before, seen.count > seenBefore {
             diagnostics.append(
                 LocatedDiagnostic(
                     rule: "no-manifests", message: "\(path): the directory holds no manifests",
@@ -122,8 +169,15 @@ struct SourceFinder {
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { return report(name, errno) }
         let isRegular = status.st_mode & S_IFMT == S_IFREG
+        var stamp: FileStamp?
         if isRegular {
             guard seen.insert(FileID(device: status.st_dev, node: status.st_ino)).inserted else { return }
+            // Taken before reading: what is written meanwhile gives another one.
+            stamp = FileStamp(status)
+            if let stamp, known[name] == stamp {
+                files.append(ManifestFile(name: name, stamp: stamp, bytes: nil))
+                return
+            }
         }
         // The size is only a guess: the file may grow meanwhile, and a pipe has none. It is read, not mapped, for a
         // mapped file that another process truncates kills its reader.
@@ -160,7 +214,7 @@ struct SourceFinder {
             if isAtEnd { break }
             capacity = min(capacity * 2, limits.fileSize + 1)
         }
-        sources.append(ManifestSource(name: name, bytes: bytes))
+        files.append(ManifestFile(name: name, stamp: stamp, bytes: bytes))
     }
 
     private mutating func report(_ path: String, _ code: Int32) {

@@ -1,0 +1,130 @@
+import VPCManifest
+import VPCModel
+import VPCTopology
+
+/// What a source holds, by files.
+struct DirectoryContent {
+    var files: [FileDigest] = []
+    /// Of those that need not be read again as long as they have it.
+    var stamps: [String: FileStamp] = [:]
+
+    init() {}
+
+    /// Of files that were all read.
+    init(_ read: ManifestFiles) {
+        files = read.sources.fileDigests
+        note(read)
+    }
+
+    fileprivate mutating func note(_ read: ManifestFiles) {
+        stamps.removeAll(keepingCapacity: true)
+        for file in read.files { stamps[file.name] = file.stamp }
+    }
+}
+
+/// The way of a change that concerns little: what is not changed is neither read nor resolved again.
+extension ReconcileLoop {
+    /// Takes in what has changed in the source.
+    func loadChanges() {
+        guard let source, desired != nil, !directory.files.isEmpty else { return loadSource() }
+        let read = source.read(known: directory.stamps)
+        guard read.diagnostics.isEmpty else { return loadSource() }
+        let known = Dictionary(
+            directory.files.map { ($0.name, $0.content) }, uniquingKeysWith: { first, _ in first })
+        var files: [FileDigest] = []
+        files.reserveCapacity(read.files.count)
+        for file in read.files {
+            guard let content = file.bytes?.contentDigest ?? known[file.name] else { return loadSource() }
+            files.append(FileDigest(name: file.name, content: content))
+        }
+        if files == directory.files, desired?.revision.directoryDigest != nil, agent.status.rejected.isEmpty {
+            return directory.note(read)
+        }
+        if !accept(files, read) { return loadSource() }
+        directory.files = files
+        directory.note(read)
+    }
+
+    /// Makes files that differ in little from those of the desired state the new one.
+    /// - Returns: false where the whole set has to be looked at.
+    private func accept(_ files: [FileDigest], _ read: ManifestFiles) -> Bool {
+        guard let changes = changes(to: files, read) else { return false }
+        if desired?.index == nil { changeInPlace { $0?.makeIndex() } }
+        guard let exchange = desired?.exchange(for: changes.resources) else { return false }
+        let revision: Revision
+        do throws(AgentError) {
+            revision = try agent.revisions.add(
+                changes.files, cause: .directory, directoryDigest: files.digest)
+        } catch {
+            // Said, counted and tried again by who looks at the whole set.
+            return false
+        }
+        // A revision that awaits confirmation gives way: somebody has changed the manifests meanwhile.
+        endProbing()
+        confirmation = nil
+        forgetCompilation()
+        changeInPlace { desired in
+            desired?.apply(exchange)
+            desired?.revision = revision
+            desired?.files = files
+            desired?.resourceCount += changes.resources.added.count - changes.resources.removed.count
+        }
+        if let desired { announce(desired) }
+        return true
+    }
+
+    /// What differs from the desired state.
+    private struct Changes {
+        var resources = ResourceChanges()
+        var files: [RevisionFile] = []
+    }
+
+    /// - Returns: nil where that is not known without looking at the whole set.
+    private func changes(to files: [FileDigest], _ read: ManifestFiles) -> Changes? {
+        guard let desired, desired.files.count == desired.revision.files.count else { return nil }
+        var former: [String: Int] = [:]
+        for (index, file) in desired.files.enumerated() {
+            if former.updateValue(index, forKey: file.name) != nil { return nil }
+        }
+        var changes = Changes()
+        var budget = Self.largestChange
+        for (file, content) in zip(files, read.files) {
+            let index = former.removeValue(forKey: file.name)
+            if let index, desired.files[index].content == file.content {
+                let content = RevisionFile.Content.kept(desired.revision, index: index)
+                changes.files.append(RevisionFile(digest: file, content: content))
+                continue
+            }
+            guard let bytes = content.bytes, let old = formerBytes(index, desired),
+                changes.resources.add(from: old, to: bytes, budget: &budget)
+            else { return nil }
+            changes.files.append(RevisionFile(digest: file, content: .bytes(bytes)))
+        }
+        for index in former.values {
+            guard let old = formerBytes(index, desired),
+                changes.resources.add(from: old, to: [], budget: &budget)
+            else { return nil }
+        }
+        changes.resources.cancel()
+        return changes
+    }
+
+    /// Bytes of documents. Of more than that resolving everything is not the larger part.
+    private static let largestChange = 4 << 20
+
+    /// What a file of the desired state holds; nothing where it has none.
+    private func formerBytes(_ index: Int?, _ desired: Desired) -> [UInt8]? {
+        guard let index else { return [] }
+        let bytes = try? agent.revisions.bytes(of: desired.revision, index)
+        // Of what somebody has damaged nothing is known.
+        return bytes.flatMap { $0.contentDigest == desired.files[index].content ? $0 : nil }
+    }
+
+    /// Reads the whole source, to know later whether it has changed since.
+    /// - Returns: its digest.
+    func readDirectory() -> UInt64? {
+        guard let source else { return nil }
+        directory = DirectoryContent(source.read(known: [:]))
+        return directory.files.digest
+    }
+}

@@ -1,0 +1,141 @@
+public import VPCModel
+
+extension ResourceChanges {
+    /// Adds that a file has another text. Only the documents between the first byte that differs and the last one are
+    /// read.
+    ///
+    /// What these documents say is known only where they do not depend on others: where all of the file is valid, states
+    /// its version and repeats nothing by aliases.
+    ///
+    /// - Parameters:
+    ///   - old: The text before, of a set that was valid; none where the file is new.
+    ///   - new: The text now; none where the file is gone.
+    ///   - budget: The most bytes to read documents from; what is read is taken off.
+    /// - Returns: false where the whole set has to be read: something of it is not valid, or may depend on what was
+    ///   changed, or the budget does not suffice. What was added so far is then worth nothing.
+    public mutating func add(
+        from old: [UInt8], to new: [UInt8], budget: inout Int, limits: ManifestLimits = ManifestLimits()
+    ) -> Bool {
+        guard let part = ChangedPart(old, new) else { return false }
+        budget -= part.old.count + part.new.count
+        guard budget >= 0, let before = part.model(in: old, part.old, limits),
+            let after = part.model(in: new, part.new, limits)
+        else { return false }
+        for resource in before.resources { if !remove(resource) { return false } }
+        for resource in after.resources { if !add(resource) { return false } }
+        return true
+    }
+}
+
+/// The documents in which two texts differ, and perhaps some around them: text before and after is the same.
+private struct ChangedPart {
+    var old: Range<Int>
+    var new: Range<Int>
+
+    /// Nil where the texts do not fall into documents that can be read on their own.
+    init?(_ old: [UInt8], _ new: [UInt8]) {
+        if old.beginsWithMark || new.beginsWithMark { return nil }
+        let shorter = min(old.count, new.count)
+        let before = old.commonPrefix(new)
+        let after = min(old.commonSuffix(new), shorter - before)
+        let start = old.lastDocumentMarker(before: before) ?? 0
+        // What follows a line end inside of what is the same at the end is the same as well.
+        let end = after == 0 ? old.count : old.documentMarker(after: old.count - after) ?? old.count
+        self.old = start..<end
+        self.new = start..<new.count - (old.count - end)
+        // Fewer bytes may repeat less by aliases, those of other documents, too.
+        if new.count < old.count, old[..<start].contains(UInt8(ascii: "*")) || old[end...].contains(UInt8(ascii: "*")) {
+            return nil
+        }
+    }
+
+    /// What the documents of a part say; nil where that is not known, or not valid.
+    func model(in text: [UInt8], _ range: Range<Int>, _ limits: ManifestLimits) -> Model? {
+        // The first document states the version, and the others inherit it.
+        var apiVersion: String?
+        if range.lowerBound > 0 {
+            guard text.holdsDocument(before: range.lowerBound, limits) else { return nil }
+            apiVersion = DocumentReader.apiVersion
+        }
+        var loader = ManifestLoader(limits: limits)
+        let isPlain = loader.loadPart(ManifestSource(name: "", bytes: Array(text[range])), apiVersion: &apiVersion)
+        guard isPlain, loader.findings.isEmpty, loader.model.gaps.isEmpty else { return nil }
+        if range.upperBound < text.count, apiVersion == nil { return nil }
+        return loader.model
+    }
+}
+
+extension [UInt8] {
+    /// A byte order mark.
+    fileprivate var beginsWithMark: Bool { first.map { $0 >= 0xEF } ?? false }
+
+    fileprivate func commonPrefix(_ other: [UInt8]) -> Int {
+        let count = Swift.min(self.count, other.count)
+        return withUnsafeBytes { left in
+            other.withUnsafeBytes { right in
+                var index = 0
+                while index + 8 <= count,
+                    left.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+                        == right.loadUnaligned(fromByteOffset: index, as: UInt64.self)
+                {
+                    index += 8
+                }
+                while index < count, left[index] == right[index] { index += 1 }
+                return index
+            }
+        }
+    }
+
+    fileprivate func commonSuffix(_ other: [UInt8]) -> Int {
+        let count = Swift.min(self.count, other.count)
+        return withUnsafeBytes { left in
+            other.withUnsafeBytes { right in
+                var length = 0
+                while length + 8 <= count,
+                    left.loadUnaligned(fromByteOffset: left.count - length - 8, as: UInt64.self)
+                        == right.loadUnaligned(fromByteOffset: right.count - length - 8, as: UInt64.self)
+                {
+                    length += 8
+                }
+                while length < count, left[left.count - length - 1] == right[right.count - length - 1] { length += 1 }
+                return length
+            }
+        }
+    }
+
+    /// The start of the last line `---`, with what follows the dashes, that ends before `end`.
+    fileprivate func lastDocumentMarker(before end: Int) -> Int? {
+        var index = end - 5
+        while index >= 0 {
+            if self[index] == UInt8(ascii: "\n") || self[index] == UInt8(ascii: "\r"),
+                let marker = self[..<Swift.min(end, index + 5)].documentMarker(at: index + 1)
+            {
+                return marker
+            }
+            index -= 1
+        }
+        return nil
+    }
+
+    /// Whether there is anything before a place that begins a document.
+    fileprivate func holdsDocument(before end: Int, _ limits: ManifestLimits) -> Bool {
+        withUnsafeBufferPointer { bytes in
+            var reader = YAMLReader(UnsafeBufferPointer(rebasing: bytes[..<end]), limits: limits, aliasBudget: .max)
+            var tree = NodeTree()
+            while (try? reader.readDocument(into: &tree)) == true {
+                if !tree.isEmpty, !tree.isNull(0) { return true }
+            }
+            return false
+        }
+    }
+}
+
+extension ArraySlice<UInt8> {
+    /// `index` where three dashes and a space or line end are there.
+    fileprivate func documentMarker(at index: Int) -> Int? {
+        guard index + 3 < endIndex, self[index...index + 2].allSatisfy({ $0 == UInt8(ascii: "-") }),
+            " \t\r\n".utf8.contains(self[index + 3])
+        else { return nil }
+        return index
+    }
+}

@@ -1,0 +1,192 @@
+/// Interfaces to take out of a topology and others to put in, see ``InterfaceIndex/exchange(_:in:)``.
+public struct InterfaceExchange: Sendable {
+    /// Ascending.
+    var removedPositions: [Int] = []
+    /// What is at these positions.
+    var removed: [ResolvedInterface] = []
+    /// By VPC, then address.
+    var added: [ResolvedInterface] = []
+}
+
+extension Topology {
+    /// Leaves the topology as it would be if it had been resolved with the new interfaces.
+    mutating func exchange(_ exchange: InterfaceExchange) {
+        var departures: [Int] = []
+        var arrivals: [ResolvedInterface] = []
+        var next = 0
+        for (position, old) in zip(exchange.removedPositions, exchange.removed) {
+            while next < exchange.added.count, exchange.added[next].isBefore(old) {
+                arrivals.append(exchange.added[next])
+                next += 1
+            }
+            if next < exchange.added.count, !old.isBefore(exchange.added[next]) {
+                replace(at: position, with: exchange.added[next])
+                next += 1
+            } else {
+                leave(position)
+                departures.append(position)
+            }
+        }
+        arrivals += exchange.added[next...]
+        if !departures.isEmpty || !arrivals.isEmpty { move(departures, arrivals) }
+    }
+
+    /// An interface in the place of another.
+    private mutating func replace(at position: Int, with new: ResolvedInterface) {
+        leave(position)
+        interfaces[position] = new
+        join(position)
+    }
+
+    private mutating func leave(_ position: Int) {
+        interfacesOfHost[interfaces[position].host].removeSorted(position)
+        for group in interfaces[position].securityGroups { securityGroups[group].members.removeSorted(position) }
+    }
+
+    private mutating func join(_ position: Int) {
+        interfacesOfHost[interfaces[position].host].insertSorted(position)
+        for group in interfaces[position].securityGroups { securityGroups[group].members.insertSorted(position) }
+    }
+
+    /// Takes out interfaces that nothing refers to any more and puts others in; every other one keeps its neighbours.
+    private mutating func move(_ departures: [Int], _ arrivals: [ResolvedInterface]) {
+        let places = arrivals.map { insertionPosition(ofAddress: $0.address, inVPC: $0.vpc) }
+        let shift = PositionShift(departures: departures, arrivals: places)
+        for position in departures { vpcs[interfaces[position].vpc].count -= 1 }
+        for interface in arrivals { vpcs[interface.vpc].count += 1 }
+        var start = 0
+        for vpc in vpcs.indices {
+            vpcs[vpc].interfaces = start..<start + vpcs[vpc].count
+            start = vpcs[vpc].interfaces.upperBound
+        }
+        if departures.count + arrivals.count <= Self.fewMoves {
+            moveInPlace(departures, arrivals, places)
+        } else {
+            rebuild(departures, arrivals, places)
+        }
+        for host in interfacesOfHost.indices { shift.apply(to: &interfacesOfHost[host]) }
+        for group in securityGroups.indices { shift.apply(to: &securityGroups[group].members) }
+        for table in routeTables.indices {
+            for route in routeTables[table].routes.indices {
+                for hop in routeTables[table].routes[route].nextHops.indices {
+                    shift.apply(to: &routeTables[table].routes[route].nextHops[hop].interface)
+                }
+            }
+        }
+        for probe in probes.indices {
+            shift.apply(to: &probes[probe].from)
+            if var target = probes[probe].toInterface {
+                shift.apply(to: &target)
+                probes[probe].toInterface = target
+            }
+        }
+        for (number, place) in places.enumerated() { join(shift.position(ofArrival: number, at: place)) }
+    }
+
+    /// Each of them moves all that follow.
+    private static let fewMoves = 8
+
+    private mutating func moveInPlace(_ departures: [Int], _ arrivals: [ResolvedInterface], _ places: [Int]) {
+        // From the end, so that the places before stay what they are.
+        var (left, right) = (departures.count - 1, arrivals.count - 1)
+        while left >= 0 || right >= 0 {
+            if left >= 0, right < 0 || departures[left] >= places[right] {
+                interfaces.remove(at: departures[left])
+                left -= 1
+            } else {
+                interfaces.insert(arrivals[right], at: places[right])
+                right -= 1
+            }
+        }
+    }
+
+    private mutating func rebuild(_ departures: [Int], _ arrivals: [ResolvedInterface], _ places: [Int]) {
+        var result: [ResolvedInterface] = []
+        result.reserveCapacity(interfaces.count + arrivals.count - departures.count)
+        var (next, arrival) = (0, 0)
+        for departure in departures + [interfaces.count] {
+            while arrival < places.count, places[arrival] <= departure {
+                result += interfaces[next..<places[arrival]]
+                next = places[arrival]
+                result.append(arrivals[arrival])
+                arrival += 1
+            }
+            result += interfaces[next..<departure]
+            next = departure + 1
+        }
+        interfaces = result
+    }
+}
+
+/// Where positions of a list are after some elements have gone and others have come.
+private struct PositionShift {
+    /// From `start` on, positions grow by `distance`. Ascending.
+    private var segments: [(start: Int, distance: Int)] = []
+    private let departures: [Int]
+
+    /// - Parameters:
+    ///   - departures: Positions, ascending.
+    ///   - arrivals: Positions that the new ones come before, ascending.
+    init(departures: [Int], arrivals: [Int]) {
+        self.departures = departures
+        let steps = (departures.map { ($0 + 1, -1) } + arrivals.map { ($0, 1) }).sorted { $0.0 < $1.0 }
+        var distance = 0
+        for (start, step) in steps {
+            distance += step
+            if segments.last?.start == start { segments.removeLast() }
+            segments.append((start, distance))
+        }
+    }
+
+    /// The position of a new one: those before it have come, too.
+    func position(ofArrival number: Int, at place: Int) -> Int {
+        place + number - departures.insertionIndex(of: place)
+    }
+
+    func apply(to position: inout Int) {
+        if let segment = segments.last(where: { $0.start <= position }) { position += segment.distance }
+    }
+
+    /// - Parameter positions: Ascending.
+    func apply(to positions: inout [Int]) {
+        positions.withUnsafeMutableBufferPointer { positions in
+            var end = positions.count
+            for (start, distance) in segments.reversed() {
+                var begin = end
+                if end > 0, positions[end - 1] >= start {
+                    begin = UnsafeBufferPointer(rebasing: positions[..<end]).insertionIndex(of: start)
+                }
+                for index in begin..<end { positions[index] += distance }
+                end = begin
+            }
+        }
+    }
+}
+
+extension ResolvedInterface {
+    fileprivate func isBefore(_ other: ResolvedInterface) -> Bool { (vpc, address) < (other.vpc, other.address) }
+}
+
+extension ResolvedVPC {
+    fileprivate var count: Int {
+        get { interfaces.count }
+        set { interfaces = interfaces.lowerBound..<interfaces.lowerBound + newValue }
+    }
+}
+
+extension RandomAccessCollection where Element == Int, Index == Int {
+    /// Where the first element is that is not less; for ascending ones that begin at index 0.
+    fileprivate func insertionIndex(of value: Int) -> Int {
+        var (low, high) = (0, count)
+        while low < high {
+            let middle = (low + high) / 2
+            if self[middle] < value { low = middle + 1 } else { high = middle }
+        }
+        return low
+    }
+}
+
+extension [Int] {
+    fileprivate mutating func removeSorted(_ value: Int) { remove(at: insertionIndex(of: value)) }
+    fileprivate mutating func insertSorted(_ value: Int) { insert(value, at: insertionIndex(of: value)) }
+}

@@ -1,0 +1,232 @@
+internal import IPAddressing
+public import VPCModel
+
+/// What has to be known of a sound topology to exchange some of its interfaces without resolving all of them again.
+///
+/// Names and devices are kept as hashes. What has the hash of something else is taken for it: then all is resolved.
+public struct InterfaceIndex: Sendable {
+    private var names: Set<Int> = []
+    /// Guests' devices and hosts' devices that could meet, see `Resolver.checkAttachments`.
+    private var devices: Set<Int> = []
+    /// Those that are not derived.
+    private var macs: Set<Station> = []
+    private let subnets: [String: Int]
+    private let hosts: [String: Int]
+    private let securityGroups: [String: Int]
+    /// Names of interfaces that routes and probes refer to.
+    private let referenced: Set<String>
+    /// Addresses that a probe of another VPC is meant for.
+    private let foreignTargets: Set<Place>
+    private var isUsable: Bool
+
+    struct Place: Hashable {
+        var vpc: Int
+        var address: IPAddress
+    }
+
+    struct Station: Hashable {
+        var vpc: Int
+        var mac: MACAddress
+    }
+
+    public init(of topology: Topology) {
+        subnets = Dictionary(uniqueKeysWithValues: topology.subnets.enumerated().map { ($1.name, $0) })
+        hosts = Dictionary(uniqueKeysWithValues: topology.hosts.enumerated().map { ($1.metadata.name, $0) })
+        securityGroups = Dictionary(uniqueKeysWithValues: topology.securityGroups.enumerated().map { ($1.name, $0) })
+        let probed = topology.probes.flatMap { [$0.from] + ($0.toInterface.map { [$0] } ?? []) }
+        let hops = topology.routeTables.flatMap { $0.routes.flatMap { $0.nextHops.map(\.interface) } }
+        referenced = Set((probed + hops).map { topology.interfaces[$0].name })
+        foreignTargets = Set(
+            topology.probes.compactMap { probe in
+                guard let target = probe.toInterface else { return nil }
+                let vpc = topology.interfaces[probe.from].vpc
+                return topology.interfaces[target].vpc == vpc ? nil : Place(vpc: vpc, address: probe.toAddress)
+            })
+        isUsable = !topology.hosts.contains { $0.underlayDevice?.hasPrefix(PortName.prefix) == true }
+        guard isUsable else { return }
+        names.reserveCapacity(topology.interfaces.count)
+        devices.reserveCapacity(topology.interfaces.count)
+        for interface in topology.interfaces {
+            let keys = DeviceKeys(interface)
+            isUsable = names.insert(interface.name.hashValue).inserted && devices.isDisjoint(with: keys.own) && isUsable
+            devices.formUnion(keys.own)
+            if interface.mac != topology.derivedMAC(vpc: interface.vpc, interface.address) {
+                macs.insert(Station(vpc: interface.vpc, mac: interface.mac))
+            }
+        }
+    }
+
+    /// What has to be exchanged in the topology that the index was made of for it to be that of the changed manifests.
+    ///
+    /// - Returns: nil where all has to be resolved: something else has changed, a rule may be broken, or something may be
+    ///   worth a warning.
+    public func exchange(_ changes: ResourceChanges, in topology: Topology) -> InterfaceExchange? {
+        guard isUsable else { return nil }
+        var exchange = InterfaceExchange()
+        for resource in changes.removed.values {
+            guard case .networkInterface(let interface) = resource, !referenced.contains(interface.metadata.name),
+                let position = position(of: interface, in: topology)
+            else { return nil }
+            exchange.removedPositions.append(position)
+        }
+        exchange.removedPositions.sort()
+        exchange.removed = exchange.removedPositions.map { topology.interfaces[$0] }
+        for resource in changes.added.values {
+            guard case .networkInterface(let interface) = resource, !referenced.contains(interface.metadata.name),
+                let resolved = resolved(interface, topology)
+            else { return nil }
+            exchange.added.append(resolved)
+        }
+        exchange.added.sort { ($0.vpc, $0.address) < ($1.vpc, $1.address) }
+        let all = exchange.removed + exchange.added
+        guard !all.contains(where: { foreignTargets.contains(Place(vpc: $0.vpc, address: $0.address)) }),
+            isUnique(exchange, topology)
+        else { return nil }
+        return exchange
+    }
+
+    /// Exchanges the interfaces, and follows. Takes time in proportion to their number; where some come or go, in
+    /// addition that of moving all others.
+    public mutating func apply(_ exchange: InterfaceExchange, to topology: inout Topology) {
+        for resolved in exchange.removed {
+            names.remove(resolved.name.hashValue)
+            devices.subtract(DeviceKeys(resolved).own)
+            macs.remove(Station(vpc: resolved.vpc, mac: resolved.mac))
+        }
+        for resolved in exchange.added {
+            names.insert(resolved.name.hashValue)
+            devices.formUnion(DeviceKeys(resolved).own)
+            if resolved.mac != topology.derivedMAC(vpc: resolved.vpc, resolved.address) {
+                macs.insert(Station(vpc: resolved.vpc, mac: resolved.mac))
+            }
+        }
+        topology.exchange(exchange)
+    }
+
+    // MARK: Rules
+
+    private func position(of interface: NetworkInterface, in topology: Topology) -> Int? {
+        guard let subnet = subnets[interface.subnet] else { return nil }
+        let vpc = topology.subnets[subnet].vpc
+        guard let position = topology.position(ofAddress: interface.address, inVPC: vpc),
+            topology.interfaces[position].name == interface.metadata.name
+        else { return nil }
+        return position
+    }
+
+    /// The interface as `Resolver` has it; nil where it breaks a rule on its own.
+    private func resolved(_ interface: NetworkInterface, _ topology: Topology) -> ResolvedInterface? {
+        guard let subnet = subnets[interface.subnet], let host = hosts[interface.host] else { return nil }
+        let (place, address) = (topology.subnets[subnet], interface.address)
+        guard place.cidr.contains(address), address != place.cidr.address, address != place.cidr.last,
+            address != place.gateway, interface.mac != .gateway
+        else { return nil }
+        if case .device(let device) = interface.attachment {
+            // It could meet the name of a device that is made.
+            if device.hasPrefix(PortName.prefix) || device == topology.hosts[host].underlayDevice { return nil }
+        }
+        let names = interface.securityGroups
+        let groups = names.compactMap { securityGroups[$0] }
+        guard groups.count == names.count, Set(groups).count == groups.count,
+            groups.count <= SecurityGroup.maximumPerInterface,
+            groups.allSatisfy({ topology.securityGroups[$0].vpc == place.vpc })
+        else { return nil }
+        return ResolvedInterface(
+            name: interface.metadata.name, vpc: place.vpc, subnet: subnet, host: host, address: address,
+            mac: interface.mac ?? topology.derivedMAC(vpc: place.vpc, address),
+            sourceDestCheck: interface.sourceDestCheck, attachment: interface.attachment,
+            mtu: interface.mtu ?? NetworkInterface.defaultMTU, gatewayKey: nil, securityGroups: groups.sorted())
+    }
+
+    /// Whether nothing that is added has what another interface has.
+    private func isUnique(_ exchange: InterfaceExchange, _ topology: Topology) -> Bool {
+        let gone = Set(exchange.removedPositions)
+        let goneNames = Set(exchange.removed.map(\.name.hashValue))
+        let goneDevices = Set(exchange.removed.flatMap { DeviceKeys($0).own })
+        var (newNames, newPlaces, newDevices): (Set<Int>, Set<Place>, Set<Int>) = ([], [], [])
+        var newMACs: Set<Station> = []
+        for interface in exchange.added {
+            let (name, keys) = (interface.name.hashValue, DeviceKeys(interface))
+            guard newNames.insert(name).inserted, !names.contains(name) || goneNames.contains(name) else {
+                return false
+            }
+            let others = devices.intersection(keys.own + keys.adopted)
+            guard others.isSubset(of: goneDevices), newDevices.isDisjoint(with: keys.own + keys.adopted) else {
+                return false
+            }
+            newDevices.formUnion(keys.own)
+            let isFree =
+                topology.position(ofAddress: interface.address, inVPC: interface.vpc).map(gone.contains) ?? true
+            guard isFree, newPlaces.insert(Place(vpc: interface.vpc, address: interface.address)).inserted else {
+                return false
+            }
+            let station = Station(vpc: interface.vpc, mac: interface.mac)
+            guard newMACs.insert(station).inserted, !has(station, topology, except: exchange.removed, gone) else {
+                return false
+            }
+        }
+        return true
+    }
+
+    /// Whether an interface that stays has this MAC address.
+    private func has(
+        _ station: Station, _ topology: Topology, except removed: [ResolvedInterface], _ gone: Set<Int>
+    ) -> Bool {
+        if macs.contains(station), !removed.contains(where: { $0.vpc == station.vpc && $0.mac == station.mac }) {
+            return true
+        }
+        // A derived one says whose it is.
+        let address = IPAddress(v4: UInt32(truncatingIfNeeded: station.mac.rawValue))
+        guard topology.derivedMAC(vpc: station.vpc, address) == station.mac,
+            let position = topology.position(ofAddress: address, inVPC: station.vpc), !gone.contains(position)
+        else { return false }
+        return topology.interfaces[position].mac == station.mac
+    }
+}
+
+/// Hashes of the devices of an interface that no other one may have.
+private struct DeviceKeys {
+    /// In the guest, and on the host where the name could be that of another device.
+    var own: [Int]
+    /// A device that somebody else adopts would have this name.
+    var adopted: [Int] = []
+
+    init(_ interface: ResolvedInterface) {
+        func key(_ namespace: String?, _ device: String, isPort: Bool) -> Int {
+            var hasher = Hasher()
+            hasher.combine(isPort)
+            hasher.combine(interface.host)
+            hasher.combine(namespace)
+            hasher.combine(device)
+            return hasher.finalize()
+        }
+        let port = key(nil, interface.portName.rawValue, isPort: true)
+        switch interface.attachment {
+        case .device(let device): own = [key(nil, device, isPort: false), port]
+        case .namespace(let namespace, let device):
+            own = [key(namespace, device, isPort: false)]
+            if PortName.isPlain(interface.name) { adopted = [port] } else { own.append(port) }
+        }
+    }
+}
+
+extension Topology {
+    func derivedMAC(vpc: Int, _ address: IPAddress) -> MACAddress { MACAddress(vpc: vpcs[vpc].id, address: address) }
+
+    /// The position of the interface with an address of a VPC.
+    func position(ofAddress address: IPAddress, inVPC vpc: Int) -> Int? {
+        let position = insertionPosition(ofAddress: address, inVPC: vpc)
+        guard position < vpcs[vpc].interfaces.upperBound, interfaces[position].address == address else { return nil }
+        return position
+    }
+
+    /// Where an interface with an address of a VPC is or would be.
+    func insertionPosition(ofAddress address: IPAddress, inVPC vpc: Int) -> Int {
+        var range = vpcs[vpc].interfaces
+        while !range.isEmpty {
+            let middle = (range.lowerBound + range.upperBound) / 2
+            range = interfaces[middle].address < address ? middle + 1..<range.upperBound : range.lowerBound..<middle
+        }
+        return range.lowerBound
+    }
+}
