@@ -27,6 +27,18 @@ struct Network {
         return text
     }
 
+    /// As files of so many resources.
+    func files(of count: Int) -> [(name: String, bytes: [UInt8])] {
+        var files: [(name: String, bytes: [UInt8])] = []
+        var resources = 0
+        write(.yaml) { piece in
+            if resources % count == 0 { files.append(("\(files.count).yaml", [])) }
+            files[files.count - 1].bytes += piece.utf8
+            resources += 1
+        }
+        return files
+    }
+
     private func writeYAML(to sink: (String) -> Void) {
         func resource(_ kind: String, _ name: String, _ spec: String) {
             sink("---\napiVersion: vpcctl.dev/v1\nkind: \(kind)\nmetadata: {name: \(name)}\nspec: \(spec)\n")

@@ -18,6 +18,8 @@ struct VPCBench {
         case "interfaces": try measureInterfaces(arguments.number("COUNT"))
         // change INTERFACES HOSTS VPCS: one interface moves to another host
         case "change": try measureChange(arguments.network())
+        // edit INTERFACES HOSTS VPCS: one document among many is another one; nothing of the kernel is needed
+        case "edit": measureEdit(arguments.network())
         // generate yaml|json INTERFACES HOSTS VPCS: a manifest
         case "generate":
             let format = arguments.format()
