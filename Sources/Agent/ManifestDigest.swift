@@ -37,20 +37,7 @@ extension [FileDigest] {
 extension [ManifestSource] {
     var fileDigests: [FileDigest] { map(\.fileDigest) }
 
-    /// Whether a revision has this digest for these files.
-    func have(_ digest: UInt64) -> Bool { fileDigests.digest == digest || contiguousDigest == digest }
-
-    /// Of all names and contents as one text: what revisions had before version 0.2.
-    private var contiguousDigest: UInt64 {
-        var digest = FNV()
-        for source in self {
-            digest.add(source.name.utf8)
-            digest.end()
-            digest.add(source.bytes)
-            digest.end()
-        }
-        return digest.value
-    }
+    var digest: UInt64 { fileDigests.digest }
 }
 
 /// FNV-1a, 64 bits.

@@ -128,3 +128,14 @@ extension ReconcileLoop {
         return directory.files.digest
     }
 }
+
+extension ReconcileLoop.Desired {
+    fileprivate mutating func makeIndex() { index = InterfaceIndex(of: topology) }
+
+    /// What has to be exchanged for these changes; nil where everything has to be resolved.
+    fileprivate func exchange(for changes: ResourceChanges) -> InterfaceExchange? {
+        index?.exchange(changes, in: topology)
+    }
+
+    fileprivate mutating func apply(_ exchange: InterfaceExchange) { index?.apply(exchange, to: &topology) }
+}

@@ -53,9 +53,7 @@ extension ReconcileLoop {
         guard let source else { return }
         let files = source.read(known: [:])
         directory = DirectoryContent(files)
-        if let desired, let digest = desired.revision.directoryDigest, files.diagnostics.isEmpty,
-            files.sources.have(digest)
-        {
+        if let desired, desired.revision.directoryDigest == directory.files.digest, files.diagnostics.isEmpty {
             return noteRejected([])
         }
         do {
@@ -196,7 +194,7 @@ extension ReconcileLoop {
             )
         }
         let set = ManifestSet(sources)
-        if let desired, confirmSeconds == nil, confirmation == nil, sources.have(desired.revision.digest) {
+        if let desired, confirmSeconds == nil, confirmation == nil, desired.revision.digest == sources.digest {
             return reply(.success(try bring(desired, set)))
         }
         let previous = desired?.revision.number

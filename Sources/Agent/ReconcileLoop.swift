@@ -72,13 +72,6 @@ final class ReconcileLoop {
         var index: InterfaceIndex?
 
         var hostName: String { topology.hosts[host].metadata.name }
-
-        mutating func makeIndex() { index = InterfaceIndex(of: topology) }
-
-        /// What has to be exchanged for these changes; nil where everything has to be resolved.
-        func exchange(for changes: ResourceChanges) -> InterfaceExchange? { index?.exchange(changes, in: topology) }
-
-        mutating func apply(_ exchange: InterfaceExchange) { index?.apply(exchange, to: &topology) }
     }
 
     private struct Compiled {

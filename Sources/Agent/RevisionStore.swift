@@ -55,7 +55,7 @@ public struct RevisionStore: Sendable {
         for (index, name) in revision.files.enumerated() {
             sources.append(ManifestSource(name: name, bytes: try bytes(of: revision, index)))
         }
-        guard sources.have(revision.digest) else {
+        guard sources.digest == revision.digest else {
             throw AgentError(.storage, "revision \(revision.number) was changed on disk: its digest is another")
         }
         return sources

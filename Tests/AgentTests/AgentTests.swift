@@ -2,6 +2,7 @@ import Foundation
 import Netlink
 import Testing
 import VPCManifest
+import VPCTopology
 
 @testable import Agent
 
@@ -129,6 +130,82 @@ import VPCManifest
             #expect(try await accepted(run).revision == 1)
         }
     }
+
+    private static func interfaces(_ numbers: some Sequence<Int>, host: String = "h1") -> String {
+        "apiVersion: vpcctl.dev/v1\n"
+            + numbers.map {
+                """
+                kind: NetworkInterface
+                metadata: {name: i\($0)}
+                spec: {subnet: s, host: \(host), address: 10.0.0.\($0 + 10), attachment: {netns: none\($0), device: eth0}}
+
+                """
+            }.joined(separator: "---\n")
+    }
+
+    /// What is not changed is not written again either, and nevertheless the whole is what it would be.
+    @Test func changesOfInterfacesAreTakenInAlone() async throws {
+        let frame =
+            Self.text(vpcs: 1) + """
+                ---
+                kind: Host
+                metadata: {name: h2}
+                spec: {underlay: {address: 172.31.0.2}}
+                ---
+                kind: Subnet
+                metadata: {name: s}
+                spec: {vpc: v0, cidr: 10.0.0.0/24}
+
+                """
+        try await withAgent(frame) { run, _ in
+            var event = try await accepted(run)
+            var revision = 1
+            func write(_ name: String, _ text: String) throws {
+                try AgentRun.write(text, to: "\(run.manifests)/\(name)")
+            }
+            func node(_ file: String) throws -> UInt64? {
+                let path = "\(run.folder)/state/revisions/\(revision)/manifests/\(file)"
+                return try FileManager.default.attributesOfItem(atPath: path)[.systemFileNumber] as? UInt64
+            }
+            func expectAcceptance(sharing isShared: Bool = true, _ change: () throws -> Void) async throws {
+                let first = try node("000001-all.json")
+                try change()
+                event = try await accepted(run, after: event.sequence)
+                revision += 1
+                #expect(event.revision == revision)
+                let set = ManifestSet.load(paths: [run.manifests])
+                let desired = try #require(run.agent.desired)
+                #expect(desired.topology == Topology.resolve(set.model).topology)
+                #expect(try run.agent.manifests(of: revision) == set.sources)
+                #expect(try (node("000001-all.json") == first) == isShared)
+                #expect(run.agent.status.rejected.isEmpty)
+            }
+            try await expectAcceptance { try write("b.yaml", Self.interfaces(0..<9)) }
+            try await expectAcceptance { try write("c.yaml", Self.interfaces(20..<22, host: "h2")) }
+            try await expectAcceptance { try write("b.yaml", Self.interfaces([0, 1, 3, 4, 12])) }
+            try await expectAcceptance {
+                // From one file to another.
+                try write("b.yaml", Self.interfaces([0, 20], host: "h2"))
+                try write("c.yaml", Self.interfaces([21, 1]))
+            }
+            try await expectAcceptance { try write("c.yaml", "# nothing left\n") }
+            try await expectAcceptance { try FileManager.default.removeItem(atPath: run.manifests + "/b.yaml") }
+
+            // What breaks a rule is refused, and what is put right is taken in from what was good.
+            try await expectAcceptance { try write("b.yaml", Self.interfaces(0..<3)) }
+            try write("c.yaml", Self.interfaces([2]))
+            let refused = try await run.event(after: event.sequence) { $0.type == .revisionRejected }
+            #expect(refused.message.contains("there is another NetworkInterface of this name"))
+            #expect(run.agent.desired?.topology.interfaces.count == 3)
+            try await expectAcceptance { try write("c.yaml", Self.interfaces([3])) }
+
+            // Another kind of resource: all is resolved and written.
+            try await expectAcceptance(sharing: false) { try write("all.json", frame + "# more\n---\n" + Self.vpc) }
+            try await expectAcceptance { try write("c.yaml", Self.interfaces([3], host: "h2")) }
+        }
+    }
+
+    private static let vpc = "kind: VPC\nmetadata: {name: more}\nspec: {id: 99, cidrs: [10.9.0.0/16]}\n"
 
     // MARK: Requests
 

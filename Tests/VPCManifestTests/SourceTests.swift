@@ -21,6 +21,27 @@ import VPCModel
         #expect(set.sources.map(\.name) == [b, a])
     }
 
+    /// A file that was changed long ago is another one when it has other times; of a new one that is not sure.
+    @Test func filesThatAreKnownAreNotRead() throws {
+        let old = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden").path
+        let directory = try TemporaryDirectory()
+        let new = try directory.write("a.yaml", Self.vpc("a", 1))
+        let first = ManifestFiles(paths: [old, new])
+        #expect(first.files.count > 1)
+        #expect(first.files.allSatisfy { ($0.stamp == nil) == ($0.name == new) && $0.bytes != nil })
+
+        var known: [String: FileStamp] = [:]
+        for file in first.files { known[file.name] = file.stamp }
+        let second = ManifestFiles(paths: [old, new], known: known)
+        #expect(second.files.map(\.name) == first.files.map(\.name))
+        #expect(second.files.allSatisfy { ($0.bytes == nil) == ($0.name != new) })
+        #expect(second.sources.map(\.name) == [new])
+        // That of another file.
+        let stamp = known[first.files[0].name]
+        let third = ManifestFiles(paths: [first.files[1].name], known: [first.files[1].name: try #require(stamp)])
+        #expect(third.files.first?.bytes == first.files[1].bytes)
+    }
+
     @Test func directoriesAreReadSortedAndRecursively() throws {
         let directory = try TemporaryDirectory()
         try directory.write("b/x.yml", Self.vpc("bx", 1))
