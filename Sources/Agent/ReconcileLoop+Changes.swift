@@ -62,7 +62,7 @@ extension ReconcileLoop {
         // A revision that awaits confirmation gives way: somebody has changed the manifests meanwhile.
         endProbing()
         confirmation = nil
-        forgetCompilation()
+        expect(exchange, for: revision.number)
         changeInPlace { desired in
             desired?.apply(exchange)
             desired?.revision = revision

@@ -78,6 +78,8 @@ final class ReconcileLoop {
         var revision: Int
         var facts: HostFacts
         var compilation: Compilation
+        /// What was exchanged in the topology since, for that revision.
+        var pending: (revision: Int, exchange: InterfaceExchange)?
     }
 
     struct Confirmation {
@@ -122,8 +124,12 @@ final class ReconcileLoop {
         }
     }
 
-    /// Lets go of what was compiled, with the topology that it holds.
-    func forgetCompilation() { compiled = nil }
+    /// Prepares for an exchange in the topology of the desired state, from which another revision is made.
+    func expect(_ exchange: InterfaceExchange, for revision: Int) {
+        if compiled?.revision != desired?.revision.number || compiled?.pending != nil { compiled = nil }
+        compiled?.compilation.releaseTopology()
+        compiled?.pending = (revision, exchange)
+    }
 
     // MARK: - The loop
 
@@ -352,10 +358,22 @@ final class ReconcileLoop {
         if let compiled, compiled.revision == desired.revision.number, compiled.facts == facts, retry.delay == .zero {
             return true
         }
+        if followCompiled(desired, facts) { return false }
         let before = compiled
         let compilation = try reconciler.compile(desired.topology, desired.host, facts, snapshot.host)
         compiled = Compiled(revision: desired.revision.number, facts: facts, compilation: compilation)
         return before?.revision == desired.revision.number && before?.facts == facts
+    }
+
+    /// Changes what was compiled where only little of the topology has changed since.
+    private func followCompiled(_ desired: Desired, _ facts: HostFacts) -> Bool {
+        guard let pending = compiled?.pending, pending.revision == desired.revision.number, compiled?.facts == facts,
+            retry.delay == .zero,
+            compiled?.compilation.follow(pending.exchange, in: desired.topology, host: desired.host) == true
+        else { return false }
+        compiled?.pending = nil
+        compiled?.revision = desired.revision.number
+        return true
     }
 
     private func remaining(

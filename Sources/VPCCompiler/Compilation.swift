@@ -10,7 +10,9 @@ public struct Compilation: Sendable {
     /// The tables of the VRFs, ascending.
     public var tables: [TableID]
     /// To judge connections by when the policy is tightened.
-    public var policy: HostPolicy
+    public internal(set) var policy: HostPolicy
+    /// By VPC.
+    let contexts: [Context]
 
     /// An interface of this host whose guest is not there: nothing is made for it, all else goes on.
     public struct Unattached: Sendable, Hashable {

@@ -65,6 +65,11 @@ public struct HostPolicy: Sendable {
         var address: IPAddress
     }
 
+    /// The same where the interfaces of other hosts have moved.
+    func following(_ topology: Topology) -> HostPolicy {
+        HostPolicy(topology: topology, vpcOfZone: vpcOfZone, interfaces: interfaces, members: members)
+    }
+
     /// Nothing here has a group: nothing can be forbidden.
     public var isEmpty: Bool { interfaces.isEmpty }
 }

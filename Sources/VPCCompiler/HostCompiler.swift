@@ -45,7 +45,7 @@ struct HostCompiler {
         intent.normalize()
         return Compilation(
             intent: intent, unattached: unattached, tables: (contexts.map(\.table) + gatewayTables).sorted(),
-            policy: policy)
+            policy: policy, contexts: contexts)
     }
 
     private mutating func findGuests() {

@@ -6,6 +6,14 @@ public struct InterfaceExchange: Sendable {
     var removed: [ResolvedInterface] = []
     /// By VPC, then address.
     var added: [ResolvedInterface] = []
+
+    /// The positions with other interfaces, and what was there; nil where some come or go, so that others move.
+    public var replacements: [(position: Int, former: ResolvedInterface)]? {
+        guard removed.count == added.count,
+            zip(removed, added).allSatisfy({ ($0.vpc, $0.address) == ($1.vpc, $1.address) })
+        else { return nil }
+        return Array(zip(removedPositions, removed))
+    }
 }
 
 extension Topology {

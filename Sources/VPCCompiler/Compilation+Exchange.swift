@@ -1,0 +1,77 @@
+import IPAddressing
+import KernelModel
+public import VPCTopology
+
+extension Compilation {
+    /// Follows a topology in which interfaces of other hosts have moved to other hosts, the most frequent change by far:
+    /// only the routes to them are others. Gives what compiling anew gives where the kernel keeps its numbers.
+    ///
+    /// - Parameters:
+    ///   - exchange: What was exchanged since the topology that this was compiled from.
+    ///   - topology: As it is now.
+    /// - Returns: false, with nothing changed, where everything has to be compiled.
+    public mutating func follow(_ exchange: InterfaceExchange, in topology: Topology, host: Int) -> Bool {
+        guard let replacements = exchange.replacements else { return false }
+        let replaced = Set(replacements.map(\.position))
+        var edits: [(route: Int, nexthop: NexthopID)] = []
+        for (position, former) in replacements {
+            let interface = topology.interfaces[position]
+            guard former.host != host, interface.host != host, former.securityGroups == interface.securityGroups else {
+                return false
+            }
+            if former.host == interface.host { continue }
+            let vpc = topology.vpcs[interface.vpc]
+            for context in contexts where context.vpc == interface.vpc {
+                // A custom route may be the longer match.
+                let custom = context.routeTable.map { topology.routeTables[$0].routes } ?? []
+                if custom.contains(where: { route in vpc.cidrs.contains { $0.contains(route.destination) } }) {
+                    return false
+                }
+                // Who is on the host already says which nexthop leads there; the nexthop to the former one must stay in use.
+                guard topology.hasInterface(of: interface.vpc, on: former.host),
+                    let neighbour = topology.interface(of: interface.vpc, on: interface.host, except: replaced),
+                    let route = self.route(to: interface.address, context.table),
+                    let other = self.route(to: topology.interfaces[neighbour].address, context.table)
+                else { return false }
+                edits.append((route, intent.host.routes[other].object.nexthop))
+            }
+        }
+        for (route, nexthop) in edits { intent.host.routes[route].object.nexthop = nexthop }
+        policy = policy.following(topology)
+        return true
+    }
+
+    /// Lets go of the topology, so that it can be changed in place; only ``follow(_:in:host:)`` is possible then.
+    public mutating func releaseTopology() { policy = policy.following(Topology()) }
+
+    private func route(to address: IPAddress, _ table: TableID) -> Int? {
+        let key = Route.Key(table: table, destination: IPPrefix(address))
+        var (low, high) = (0, intent.host.routes.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if intent.host.routes[middle].object.key < key { low = middle + 1 } else { high = middle }
+        }
+        return low < intent.host.routes.count && intent.host.routes[low].object.key == key ? low : nil
+    }
+}
+
+extension Topology {
+    /// The positions on a host, ascending, of a VPC's interfaces.
+    private func interfaces(of vpc: Int, on host: Int) -> some Sequence<Int> {
+        let (all, range) = (interfacesOfHost[host], vpcs[vpc].interfaces)
+        var (low, high) = (0, all.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if all[middle] < range.lowerBound { low = middle + 1 } else { high = middle }
+        }
+        return all[low...].lazy.prefix { range.contains($0) }
+    }
+
+    fileprivate func hasInterface(of vpc: Int, on host: Int) -> Bool {
+        interfaces(of: vpc, on: host).first { _ in true } != nil
+    }
+
+    fileprivate func interface(of vpc: Int, on host: Int, except: Set<Int>) -> Int? {
+        interfaces(of: vpc, on: host).first { !except.contains($0) }
+    }
+}
