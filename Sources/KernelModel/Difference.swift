@@ -1,6 +1,6 @@
 /// Merges two arrays sorted by key into what has to be created, replaced and deleted. Linear; no allocation per object.
 func difference<Object: KernelObject>(
-    desired: [Attributed<Object>], observed: [Object], isSame: (Object, Object) -> Bool = { $0 == $1 }
+    desired: [Attributed<Object>], observed: [Object]
 ) -> ChangeSet<Object> {
     var changes = ChangeSet<Object>()
     if observed.isEmpty {
@@ -10,12 +10,16 @@ func difference<Object: KernelObject>(
     var left = 0
     var right = 0
     while left < desired.count, right < observed.count {
+        // Of what is as it shall be, nearly everything, the key need not be looked at.
+        if desired[left].object == observed[right] {
+            left += 1
+            right += 1
+            continue
+        }
         let (wanted, seen) = (desired[left], observed[right])
         let (wantedKey, seenKey) = (wanted.object.key, seen.key)
         if wantedKey == seenKey {
-            if !isSame(wanted.object, seen) {
-                changes.replacements.append(Replacement(old: seen, new: wanted.object, origin: wanted.origin))
-            }
+            changes.replacements.append(Replacement(old: seen, new: wanted.object, origin: wanted.origin))
             left += 1
             right += 1
         } else if wantedKey < seenKey {

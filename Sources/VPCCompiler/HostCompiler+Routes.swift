@@ -33,7 +33,7 @@ extension HostCompiler {
         var overridden = OverriddenAddresses(custom.map(\.destination), of: vpc)
 
         var nextSpecial = special.startIndex
-        var tunnels: [Int: NexthopID] = [:]
+        var tunnels = [NexthopID](repeating: .none, count: topology.hosts.count)
         for index in vpc.interfaces {
             let address = topology.interfaces[index].address
             let key = Route.Key(table: context.table, destination: IPPrefix(address))
@@ -50,13 +50,14 @@ extension HostCompiler {
     }
 
     /// The /32 of one interface; none where its guest is not there: then `unreachable` answers.
+    /// - Parameter tunnels: By host, the nexthop that leads there, as far as it is known.
     @inline(__always)
     private mutating func localRoute(
-        to index: Int, _ key: Route.Key, vpc: ResolvedVPC, _ tunnels: inout [Int: NexthopID]
+        to index: Int, _ key: Route.Key, vpc: ResolvedVPC, _ tunnels: inout [NexthopID]
     ) -> Route? {
         let remote = topology.interfaces[index].host
         if remote != host {
-            if let id = tunnels[remote] { return .via(id, key) }
+            if tunnels[remote] != .none { return .via(tunnels[remote], key) }
             let id = tunnel(to: remote, key: vpc.id.rawValue, from: Origin(.host, remote))
             tunnels[remote] = id
             return .via(id, key)

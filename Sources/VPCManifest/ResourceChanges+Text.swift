@@ -119,14 +119,20 @@ extension [UInt8] {
 
     /// Whether there is anything before a place that begins a document.
     fileprivate func holdsDocument(before end: Int, _ limits: ManifestLimits) -> Bool {
-        withUnsafeBufferPointer { bytes in
-            var reader = YAMLReader(UnsafeBufferPointer(rebasing: bytes[..<end]), limits: limits, aliasBudget: .max)
-            var tree = NodeTree()
-            while (try? reader.readDocument(into: &tree)) == true {
-                if !tree.isEmpty, !tree.isNull(0) { return true }
+        var tree = NodeTree()
+        var start = 0
+        // One by one: libyaml reads far ahead.
+        while start < end {
+            let next = documentMarker(after: start).map { Swift.min($0, end) } ?? end
+            let isThere = withUnsafeBufferPointer { bytes in
+                let document = UnsafeBufferPointer(rebasing: bytes[start..<next])
+                var reader = YAMLReader(document, limits: limits, aliasBudget: .max)
+                return (try? reader.readDocument(into: &tree)) == true && !tree.isEmpty && !tree.isNull(0)
             }
-            return false
+            if isThere { return true }
+            start = next
         }
+        return false
     }
 }
 
