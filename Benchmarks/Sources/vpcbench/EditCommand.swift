@@ -11,7 +11,8 @@ func measureEdit(_ network: Network) {
     let set = timed("load") { ManifestSet(files.map { ManifestSource(name: $0.name, bytes: $0.bytes) }) }
     var topology = Stages.topology(set)
     var index = timed("index") { InterfaceIndex(of: topology) }
-    let snapshot = KernelSnapshot(holding: topology.compiled(for: 0, facts: Stages.facts).intent)
+    var compilation = topology.compiled(for: 0, facts: Stages.facts)
+    let snapshot = KernelSnapshot(holding: compilation.intent)
 
     let place = files.count / 2
     let present = String(decoding: files[place].bytes, as: UTF8.self)
@@ -29,13 +30,18 @@ func measureEdit(_ network: Network) {
             var budget = Int.max
             if !changes.add(from: files[place].bytes, to: new, budget: &budget) { fail("the text is not valid") }
         }
-        timed("\(name).resolve") {
+        compilation.releaseTopology()
+        let exchange = timed("\(name).resolve") {
             guard let exchange = index.exchange(changes, in: topology) else { fail("not exchanged: \(changes)") }
             index.apply(exchange, to: &topology)
+            return exchange
         }
         files[place].bytes = new
-        let intent = timed("\(name).compile") { topology.compiled(for: 0, facts: Stages.facts).intent }
-        let plan = Stages.plan("\(name).plan", intent, from: snapshot)
+        timed("\(name).compile") {
+            if compilation.follow(exchange, in: topology, host: 0) { return }
+            compilation = topology.compiled(for: 0, facts: Stages.facts)
+        }
+        let plan = Stages.plan("\(name).plan", compilation.intent, from: snapshot)
         note("\(name).changes", Double(plan.counts.total))
     }
 }
