@@ -16,9 +16,9 @@ extension Compilation {
         var edits: [(route: Int, nexthop: NexthopID)] = []
         for (position, former) in replacements {
             let interface = topology.interfaces[position]
-            guard former.host != host, interface.host != host, former.securityGroups == interface.securityGroups else {
-                return false
-            }
+            guard former.host != host, interface.host != host, former.securityGroups == interface.securityGroups,
+                former.sourceDestCheck == interface.sourceDestCheck
+            else { return false }
             if former.host == interface.host { continue }
             let vpc = topology.vpcs[interface.vpc]
             for context in contexts where context.vpc == interface.vpc {

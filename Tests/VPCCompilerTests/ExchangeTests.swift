@@ -32,14 +32,15 @@ import VPCTopology
         add("RouteTable", "t2", "vpc: v2, routes: [{destination: 10.0.0.16/28, blackhole: true}]")
         add(
             "NetworkInterface", "gateway",
-            "subnet: s1, host: h1, address: 10.0.0.6, sourceDestCheck: false, attachment: {device: tap0}")
+            "subnet: s1, host: h1, address: 10.0.0.6, attachment: {device: tap0}")
         for (index, host) in host.enumerated() {
             let (vpc, place) = (index % 3, index / 3)
             add(
                 "NetworkInterface", "i\(index)",
                 "subnet: s\(vpc), host: h\(host), address: 10.0.0.\(place + 10), "
                     + "attachment: {netns: n\(index), device: eth0}"
-                    + (vpc == 0 && groups[index] == 0 ? ", securityGroups: [g0]" : ""))
+                    + (vpc == 0 && groups[index] == 0 ? ", securityGroups: [g0]" : "")
+                    + (index < 6 && groups[index] == 2 ? ", sourceDestCheck: false" : ""))
         }
         return text
     }
