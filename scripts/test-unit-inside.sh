@@ -117,6 +117,8 @@ ip_link_is_gone() {
 it_listens() {
     sed -i 's/^#metrics:/metrics:/' /etc/vpcctl/vpcd.yaml
     check "metrics are served after a restart" systemctl restart vpcd
+    # It has said that it answers; the first pass comes after that.
+    until [[ $(phase) == Ready ]]; do sleep 0.2; done
     check "over TCP" metrics_are_there
     sed -i 's/^metrics:/#metrics:/' /etc/vpcctl/vpcd.yaml
     echo 'revisions: many' >>/etc/vpcctl/vpcd.yaml
