@@ -34,8 +34,11 @@ final class HostClaim: Sendable {
         lock = file
     }
 
+    /// A child of this process that has not begun its program yet holds both, too: so they are not only closed.
     deinit {
+        shutdown(socket, Int32(SHUT_RDWR))
         close(socket)
+        flock(lock, LOCK_UN)
         close(lock)
     }
 
@@ -60,34 +63,54 @@ final class HostClaim: Sendable {
         address.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: name.utf8) }
         let length = socklen_t(MemoryLayout<sa_family_t>.size + name.utf8.count)
-        let outcome = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer -> (Int32, owner: pid_t?) in
-                if bind(descriptor, pointer, length) == 0, listen(descriptor, 1) == 0 { return (0, nil) }
-                let number = errno
-                return (number, number == EADDRINUSE ? owner(pointer, length) : nil)
-            }
+        let (failure, holder) = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { claim(descriptor, $0, length) }
         }
-        if outcome.0 == 0 { return descriptor }
+        if failure == 0 { return descriptor }
         close(descriptor)
-        guard outcome.0 == EADDRINUSE else { throw .system("claim the host", code: .startup, outcome.0) }
-        let pid = outcome.owner.map { "pid \($0)" } ?? "its pid cannot be told"
+        guard failure == EADDRINUSE else { throw .system("claim the host", code: .startup, failure) }
+        let pid = if case .process(let pid) = holder { "pid \(pid)" } else { "its pid cannot be told" }
         throw AgentError(
             .startup,
             "another vpcd (\(pid)) looks after this host; stop it first, or run this one in another network"
                 + " namespace")
     }
 
-    /// The process that listens there.
-    private static func owner(_ address: UnsafePointer<sockaddr>, _ length: socklen_t) -> pid_t? {
+    private enum Holder {
+        case process(pid_t)
+        case unknown
+        /// Nobody listens any more; the name is free as soon as the last copy of the descriptor is closed.
+        case released
+    }
+
+    /// - Returns: 0, or an error number and who has the name.
+    private static func claim(
+        _ descriptor: Int32, _ address: UnsafePointer<sockaddr>, _ length: socklen_t
+    ) -> (Int32, Holder) {
+        let deadline = ContinuousClock.now + .seconds(5)
+        while true {
+            if bind(descriptor, address, length) == 0 { return (listen(descriptor, 1) == 0 ? 0 : errno, .unknown) }
+            let number = errno
+            guard number == EADDRINUSE else { return (number, .unknown) }
+            let holder = holder(address, length)
+            guard case .released = holder, ContinuousClock.now < deadline else { return (number, holder) }
+            // Nothing tells when a descriptor is closed.
+            usleep(1000)
+        }
+    }
+
+    private static func holder(_ address: UnsafePointer<sockaddr>, _ length: socklen_t) -> Holder {
         let descriptor = Glibc.socket(
             AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
-        guard descriptor >= 0 else { return nil }
+        guard descriptor >= 0 else { return .unknown }
         defer { close(descriptor) }
-        guard connect(descriptor, address, length) == 0 else { return nil }
+        if connect(descriptor, address, length) != 0 { return errno == ECONNREFUSED ? .released : .unknown }
         // struct ucred of socket(7).
         var credentials = (pid: pid_t(0), uid: uid_t(0), gid: gid_t(0))
         var size = socklen_t(MemoryLayout.size(ofValue: credentials))
-        guard getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0 else { return nil }
-        return credentials.pid
+        guard getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0 else {
+            return .unknown
+        }
+        return .process(credentials.pid)
     }
 }

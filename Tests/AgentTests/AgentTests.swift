@@ -308,6 +308,28 @@ import VPCTopology
         }
     }
 
+    /// A child of the first that has not begun its program yet has copies of all descriptors.
+    @Test func aCopyOfADescriptorClaimsNothing() async throws {
+        try await withHost { name in
+            let folder = "/tmp/vpcd-claim-\(UUID().uuidString)"
+            try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+            defer { try? FileManager.default.removeItem(atPath: folder) }
+            var copies: [Int32] = []
+            do {
+                let claim = try HostClaim(stateDirectory: folder, namespace: .named(name))
+                for descriptor in try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd") {
+                    let target = try? FileManager.default.destinationOfSymbolicLink(
+                        atPath: "/proc/self/fd/\(descriptor)")
+                    if target == folder + "/lock" { copies.append(dup(Int32(descriptor) ?? -1)) }
+                }
+                withExtendedLifetime(claim) {}
+            }
+            #expect(!copies.isEmpty)
+            defer { for copy in copies { close(copy) } }
+            _ = try HostClaim(stateDirectory: folder, namespace: .named(name))
+        }
+    }
+
     /// What cannot be kept is not accepted; what was in force stays, and the next change finds everything in order.
     @Test func diskIsFull() async throws {
         let disk = "/tmp/vpcd-disk-\(UUID().uuidString)"
