@@ -4,9 +4,23 @@ import functools
 import pathlib
 import subprocess
 import sys
+import threading
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent
 CHECKOUT = FOLDER.parent
+
+
+def once(function):
+    """Like functools.cache, for benchmarks that run several subjects at once: the others wait for the first."""
+    lock = threading.Lock()
+    cached = functools.cache(function)
+
+    @functools.wraps(function)
+    def locked(*arguments):
+        with lock:
+            return cached(*arguments)
+
+    return locked
 
 
 def build(*command, cwd):
@@ -14,26 +28,26 @@ def build(*command, cwd):
         sys.exit(f"{' '.join(command)} failed")
 
 
-@functools.cache
+@once
 def vpcbench():
     """The product's stages one by one, with the time of each."""
     build("swift", "build", "-c", "release", "--product", "vpcbench", cwd=FOLDER)
     return str(FOLDER / ".build/release/vpcbench")
 
 
-@functools.cache
+@once
 def vpcctl():
     build("swift", "build", "-c", "release", "--product", "vpcctl", cwd=CHECKOUT)
     return str(CHECKOUT / ".build/release/vpcctl")
 
 
-@functools.cache
+@once
 def vpcd():
     build("swift", "build", "-c", "release", "--product", "vpcd", cwd=CHECKOUT)
     return str(CHECKOUT / ".build/release/vpcd")
 
 
-@functools.cache
+@once
 def limit(name):
     """A program in C that does the kernel's part of some work and nothing else."""
     folder = FOLDER / ".build/limit"
