@@ -6,7 +6,7 @@ CMD ?= true
 export KERNEL FILTER CMD SIZES ROUNDS QUICK
 SHELL_SCRIPTS = $(wildcard scripts/*.sh packaging/*.sh packaging/debian/p*inst packaging/debian/p*rm) .ci/run
 
-.PHONY: help setup build test lint format fuzz demo bench bench-docs lab deb test-deb clean
+.PHONY: help setup build test lint format fuzz demo bench bench-docs bench-guard guard-record lab deb test-deb clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -37,6 +37,14 @@ bench: setup ## all measurements; bench-NAME for one, SIZES=10k ROUNDS=3 or QUIC
 
 bench-%: setup
 	@scripts/bench.sh $*
+
+bench-guard: setup ## counts that are the same on any machine, compared with the record; `make test` has the quick ones
+	@scripts/setup.sh valgrind
+	@scripts/guard.sh
+
+guard-record: setup ## makes what is counted now the record, Benchmarks/guard.json
+	@scripts/setup.sh valgrind
+	@scripts/guard.sh --record
 
 bench-docs: ## docs/benchmarks.md from the results in Benchmarks/results
 	@python3 Benchmarks/run.py --page docs/benchmarks.md

@@ -62,12 +62,16 @@ def main():
     if os.geteuid() != 0:
         sys.exit("run.py: benchmarks change network namespaces: run this as root")
     options.results.mkdir(parents=True, exist_ok=True)
+    failures = 0
     for name in options.names or page.order(names()):
         benchmark = load(name, options)
         measure.say(f"{name}: {len(benchmark.cases)} cases, {benchmark.rounds} rounds")
         result = measure.measured(benchmark)
         (options.results / f"{name}.json").write_text(json.dumps(result, indent=1) + "\n")
         print(report.text(benchmark, result), flush=True)
+        failures += len(result["failures"])
+    if failures:
+        sys.exit(f"run.py: {failures} measurements failed")
 
 
 if __name__ == "__main__":

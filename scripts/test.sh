@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs all tests: those of the target LabTests, which need GRE and VRF devices, in the lab (scripts/lab.sh) on each of
-# the kernels asked for, all others on the running kernel. `make test` checks set-up and style first.
+# the kernels asked for, all others on the running kernel; then the quick guards of Benchmarks/guard.py, which are
+# recorded for kernel 6.1. `make test` checks set-up and style first.
 #
 #   KERNEL              kernels for the lab (6.1); "6.1 6.12" for two, "host" for the running one
 #   VPCCTL_TEST_FILTER  only tests whose name matches this regular expression
@@ -56,6 +57,15 @@ for kernel in ${KERNEL:-6.1}; do
     echo "(after $SECONDS s)"
     count+=("lab-$kernel=$status=$reports/lab-$kernel.jsonl")
 done
+
+# Counted on that kernel.
+if [[ -z $filter && " ${KERNEL:-6.1} " == *" 6.1 "* ]]; then
+    title "counts that are the same on any machine"
+    status=0 SECONDS=0
+    scripts/guard.sh changes packets --vpcctl .build/debug/vpcctl --events "$reports/guard.jsonl" || status=$?
+    echo "(after $SECONDS s)"
+    count+=("guard=$status=$reports/guard.jsonl")
+fi
 
 title "result"
 python3 "${count[@]}"

@@ -225,7 +225,7 @@ def fill_table(spec):
         return
     table = 254
     if spec.path.startswith("vpcctl") or spec.path == "linear":
-        table = json.loads(run("ip", "-n", "h1", "-j", "-d", "link", "show", "master", "0", "type", "vrf"))
+        table = json.loads(run("ip", "-n", "h1", "-j", "-d", "link", "show", "type", "vrf"))
         table = table[0]["linkinfo"]["info_data"]["table"]
     batch("h1", ["nexthop add id 77 via 172.31.0.2 dev u0"])
     run("ip", "netns", "exec", "h1", spec.limit, "--table", str(table), "--nexthop", "77", str(spec.routes), "0")

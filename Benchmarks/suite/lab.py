@@ -12,15 +12,17 @@ from .programs import CHECKOUT
 ISOLATED = ["unshare", "--net", "--mount", "sh", "-c", 'mkdir -p /run/netns; mount -t tmpfs netns /run/netns; exec "$@"', "sh"]
 
 
-def run(*command, clock=None):
-    """What a command prints there. `clock="instructions"`: its clock counts instructions, see scripts/lab.sh."""
+def run(*command, clock=None, kernel=None):
+    """What a command prints there. `clock="instructions"`: its clock counts instructions, see scripts/lab.sh, which also
+    has the kernels to insist on."""
+    options = ["--kernel", kernel] if kernel else []
     environment = dict(os.environ)
     if clock:
         environment["VPCCTL_LAB_CLOCK"] = clock
     with tempfile.TemporaryDirectory(prefix="vpcctl-bench.") as folder:
         environment["VPCCTL_LAB_OUT"] = folder
         done = subprocess.run(
-            [str(CHECKOUT / "scripts/lab.sh"), "--", *ISOLATED, *command], capture_output=True, text=True, env=environment,
+            [str(CHECKOUT / "scripts/lab.sh"), *options, "--", *ISOLATED, *command], capture_output=True, text=True, env=environment,
             stdin=subprocess.DEVNULL,
         )
     if done.returncode != 0:

@@ -33,6 +33,9 @@ def measured(benchmark):
         for number in range(rounds):
             jobs = [pool.submit(sample, case, subject, number) for case, subject in order(wanted, number)]
             samples += [job.result() for job in jobs]
+    failed = [sample for sample in samples if "failure" in sample]
+    for name in dict.fromkeys((sample["case"], sample["subject"]) for sample in failed):
+        left_out.append({"case": name[0], "subject": name[1], "reason": "it failed"})
     return {
         "benchmark": benchmark.name,
         "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -41,7 +44,8 @@ def measured(benchmark):
         "rounds": rounds,
         "cases": [{"label": case.label, "parameters": case.parameters} for case in benchmark.cases],
         "left_out": left_out,
-        "samples": samples,
+        "samples": [sample for sample in samples if "failure" not in sample],
+        "failures": failed,
     }
 
 
@@ -57,7 +61,12 @@ def order(wanted, number):
 
 def sample(case, subject, number):
     began = time.monotonic()
-    figures = subject.run(case)
+    try:
+        figures = subject.run(case)
+    except SystemExit as failure:
+        # The hours that all others have taken are not to be lost.
+        say(f"  FAILED {case.label}: {subject.name}: {failure}")
+        return {"case": case.label, "subject": subject.name, "round": number, "failure": str(failure)}
     seconds = time.monotonic() - began
     say(f"  round {number + 1}: {case.label}: {subject.name} ({seconds:.1f} s)")
     load = os.getloadavg()[0]

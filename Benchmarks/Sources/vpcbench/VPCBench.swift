@@ -26,6 +26,10 @@ struct VPCBench {
             generate(arguments.network(), format)
         // manifest FILE: from its text to a plan
         case "manifest": measureManifest(arguments.word("FILE"))
+        // stages STAGE INTERFACES HOSTS VPCS: a pass without a kernel that ends with that stage
+        case "stages":
+            let last = arguments.stage()
+            runStages(arguments.network(), until: last)
         case let other: fail("there is no command \(other)")
         }
     }
@@ -49,6 +53,12 @@ struct Arguments {
         let text = word("FORMAT")
         guard let format = Network.Format(rawValue: text) else { fail("the format is yaml or json, not \(text)") }
         return format
+    }
+
+    mutating func stage() -> LastStage {
+        let text = word("STAGE")
+        guard let stage = LastStage(rawValue: text) else { fail("there is no stage \(text)") }
+        return stage
     }
 
     mutating func network() -> Network {
