@@ -23,9 +23,13 @@ def once(function):
     return locked
 
 
+class BuildFailed(Exception):
+    """Ends the run: without its programs there is nothing to measure."""
+
+
 def build(*command, cwd):
     if subprocess.run(command, cwd=cwd, stdout=sys.stderr).returncode != 0:
-        sys.exit(f"{' '.join(command)} failed")
+        raise BuildFailed(" ".join(command))
 
 
 @once
