@@ -5,14 +5,24 @@ from suite import namespace, programs
 from suite.benchmark import Benchmark, Case, Limit, Ratio, Row, Subject, Table
 
 TEXT = """
-One interface moves to another host: a route is replaced. What is sent does not depend on how many others there are; what
-compiles the host anew and compares it with what is known of the kernel does, and is shown beside it.
+One interface moves to another host: a route is replaced. The first table is the way of `vpcd`: what differs in the text,
+exchanged in the topology, followed in what was compiled, compared with what is known of the kernel, sent. Below it the
+same without short cuts, as a program that is started for one change has it.
+
+What is sent does not depend on how many others there are. Comparing does: it goes through all routes, 8 ns each, and that
+is what is left of the aim of 1 ms and of a flat cost at a million; to plan from the routes that were exchanged alone would
+spare it. Sending to a table of a million takes longer than to one of ten thousand though the message is the same: the
+kernel's own tree is no longer in the processor's cache.
 """
+FOLLOWED = ("move.text", "move.resolve", "move.compile", "move.plan", "change")
 
 
 def ours(case):
-    figures = namespace.figures(namespace.inside(f"{programs.vpcbench()} change {options_of(case)}"))
+    program = programs.vpcbench()
+    figures = namespace.figures(namespace.inside(f"{program} change {options_of(case)}"))
+    figures |= namespace.figures(namespace.inside(f"{program} edit {options_of(case)}"))
     for suffix in ("", ".cpu"):
+        figures["followed" + suffix] = sum(figures[stage + suffix] for stage in FOLLOWED)
         figures["whole" + suffix] = sum(figures[stage + suffix] for stage in ("compile", "compare", "change"))
     return figures
 
@@ -23,8 +33,14 @@ def benchmark(options):
     first, last = cases[0].label, cases[-1].label
     tables = [
         Table("One interface moves, ms", [
+            Row("reading what differs", "vpcctl", "move.text"), Row("resolving", "vpcctl", "move.resolve"),
+            Row("compiling", "vpcctl", "move.compile"), Row("comparing", "vpcctl", "move.plan"),
+            Row("sending", "vpcctl", "change"), Row("all", "vpcctl", "followed"),
+            Row("all, processor time", "vpcctl", "followed.cpu"),
+        ], scale=1e3, digits=3),
+        Table("Without short cuts, ms", [
             Row("compiling the host anew", "vpcctl", "compile"), Row("comparing", "vpcctl", "compare"),
-            Row("sending", "vpcctl", "change"), Row("sending, processor time", "vpcctl", "change.cpu"),
+            Row("sending, processor time", "vpcctl", "change.cpu"),
             Row("all three, processor time", "vpcctl", "whole.cpu"),
         ], scale=1e3, digits=3),
         Table("Messages that change the kernel", [Row("one interface moves", "vpcctl", "change.writes")], digits=0),
@@ -32,13 +48,13 @@ def benchmark(options):
     ratios = [] if len(cases) == 1 else [
         Ratio(f"sending: against {first}", ("vpcctl", "change"), ("vpcctl", "change"), base=first, at_most=1.2,
               cases=[last]),
-        Ratio(f"all three: against {first}", ("vpcctl", "whole.cpu"), ("vpcctl", "whole.cpu"), base=first, at_most=1.2,
-              cases=[last]),
+        Ratio(f"all, processor time: against {first}", ("vpcctl", "followed.cpu"), ("vpcctl", "followed.cpu"), base=first,
+              at_most=1.2, cases=[last]),
     ]
     limits = [
         Limit("messages", ("vpcctl", "change.writes"), 1, "message"),
         Limit("sending: processor time", ("vpcctl", "change.cpu"), 1, "ms", scale=1e3),
-        Limit("all three: processor time", ("vpcctl", "whole.cpu"), 1, "ms", scale=1e3),
+        Limit("all: processor time", ("vpcctl", "followed.cpu"), 1, "ms", scale=1e3),
     ]
     return Benchmark(
         "change", "One change among many", TEXT, cases, [Subject("vpcctl", ours)], tables, ratios, limits,

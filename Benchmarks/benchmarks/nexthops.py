@@ -39,7 +39,7 @@ def ip_batch(case):
 
 
 def benchmark(options):
-    sizes = options.sizes or ([1000] if options.quick else [10_000, 100_000])
+    sizes = options.sizes or ([1000] if options.quick else [10_000, 50_000])
     cases = [
         Case(f"{short(size)} {'objects' if kind == 'single' else 'objects and groups'}",
              {"objects": size, "kind": kind, "all": size * (1 if kind == "single" else 2)})
