@@ -27,7 +27,7 @@ RECORD = pathlib.Path(__file__).resolve().parent / "guard.json"
 KERNEL = "6.1"
 # How far a figure may be from the record, as a part of it. Everything that is not named here has to be exact.
 TOLERANCE = {
-    # Ten runs of one path were within 0.13 %; the kernel of the next Debian update is not this one to the last
+    # Six runs of one path were within 0.13 %; the kernel of the next Debian update is not this one to the last
     # instruction, either.
     "packets": 0.02,
     # Two runs differ by less than 0.01 %; another update of the compiler or of the C library moves more.

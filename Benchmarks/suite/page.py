@@ -28,7 +28,7 @@ make bench-docs            # this page from the results in Benchmarks/results
 ```
 
 Some counts come out the same on any machine, so that CI can hold them: netlink messages and bytes after one change (exact),
-instructions a packet in the lab (±2 %; ten runs are within 0.13 %), instructions of parsing, compiling and comparing under
+instructions a packet in the lab (±2 %; six runs are within 0.13 %), instructions of parsing, compiling and comparing under
 callgrind (±3 %; two runs are within 0.01 %, another compiler is not). `make test` compares the first two with
 `Benchmarks/guard.json` (half a minute), `make bench-guard` all three (a release build more), `make guard-record` records
 what is counted now.

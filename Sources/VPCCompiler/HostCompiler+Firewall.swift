@@ -105,9 +105,10 @@ extension HostCompiler {
             chain.rule(
                 .match(.iifname, underlay), .match(.l4proto, NFProtocol.gre), .match(.ipDestination, underlayAddress),
                 .match(.ipSource, in: "hosts"), .notrack, .accept)
+            // By whatever device it comes: the kernel's tunnels do not ask.
             chain.rule(
-                .match(.iifname, underlay), .match(.l4proto, NFProtocol.gre), .match(.ipDestination, underlayAddress),
-                .counter("foreign_tunnel"), .drop)
+                .match(.l4proto, NFProtocol.gre), .match(.ipDestination, underlayAddress),
+                .match(.ipSource, notIn: "hosts"), .counter("foreign_tunnel"), .drop)
         }
         table.chain("raw_output", NFBaseChain(.filter, .output, priority: -300), origin: origin) { chain in
             chain.rule(

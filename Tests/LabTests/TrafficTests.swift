@@ -154,6 +154,23 @@ extension LabTests {
             #expect(!arrived)
         }
 
+        /// The same where they come by another device of the host than the underlay's.
+        @Test func tunnelsByOtherDevicesAreDropped() throws {
+            let underlay = lab.lab.plan.underlay
+            let other =
+                "ip link add x0 type veth peer name x1 netns \(lab.namespace("h2")) && ip link set x0 up &&"
+                + " ip addr add 198.51.100.9/24 dev x0 && ip route add 172.31.0.2/32 dev x0 src 198.51.100.9"
+            #expect(Command.run(other, in: underlay).status == 0)
+            defer { _ = Command.run("ip link del x0", in: underlay) }
+            try lab.shell("h2", "ip link set x1 up && ip addr add 198.51.100.2/24 dev x1")
+            let arrived = try arrives(5007, in: "green2") {
+                let station = Station(.named(underlay), source: "198.51.100.9")
+                #expect(try station.ping("172.31.0.2").isReply)
+                _ = try station.sendRaw(forged(port: 5007), protocolNumber: gre, to: "172.31.0.2")
+            }
+            #expect(!arrived)
+        }
+
         /// Others' source addresses are for guests that forward; for the rest they are forged.
         @Test func guestsSendFromTheirOwnAddress() throws {
             func crosses(from name: String, source: IPAddress, port: UInt16) throws -> Bool {
