@@ -19,11 +19,6 @@ extension Agent {
     /// The desired state; nil until a valid one is known.
     public var desired: DesiredState? { shared.withLock { $0.desired } }
 
-    func publish(_ desired: ReconcileLoop.Desired?) {
-        let state = desired.map(DesiredState.init)
-        shared.withLock { $0.desired = state }
-    }
-
     /// What is known of a revision that is kept.
     public func revision(_ number: Int) throws(AgentError) -> Revision { try revisions.revision(number) }
 

@@ -110,10 +110,7 @@ final class ReconcileLoop {
 
     // MARK: - The desired state
 
-    func take(_ desired: Desired) {
-        self.desired = desired
-        agent.publish(desired)
-    }
+    func take(_ desired: Desired) { changeInPlace { $0 = desired } }
 
     /// Changes the desired state where it is: nobody else may hold its topology meanwhile, or all of it would be copied.
     func changeInPlace(_ change: (inout Desired?) -> Void) {

@@ -1,3 +1,4 @@
+internal import IPAddressing
 import KernelModel
 
 /// Changes of a list that is sorted by key and has each key once, gathered so that many of them cost one pass. Of each
@@ -88,16 +89,6 @@ struct SortedEdits<Object: KernelObject> {
 }
 
 extension Array {
-    /// The position of the first element that `isBelow` is not true of, in an array where it is true of all before.
-    func partitionPoint(from start: Int = 0, _ isBelow: (Element) -> Bool) -> Int {
-        var (low, high) = (start, count)
-        while low < high {
-            let middle = (low + high) / 2
-            if isBelow(self[middle]) { low = middle + 1 } else { high = middle }
-        }
-        return low
-    }
-
     /// The elements with this value of what they are sorted by in the first place.
     func slice<Part: Comparable>(of value: Part, _ part: (Element) -> Part) -> ArraySlice<Element> {
         let start = partitionPoint { part($0) < value }

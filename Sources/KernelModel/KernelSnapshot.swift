@@ -1,3 +1,5 @@
+internal import IPAddressing
+
 /// What one network namespace was seen to hold. Sorted by key; of addresses, neighbours, nexthops and routes only ours.
 public struct NamespaceSnapshot: Sendable, Hashable {
     /// The parameters that were asked for and exist.
@@ -21,13 +23,8 @@ public struct NamespaceSnapshot: Sendable, Hashable {
 
     /// The device of that name.
     public func link(named name: InterfaceName) -> ObservedLink? {
-        var low = 0
-        var high = links.count
-        while low < high {
-            let middle = (low + high) / 2
-            if links[middle].link.name < name { low = middle + 1 } else { high = middle }
-        }
-        return low < links.count && links[low].link.name == name ? links[low] : nil
+        let position = links.partitionPoint { $0.link.name < name }
+        return position < links.count && links[position].link.name == name ? links[position] : nil
     }
 }
 

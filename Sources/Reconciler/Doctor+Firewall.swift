@@ -15,9 +15,7 @@ extension Doctor {
             let report = kernel.commit(plan, owner: Conventions.ownership)
             let failure =
                 report.failures.first { if case .refused = $0.reason { true } else { false } } ?? report.failures.first
-            return Finding(
-                subject: trial.subject, isGood: failure == nil, detail: failure.map { "\($0.reason)" } ?? "works",
-                remedy: failure == nil ? nil : trial.remedy)
+            return Finding(of: trial.subject, failure, remedy: trial.remedy)
         }
         return findings + [connectionList(kernel)]
     }

@@ -13,6 +13,15 @@ public struct Finding: Sendable, Hashable {
     public var remedy: String?
 }
 
+extension Finding {
+    /// Of what was tried.
+    init(of subject: String, _ failure: CommitReport.Failure?, remedy: String) {
+        self.init(
+            subject: subject, isGood: failure == nil, detail: failure.map { "\($0.reason)" } ?? "works",
+            remedy: failure == nil ? nil : remedy)
+    }
+}
+
 /// Looks at the machine by doing what will be done: every kind of object is made once in a network namespace that only
 /// this process sees and that is gone afterwards.
 public struct Doctor {
@@ -27,9 +36,7 @@ public struct Doctor {
         let report = kernel.commit(Self.trialPlan, owner: Conventions.ownership)
         var findings = Self.trials.map { trial -> Finding in
             let failure = report.failures.first { $0.operation.object == trial.object }
-            return Finding(
-                subject: trial.subject, isGood: failure == nil, detail: failure.map { "\($0.reason)" } ?? "works",
-                remedy: failure == nil ? nil : trial.remedy)
+            return Finding(of: trial.subject, failure, remedy: trial.remedy)
         }
         findings += firewallFeatures(kernel)
         findings += sysctls()

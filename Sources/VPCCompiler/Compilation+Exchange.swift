@@ -46,12 +46,8 @@ extension Compilation {
 
     private func route(to address: IPAddress, _ table: TableID) -> Int? {
         let key = Route.Key(table: table, destination: IPPrefix(address))
-        var (low, high) = (0, intent.host.routes.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if intent.host.routes[middle].object.key < key { low = middle + 1 } else { high = middle }
-        }
-        return low < intent.host.routes.count && intent.host.routes[low].object.key == key ? low : nil
+        let position = intent.host.routes.partitionPoint { $0.object.key < key }
+        return position < intent.host.routes.count && intent.host.routes[position].object.key == key ? position : nil
     }
 }
 
@@ -59,12 +55,7 @@ extension Topology {
     /// The positions on a host, ascending, of a VPC's interfaces.
     private func interfaces(of vpc: Int, on host: Int) -> some Sequence<Int> {
         let (all, range) = (interfacesOfHost[host], vpcs[vpc].interfaces)
-        var (low, high) = (0, all.count)
-        while low < high {
-            let middle = (low + high) / 2
-            if all[middle] < range.lowerBound { low = middle + 1 } else { high = middle }
-        }
-        return all[low...].lazy.prefix { range.contains($0) }
+        return all[all.partitionPoint { $0 < range.lowerBound }...].lazy.prefix { range.contains($0) }
     }
 
     fileprivate func hasInterface(of vpc: Int, on host: Int) -> Bool {

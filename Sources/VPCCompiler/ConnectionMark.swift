@@ -26,8 +26,17 @@ enum ConnectionMark {
         case arriving
     }
 
-    /// The ACL and the groups on that side let packets of that direction pass.
-    static func passed(_ direction: NFDirection, _ side: Side) -> UInt32 {
+    /// The ACL and the groups on these sides let packets of that direction pass.
+    static func passed(_ direction: NFDirection, _ sides: [Side]) -> UInt32 {
+        sides.reduce(0) { $0 | passed(direction, $1) }
+    }
+
+    /// The groups of the interfaces on these sides let the connection begin, in this epoch or before.
+    static func allowed(_ direction: NFDirection, _ sides: [Side]) -> UInt32 {
+        sides.reduce(0) { $0 | allowed(direction, $1) }
+    }
+
+    private static func passed(_ direction: NFDirection, _ side: Side) -> UInt32 {
         switch (direction, side) {
         case (.original, .leaving): 1 << 31
         case (.original, .arriving): 1 << 30
@@ -36,8 +45,7 @@ enum ConnectionMark {
         }
     }
 
-    /// The groups of the interface on that side let the connection begin, in this epoch or before.
-    static func allowed(_ direction: NFDirection, _ side: Side) -> UInt32 {
+    private static func allowed(_ direction: NFDirection, _ side: Side) -> UInt32 {
         let isOriginator = (direction == .original) == (side == .leaving)
         return isOriginator ? 1 << 27 : 1 << 26
     }

@@ -6,8 +6,8 @@ import VPCTopology
 extension HostPolicy {
     /// Those of `connections` that the groups of this host's interfaces would not let begin: what a tightened policy cuts.
     ///
-    /// One that has been cut already is none of them. A connection that neither begins nor ends at an interface here (one that a gateway forwards) is left alone: which
-    /// ports it passed is not in its entry.
+    /// One that has been cut already is none of them. A connection that neither begins nor ends at an interface here (one
+    /// that a gateway forwards) is left alone: which ports it passed is not in its entry.
     public func forbidden(_ connections: [Connection]) -> [Connection] {
         connections.filter { $0.mark != Conventions.cutMark && !allows($0) }
     }

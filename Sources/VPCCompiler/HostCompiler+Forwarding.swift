@@ -92,7 +92,7 @@ extension HostCompiler {
         _ sides: [ConnectionMark.Side], _ condition: NFStatement? = nil, to chain: inout NFChainBuilder
     ) {
         for direction in NFDirection.allCases {
-            let bits = sides.map { ConnectionMark.passed(direction, $0) }.reduce(0, |)
+            let bits = ConnectionMark.passed(direction, sides)
             let mark = NFStatement.match(.ctMark, masked: ConnectionMark.epochMask | bits, .equal, epoch | bits)
             chain.rule([.match(.ctDirection, direction), mark, condition, .accept].compactMap { $0 })
         }
@@ -111,7 +111,7 @@ extension HostCompiler {
     /// That the connection exists would not be enough: the groups on the other side may have made it.
     private func addGroups(_ sides: [ConnectionMark.Side], _ end: String, to chain: inout NFChainBuilder) {
         for direction in NFDirection.allCases {
-            let bits = sides.map { ConnectionMark.allowed(direction, $0) }.reduce(0, |)
+            let bits = ConnectionMark.allowed(direction, sides)
             chain.rule(
                 .match(.ctDirection, direction), .match([.established]),
                 .match(.ctMark, masked: bits, .equal, bits), .goto(end))
@@ -130,8 +130,7 @@ extension HostCompiler {
                 .match(.ctMark, masked: ConnectionMark.epochMask, .notEqual, epoch),
                 .set(.ctMark, keeping: ConnectionMark.allowedMask, adding: epoch))
             for direction in NFDirection.allCases {
-                let bits = sides.map { ConnectionMark.passed(direction, $0) | ConnectionMark.allowed(direction, $0) }
-                    .reduce(0, |)
+                let bits = ConnectionMark.passed(direction, sides) | ConnectionMark.allowed(direction, sides)
                 chain.rule(.match(.ctDirection, direction), .set(.ctMark, keeping: .max, adding: bits), .accept)
             }
             chain.rule(.accept)

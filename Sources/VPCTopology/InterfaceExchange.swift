@@ -1,3 +1,5 @@
+internal import IPAddressing
+
 /// Interfaces to take out of a topology and others to put in, see ``InterfaceIndex/exchange(_:in:)``.
 public struct InterfaceExchange: Sendable {
     /// Ascending.
@@ -148,7 +150,7 @@ private struct PositionShift {
 
     /// The position of a new one: those before it have come, too.
     func position(ofArrival number: Int, at place: Int) -> Int {
-        place + number - departures.insertionIndex(of: place)
+        place + number - departures.partitionPoint { $0 < place }
     }
 
     func apply(to position: inout Int) {
@@ -162,7 +164,7 @@ private struct PositionShift {
             for (start, distance) in segments.reversed() {
                 var begin = end
                 if end > 0, positions[end - 1] >= start {
-                    begin = UnsafeBufferPointer(rebasing: positions[..<end]).insertionIndex(of: start)
+                    begin = UnsafeBufferPointer(rebasing: positions[..<end]).partitionPoint { $0 < start }
                 }
                 for index in begin..<end { positions[index] += distance }
                 end = begin
@@ -182,19 +184,7 @@ extension ResolvedVPC {
     }
 }
 
-extension RandomAccessCollection where Element == Int, Index == Int {
-    /// Where the first element is that is not less; for ascending ones that begin at index 0.
-    fileprivate func insertionIndex(of value: Int) -> Int {
-        var (low, high) = (0, count)
-        while low < high {
-            let middle = (low + high) / 2
-            if self[middle] < value { low = middle + 1 } else { high = middle }
-        }
-        return low
-    }
-}
-
 extension [Int] {
-    fileprivate mutating func removeSorted(_ value: Int) { remove(at: insertionIndex(of: value)) }
-    fileprivate mutating func insertSorted(_ value: Int) { insert(value, at: insertionIndex(of: value)) }
+    fileprivate mutating func removeSorted(_ value: Int) { remove(at: partitionPoint { $0 < value }) }
+    fileprivate mutating func insertSorted(_ value: Int) { insert(value, at: partitionPoint { $0 < value }) }
 }

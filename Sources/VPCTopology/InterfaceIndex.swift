@@ -1,4 +1,4 @@
-internal import IPAddressing
+package import IPAddressing
 public import VPCModel
 
 /// What has to be known of a sound topology to exchange some of its interfaces without resolving all of them again.
@@ -214,7 +214,7 @@ extension Topology {
     func derivedMAC(vpc: Int, _ address: IPAddress) -> MACAddress { MACAddress(vpc: vpcs[vpc].id, address: address) }
 
     /// The position of the interface with an address of a VPC.
-    func position(ofAddress address: IPAddress, inVPC vpc: Int) -> Int? {
+    package func position(ofAddress address: IPAddress, inVPC vpc: Int) -> Int? {
         let position = insertionPosition(ofAddress: address, inVPC: vpc)
         guard position < vpcs[vpc].interfaces.upperBound, interfaces[position].address == address else { return nil }
         return position
@@ -222,11 +222,6 @@ extension Topology {
 
     /// Where an interface with an address of a VPC is or would be.
     func insertionPosition(ofAddress address: IPAddress, inVPC vpc: Int) -> Int {
-        var range = vpcs[vpc].interfaces
-        while !range.isEmpty {
-            let middle = (range.lowerBound + range.upperBound) / 2
-            range = interfaces[middle].address < address ? middle + 1..<range.upperBound : range.lowerBound..<middle
-        }
-        return range.lowerBound
+        interfaces[vpcs[vpc].interfaces].partitionPoint { $0.address < address }
     }
 }

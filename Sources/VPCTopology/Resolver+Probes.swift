@@ -55,13 +55,6 @@ extension Resolver {
     }
 
     private func interface(at address: IPAddress, inVPC vpc: Int) -> ResolvedInterface? {
-        var range = topology.vpcs[vpc].interfaces
-        while !range.isEmpty {
-            let middle = (range.lowerBound + range.upperBound) / 2
-            let interface = topology.interfaces[middle]
-            if interface.address == address { return interface }
-            range = interface.address < address ? middle + 1..<range.upperBound : range.lowerBound..<middle
-        }
-        return nil
+        topology.position(ofAddress: address, inVPC: vpc).map { topology.interfaces[$0] }
     }
 }

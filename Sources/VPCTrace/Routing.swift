@@ -39,19 +39,8 @@ extension Topology {
             return custom.map { .custom($0) } ?? .none
         }
         if let custom, cidr.contains(custom.destination) { return .custom(custom) }
-        let owner = interface(of: address, in: vpc)
+        let owner = position(ofAddress: address, inVPC: context.vpc)
         return owner.map { .local($0) } ?? .nobody(cidr)
-    }
-
-    /// The interfaces of a VPC are in the order of their addresses.
-    private func interface(of address: IPAddress, in vpc: ResolvedVPC) -> Int? {
-        var range = vpc.interfaces
-        while !range.isEmpty {
-            let middle = range.lowerBound + range.count / 2
-            if interfaces[middle].address == address { return middle }
-            range = interfaces[middle].address < address ? (middle + 1)..<range.upperBound : range.lowerBound..<middle
-        }
-        return nil
     }
 
     /// Whether the host has that address in the routing context of this interface: the gateways of the subnets that

@@ -359,12 +359,12 @@ enum ConnectionState {
 }
 
 extension Packet {
-    /// The state of an answer on a host that has not seen the question: only UDP looks like a beginning.
     /// The state of a question: of ICMP only requests are beginnings.
     fileprivate var firstState: ConnectionState {
         guard case .icmp(let type, _) = content else { return .new }
         return Self.icmpAnswers[type] == nil ? .invalid : .new
     }
 
+    /// The state of an answer on a host that has not seen the question: only UDP looks like a beginning.
     fileprivate var lateState: ConnectionState { ipProtocol == .udp ? .new : .invalid }
 }
