@@ -113,26 +113,3 @@ extension LabTests {
         }
     }
 }
-
-extension Capture {
-    /// Whether a packet that enters is among those that wait.
-    fileprivate func has(_ isWanted: (IPv4Packet) -> Bool) -> Bool {
-        var buffer = [UInt8](repeating: 0, count: 2048)
-        while let sight = next(&buffer) {
-            if case .packet(let packet, .entering, _) = sight, isWanted(packet) { return true }
-        }
-        return false
-    }
-
-    /// The same, of those that come; a long time is given up.
-    fileprivate func waits(for isWanted: (IPv4Packet) -> Bool) -> Bool {
-        let deadline = ContinuousClock.now + .seconds(20)
-        while ContinuousClock.now < deadline {
-            if has(isWanted) { return true }
-            var polls = PollSet()
-            polls.add(socket.descriptor, POLLIN)
-            polls.wait(until: deadline)
-        }
-        return false
-    }
-}

@@ -97,17 +97,17 @@ extension LabTests {
                 OutgoingPacket(
                     from: server, to: client, .udp(sourcePort: Station.udpPort, destinationPort: source, payload: [1])))
             defer { answers.stop() }
-            #expect(watch.entered(timeout: .seconds(20)))
+            #expect(watch.waits())
             let reports = try lab.become(
                 Scenario.guarded.with(ingress: [.udp(from: "10.0.1.11/32")], ofGroup: "server"))
             let plans = try reports.map { try $0.result.get().plan.changes }
             #expect(plans.flatMap(\.operations).contains { $0.object.contains("connection 10.0.1.12:40000") })
             // What was under way arrives, nothing after it.
             answers.waitForMore()
-            while watch.entered(timeout: .zero) {}
+            while watch.has() {}
             let denied = try count("denied_by_group")
             answers.waitForMore()
-            #expect(!watch.entered(timeout: .milliseconds(500)))
+            #expect(!watch.waits(timeout: .milliseconds(500)))
             #expect(try count("denied_by_group") > denied)
             let entry = try lab.shell("h1", "conntrack -L -p udp --orig-port-src 40000 2>/dev/null")
             #expect(entry.contains("mark=67108863"), "\(entry)")
@@ -147,21 +147,6 @@ extension ACLRule {
         ACLRule(
             priority: priority, action: .deny, traffic: TrafficMatch(ipProtocol: .udp, ports: [port...port]),
             cidr: .defaultIPv4)
-    }
-}
-
-extension Capture {
-    /// Whether a packet enters the namespace until then.
-    fileprivate func entered(timeout: Duration) -> Bool {
-        let deadline = ContinuousClock.now + timeout
-        var buffer = [UInt8](repeating: 0, count: 2048)
-        repeat {
-            while let sight = next(&buffer) { if case .packet(_, .entering, _) = sight { return true } }
-            var polls = PollSet()
-            polls.add(socket.descriptor, POLLIN)
-            polls.wait(until: deadline)
-        } while .now < deadline
-        return false
     }
 }
 

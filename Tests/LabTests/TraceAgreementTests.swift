@@ -83,7 +83,6 @@ extension LabTests {
             let server: IPAddress = "10.0.2.10"
             let watch = try Capture(
                 in: .named(lab.namespace("client")), filter: CaptureFilter(between: client, and: server))
-            var buffer = [UInt8](repeating: 0, count: 2048)
 
             /// Asks from a port, sends what looks like the answer, and says whether that came back.
             func hasAnswered(_ port: UInt16) throws -> Bool {
@@ -94,14 +93,11 @@ extension LabTests {
                 let box = try Capture(in: .named(lab.namespace("box")))
                 #expect(try PacketSender(in: .named(lab.namespace("client")), as: client).send(question) == 0)
                 // The middlebox has had it, so the client's host knows the connection.
-                try #require(box.sees(question))
+                try #require(box.waits { question.isSame(as: $0) })
                 #expect(try PacketSender(in: .named(lab.namespace("server")), as: server).send(answer) == 0)
                 // Sent after it on the same way, and always let through.
                 #expect(try lab.station("server").ping(client).isReply)
-                while let sight = watch.next(&buffer) {
-                    if case .packet(let packet, .entering, _) = sight, answer.isSame(as: packet) { return true }
-                }
-                return false
+                return watch.has { answer.isSame(as: $0) }
             }
             #expect(try hasAnswered(Station.udpPort))
             #expect(try !hasAnswered(80))
@@ -124,23 +120,6 @@ extension LabTests {
                 }
             }
         }
-    }
-}
-
-extension Capture {
-    /// Waits until a packet enters; false when it has not for long.
-    fileprivate func sees(_ packet: OutgoingPacket) -> Bool {
-        let deadline = ContinuousClock.now + .seconds(20)
-        var buffer = [UInt8](repeating: 0, count: 2048)
-        while ContinuousClock.now < deadline {
-            while let sight = next(&buffer) {
-                if case .packet(let seen, .entering, _) = sight, packet.isSame(as: seen) { return true }
-            }
-            var polls = PollSet()
-            polls.add(socket.descriptor, POLLIN)
-            polls.wait(until: deadline)
-        }
-        return false
     }
 }
 

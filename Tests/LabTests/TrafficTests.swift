@@ -94,18 +94,7 @@ extension LabTests {
         private func arrives(_ port: UInt16, in name: String, while body: () throws -> Void) throws -> Bool {
             let capture = try Capture(in: .named(lab.namespace(name)))
             try body()
-            var buffer = [UInt8](repeating: 0, count: 2048)
-            var polls = PollSet()
-            let deadline = ContinuousClock.now + .milliseconds(500)
-            while ContinuousClock.now < deadline {
-                while let sight = capture.next(&buffer) {
-                    if case .packet(let packet, .entering, _) = sight, packet.flow?.sender == port { return true }
-                }
-                polls.removeAll()
-                polls.add(capture.socket.descriptor, 1)
-                polls.wait(until: deadline)
-            }
-            return false
+            return capture.waits(timeout: .milliseconds(500)) { $0.flow?.sender == port }
         }
 
         private let gre: Int32 = 47

@@ -175,22 +175,9 @@ private struct Accepted {
 
 /// Texts of a few files in which names, addresses and devices often meet.
 private struct RandomManifests {
-    private var random: Generator
+    private var random: SplitMix64
 
-    init(seed: UInt64) { random = Generator(state: seed) }
-
-    private struct Generator: RandomNumberGenerator {
-        var state: UInt64
-
-        /// SplitMix64.
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var value = state
-            value = (value ^ value >> 30) &* 0xBF58_476D_1CE4_E5B9
-            value = (value ^ value >> 27) &* 0x94D0_49BB_1331_11EB
-            return value ^ value >> 31
-        }
-    }
+    init(seed: UInt64) { random = SplitMix64(state: seed) }
 
     private mutating func number(_ range: Range<Int>) -> Int { Int.random(in: range, using: &random) }
     private mutating func isOne(in count: Int) -> Bool { number(0..<count) == 0 }
