@@ -22,6 +22,8 @@ import subprocess
 import sys
 import tempfile
 
+from commands import run
+
 ETH_P_ALL = 3
 CLONE_NEWNET = 0x40000000
 SO_RCVBUFFORCE = 33
@@ -43,13 +45,6 @@ TABLES_CHANGES = {
 }
 CONNTRACK_CHANGES = {0: "NEW", 2: "DELETE"}
 BATCH = {16, 17}
-
-
-def run(*command, **options):
-    done = subprocess.run(command, capture_output=True, text=True, **options)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)}: {done.stdout}{done.stderr}")
-    return done.stdout
 
 
 # MARK: Counting

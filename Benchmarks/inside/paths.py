@@ -24,6 +24,8 @@ import sys
 import tempfile
 import time
 
+from commands import run
+
 SENDER, RECEIVER = "10.0.0.11", "10.0.0.12"
 GATEWAY, GATEWAY_MAC = "10.0.0.1", "02:00:5e:00:00:01"
 UNDERLAY = {"h1": "172.31.0.1", "h2": "172.31.0.2"}
@@ -51,13 +53,6 @@ class Specification:
     packets: int = 5000
     vpcctl: str = ""
     limit: str = ""
-
-
-def run(*command, **options):
-    done = subprocess.run(command, capture_output=True, text=True, **options)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)}: {done.stdout}{done.stderr}")
-    return done.stdout
 
 
 def batch(namespace, lines):

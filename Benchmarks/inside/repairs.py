@@ -19,17 +19,12 @@ import sys
 import tempfile
 import time
 
+from commands import run
+
 TABLE, NEXTHOP = 1000001, 1000001
 HOSTS = {"h1": "172.31.0.1", "h2": "172.31.0.2"}
 # vpcd answers more and more slowly who does the same again and again (five times in a minute).
 PEACE = 61
-
-
-def run(*command, **options):
-    done = subprocess.run(command, capture_output=True, text=True, **options)
-    if done.returncode != 0:
-        sys.exit(f"{' '.join(command)}: {done.stdout}{done.stderr}")
-    return done.stdout
 
 
 def local(number):
