@@ -91,22 +91,26 @@ let package = Package(
         tool("vpclab", ["CommandOptions", "VPCLab"]),
         tool("vpcd", ["CommandOptions", "AgentServer"]),
         // Tests.
+        .target(name: "CTestPrograms", path: "Tests/CTestPrograms"),
+        .target(
+            name: "TestPrograms", dependencies: ["CTestPrograms"], path: "Tests/TestPrograms",
+            swiftSettings: swiftSettings),
         tests("IPAddressingTests", ["IPAddressing"]),
         tests("VPCManifestTests", ["VPCManifest", "Yams"], exclude: ["Golden", "AgentGolden"]),
         tests("VPCTopologyTests", ["VPCTopology", "VPCManifest"], exclude: ["Golden"]),
         tests("KernelModelTests", ["KernelModel"]),
         tests("VPCCompilerTests", ["VPCCompiler", "VPCManifest"], exclude: ["Golden"]),
         tests("VPCTraceTests", ["VPCTrace", "VPCManifest"]),
-        tests("NetlinkTests", ["Netlink"]),
-        tests("TrafficTests", ["Traffic"]),
-        tests("KernelDriverTests", ["KernelDriver"]),
-        tests("AgentTests", ["Agent", "Netlink"]),
+        tests("NetlinkTests", ["Netlink", "TestPrograms"]),
+        tests("TrafficTests", ["Traffic", "TestPrograms"]),
+        tests("KernelDriverTests", ["KernelDriver", "TestPrograms"]),
+        tests("AgentTests", ["Agent", "Netlink", "TestPrograms"]),
         tests(
-            "AgentServerTests", ["AgentServer", "AgentClient", "Netlink"],
+            "AgentServerTests", ["AgentServer", "AgentClient", "Netlink", "TestPrograms"],
             exclude: ["check_openapi.py", "check_openmetrics.py"]),
         tests("ConsoleTests", ["Console"]),
-        tests("CommandTests", ["Reconciler", "VPCManifest"]),
-        tests("LabTests", ["VPCLab", "VPCTrace", "Traffic", "Agent", "Reconciler"]),
+        tests("CommandTests", ["Reconciler", "VPCManifest", "TestPrograms"]),
+        tests("LabTests", ["VPCLab", "VPCTrace", "Traffic", "Agent", "Reconciler", "TestPrograms"]),
     ],
     swiftLanguageModes: [.v6]
 )

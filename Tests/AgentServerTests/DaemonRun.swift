@@ -2,6 +2,7 @@ import AgentClient
 import Foundation
 import Glibc
 import Netlink
+import TestPrograms
 import Testing
 import VPCManifest
 
@@ -9,11 +10,13 @@ import VPCManifest
 final class DaemonRun: Served, @unchecked Sendable {
     let folder: String
     let namespace: String
-    let process = Process()
+    let command: [String]
+    let environment: [String: String]
+    let process: Program
     let notifications: NotificationSocket
-    var socket: String { folder + "/vpcd.sock" }
-    var manifests: String { folder + "/manifests" }
-    private var log: String { folder + "/log" }
+    let socket: String
+    let manifests: String
+    private let log: String
 
     /// - Parameter manifest: What the manifest directory holds; nil: there is none.
     init(
@@ -21,6 +24,9 @@ final class DaemonRun: Served, @unchecked Sendable {
         manifest: String? = InProcessRun.manifest
     ) throws {
         folder = FileManager.default.temporaryDirectory.appending(path: "daemon-\(UUID().uuidString)").path()
+        log = folder + "/log"
+        socket = folder + "/vpcd.sock"
+        manifests = folder + "/manifests"
         try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
         namespace = "vpcd-\(UUID().uuidString.prefix(8))"
         notifications = try NotificationSocket(folder + "/notify")
@@ -30,34 +36,30 @@ final class DaemonRun: Served, @unchecked Sendable {
         try Run.checked("ip", "-n", namespace, "link", "set", "lo", "up")
         try Run.checked("ip", "-n", namespace, "addr", "add", "172.31.0.1/24", "dev", "u0")
         let source = manifest == nil ? "" : "manifests: \(manifests)\n"
+        let configuration = """
+            apiVersion: vpcctl.dev/v1
+            kind: AgentConfiguration
+            host: h1
+            stateDirectory: \(folder)/state
+            socket: {path: \(socket)}
+
+            """
         try (configuration + source).write(toFile: folder + "/vpcd.yaml", atomically: false, encoding: .utf8)
         if let manifest {
             try FileManager.default.createDirectory(atPath: manifests, withIntermediateDirectories: true)
             try manifest.write(toFile: manifests + "/host.yaml", atomically: false, encoding: .utf8)
         }
         _ = FileManager.default.createFile(atPath: log, contents: nil)
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments =
+        command =
             ["ip", "netns", "exec", namespace, Run.program("vpcd"), "--config", folder + "/vpcd.yaml"] + arguments
-        var variables = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+        var variables = environment
         variables["NOTIFY_SOCKET"] = notifications.path
+        let file = try #require(FileHandle(forWritingAtPath: log))
         var status = stat()
-        stat(log, &status)
+        fstat(file.fileDescriptor, &status)
         if journal { variables["JOURNAL_STREAM"] = "\(status.st_dev):\(status.st_ino)" }
-        process.environment = variables
-        process.standardError = FileHandle(forWritingAtPath: log)
-        try process.run()
-    }
-
-    private var configuration: String {
-        """
-        apiVersion: vpcctl.dev/v1
-        kind: AgentConfiguration
-        host: h1
-        stateDirectory: \(folder)/state
-        socket: {path: \(socket)}
-
-        """
+        self.environment = variables
+        process = try Program(command, environment: variables, error: file.fileDescriptor)
     }
 
     /// Makes one, waits until it is ready, and takes it away when `body` has ended.
@@ -77,7 +79,7 @@ final class DaemonRun: Served, @unchecked Sendable {
         }
         let status = try await waiting {
             defer { run.remove() }
-            return run.process.isRunning ? run.end() : run.process.terminationStatus
+            return run.process.isRunning ? run.end() : run.process.wait()
         }
         #expect(status == 0, "\(run.logText)")
     }
@@ -86,9 +88,8 @@ final class DaemonRun: Served, @unchecked Sendable {
 
     /// - Returns: the exit code.
     func end(_ signal: Int32 = SIGTERM) -> Int32 {
-        kill(process.processIdentifier, signal)
-        process.waitUntilExit()
-        return process.terminationStatus
+        process.send(signal)
+        return process.wait()
     }
 
     func remove() {

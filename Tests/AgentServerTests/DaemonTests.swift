@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import Netlink
 import Synchronization
+import TestPrograms
 import Testing
 import VPCManifest
 
@@ -16,16 +17,14 @@ import VPCManifest
             try daemon.notifications.next("WATCHDOG=1")
             try daemon.notifications.next("STATUS=")
             try daemon.notifications.next("WATCHDOG=1")
-            kill(daemon.process.processIdentifier, SIGHUP)
+            daemon.process.send(SIGHUP)
             let reloading = try daemon.notifications.next("RELOADING=1\nMONOTONIC_USEC=")
             #expect(Int(reloading.split(separator: "=").last ?? "") != nil)
             try daemon.notifications.next("READY=1")
             #expect(try daemon.client.get("/v1/status")["host"]?.text == "h1")
-            kill(daemon.process.processIdentifier, signal)
+            daemon.process.send(signal)
             try daemon.notifications.next("STOPPING=1")
-            daemon.process.waitUntilExit()
-            #expect(daemon.process.terminationReason == .exit)
-            #expect(daemon.process.terminationStatus == 0)
+            #expect(daemon.process.wait() == 0)
             #expect(access(daemon.socket, F_OK) != 0)
         }
     }
@@ -42,15 +41,10 @@ import VPCManifest
             _ = daemon.end(SIGKILL)
             #expect(access(daemon.socket, F_OK) == 0)
             #expect(throws: AgentClientError.self) { try daemon.client.get("/v1/status") }
-            let next = Process()
-            next.executableURL = URL(filePath: "/usr/bin/env")
-            next.arguments = daemon.process.arguments
-            next.environment = daemon.process.environment
-            next.standardError = FileHandle.nullDevice
-            try next.run()
+            let next = try Program(daemon.command, environment: daemon.environment)
             defer {
-                next.terminate()
-                next.waitUntilExit()
+                next.send(SIGTERM)
+                next.wait()
             }
             try daemon.notifications.next("READY=1")
             #expect(try daemon.client.get("/v1/status")["pid"]?.number == Int(next.processIdentifier))
@@ -138,7 +132,7 @@ import VPCManifest
             let daemon = try DaemonRun()
             defer { daemon.remove() }
             try daemon.notifications.next("READY=1")
-            let second = try Run(try #require(daemon.process.arguments))
+            let second = try Run(daemon.command)
             #expect(second.status == 1)
             #expect(second.error.contains("another vpcd (pid \(daemon.process.processIdentifier))"), "\(second.error)")
             #expect(try daemon.client.get("/v1/status")["pid"]?.number == Int(daemon.process.processIdentifier))

@@ -40,9 +40,11 @@ final class InProcessRun: Served {
         let namespace = "api-\(UUID().uuidString.prefix(8))"
         try NetworkNamespace.create(named: namespace)
         defer { try? NetworkNamespace.remove(named: namespace) }
-        try Run.checked("ip", "-n", namespace, "link", "add", "u0", "type", "veth", "peer", "name", "u1")
-        try Run.checked("ip", "-n", namespace, "addr", "add", "172.31.0.1/24", "dev", "u0")
-        try Run.checked("ip", "-n", namespace, "link", "set", "u0", "up")
+        try await waiting {
+            try Run.checked("ip", "-n", namespace, "link", "add", "u0", "type", "veth", "peer", "name", "u1")
+            try Run.checked("ip", "-n", namespace, "addr", "add", "172.31.0.1/24", "dev", "u0")
+            try Run.checked("ip", "-n", namespace, "link", "set", "u0", "up")
+        }
         let run = try InProcessRun(namespace, change, idleTimeout)
         do {
             let result = try await body(run)
@@ -83,14 +85,17 @@ final class InProcessRun: Served {
     }
 
     /// Ends the agent; the API goes on.
-    func stopAgent() {
-        agent.stop()
-        agentEnd.wait()
-        agentEnd.signal()
+    func stopAgent() async throws {
+        let (agent, agentEnd) = (agent, agentEnd)
+        try await waiting {
+            agent.stop()
+            agentEnd.wait()
+            agentEnd.signal()
+        }
     }
 
     private func remove() async throws {
-        stopAgent()
+        try await stopAgent()
         await services.triggerGracefulShutdown()
         try await served.value
         #expect(access(socket, F_OK) != 0, "the socket's file is still there")

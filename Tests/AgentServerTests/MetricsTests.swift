@@ -74,7 +74,7 @@ import VPCManifest
             }
             #expect(try await get("/v1/confirm", "POST").status == 404)
             #expect(try await get("/metrics", "POST").status == 405)
-            run.stopAgent()
+            try await run.stopAgent()
             #expect(try await get("/healthz").status == 503)
         }
     }

@@ -25,7 +25,8 @@ import VPCManifest
         let (list, unseen) = (folder.appending(path: "answers"), folder.appending(path: "unseen"))
         try lines.joined(separator: "\n").write(to: list, atomically: false, encoding: .utf8)
         try Self.unseen.joined(separator: "\n").write(to: unseen, atomically: false, encoding: .utf8)
-        let check = try Run(script("check_openapi.py") + [Self.document.path(), list.path(), unseen.path()])
+        let command = script("check_openapi.py") + [Self.document.path(), list.path(), unseen.path()]
+        let check = try await waiting { try Run(command) }
         #expect(check.status == 0, "\(check.output)\(check.error)")
     }
 
@@ -97,7 +98,7 @@ import VPCManifest
     private func lateRequests(_ run: InProcessRun) async throws -> [Answer] {
         async let stream = run.curl("/v1/events?follow=true")
         try await run.followed()
-        run.stopAgent()
+        try await run.stopAgent()
         let answer = try await stream
         #expect(answer.body.split(separator: "\n").count >= 3)
         return [answer]
@@ -128,7 +129,7 @@ import VPCManifest
 
     private func afterTheEnd(_ run: InProcessRun) async throws -> [Answer] {
         var answers = [try await run.post("/v1/apply", manifest)]
-        run.stopAgent()
+        try await run.stopAgent()
         answers += try await [
             run.curl("/v1/plan"), run.post("/v1/plan", manifest), run.post("/v1/apply", manifest),
             run.curl("/v1/confirm", "POST"), run.post("/v1/rollback", "{\"revision\": 1}"), run.curl("/healthz"),

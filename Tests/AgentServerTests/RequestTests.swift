@@ -1,5 +1,6 @@
 import Foundation
 import Glibc
+import TestPrograms
 import Testing
 import VPCManifest
 
@@ -65,7 +66,7 @@ import VPCManifest
             try await Task.sleep(for: .milliseconds(500))
             try await run.followed()
             #expect(try await run.post("/v1/apply", InProcessRun.sources(InProcessRun.manifest)).status == 200)
-            run.stopAgent()
+            try await run.stopAgent()
             #expect(try await stream.body.contains("RevisionAccepted"))
         }
     }
@@ -200,7 +201,7 @@ final class RawConnection: Sendable {
                 connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
             }
         }
-        try #require(result == 0)
+        guard result == 0 else { throw ProgramFailure("connect: \(String(cString: strerror(errno)))") }
         // No answer at all is a failure, not a test that hangs.
         var limit = timeval(tv_sec: 600, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
@@ -224,7 +225,7 @@ final class RawConnection: Sendable {
         var text = ""
         while !text.hasSuffix(mark) {
             var byte: UInt8 = 0
-            try #require(recv(descriptor, &byte, 1, 0) == 1, "no \(mark)")
+            guard recv(descriptor, &byte, 1, 0) == 1 else { throw ProgramFailure("no \(mark) after \(text)") }
             text.unicodeScalars.append(Unicode.Scalar(byte))
         }
         return text
@@ -238,7 +239,7 @@ final class RawConnection: Sendable {
         while true {
             let count = recv(descriptor, &chunk, chunk.count, 0)
             if count == 0 || (count < 0 && errno == ECONNRESET) { return String(decoding: bytes, as: UTF8.self) }
-            try #require(count > 0, "no answer: \(String(cString: strerror(errno)))")
+            guard count > 0 else { throw ProgramFailure("no answer: \(String(cString: strerror(errno)))") }
             bytes += chunk[..<count]
         }
     }

@@ -1,17 +1,10 @@
-import Foundation
+import TestPrograms
 import Testing
 
 /// Runs a command, and returns what it printed.
 @discardableResult
 func runCommand(_ command: String...) throws -> String {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = command
-    let pipe = Pipe()
-    process.standardOutput = pipe
-    try process.run()
-    let output = pipe.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
-    try #require(process.terminationStatus == 0, "\(command)")
-    return String(decoding: output, as: UTF8.self)
+    let result = try Program.run(command)
+    try #require(result.status == 0, "\(command): \(String(decoding: result.error, as: UTF8.self))")
+    return String(decoding: result.output, as: UTF8.self)
 }

@@ -38,26 +38,6 @@ struct FirewallScratch {
     }
 }
 
-private func run(_ command: [String]) throws -> String {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = command
-    process.environment = ProcessInfo.processInfo.environment.merging(["PATH": "/usr/sbin:/usr/bin:/sbin:/bin"]) {
-        _, new in new
-    }
-    let (output, errors) = (Pipe(), Pipe())
-    process.standardOutput = output
-    process.standardError = errors
-    try process.run()
-    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    let complaint = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    guard process.terminationReason == .exit, process.terminationStatus == 0 else {
-        throw CommandFailure(description: "\(command.joined(separator: " ")): \(complaint)")
-    }
-    return text
-}
-
 struct FirewallRefusal: Error, CustomStringConvertible {
     var outcome: NFOutcome
     var description: String { "\(outcome)" }

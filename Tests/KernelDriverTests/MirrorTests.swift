@@ -3,6 +3,7 @@ import Glibc
 import IPAddressing
 import KernelModel
 import Netlink
+import TestPrograms
 import Testing
 
 @testable import KernelDriver
@@ -528,13 +529,8 @@ private final class Mirrored {
                 + " insert rule inet probe c accept; flush chain inet probe c; delete table inet probe'; done"
             try Data(commands.utf8).write(to: URL(fileURLWithPath: "/tmp/\(script)"))
             defer { try? FileManager.default.removeItem(atPath: "/tmp/\(script)") }
-            let churn = Process()
-            churn.executableURL = URL(fileURLWithPath: "/bin/sh")
-            churn.arguments = ["/tmp/\(script)"]
-            churn.standardOutput = FileHandle.nullDevice
-            churn.standardError = FileHandle.nullDevice
             let mirror = try Mirrored(host, firewall: tables)
-            try churn.run()
+            let churn = try Program(["/bin/sh", "/tmp/\(script)"])
             var updates = 0
             while churn.isRunning {
                 _ = mirror.isReadable(within: 10)

@@ -3,6 +3,7 @@ import IPAddressing
 import KernelDriver
 import Netlink
 import Reconciler
+import TestPrograms
 import Testing
 import VPCManifest
 import VPCTopology
@@ -98,7 +99,7 @@ final class Daemon {
     private let lab: TestLab
     private let host: String
     private let folder: String
-    private var process: Process?
+    private var process: Program?
     private var output: FileHandle?
 
     init(_ lab: TestLab, host: String) throws {
@@ -126,24 +127,19 @@ final class Daemon {
     }
 
     func start() throws {
-        let process = Process()
         let program = Machine.products.appendingPathComponent("vpcd").path
-        process.executableURL = URL(fileURLWithPath: "/bin/sh")
-        process.arguments = [
-            "-c", "exec ip netns exec \(lab.namespace(host)) \(program) --config \(folder)/vpcd.yaml 2>&1",
-        ]
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        try process.run()
-        self.process = process
-        output = pipe.fileHandleForReading
+        let (reading, writing) = try openPipe()
+        process = try Program(
+            ["ip", "netns", "exec", lab.namespace(host), program, "--config", folder + "/vpcd.yaml"],
+            output: writing.fileDescriptor, error: writing.fileDescriptor)
+        try writing.close()
+        output = reading
     }
 
     func kill() {
-        guard let process else { return }
-        Foundation.kill(process.processIdentifier, SIGKILL)
-        process.waitUntilExit()
-        self.process = nil
+        process?.send(SIGKILL)
+        process?.wait()
+        process = nil
     }
 
     /// Seconds from the start of a daemon to the end of its first pass.

@@ -1,4 +1,5 @@
 import Foundation
+import TestPrograms
 import Testing
 
 @testable import VPCLab
@@ -16,14 +17,11 @@ extension LabTests {
         /// Starts a program and kills it after a while.
         /// - Returns: Whether it was still at work then.
         private func kill(_ line: String, after delay: Duration) throws -> Bool {
-            let process = Process()
-            process.executableURL = URL(fileURLWithPath: "/bin/sh")
-            process.arguments = ["-c", "exec \(line) >/dev/null 2>&1"]
-            try process.run()
+            let program = try Program(["/bin/sh", "-c", "exec \(line)"])
             usleep(UInt32(delay.milliseconds * 1000))
-            let wasRunning = process.isRunning
-            Foundation.kill(process.processIdentifier, SIGKILL)
-            process.waitUntilExit()
+            let wasRunning = program.isRunning
+            program.send(SIGKILL)
+            program.wait()
             return wasRunning
         }
 

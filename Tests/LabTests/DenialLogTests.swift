@@ -1,5 +1,6 @@
 import Foundation
 import IPAddressing
+import TestPrograms
 import Testing
 import Traffic
 import VPCModel
@@ -202,20 +203,20 @@ extension LabTests {
 
 /// A program that runs beside the test until it ends by itself.
 private final class Watcher {
-    private let process = Process()
-    private let output = Pipe()
-    private let complaints = Pipe()
+    private let program: Program
+    private let output: FileHandle
+    private let complaints: FileHandle
     /// The first line on standard error: the program is at work.
     private(set) var firstComplaint = ""
 
     init(_ command: [String]) throws {
-        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = command
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = output
-        process.standardError = complaints
-        try process.run()
-        while let byte = try complaints.fileHandleForReading.read(upToCount: 1)?.first, byte != UInt8(ascii: "\n") {
+        let (outputs, errors) = (try openPipe(), try openPipe())
+        (output, complaints) = (outputs.reading, errors.reading)
+        program = try Program(
+            command, output: outputs.writing.fileDescriptor, error: errors.writing.fileDescriptor)
+        try outputs.writing.close()
+        try errors.writing.close()
+        while let byte = try complaints.read(upToCount: 1)?.first, byte != UInt8(ascii: "\n") {
             firstComplaint.unicodeScalars.append(Unicode.Scalar(byte))
         }
     }
@@ -224,7 +225,7 @@ private final class Watcher {
     func lines(until isLast: (String) -> Bool) -> [String] {
         var lines: [String] = []
         var line = ""
-        while let byte = try? output.fileHandleForReading.read(upToCount: 1)?.first {
+        while let byte = try? output.read(upToCount: 1)?.first {
             guard byte == UInt8(ascii: "\n") else {
                 line.unicodeScalars.append(Unicode.Scalar(byte))
                 continue
@@ -236,21 +237,20 @@ private final class Watcher {
         return lines
     }
 
-    /// The threads of tests have signals blocked, and so have the programs they start: only SIGKILL ends one. timeout(1)
-    /// is the leader of a group.
+    /// timeout(1) passes it on.
     func stop() {
-        kill(-process.processIdentifier, SIGKILL)
-        process.waitUntilExit()
+        program.send(SIGTERM)
+        program.wait()
     }
 
     /// Waits for its end.
     func finish() -> (lines: [String], complaints: String, status: Int32) {
-        let data = output.fileHandleForReading.readDataToEndOfFile()
-        let rest = complaints.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
+        let data = output.readDataToEndOfFile()
+        let rest = complaints.readDataToEndOfFile()
+        let status = program.wait()
         return (
             String(decoding: data, as: UTF8.self).split(separator: "\n").map(String.init),
-            String(decoding: rest, as: UTF8.self), process.terminationStatus
+            String(decoding: rest, as: UTF8.self), status
         )
     }
 }

@@ -2,6 +2,7 @@ import Foundation
 public import IPAddressing
 import Netlink
 import Synchronization
+import TestPrograms
 import Testing
 import VPCModel
 import VPCTopology
@@ -44,22 +45,13 @@ struct Command {
 
     /// Runs a line of shell, inside a namespace where one is named.
     static func run(_ line: String, in namespace: String? = nil) -> Command {
-        let process = Process()
-        process.executableURL = URL(fileURLWithPath: "/bin/sh")
         let shell = namespace.map { "exec ip netns exec \($0) sh -c '\(line.replacing("'", with: "'\\''"))'" } ?? line
-        process.arguments = ["-c", shell]
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        process.standardError = pipe
-        process.standardInput = FileHandle.nullDevice
         do {
-            try process.run()
+            let result = try Program.run(["/bin/sh", "-c", shell], mergingErrors: true)
+            return Command(status: result.status, output: String(decoding: result.output, as: UTF8.self))
         } catch {
             return Command(status: -1, output: "\(error)")
         }
-        let data = pipe.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return Command(status: process.terminationStatus, output: String(decoding: data, as: UTF8.self))
     }
 }
 

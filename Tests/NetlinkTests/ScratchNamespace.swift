@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import TestPrograms
 import Testing
 
 @testable import Netlink
@@ -24,35 +25,23 @@ struct CommandFailure: Error, CustomStringConvertible {
 
 /// Runs a command and returns what it printed.
 @discardableResult
-func run(_ command: String...) throws -> String {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = command
-    let output = Pipe()
-    let errors = Pipe()
-    process.standardOutput = output
-    process.standardError = errors
-    try process.run()
-    let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    let complaint = String(decoding: errors.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
-    process.waitUntilExit()
-    guard process.terminationStatus == 0 else {
+func run(_ command: String...) throws -> String { try run(command) }
+
+@discardableResult
+func run(_ command: [String]) throws -> String { String(decoding: try outputOf(command), as: UTF8.self) }
+
+private func outputOf(_ command: [String]) throws -> Data {
+    let result = try Program.run(command)
+    guard result.status == 0 else {
+        let complaint = String(decoding: result.error, as: UTF8.self)
         throw CommandFailure(description: "\(command.joined(separator: " ")): \(complaint)")
     }
-    return text
+    return result.output
 }
 
 /// What `ip -j -d` says in a namespace: the independent witness of what our messages did.
 func ip(_ name: String, _ arguments: String...) throws -> [[String: Any]] {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-    process.arguments = ["ip", "-j", "-d", "-n", name] + arguments
-    let output = Pipe()
-    process.standardOutput = output
-    try process.run()
-    let data = output.fileHandleForReading.readDataToEndOfFile()
-    process.waitUntilExit()
-    guard process.terminationStatus == 0 else { throw CommandFailure(description: "ip \(arguments)") }
+    let data = try outputOf(["ip", "-j", "-d", "-n", name] + arguments)
     if data.allSatisfy({ $0 == 0x0A || $0 == 0x20 }) { return [] }
     let list = try #require(try JSONSerialization.jsonObject(with: data) as? [[String: Any]])
     return list.filter { !$0.isEmpty }

@@ -2,6 +2,7 @@ import Foundation
 import IPAddressing
 import Netlink
 import Synchronization
+import TestPrograms
 import Testing
 
 @testable import Traffic
@@ -62,12 +63,7 @@ private func address(_ text: String) throws -> IPAddress { try #require(IPAddres
         let name = "traffic-test-\(getpid())-\(Self.counter.add(1, ordering: .relaxed).newValue)"
         let namespace = try NetworkNamespace.create(named: name)
         defer { try? NetworkNamespace.remove(named: name) }
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = ["ip", "-n", name, "link", "set", "lo", "up"]
-        try process.run()
-        process.waitUntilExit()
-        try #require(process.terminationStatus == 0)
+        try #require(try Program.run(["ip", "-n", name, "link", "set", "lo", "up"]).status == 0)
         try body(namespace)
     }
 

@@ -1,4 +1,5 @@
 import Foundation
+import TestPrograms
 import Testing
 
 /// One run of a program.
@@ -23,27 +24,10 @@ struct Run {
 
     /// Runs a command to its end, with everything it prints.
     init(_ command: [String], input: Data = Data(), environment: [String: String] = [:]) throws {
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = command
-        process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
-        let folder = FileManager.default.temporaryDirectory.appending(path: "run-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(at: folder) }
-        // Files, not pipes: whatever is long waits for nobody.
-        func file(_ name: String, _ content: Data = Data()) throws -> FileHandle {
-            let url = folder.appending(path: name)
-            try content.write(to: url)
-            return try FileHandle(forUpdating: url)
-        }
-        process.standardInput = try file("input", input)
-        process.standardOutput = try file("output")
-        process.standardError = try file("error")
-        try process.run()
-        process.waitUntilExit()
-        status = process.terminationStatus
-        output = String(decoding: try Data(contentsOf: folder.appending(path: "output")), as: UTF8.self)
-        error = String(decoding: try Data(contentsOf: folder.appending(path: "error")), as: UTF8.self)
+        let result = try Program.run(command, input: input, environment: environment)
+        status = result.status
+        output = String(decoding: result.output, as: UTF8.self)
+        error = String(decoding: result.error, as: UTF8.self)
     }
 
     /// Runs a command that has to succeed.

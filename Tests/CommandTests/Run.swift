@@ -1,4 +1,5 @@
 import Foundation
+import TestPrograms
 import Testing
 
 /// One run of a built program.
@@ -25,21 +26,10 @@ struct Run {
 
     /// Runs a command to its end, with everything it prints.
     init(_ command: [String], input: String = "") throws {
-        let process = Process()
-        process.executableURL = URL(filePath: "/usr/bin/env")
-        process.arguments = command
-        let (inputPipe, outputPipe, errorPipe) = (Pipe(), Pipe(), Pipe())
-        process.standardInput = inputPipe
-        process.standardOutput = outputPipe
-        process.standardError = errorPipe
-        try process.run()
-        try inputPipe.fileHandleForWriting.write(contentsOf: Data(input.utf8))
-        try inputPipe.fileHandleForWriting.close()
-        // Standard error is short here; the larger one is read first.
-        output = String(decoding: try outputPipe.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
-        error = String(decoding: try errorPipe.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self)
-        process.waitUntilExit()
-        status = process.terminationStatus
+        let result = try Program.run(command, input: Data(input.utf8))
+        status = result.status
+        output = String(decoding: result.output, as: UTF8.self)
+        error = String(decoding: result.error, as: UTF8.self)
     }
 }
 
