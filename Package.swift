@@ -60,7 +60,7 @@ let package = Package(
         .target(name: "CTraffic"),
         module("Traffic", ["CTraffic", "Netlink", "IPAddressing"]),
         module("VPCLab", ["CLinux", "Traffic", "Reconciler", "VPCManifest", "Console"]),
-        module("Presentation", ["Reconciler", "KernelModel", "VPCManifest", "VPCTopology"]),
+        module("Presentation", ["Reconciler", "VPCCompiler", "KernelModel", "VPCManifest", "VPCTopology"]),
         // The daemon.
         module(
             "Agent",
@@ -91,26 +91,26 @@ let package = Package(
         tool("vpclab", ["CommandOptions", "VPCLab"]),
         tool("vpcd", ["CommandOptions", "AgentServer"]),
         // Tests.
-        .target(name: "CTestPrograms", path: "Tests/CTestPrograms"),
+        .target(name: "CTestSupport", path: "Tests/CTestSupport"),
         .target(
-            name: "TestPrograms", dependencies: ["CTestPrograms"], path: "Tests/TestPrograms",
+            name: "TestSupport", dependencies: ["CTestSupport"], path: "Tests/TestSupport",
             swiftSettings: swiftSettings),
-        tests("IPAddressingTests", ["IPAddressing"]),
-        tests("VPCManifestTests", ["VPCManifest", "Yams"], exclude: ["Golden", "AgentGolden"]),
-        tests("VPCTopologyTests", ["VPCTopology", "VPCManifest"], exclude: ["Golden"]),
+        tests("IPAddressingTests", ["IPAddressing", "TestSupport"]),
+        tests("VPCManifestTests", ["VPCManifest", "Yams", "TestSupport"], exclude: ["Golden", "AgentGolden"]),
+        tests("VPCTopologyTests", ["VPCTopology", "VPCManifest", "TestSupport"], exclude: ["Golden"]),
         tests("KernelModelTests", ["KernelModel"]),
-        tests("VPCCompilerTests", ["VPCCompiler", "VPCManifest"], exclude: ["Golden"]),
+        tests("VPCCompilerTests", ["VPCCompiler", "VPCManifest", "TestSupport"], exclude: ["Golden"]),
         tests("VPCTraceTests", ["VPCTrace", "VPCManifest"]),
-        tests("NetlinkTests", ["Netlink", "TestPrograms"]),
-        tests("TrafficTests", ["Traffic", "TestPrograms"]),
-        tests("KernelDriverTests", ["KernelDriver", "TestPrograms"]),
-        tests("AgentTests", ["Agent", "Netlink", "TestPrograms"]),
+        tests("NetlinkTests", ["Netlink", "TestSupport"]),
+        tests("TrafficTests", ["Traffic", "TestSupport"]),
+        tests("KernelDriverTests", ["KernelDriver", "TestSupport"]),
+        tests("AgentTests", ["Agent", "Netlink", "TestSupport"]),
         tests(
-            "AgentServerTests", ["AgentServer", "AgentClient", "Netlink", "TestPrograms"],
+            "AgentServerTests", ["AgentServer", "AgentClient", "Netlink", "TestSupport"],
             exclude: ["check_openapi.py", "check_openmetrics.py"]),
         tests("ConsoleTests", ["Console"]),
-        tests("CommandTests", ["Reconciler", "VPCManifest", "TestPrograms"]),
-        tests("LabTests", ["VPCLab", "VPCTrace", "Traffic", "Agent", "Reconciler", "TestPrograms"]),
+        tests("CommandTests", ["Reconciler", "VPCManifest", "TestSupport"]),
+        tests("LabTests", ["VPCLab", "VPCTrace", "Traffic", "Agent", "Reconciler", "TestSupport"]),
     ],
     swiftLanguageModes: [.v6]
 )

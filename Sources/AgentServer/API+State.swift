@@ -89,6 +89,7 @@ extension API {
             [
                 ("apiVersion", .apiVersion), ("kind", "ChangePlan"), ("host", .string(orNull: presentation.host)),
                 ("summary", planned.plan.changes.counts.structured),
+                ("routeAggregation", planned.plan.aggregation?.structured ?? .null),
                 ("obstacles", .list(presentation.obstacles.map { .string($0) })),
             ], "operations", count: operations.count
         ) { presentation.presented(operations[$0]).structured }

@@ -51,9 +51,13 @@ struct ChangePlanner {
         let routes = difference(desired: wanted.routes, observed: host.routes)
         plan.append(nexthops.withoutDeletions.filtered { !$0.body.isGroup }, as: { .nexthops($0) })
         plan.append(nexthops.withoutDeletions.filtered { $0.body.isGroup }, as: { .nexthops($0) })
-        plan.append(routes.withoutDeletions, as: { .routes($0) })
+        // Whoever is alone in the tables may come in any order.
+        let additions = routes.withoutDeletions
+        for part in host.routes.isEmpty ? [additions] : additions.longestFirst {
+            plan.append(part, as: { .routes($0) })
+        }
 
-        plan.append(ChangeSet(deletions: routes.deletions), as: { .routes($0) })
+        plan.append(ChangeSet(deletions: routes.deletionsShortestFirst), as: { .routes($0) })
         plan.append(ChangeSet(deletions: nexthops.deletions.filter { $0.body.isGroup }), as: { .nexthops($0) })
         plan.append(ChangeSet(deletions: nexthops.deletions.filter { !$0.body.isGroup }), as: { .nexthops($0) })
         planAbandonedGuests(links)
@@ -311,6 +315,29 @@ extension ChangeSet {
             deletions: deletions.filter(isIncluded), creations: creations.filter { isIncluded($0.object) },
             replacements: replacements.filter { isIncluded($0.new) })
     }
+}
+
+/// While routes change one by one, every address follows either its former route or its new one, and no third: a new one
+/// is never there before the longer ones that are to have a part of it, and what a former one covered is not uncovered
+/// before it goes.
+extension ChangeSet<Route> {
+    fileprivate var longestFirst: [ChangeSet] {
+        let lengths = Set(creations.map(\.object.length)).union(replacements.map(\.new.length))
+        if lengths.count < 2 { return [self] }
+        return lengths.sorted(by: >).map { length in filtered { $0.length == length } }
+    }
+
+    fileprivate var deletionsShortestFirst: [Route] {
+        guard let first = deletions.first, deletions.contains(where: { $0.length != first.length }) else {
+            return deletions
+        }
+        let lengths = Set(deletions.map(\.length)).sorted()
+        return lengths.flatMap { length in deletions.filter { $0.length == length } }
+    }
+}
+
+extension Route {
+    fileprivate var length: UInt8 { key.destination.length }
 }
 
 extension [Attributed<Sysctl>] {

@@ -1,5 +1,6 @@
 public import KernelModel
 public import Reconciler
+public import VPCCompiler
 public import VPCManifest
 public import VPCModel
 
@@ -63,7 +64,7 @@ public struct PlanPresentation: Sendable {
     public var presented: PresentedPlan {
         PresentedPlan(
             host: host, counts: plan.changes.counts, obstacles: obstacles,
-            operations: plan.changes.operations.map { presented($0) })
+            operations: plan.changes.operations.map { presented($0) }, aggregation: plan.aggregation)
     }
 }
 
@@ -116,12 +117,18 @@ public struct PresentedPlan: Sendable, Hashable {
     public var counts: ChangePlan.Counts
     public var obstacles: [String]
     public var operations: [PresentedOperation]
+    /// Nil where routes are not aggregated.
+    public var aggregation: RouteAggregation?
 
-    public init(host: String?, counts: ChangePlan.Counts, obstacles: [String], operations: [PresentedOperation]) {
+    public init(
+        host: String?, counts: ChangePlan.Counts, obstacles: [String], operations: [PresentedOperation],
+        aggregation: RouteAggregation?
+    ) {
         self.host = host
         self.counts = counts
         self.obstacles = obstacles
         self.operations = operations
+        self.aggregation = aggregation
     }
 
     /// Whether there is something to do, or something in the way of it.
@@ -130,8 +137,8 @@ public struct PresentedPlan: Sendable, Hashable {
     public var structured: StructuredValue {
         [
             "apiVersion": .apiVersion, "kind": "ChangePlan", "host": .string(orNull: host),
-            "summary": counts.structured, "obstacles": .list(obstacles.map { .string($0) }),
-            "operations": .list(operations.map(\.structured)),
+            "summary": counts.structured, "routeAggregation": aggregation?.structured ?? .null,
+            "obstacles": .list(obstacles.map { .string($0) }), "operations": .list(operations.map(\.structured)),
         ]
     }
 
@@ -141,7 +148,19 @@ public struct PresentedPlan: Sendable, Hashable {
         let operations = value["operations"]?.elements ?? []
         self.init(
             host: value["host"]?.text, counts: counts, obstacles: value["obstacles"]?.texts ?? [],
-            operations: operations.compactMap { PresentedOperation($0) })
+            operations: operations.compactMap { PresentedOperation($0) },
+            aggregation: value["routeAggregation"].flatMap { RouteAggregation($0) })
         if self.operations.count != operations.count { return nil }
+    }
+}
+
+extension RouteAggregation {
+    public var structured: StructuredValue {
+        ["routes": .integer(routes), "withoutAggregation": .integer(withoutAggregation)]
+    }
+
+    init?(_ value: StructuredValue) {
+        guard let routes = value["routes"]?.number, let others = value["withoutAggregation"]?.number else { return nil }
+        self.init(routes: routes, withoutAggregation: others)
     }
 }

@@ -35,7 +35,7 @@ public struct HostReconciler<Kernel: KernelAccess> {
         if isTightened { changes = changes.cutting(compilation.policy.forbidden(try kernel.connections())) }
         return HostPlan(
             intent: compilation.intent, unattached: compilation.unattached, changes: changes,
-            tightenedPolicy: isTightened ? compilation.policy : nil)
+            aggregation: compilation.aggregation, tightenedPolicy: isTightened ? compilation.policy : nil)
     }
 
     /// What `delete` would do. Reads only.
@@ -115,6 +115,8 @@ public struct HostPlan: Sendable {
     public var intent: KernelIntent
     public var unattached: [Compilation.Unattached]
     public var changes: ChangePlan
+    /// What the aggregation of routes saves; nil where it is not asked for.
+    public var aggregation: RouteAggregation?
     /// What connections are judged by when they were planned under another policy; nil where nothing is tightened.
     var tightenedPolicy: HostPolicy?
     /// Which host the namespace is now; nil where it is none, or where nobody asked.

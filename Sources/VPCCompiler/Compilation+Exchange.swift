@@ -11,7 +11,7 @@ extension Compilation {
     ///   - topology: As it is now.
     /// - Returns: false, with nothing changed, where everything has to be compiled.
     public mutating func follow(_ exchange: InterfaceExchange, in topology: Topology, host: Int) -> Bool {
-        guard let replacements = exchange.replacements else { return false }
+        guard aggregation == nil, let replacements = exchange.replacements else { return false }
         let replaced = Set(replacements.map(\.position))
         var edits: [(route: Int, nexthop: NexthopID)] = []
         for (position, former) in replacements {

@@ -11,6 +11,8 @@ public struct Compilation: Sendable {
     public var tables: [TableID]
     /// To judge connections by when the policy is tightened.
     public internal(set) var policy: HostPolicy
+    /// Nil where every interface has a route of its own.
+    public var aggregation: RouteAggregation?
     /// By VPC.
     let contexts: [Context]
 

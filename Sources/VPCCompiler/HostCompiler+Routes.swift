@@ -18,7 +18,12 @@ extension HostCompiler {
             contexts.reduce(gateways.count) { $0 + topology.vpcs[$1.vpc].interfaces.count })
         for (_, content) in tables {
             switch content {
-            case .context(let context): addRoutes(of: context)
+            case .context(let context):
+                if topology.hosts[host].aggregatesRoutes {
+                    addAggregatedRoutes(of: context)
+                } else {
+                    addRoutes(of: context)
+                }
             case .gateway(let route): intent.host.routes.append(route)
             }
         }
@@ -29,7 +34,7 @@ extension HostCompiler {
     private mutating func addRoutes(of context: Context) {
         let vpc = topology.vpcs[context.vpc]
         let custom = context.routeTable.map { topology.routeTables[$0].routes } ?? []
-        let special = specialRoutes(of: context, vpc: vpc, custom: custom)
+        let special = (unreachable(vpc.cidrs, context) + customRoutes(custom, context)).sortedByKey()
         var overridden = OverriddenAddresses(custom.map(\.destination), of: vpc)
 
         var nextSpecial = special.startIndex
@@ -65,15 +70,16 @@ extension HostCompiler {
         return isAttachedHere(index) ? .link(port(of: topology.interfaces[index]), key) : nil
     }
 
-    private mutating func specialRoutes(
-        of context: Context, vpc: ResolvedVPC, custom: [ResolvedRoute]
-    ) -> [Attributed<Route>] {
-        var routes = vpc.cidrs.map { cidr in
-            Attributed(
-                Route.unreachable(Route.Key(table: context.table, destination: cidr)), from: Origin(.vpc, context.vpc))
+    private func unreachable(_ cidrs: [IPPrefix], _ context: Context) -> [Attributed<Route>] {
+        cidrs.map {
+            Attributed(.unreachable(Route.Key(table: context.table, destination: $0)), from: Origin(.vpc, context.vpc))
         }
-        for route in custom { routes += customRoutes(route, context) }
-        return routes.sorted { $0.object.key < $1.object.key }
+    }
+
+    mutating func customRoutes(_ routes: [ResolvedRoute], _ context: Context) -> [Attributed<Route>] {
+        var list: [Attributed<Route>] = []
+        for route in routes { list += customRoutes(route, context) }
+        return list
     }
 
     /// A route of a route table, and behind it `unreachable`: when the kernel removes the group because its last member
@@ -118,8 +124,12 @@ extension HostCompiler {
     }
 }
 
+extension [Attributed<Route>] {
+    func sortedByKey() -> Self { sorted { $0.object.key < $1.object.key } }
+}
+
 /// The addresses of a VPC's CIDRs for which a custom route is the longer match; asked for in ascending order.
-private struct OverriddenAddresses {
+struct OverriddenAddresses {
     private let prefixes: [IPPrefix]
     private var next = 0
     private var last: IPAddress?

@@ -20,6 +20,8 @@ struct HostCompiler {
     var contextIndexes: [Context.Key: Int] = [:]
     /// Ids of the nexthops already in the intent.
     var knownNexthops: Set<NexthopID> = []
+    /// Stays empty where routes are not aggregated.
+    var aggregation = RouteAggregation()
     /// ``policyEpoch``, made once.
     var epoch: UInt32 = 0
 
@@ -45,7 +47,7 @@ struct HostCompiler {
         intent.normalize()
         return Compilation(
             intent: intent, unattached: unattached, tables: (contexts.map(\.table) + gatewayTables).sorted(),
-            policy: policy, contexts: contexts)
+            policy: policy, aggregation: topology.hosts[host].aggregatesRoutes ? aggregation : nil, contexts: contexts)
     }
 
     private mutating func findGuests() {

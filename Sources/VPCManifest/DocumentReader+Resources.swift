@@ -141,7 +141,7 @@ extension DocumentReader {
     // MARK: Host
 
     private enum HostField: Int, FieldKey {
-        case underlay, region, zone
+        case underlay, region, zone, aggregateRoutes
         static let names = caseNames()
     }
 
@@ -154,13 +154,16 @@ extension DocumentReader {
         guard let fields = fields(spec, HostField.self) else { return nil }
         let region = optional(fields, .region).flatMap { string($0) }
         let zone = optional(fields, .zone).flatMap { string($0) }
+        let aggregatesRoutes = optional(fields, .aggregateRoutes).flatMap { boolean($0) }
         guard let underlay = required(fields, .underlay).flatMap({ self.fields($0, UnderlayField.self) }) else {
             return nil
         }
         let address = required(underlay, .address).flatMap { self.address($0) }
         let device = optional(underlay, .device).flatMap { self.device($0) }
         guard let address else { return nil }
-        return Host(metadata: metadata, underlayAddress: address, underlayDevice: device, region: region, zone: zone)
+        return Host(
+            metadata: metadata, underlayAddress: address, underlayDevice: device, region: region, zone: zone,
+            aggregatesRoutes: aggregatesRoutes ?? false)
     }
 
     // MARK: VPC

@@ -64,7 +64,9 @@ extension Resource {
 
     private static func spec(_ host: Host) -> [Member] {
         let underlay = text("address", host.underlayAddress) + text("device", host.underlayDevice)
+        let aggregation = host.aggregatesRoutes ? [Member("aggregateRoutes", true)] : []
         return [Member("underlay", .object(underlay))] + text("region", host.region) + text("zone", host.zone)
+            + aggregation
     }
 
     private static func spec(_ vpc: VPC) -> [Member] {

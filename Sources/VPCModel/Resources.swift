@@ -38,16 +38,19 @@ public struct Host: Hashable, Sendable {
     public var underlayDevice: String?
     public var region: String?
     public var zone: String?
+    /// Whether its tables get the fewest routes that forward alike, instead of one for every interface.
+    public var aggregatesRoutes: Bool
 
     public init(
         metadata: Metadata, underlayAddress: IPAddress, underlayDevice: String? = nil, region: String? = nil,
-        zone: String? = nil
+        zone: String? = nil, aggregatesRoutes: Bool = false
     ) {
         self.metadata = metadata
         self.underlayAddress = underlayAddress
         self.underlayDevice = underlayDevice
         self.region = region
         self.zone = zone
+        self.aggregatesRoutes = aggregatesRoutes
     }
 }
 

@@ -2,6 +2,7 @@ import CommandOptions
 import Console
 import KernelModel
 import Presentation
+import VPCCompiler
 import VPCManifest
 
 /// A plan for the terminal, whoever made it.
@@ -9,6 +10,7 @@ struct PlanDisplay {
     let host: String?
     let counts: ChangePlan.Counts
     let obstacles: [String]
+    let aggregation: RouteAggregation?
     /// Hands over every operation in order; a plan can have a million, so there is no list of them.
     let forEachOperation: ((PresentedOperation) -> Void) -> Void
     private let structured: () -> StructuredValue
@@ -17,6 +19,7 @@ struct PlanDisplay {
         host = plan.host
         counts = plan.plan.changes.counts
         obstacles = plan.obstacles
+        aggregation = plan.plan.aggregation
         forEachOperation = { body in plan.plan.changes.forEachOperation { body(plan.presented($0)) } }
         structured = { plan.presented.structured }
     }
@@ -25,6 +28,7 @@ struct PlanDisplay {
         host = plan.host
         counts = plan.counts
         obstacles = plan.obstacles
+        aggregation = plan.aggregation
         forEachOperation = { plan.operations.forEach($0) }
         structured = { plan.structured }
     }
@@ -40,6 +44,11 @@ struct PlanDisplay {
         case .table, .wide:
             showOperations(global)
             for obstacle in obstacles { global.warning(obstacle) }
+            if let aggregation {
+                Streams.outputLine(
+                    "routes of \(subject): \(aggregation.routes) instead of \(aggregation.withoutAggregation), aggregated"
+                )
+            }
             Streams.outputLine(
                 counts.total == 0
                     ? "\(subject) is up to date"

@@ -2,7 +2,7 @@ import AgentClient
 import Foundation
 import Glibc
 import Netlink
-import TestPrograms
+import TestSupport
 import Testing
 import VPCManifest
 

@@ -3,7 +3,7 @@ import Foundation
 import Glibc
 import Netlink
 import Synchronization
-import TestPrograms
+import TestSupport
 import Testing
 import VPCManifest
 

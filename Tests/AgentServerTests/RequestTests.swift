@@ -1,6 +1,6 @@
 import Foundation
 import Glibc
-import TestPrograms
+import TestSupport
 import Testing
 import VPCManifest
 

@@ -1,4 +1,4 @@
-import TestPrograms
+import TestSupport
 import Testing
 
 /// Runs a command, and returns what it printed.

@@ -1,5 +1,6 @@
 import Glibc
 import IPAddressing
+import TestSupport
 import Testing
 
 /// What the C library makes of an address.
@@ -50,7 +51,7 @@ private func libraryAddress(_ text: String) -> IPAddress? {
 
     /// Addresses with random edits, so that about half are none: parsing agrees with inet_pton on every one.
     @Test func parsingAgreesWithTheLibrary() {
-        var random = SplitMix64(state: 1)
+        var random = Dice(seed: 1)
         let alphabet = Array("0123456789abcdefABCDEF::::....%/ g")
         var valid = 0
         for _ in 0..<200_000 {
@@ -132,7 +133,7 @@ private func libraryAddress(_ text: String) -> IPAddress? {
 
     /// Against the definition: an address is inside when its first `length` bits are the prefix's.
     @Test(arguments: [0, 1, 8, 24, 31, 32]) func containmentIsThatOfTheBits(_ length: Int) {
-        var random = SplitMix64(state: UInt64(length))
+        var random = Dice(seed: UInt64(length))
         for _ in 0..<1000 {
             let base = UInt32.random(in: 0...UInt32.max, using: &random)
             let other = base ^ (Bool.random(using: &random) ? 1 << UInt32.random(in: 0...31, using: &random) : 0)
@@ -183,18 +184,5 @@ private func libraryAddress(_ text: String) -> IPAddress? {
         #expect(MACAddress(rawValue: 0x0100_5E00_0001).isMulticast)
         #expect(MACAddress(rawValue: 0xFFFF_FFFF_FFFF).isMulticast)
         #expect(!MACAddress(rawValue: 0x0200_5E00_0001).isMulticast)
-    }
-}
-
-/// A generator with a seed, so that a failure can be had again.
-struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ value >> 30) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ value >> 27) &* 0x94D0_49BB_1331_11EB
-        return value ^ value >> 31
     }
 }

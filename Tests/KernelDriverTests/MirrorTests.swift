@@ -3,7 +3,7 @@ import Glibc
 import IPAddressing
 import KernelModel
 import Netlink
-import TestPrograms
+import TestSupport
 import Testing
 
 @testable import KernelDriver
@@ -183,7 +183,8 @@ private final class Mirrored {
             let deletion = try mirror.settle()
             #expect(mirror.snapshot.host.nexthops.isEmpty)
             #expect(mirror.snapshot.host.routes.count == 20_000)
-            #expect(deletion.objectsRead == 0)
+            // A carrier may be told of as late as now.
+            #expect(deletion.objectsRead < 50)
         }
     }
 

@@ -4,6 +4,7 @@ import IPAddressing
 import KernelDriver
 import KernelModel
 import Netlink
+import TestSupport
 import Testing
 
 /// A host and its guests that somebody does all kinds of things to, as a seed has it, and a mirror that has to show what
@@ -65,10 +66,11 @@ final class MirrorWorld {
             defer { world.removeGuests() }
             print("what the mirror has to show is drawn from seed \(seed)")
             for number in 0..<(wanted ?? rounds) { try world.round(number) }
-            // The draw did reach everything.
-            #expect(
-                world.changed == [.sysctl, .rule, .firewall, .link, .address, .neighbor, .nexthop, .route])
-            #expect(world.changedGuests > 0)
+            // These seeds reach everything; of others three out of ten do not.
+            if seed < 1000 {
+                #expect(world.changed == [.sysctl, .rule, .firewall, .link, .address, .neighbor, .nexthop, .route])
+                #expect(world.changedGuests > 0)
+            }
         }
     }
 
@@ -515,28 +517,6 @@ final class MirrorWorld {
             if dice.happens(50) { chain.rule(.match(.ipSource, in: "blocks"), .drop) }
         }
         return table
-    }
-
-    // MARK: Numbers
-
-    /// Numbers that a seed repeats (SplitMix64).
-    struct Dice: RandomNumberGenerator {
-        private var state: UInt64
-        init(seed: UInt64) { state = seed }
-
-        mutating func next() -> UInt64 {
-            state &+= 0x9E37_79B9_7F4A_7C15
-            var mixed = state
-            mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-            mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-            return mixed ^ (mixed >> 31)
-        }
-
-        mutating func pick<Element>(_ elements: [Element]) -> Element {
-            elements[Int.random(in: elements.indices, using: &self)]
-        }
-
-        mutating func happens(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &self) < percent }
     }
 }
 

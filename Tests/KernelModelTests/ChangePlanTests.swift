@@ -174,8 +174,8 @@ private func lines(_ plan: ChangePlan) -> [String] {
                 "wait link e1 operational",
                 "create nexthop id 1 via 10.0.1.9 dev e1 onlink",
                 "create nexthop id 2 group 1,1",
-                "create route default nhid 2 table 11",
                 "create route 10.0.1.9/32 dev e1 table 11",
+                "create route default nhid 2 table 11",
             ])
     }
 

@@ -3,7 +3,7 @@ import IPAddressing
 import KernelDriver
 import Netlink
 import Reconciler
-import TestPrograms
+import TestSupport
 import Testing
 import VPCManifest
 import VPCTopology

@@ -4,6 +4,7 @@ import IPAddressing
 import KernelDriver
 import KernelModel
 import Netlink
+import TestSupport
 import Testing
 import VPCCompiler
 

@@ -77,6 +77,40 @@ extension LabTests {
             #expect(report.lost.isEmpty, "\(report)")
         }
 
+        /// Other routes, the same ways: what the kernel itself says of many addresses in every table, and no packet lost.
+        @Test func routesAreAggregatedWithoutDisturbance() throws {
+            let before = try ways()
+            let streams = try ["10.0.1.12", "10.0.1.13", "10.0.2.15"].map {
+                try Stream(from: lab.station("web1"), to: try #require(IPAddress($0)), every: .milliseconds(10))
+            }
+            for stream in streams { #expect(stream.waitForAnswers(10)) }
+            let reports = try lab.become(Scenario.tenants.aggregatingRoutes)
+            #expect(try reports.allSatisfy { try $0.result.get().plan.changes.counts.deleted > 0 })
+            #expect(try ways() == before)
+            try lab.become(.tenants)
+            #expect(
+                before.contains { $0.contains("dst 172.31.0.2") } && before.contains { $0.contains("No route to host") }
+            )
+            for stream in streams {
+                let report = stream.finish()
+                #expect(report.lost.isEmpty, "\(report)")
+            }
+        }
+
+        /// Where each VRF of each host leads the addresses of the subnets, used and unused.
+        private func ways() throws -> [String] {
+            try ["h1", "h2", "h3"].flatMap { host in
+                let devices = try lab.shell(host, "ip -br link show type vrf | cut -d' ' -f1").split(separator: "\n")
+                return try devices.map { device in
+                    let command = """
+                        for s in 1 2; do for a in $(seq 0 20); do echo "route get 10.0.$s.$a vrf \(device)"; done; done |
+                            ip -force -batch - 2>&1 | sed 's/ uid 0//'
+                        """
+                    return "\(host) \(device): \(try lab.shell(host, command))"
+                }
+            }
+        }
+
         /// What others changed or took away is put back, and nothing else is touched.
         @Test func driftIsRepaired() throws {
             try lab.shell(

@@ -1,6 +1,6 @@
 import Foundation
 import IPAddressing
-import TestPrograms
+import TestSupport
 import Testing
 import Traffic
 import VPCModel

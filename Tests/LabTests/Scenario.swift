@@ -13,6 +13,13 @@ struct Scenario: Sendable, Equatable {
         model.hosts.append(VPCModel.Host(metadata: Metadata(name: name), underlayAddress: address))
     }
 
+    /// The same with hosts that aggregate routes.
+    var aggregatingRoutes: Scenario {
+        var scenario = self
+        for index in scenario.model.hosts.indices { scenario.model.hosts[index].aggregatesRoutes = true }
+        return scenario
+    }
+
     mutating func vpc(_ name: String, _ id: UInt32, _ cidrs: String...) {
         guard let id = VPCID(id) else { preconditionFailure("\(id) is no VPC's id") }
         model.vpcs.append(VPC(metadata: Metadata(name: name), id: id, cidrs: cidrs.map(Self.prefix)))

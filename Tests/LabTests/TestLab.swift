@@ -2,7 +2,7 @@ import Foundation
 public import IPAddressing
 import Netlink
 import Synchronization
-import TestPrograms
+import TestSupport
 import Testing
 import VPCModel
 import VPCTopology

@@ -1,6 +1,7 @@
 import Foundation
 import IPAddressing
 import Netlink
+import TestSupport
 import Testing
 import Traffic
 import VPCModel
@@ -264,26 +265,6 @@ extension OutgoingPacket.Content {
                 .tcp(sourcePort: source, destinationPort: destination, flags: .syn)
             }
     }
-}
-
-/// Numbers that a seed repeats (SplitMix64).
-struct Dice: RandomNumberGenerator {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed }
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
-    }
-
-    mutating func pick<Element>(_ elements: [Element]) -> Element {
-        elements[Int.random(in: elements.indices, using: &self)]
-    }
-
-    mutating func happens(_ percent: Int) -> Bool { Int.random(in: 0..<100, using: &self) < percent }
 }
 
 extension Scenario {

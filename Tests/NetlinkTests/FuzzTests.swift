@@ -1,21 +1,9 @@
 import CLinux
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Netlink
-
-/// SplitMix64: small, fast in debug builds, and the same on every machine.
-private struct Random: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var word = state
-        word = (word ^ (word >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        word = (word ^ (word >> 27)) &* 0x94D0_49BB_1331_11EB
-        return word ^ (word >> 31)
-    }
-}
 
 /// The seed of this run; set FUZZ_SEED to repeat one.
 private let seed: UInt64 = {
@@ -28,7 +16,7 @@ private let seed: UInt64 = {
     /// a typed error, and never read outside: RawSpan would stop the process.
     @Test func damagedMessages() throws {
         print("FUZZ_SEED=\(seed)")
-        var random = Random(state: seed)
+        var random = Dice(seed: seed)
         let samples = Self.samples()
         var messages = 0
         var errors = 0
@@ -53,7 +41,7 @@ private let seed: UInt64 = {
 
     /// Replies that were damaged: the error that comes out names something or nothing, but comes out.
     @Test func damagedRepliesAndRequests() throws {
-        var random = Random(state: seed)
+        var random = Dice(seed: seed)
         let requests = Self.samples()
         for round in 0..<50_000 {
             var request = requests[round % requests.count]
@@ -69,7 +57,7 @@ private let seed: UInt64 = {
 
     /// Whatever is written is read back the same.
     @Test func randomTreesSurvive() throws {
-        var random = Random(state: seed)
+        var random = Dice(seed: seed)
         for _ in 0..<2000 {
             var writer = MessageWriter(capacity: 1)
             var expected: [[UInt8]] = []
@@ -88,7 +76,7 @@ private let seed: UInt64 = {
 
     // MARK: -
 
-    private func walk(_ message: borrowing Message, _ random: inout Random) throws(CodecError) {
+    private func walk(_ message: borrowing Message, _ random: inout Dice) throws(CodecError) {
         var progress = AnswerProgress()
         try progress.take(message) { _ in }
         _ = try message.header(as: ifinfomsg.self)
@@ -111,7 +99,7 @@ private let seed: UInt64 = {
     }
 
     /// One to three faults: a changed byte, a changed bit, a length field with an unpleasant value, a cut.
-    private func damage(_ bytes: inout [UInt8], _ random: inout Random) {
+    private func damage(_ bytes: inout [UInt8], _ random: inout Dice) {
         let word = random.next()
         for fault in 0..<Int(word % 3) + 1 {
             let choice = random.next()
@@ -166,12 +154,12 @@ private let seed: UInt64 = {
             }
         }
         add { writer in writer.message(.done, .multipart, Int32(0)) }
-        var random = Random(state: 1)
+        var random = Dice(seed: 1)
         list.append(reply(offset: 36, &random))
         return list
     }
 
-    private static func reply(offset: UInt32, _ random: inout Random) -> [UInt8] {
+    private static func reply(offset: UInt32, _ random: inout Dice) -> [UInt8] {
         var writer = MessageWriter()
         var header = nlmsgerr()
         header.error = -EINVAL
@@ -188,7 +176,7 @@ private let seed: UInt64 = {
     }
 
     private static func write(
-        _ writer: inout MessageWriter, depth: Int, _ random: inout Random, _ expected: inout [[UInt8]]
+        _ writer: inout MessageWriter, depth: Int, _ random: inout Dice, _ expected: inout [[UInt8]]
     ) {
         for _ in 0..<Int(random.next() % 5) {
             let type = Int(random.next() % 0x3FFF)

@@ -1,6 +1,6 @@
 import Foundation
 import Synchronization
-import TestPrograms
+import TestSupport
 import Testing
 
 @testable import Netlink

@@ -2,7 +2,7 @@ import Foundation
 import IPAddressing
 import Netlink
 import Synchronization
-import TestPrograms
+import TestSupport
 import Testing
 
 @testable import Traffic

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import VPCManifest
@@ -89,7 +90,7 @@ import Testing
 private struct Generator {
     var state: UInt64
 
-    /// SplitMix64.
+    /// Dice.
     mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         var value = state

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import Yams
 
@@ -65,7 +66,7 @@ private func yamsTrees(_ text: String) throws -> [Tree] {
 
 /// Random YAML in every style.
 private struct Author {
-    var random: SplitMix64
+    var random: Dice
     var anchors = 0
     /// The last anchor of the documents before this one: Yams would still know them.
     var oldAnchors = 0
@@ -138,7 +139,7 @@ private struct Author {
 /// It brings its own copy of libyaml 0.2.5, which in this test's process also stands in for the system's.
 @Suite struct OracleTests {
     @Test func randomYAMLIsWhatYamsReads() throws {
-        var author = Author(random: SplitMix64(state: 7))
+        var author = Author(random: Dice(seed: 7))
         var read = 0
         for _ in 0..<3000 {
             let text = author.documents()
@@ -155,7 +156,7 @@ private struct Author {
 
     /// Texts with random slips: what one reader takes, the other takes, and reads the same.
     @Test func damagedYAMLIsJudgedAlike() {
-        var author = Author(random: SplitMix64(state: 11))
+        var author = Author(random: Dice(seed: 11))
         let noise = Array("{}[]:,-#&*!|>'\"%@` \n\t?<~ab1\u{85}\u{2028}é")
         var (taken, refused) = (0, 0)
         for _ in 0..<3000 {
@@ -190,7 +191,7 @@ private struct Author {
     }
 
     @Test func jsonOfFoundationIsReadAsItIs() throws {
-        var author = Author(random: SplitMix64(state: 13))
+        var author = Author(random: Dice(seed: 13))
         /// A value for the writer, and what is to be read.
         func value(_ depth: Int) -> (Any, Tree) {
             switch author.number(0...(depth == 0 ? 3 : 6)) {

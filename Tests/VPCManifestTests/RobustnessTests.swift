@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import VPCModel
 
@@ -51,14 +52,14 @@ import VPCModel
     }
 
     @Test func randomBytesAreJudged() {
-        var random = SplitMix64(state: 23)
+        var random = Dice(seed: 23)
         for length in 0..<2000 {
             check((0..<length % 200).map { _ in UInt8.random(in: 0...255, using: &random) })
         }
     }
 
     @Test func randomCharactersOfYAMLAreJudged() {
-        var random = SplitMix64(state: 29)
+        var random = Dice(seed: 29)
         let alphabet =
             Array("{}[]:,-#&*!|>'\"%@` \n\n  \t?<~ab1=.\r".utf8) + Array("---\n".utf8) + [0xC3, 0xA9, 0xEF, 0xBB, 0xBF]
         for length in 0..<3000 {
@@ -73,7 +74,7 @@ import VPCModel
     }
 
     @Test func damagedDocumentsAreJudged() {
-        var random = SplitMix64(state: 31)
+        var random = Dice(seed: 31)
         let bytes = Array(Self.manifest.utf8)
         for _ in 0..<3000 {
             var damaged = bytes
@@ -97,7 +98,7 @@ import VPCModel
     @Test func everyPathIsFound() {
         let set = ManifestSet(text: Self.manifest)
         #expect(findings(set) == ["missing-field 19:3"])
-        var random = SplitMix64(state: 37)
+        var random = Dice(seed: 37)
         let components: [FieldPath.Component] = [
             "spec", "routes", "nextHops", "interface", "weight", "destination", "metadata", "name", "labels", "a b", 0,
             1, 2, -1, "underlay",

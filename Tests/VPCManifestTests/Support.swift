@@ -21,19 +21,6 @@ func document(_ kind: String, _ name: String, _ spec: String) -> String {
     """
 }
 
-/// A generator with a seed, so that a failure can be had again.
-struct SplitMix64: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ value >> 30) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ value >> 27) &* 0x94D0_49BB_1331_11EB
-        return value ^ value >> 31
-    }
-}
-
 /// A directory that is gone after the test.
 final class TemporaryDirectory {
     let path: String

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import VPCManifest
 import VPCModel
@@ -175,9 +176,9 @@ private struct Accepted {
 
 /// Texts of a few files in which names, addresses and devices often meet.
 private struct RandomManifests {
-    private var random: SplitMix64
+    private var random: Dice
 
-    init(seed: UInt64) { random = SplitMix64(state: seed) }
+    init(seed: UInt64) { random = Dice(seed: seed) }
 
     private mutating func number(_ range: Range<Int>) -> Int { Int.random(in: range, using: &random) }
     private mutating func isOne(in count: Int) -> Bool { number(0..<count) == 0 }

@@ -1,4 +1,4 @@
-import CTestPrograms
+import CTestSupport
 package import Foundation
 import Glibc
 import Synchronization
