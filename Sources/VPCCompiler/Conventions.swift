@@ -22,7 +22,7 @@ public enum Conventions {
     static let dummyAddress = IPAddress(v4: 0xC000_0008)
     /// Bytes of a denied packet that are reported: its headers.
     static let loggedBytes: UInt32 = 64
-    /// Metric of the unreachable route behind every custom route: what remains when the kernel removes the group.
+    /// Metric of the unreachable route behind another one: what remains when the kernel removes that.
     static let lastMetric = UInt32.max
 
     /// The parameters of the host's namespace that are compared.

@@ -16,24 +16,28 @@ public struct RouteAggregation: Hashable, Sendable {
 
 extension HostCompiler {
     /// What ``addRoutes(of:)`` adds, in fewer routes: every address leads where it leads there. The interfaces of this
-    /// host and the routes of the route table keep routes of their own.
+    /// host and the routes of the route table keep routes of their own. Behind those of the interfaces is `unreachable`:
+    /// when a guest's device goes, and its route with it, another host would send back what it got.
     mutating func addAggregatedRoutes(of context: Context) {
         let vpc = topology.vpcs[context.vpc]
         let custom = context.routeTable.map { topology.routeTables[$0].routes } ?? []
         var routes = customRoutes(custom, context)
         var single = routes.count + vpc.cidrs.count
         for cidr in vpc.cidrs {
-            let (leaves, interfaces) = self.leaves(of: cidr, vpc, custom.map(\.destination))
-            single += interfaces.count { $0 != nil }
-            for (leaf, interface) in zip(leaves, interfaces) where leaf.target == nil {
-                let key = Route.Key(table: context.table, destination: leaf.prefix)
-                guard let interface else { continue }
-                let route = Route.link(port(of: topology.interfaces[interface]), key)
-                routes.append(Attributed(route, from: Origin(.networkInterface, interface)))
+            let ways = self.ways(into: cidr, vpc, custom.map(\.destination))
+            single += ways.here.count + ways.interfaces.count { $0 != nil }
+            var taken: Set<IPPrefix> = []
+            for index in ways.here {
+                let interface = topology.interfaces[index]
+                let key = Route.Key(table: context.table, destination: IPPrefix(interface.address))
+                taken.insert(key.destination)
+                routes.append(Attributed(.link(port(of: interface), key), from: Origin(.networkInterface, index)))
             }
-            for aggregate in RouteAggregator.aggregates(of: cidr, leaves: leaves, hosts: topology.hosts.count) {
-                let key = Route.Key(table: context.table, destination: aggregate.prefix)
-                routes.append(route(aggregate, key, vpc, interface: aggregate.leaf.flatMap { interfaces[$0] }, context))
+            for aggregate in RouteAggregator.aggregates(of: cidr, leaves: ways.leaves, hosts: topology.hosts.count) {
+                let metric = taken.contains(aggregate.prefix) ? Conventions.lastMetric : 0
+                let key = Route.Key(table: context.table, destination: aggregate.prefix, metric: metric)
+                let interface = aggregate.leaf.flatMap { ways.interfaces[$0] }
+                routes.append(route(aggregate, key, vpc, interface: interface, context))
             }
         }
         aggregation.routes += routes.count
@@ -52,21 +56,28 @@ extension HostCompiler {
         return Attributed(.via(id, key), from: interface.map { Origin(.networkInterface, $0) } ?? Origin(.host, remote))
     }
 
-    /// The interfaces that are reached by the VPC's own CIDR, each with its position, and the custom routes inside it.
-    private func leaves(
-        of cidr: IPPrefix, _ vpc: ResolvedVPC, _ custom: [IPPrefix]
-    ) -> (leaves: [RouteAggregator.Leaf], interfaces: [Int?]) {
+    /// What a CIDR holds.
+    private struct Ways {
+        /// Interfaces of other hosts, each with its position, and the custom routes inside.
         var leaves: [RouteAggregator.Leaf] = []
         var interfaces: [Int?] = []
+        /// Interfaces of this host.
+        var here: [Int] = []
+    }
+
+    /// The interfaces that are reached by the VPC's own CIDR, and the custom routes inside it.
+    private func ways(into cidr: IPPrefix, _ vpc: ResolvedVPC, _ custom: [IPPrefix]) -> Ways {
+        var ways = Ways()
         var holes = custom.filter { cidr.contains($0) }.sorted()[...]
+        var lastHole: IPPrefix?
         func addHoles(before address: IPAddress?) {
             while let hole = holes.first, address.map({ hole.address <= $0 }) ?? true {
-                // What is inside another one is covered by it.
-                if leaves.last.map({ !$0.prefix.contains(hole) }) ?? true {
-                    leaves.append(RouteAggregator.Leaf(prefix: hole, target: nil))
-                    interfaces.append(nil)
-                }
                 holes.removeFirst()
+                // What is inside another one is covered by it.
+                if lastHole?.contains(hole) == true { continue }
+                lastHole = hole
+                ways.leaves.append(RouteAggregator.Leaf(prefix: hole, target: nil))
+                ways.interfaces.append(nil)
             }
         }
         let all = topology.interfaces
@@ -75,13 +86,15 @@ extension HostCompiler {
             let address = all[index].address
             guard address <= cidr.last else { break }
             addHoles(before: address)
-            if leaves.last?.prefix.contains(address) == true { continue }
-            if all[index].host == host && !isAttachedHere(index) { continue }
-            let target: RouteAggregator.Target? = all[index].host == host ? nil : .host(all[index].host)
-            leaves.append(RouteAggregator.Leaf(prefix: IPPrefix(address), target: target))
-            interfaces.append(index)
+            if lastHole?.contains(address) == true { continue }
+            if all[index].host != host {
+                ways.leaves.append(RouteAggregator.Leaf(prefix: IPPrefix(address), target: .host(all[index].host)))
+                ways.interfaces.append(index)
+            } else if isAttachedHere(index) {
+                ways.here.append(index)
+            }
         }
         addHoles(before: nil)
-        return (leaves, interfaces)
+        return ways
     }
 }

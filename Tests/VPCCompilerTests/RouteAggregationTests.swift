@@ -199,7 +199,12 @@ import VPCTopology
                 for table in long.tables {
                     let one = long.intent.host.routes.map(\.object).filter { $0.key.table == table }
                     let other = short.intent.host.routes.map(\.object).filter { $0.key.table == table }
+                    // The same when the kernel has dropped the routes of a device.
+                    let (bare, alsoBare) = (one.filter { $0.device.isNone }, other.filter { $0.device.isNone })
                     for address in Self.interesting {
+                        try #require(
+                            Self.meaning(Self.way(of: address, bare), long.intent)
+                                == Self.meaning(Self.way(of: address, alsoBare), short.intent))
                         try #require(
                             Self.meaning(Self.way(of: address, one), long.intent)
                                 == Self.meaning(Self.way(of: address, other), short.intent),
