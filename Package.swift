@@ -98,7 +98,7 @@ let package = Package(
         tests("IPAddressingTests", ["IPAddressing", "TestSupport"]),
         tests("VPCManifestTests", ["VPCManifest", "Yams", "TestSupport"], exclude: ["Golden", "AgentGolden"]),
         tests("VPCTopologyTests", ["VPCTopology", "VPCManifest", "TestSupport"], exclude: ["Golden"]),
-        tests("KernelModelTests", ["KernelModel"]),
+        tests("KernelModelTests", ["KernelModel", "TestSupport"]),
         tests("VPCCompilerTests", ["VPCCompiler", "VPCManifest", "TestSupport"], exclude: ["Golden"]),
         tests("VPCTraceTests", ["VPCTrace", "VPCManifest"]),
         tests("NetlinkTests", ["Netlink", "TestSupport"]),

@@ -9,10 +9,10 @@ One interface moves to another host: a route is replaced. The first table is the
 exchanged in the topology, followed in what was compiled, compared with what is known of the kernel, sent. Below it the
 same without short cuts, as a program that is started for one change has it.
 
-What is sent does not depend on how many others there are. Comparing does: it goes through all routes, 8 ns each, and that
-is what is left of the aim of 1 ms and of a flat cost at a million; to plan from the routes that were exchanged alone would
-spare it. Sending to a table of a million takes longer than to one of ten thousand though the message is the same: the
-kernel's own tree is no longer in the processor's cache.
+Nothing of the way of `vpcd` depends on how many others there are: of the routes, those that were exchanged and those that
+the kernel has told of since are compared, and the others known to be as they shall be. Sending to a table of a million
+takes longer than to one of ten thousand though the message is the same: the kernel's own tree is no longer in the
+processor's cache.
 """
 FOLLOWED = ("move.text", "move.resolve", "move.compile", "move.plan", "change")
 

@@ -23,6 +23,8 @@ final class ReconcileLoop {
 
     private var mirror: MirrorBox?
     private var compiled: Compiled?
+    /// Where routes may be others than was compiled; of all others the last passes have seen that they are not.
+    private var suspectRoutes = ChangedKeys<Route.Key>.any
     /// Operations that failed last time are tried again by and by.
     private var retry = Retry()
     /// How the last pass ended, of this desired state.
@@ -302,8 +304,10 @@ final class ReconcileLoop {
         let isSame = try compile(desired, box.mirror.snapshot)
         guard let compilation = compiled?.compilation else { throw AgentError(.kernel, "nothing was compiled") }
 
-        var plan = try reconciler.plan(compilation, from: box.mirror.snapshot)
+        var plan = try reconciler.plan(compilation, from: box.mirror.snapshot, routes: suspectRoutes)
         let paused = ledger.paused(at: begin)
+        // What cannot be had for now is not looked for, and neither is what nobody repairs.
+        let isWhole = plan.changes.conflicts.isEmpty && paused.isEmpty
         plan.changes = plan.changes.without(paused)
         var outcome = HostOutcome()
         if plan.changes.counts.total > 0 {
@@ -320,6 +324,7 @@ final class ReconcileLoop {
         }
         let result = PassResult(plan: plan, outcome: outcome)
         note(result, desired, update, isDrift: wasReached && isSame, begin)
+        suspectRoutes = state == .settled && isWhole && outcome.remaining.isEmpty ? .none : .any
         return result
     }
 
@@ -329,19 +334,21 @@ final class ReconcileLoop {
         let request = HostReconciler<KernelDriver>.observation(of: desired.topology, host: desired.host)
         guard let box = mirror else {
             mirror = MirrorBox(try KernelMirror(agent.kernel, request))
+            suspectRoutes = .any
             var update = KernelMirror.Update()
             update.kinds = Set(ObjectKind.allCases)
             return update
         }
         if compiled?.revision != desired.revision.number { try box.mirror.follow(request) }
+        // The safety net looks at everything.
+        if isResyncDue { suspectRoutes = .any }
         var update = isResyncDue ? try box.mirror.resynchronize() : try box.mirror.update()
         if isCheckDue {
             isCheckDue = false
-            update.kinds.formUnion(try box.mirror.checkParameters().kinds)
-            let links = try box.mirror.checkLinks()
-            update.kinds.formUnion(links.kinds)
-            update.guests.formUnion(links.guests)
+            update.add(try box.mirror.checkParameters())
+            update.add(try box.mirror.checkLinks())
         }
+        suspectRoutes.formUnion(update.routes)
         if update.wasOverrun {
             agent.events.add(.resynchronized, "notifications of the kernel were lost; everything was read again")
         }
@@ -359,6 +366,7 @@ final class ReconcileLoop {
         let before = compiled
         let compilation = try reconciler.compile(desired.topology, desired.host, facts, snapshot.host)
         compiled = Compiled(revision: desired.revision.number, facts: facts, compilation: compilation)
+        suspectRoutes = .any
         return before?.revision == desired.revision.number && before?.facts == facts
     }
 
@@ -366,8 +374,9 @@ final class ReconcileLoop {
     private func followCompiled(_ desired: Desired, _ facts: HostFacts) -> Bool {
         guard let pending = compiled?.pending, pending.revision == desired.revision.number, compiled?.facts == facts,
             retry.delay == .zero,
-            compiled?.compilation.follow(pending.exchange, in: desired.topology, host: desired.host) == true
+            let moved = compiled?.compilation.follow(pending.exchange, in: desired.topology, host: desired.host)
         else { return false }
+        suspectRoutes.insert(moved)
         compiled?.pending = nil
         compiled?.revision = desired.revision.number
         return true
@@ -376,8 +385,12 @@ final class ReconcileLoop {
     private func remaining(
         _ compilation: Compilation, _ box: MirrorBox, _ paused: Set<RepairLedger.Subject>, after plan: ChangePlan
     ) throws -> ChangePlan {
-        _ = try box.mirror.update(after: plan)
-        return compilation.intent.changes(from: box.mirror.snapshot, owner: Conventions.ownership).without(paused)
+        suspectRoutes.formUnion(try box.mirror.update(after: plan).routes)
+        // With a device go routes that nobody tells of.
+        if plan.steps.contains(where: { $0.work.kind == .link }) { suspectRoutes = .any }
+        return compilation.intent.changes(
+            from: box.mirror.snapshot, owner: Conventions.ownership, routes: suspectRoutes
+        ).without(paused)
     }
 
     // MARK: - Taking note

@@ -52,6 +52,8 @@ public struct KernelMirror: ~Copyable {
     public struct Update: Sendable, Hashable {
         /// The kinds of objects that may have changed, in the host's namespace.
         public var kinds: Set<ObjectKind> = []
+        /// Where routes may have changed, in the host's namespace.
+        public var routes = ChangedKeys<Route.Key>.none
         /// The guests whose namespaces may have changed, have come or have gone.
         public var guests: Set<NamespaceName> = []
         /// How many notifications came, those that changed nothing among them.
@@ -68,6 +70,7 @@ public struct KernelMirror: ~Copyable {
         /// Adds what another update brought.
         public mutating func add(_ other: Update) {
             kinds.formUnion(other.kinds)
+            routes.formUnion(other.routes)
             guests.formUnion(other.guests)
             notifications += other.notifications
             wasOverrun = wasOverrun || other.wasOverrun
@@ -79,6 +82,7 @@ public struct KernelMirror: ~Copyable {
                 if !changes.kinds.isEmpty { guests.insert(guest) }
             } else {
                 kinds.formUnion(changes.kinds)
+                routes.formUnion(changes.routes)
             }
             notifications += changes.notifications
             wasOverrun = wasOverrun || changes.wasOverrun

@@ -93,6 +93,7 @@ struct NamespaceMirror: ~Copyable {
 /// What an update brought to one namespace.
 struct NamespaceChanges {
     var kinds: Set<ObjectKind> = []
+    var routes = ChangedKeys<Route.Key>.none
     var notifications = 0
     var wasOverrun = false
     var objectsRead = 0

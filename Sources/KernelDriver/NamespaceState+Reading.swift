@@ -38,7 +38,7 @@ extension NamespaceState {
 
     /// Makes the changes of routes, and removes those whose device or nexthop is gone.
     mutating func removeGone(_ snapshot: inout NamespaceSnapshot, _ changes: inout NamespaceChanges) {
-        if routeEdits.apply(to: &snapshot.routes) { changes.kinds.insert(.route) }
+        applyRouteEdits(&snapshot, &changes)
         if goneDevices.isEmpty, goneNexthops.isEmpty { return }
         let (devices, nexthops) = (goneDevices, goneNexthops)
         removeRoutes(&snapshot, &changes) { devices.contains($0.device) || nexthops.contains($0.nexthop) }
@@ -46,11 +46,21 @@ extension NamespaceState {
         goneNexthops = []
     }
 
+    private mutating func applyRouteEdits(_ snapshot: inout NamespaceSnapshot, _ changes: inout NamespaceChanges) {
+        if routeEdits.isEmpty { return }
+        var changed = ChangedKeys<Route.Key>.none
+        changed.insert(routeEdits.keys)
+        if !routeEdits.apply(to: &snapshot.routes) { return }
+        changes.kinds.insert(.route)
+        changes.routes.formUnion(changed)
+    }
+
     private func removeRoutes(
         _ snapshot: inout NamespaceSnapshot, _ changes: inout NamespaceChanges, where isGone: (Route) -> Bool
     ) {
         // Looked for first: removing makes a copy of an array that is shared, whether it has such a route or not.
         guard snapshot.routes.contains(where: isGone) else { return }
+        changes.routes.insert(snapshot.routes.lazy.filter(isGone).map(\.key))
         snapshot.routes.removeAll(where: isGone)
         changes.kinds.insert(.route)
     }
@@ -97,7 +107,9 @@ extension NamespaceState {
         for link in snapshot.links where read.link(named: link.link.name)?.index != link.index {
             changes.vanished.insert(link.link.name)
         }
-        changes.kinds.formUnion(read.kindsDiffering(from: snapshot))
+        let kinds = read.kindsDiffering(from: snapshot)
+        changes.kinds.formUnion(kinds)
+        if kinds.contains(.route) { changes.routes = .any }
         snapshot = read
     }
 
@@ -236,7 +248,10 @@ extension NamespaceState {
         if parts.routes && !snapshot.routes.isEmpty || tables.count + devices.count > Self.singleLists {
             let routes = try observer.socket.routes(owner.routeProtocol, self.devices.names)
             contested.formUnion(routes.repeatedKeys)
-            if routes != snapshot.routes { changes.kinds.insert(.route) }
+            if routes != snapshot.routes {
+                changes.kinds.insert(.route)
+                changes.routes = .any
+            }
             snapshot.routes = routes
             return
         }
@@ -247,6 +262,7 @@ extension NamespaceState {
             if Array(held) == routes { continue }
             snapshot.routes.replaceSubrange(held.startIndex..<held.endIndex, with: routes)
             changes.kinds.insert(.route)
+            changes.routes = .any
         }
         for (index, name) in devices {
             let routes = try observer.socket.routes(owner.routeProtocol, self.devices.names, device: index)

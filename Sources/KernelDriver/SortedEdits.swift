@@ -13,6 +13,9 @@ struct SortedEdits<Object: KernelObject> {
 
     var isEmpty: Bool { edits.isEmpty }
 
+    /// What the changes are about.
+    var keys: some Collection<Object.Key> { edits.keys }
+
     mutating func put(_ object: Object) { edits[object.key] = .put(object) }
 
     mutating func remove(_ key: Object.Key) { edits[key] = .remove }

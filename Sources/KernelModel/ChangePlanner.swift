@@ -5,17 +5,21 @@ struct ChangePlanner {
     let owner: Ownership
     /// Elements of nf_tables per transaction.
     let elementLimit: Int
+    /// Where routes of the host's namespace may differ.
+    let routes: ChangedKeys<Route.Key>
     private var plan = ChangePlan()
     /// The generation of nf_tables that the transactions planned so far lead to.
     private var generation: UInt32
 
     init(
-        intent: KernelIntent, snapshot: KernelSnapshot, owner: Ownership, elementLimit: Int = NFChangeSet.elementLimit
+        intent: KernelIntent, snapshot: KernelSnapshot, owner: Ownership, elementLimit: Int,
+        routes: ChangedKeys<Route.Key>
     ) {
         self.intent = intent
         self.snapshot = snapshot
         self.owner = owner
         self.elementLimit = elementLimit
+        self.routes = routes
         generation = snapshot.host.firewall.generation
     }
 
@@ -48,7 +52,9 @@ struct ChangePlanner {
         if !links.portsToAwait.isEmpty { plan.steps.append(.init(.awaitOperational(links.portsToAwait))) }
 
         let nexthops = difference(desired: wanted.nexthops, observed: host.nexthops)
-        let routes = difference(desired: wanted.routes, observed: host.routes)
+        // With a device the kernel drops others.
+        let isRest = links.disrupted.isEmpty && links.unavailable.isEmpty
+        let routes = difference(desired: wanted.routes, observed: host.routes, at: isRest ? self.routes : .any)
         plan.append(nexthops.withoutDeletions.filtered { !$0.body.isGroup }, as: { .nexthops($0) })
         plan.append(nexthops.withoutDeletions.filtered { $0.body.isGroup }, as: { .nexthops($0) })
         // Whoever is alone in the tables may come in any order.

@@ -35,6 +35,27 @@ func difference<Object: KernelObject>(
     return changes
 }
 
+/// The same where all that differs is at some of the keys.
+func difference<Object: KernelObject>(
+    desired: [Attributed<Object>], observed: [Object], at keys: ChangedKeys<Object.Key>
+) -> ChangeSet<Object> {
+    guard case .some(let keys) = keys else { return difference(desired: desired, observed: observed) }
+    var changes = ChangeSet<Object>()
+    var (left, right) = (0, 0)
+    for key in keys.sorted() {
+        left = desired.partitionPoint(from: left) { $0.object.key < key }
+        right = observed.partitionPoint(from: right) { $0.key < key }
+        // To the kernel several objects can have one key.
+        let wanted = desired[left...].prefix { $0.object.key == key }
+        let seen = observed[right...].prefix { $0.key == key }
+        let part = difference(desired: Array(wanted), observed: Array(seen))
+        changes.deletions += part.deletions
+        changes.creations += part.creations
+        changes.replacements += part.replacements
+    }
+    return changes
+}
+
 extension KernelIntent {
     /// The work that turns `snapshot` into this intent.
     ///
@@ -42,11 +63,15 @@ extension KernelIntent {
     /// ports are operational, nexthops, groups and routes; deletions last, in the opposite order. An object that the
     /// kernel drops by itself because its device is made anew or changes its master is planned as missing.
     ///
-    /// - Parameter elementLimit: Elements of nf_tables per transaction, see ``NFChangeSet/transactions(limit:)``.
+    /// - Parameters:
+    ///   - elementLimit: Elements of nf_tables per transaction, see ``NFChangeSet/transactions(limit:)``.
+    ///   - routes: Where routes of the host's namespace may differ.
     public func changes(
-        from snapshot: KernelSnapshot, owner: Ownership, elementLimit: Int = NFChangeSet.elementLimit
+        from snapshot: KernelSnapshot, owner: Ownership, elementLimit: Int = NFChangeSet.elementLimit,
+        routes: ChangedKeys<Route.Key> = .any
     ) -> ChangePlan {
-        var planner = ChangePlanner(intent: self, snapshot: snapshot, owner: owner, elementLimit: elementLimit)
+        var planner = ChangePlanner(
+            intent: self, snapshot: snapshot, owner: owner, elementLimit: elementLimit, routes: routes)
         return planner.planned()
     }
 }

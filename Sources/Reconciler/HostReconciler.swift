@@ -29,8 +29,11 @@ public struct HostReconciler<Kernel: KernelAccess> {
     }
 
     /// `plan` of what was compiled before.
-    public func plan(_ compilation: Compilation, from snapshot: KernelSnapshot) throws -> HostPlan {
-        var changes = compilation.intent.changes(from: snapshot, owner: Conventions.ownership)
+    /// - Parameter routes: Where routes may be others than they shall be.
+    public func plan(
+        _ compilation: Compilation, from snapshot: KernelSnapshot, routes: ChangedKeys<Route.Key> = .any
+    ) throws -> HostPlan {
+        var changes = compilation.intent.changes(from: snapshot, owner: Conventions.ownership, routes: routes)
         let isTightened = changes.mayTightenPolicy && !compilation.policy.isEmpty
         if isTightened { changes = changes.cutting(compilation.policy.forbidden(try kernel.connections())) }
         return HostPlan(

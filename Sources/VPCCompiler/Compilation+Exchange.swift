@@ -1,5 +1,5 @@
 import IPAddressing
-import KernelModel
+public import KernelModel
 public import VPCTopology
 
 extension Compilation {
@@ -9,36 +9,36 @@ extension Compilation {
     /// - Parameters:
     ///   - exchange: What was exchanged since the topology that this was compiled from.
     ///   - topology: As it is now.
-    /// - Returns: false, with nothing changed, where everything has to be compiled.
-    public mutating func follow(_ exchange: InterfaceExchange, in topology: Topology, host: Int) -> Bool {
-        guard aggregation == nil, let replacements = exchange.replacements else { return false }
+    /// - Returns: Which routes lead elsewhere now; nil, with nothing changed, where everything has to be compiled.
+    public mutating func follow(_ exchange: InterfaceExchange, in topology: Topology, host: Int) -> [Route.Key]? {
+        guard aggregation == nil, let replacements = exchange.replacements else { return nil }
         let replaced = Set(replacements.map(\.position))
         var edits: [(route: Int, nexthop: NexthopID)] = []
         for (position, former) in replacements {
             let interface = topology.interfaces[position]
             guard former.host != host, interface.host != host, former.securityGroups == interface.securityGroups,
                 former.sourceDestCheck == interface.sourceDestCheck
-            else { return false }
+            else { return nil }
             if former.host == interface.host { continue }
             let vpc = topology.vpcs[interface.vpc]
             for context in contexts where context.vpc == interface.vpc {
                 // A custom route may be the longer match.
                 let custom = context.routeTable.map { topology.routeTables[$0].routes } ?? []
                 if custom.contains(where: { route in vpc.cidrs.contains { $0.contains(route.destination) } }) {
-                    return false
+                    return nil
                 }
                 // Who is on the host already says which nexthop leads there; the nexthop to the former one must stay in use.
                 guard topology.hasInterface(of: interface.vpc, on: former.host),
                     let neighbour = topology.interface(of: interface.vpc, on: interface.host, except: replaced),
                     let route = self.route(to: interface.address, context.table),
                     let other = self.route(to: topology.interfaces[neighbour].address, context.table)
-                else { return false }
+                else { return nil }
                 edits.append((route, intent.host.routes[other].object.nexthop))
             }
         }
         for (route, nexthop) in edits { intent.host.routes[route].object.nexthop = nexthop }
         policy = policy.following(topology)
-        return true
+        return edits.map { intent.host.routes[$0.route].object.key }
     }
 
     /// Lets go of the topology, so that it can be changed in place; only ``follow(_:in:host:)`` is possible then.

@@ -21,6 +21,8 @@ final class MirrorWorld {
     /// What the updates of all rounds said to have changed.
     private(set) var changed: Set<ObjectKind> = []
     private(set) var changedGuests = 0
+    /// As they were shown last.
+    private var routes: Set<Route> = []
     private var needsLinkCheck = false
 
     static let tables = [NFTable(.arp, "others"), NFTable(.inet, "probe")]
@@ -40,6 +42,7 @@ final class MirrorWorld {
         try NetworkNamespace.create(named: guests[0])
         try Self.quiet(guests[0])
         mirror = try KernelMirror(driver, request)
+        routes = Set(mirror.snapshot.host.routes)
     }
 
     /// IPv6 addresses are there at once, and not only when nobody else has answered to them.
@@ -102,6 +105,11 @@ final class MirrorWorld {
 
     private func note(_ update: KernelMirror.Update) {
         changed.formUnion(update.kinds)
+        if case .some(let keys) = update.routes {
+            let routes = Set(mirror.snapshot.host.routes).symmetricDifference(routes)
+            #expect(Set(routes.map(\.key)).isSubset(of: keys), "\(log)")
+        }
+        routes = Set(mirror.snapshot.host.routes)
         changedGuests += update.guests.count
         #expect(!update.wasOverrun)
     }

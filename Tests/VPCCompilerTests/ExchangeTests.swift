@@ -84,9 +84,12 @@ import VPCTopology
             let kernel = CompilerTests.snapshot(of: compilation.intent)
             let anew = topology.compiled(for: 0, facts: Self.facts, numbering: Numbering(from: kernel.host))
             compilation.releaseTopology()
-            if compilation.follow(exchange, in: topology, host: 0) {
+            let before = compilation.intent.host.routes
+            if let moved = compilation.follow(exchange, in: topology, host: 0) {
                 followed += 1
                 try #require(compilation.intent == anew.intent)
+                let different = zip(before, anew.intent.host.routes).filter { $0 != $1 }.map(\.0.object.key)
+                #expect(Set(different).isSubset(of: moved))
                 #expect(compilation.unattached == anew.unattached)
                 #expect(compilation.tables == anew.tables)
                 #expect(compilation.policy.topology == anew.policy.topology)

@@ -14,6 +14,8 @@ func measureEdit(_ network: Network) {
     var compilation = topology.compiled(for: 0, facts: Stages.facts)
     let snapshot = KernelSnapshot(holding: compilation.intent)
 
+    var routes = ChangedKeys<Route.Key>.none
+
     let place = files.count / 2
     let present = String(decoding: files[place].bytes, as: UTF8.self)
     let documents = present.split(separator: "---\n", omittingEmptySubsequences: false).map(String.init)
@@ -37,11 +39,13 @@ func measureEdit(_ network: Network) {
             return exchange
         }
         files[place].bytes = new
+        // What was moved before is still to be done.
         timed("\(name).compile") {
-            if compilation.follow(exchange, in: topology, host: 0) { return }
+            if let moved = compilation.follow(exchange, in: topology, host: 0) { return routes.insert(moved) }
             compilation = topology.compiled(for: 0, facts: Stages.facts)
+            routes = .any
         }
-        let plan = Stages.plan("\(name).plan", compilation.intent, from: snapshot)
+        let plan = Stages.plan("\(name).plan", compilation.intent, from: snapshot, routes: routes)
         note("\(name).changes", Double(plan.counts.total))
     }
 }

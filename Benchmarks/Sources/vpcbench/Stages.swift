@@ -39,8 +39,10 @@ struct Stages {
         }
     }
 
-    static func plan(_ name: String, _ intent: KernelIntent, from snapshot: KernelSnapshot) -> ChangePlan {
-        timed(name) { intent.changes(from: snapshot, owner: Conventions.ownership) }
+    static func plan(
+        _ name: String, _ intent: KernelIntent, from snapshot: KernelSnapshot, routes: ChangedKeys<Route.Key> = .any
+    ) -> ChangePlan {
+        timed(name) { intent.changes(from: snapshot, owner: Conventions.ownership, routes: routes) }
     }
 
     static func commit(_ name: String, _ plan: ChangePlan, _ kernel: KernelDriver) {

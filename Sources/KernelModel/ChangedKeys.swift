@@ -1,0 +1,26 @@
+/// Keys at which something may be another than before; of all others it is known that nothing is.
+public enum ChangedKeys<Key: Hashable & Sendable>: Sendable, Hashable {
+    case some(Set<Key>)
+    case any
+
+    public static var none: ChangedKeys { .some([]) }
+
+    /// Of more than this many, looking at all objects is not the larger part.
+    private static var limit: Int { 1000 }
+
+    public mutating func insert(_ keys: some Collection<Key>) {
+        guard case .some(var all) = self, !keys.isEmpty else { return }
+        if keys.count > Self.limit { return self = .any }
+        // Not to be copied.
+        self = .none
+        all.formUnion(keys)
+        self = all.count > Self.limit ? .any : .some(all)
+    }
+
+    public mutating func formUnion(_ other: ChangedKeys) {
+        switch other {
+        case .some(let keys): insert(keys)
+        case .any: self = .any
+        }
+    }
+}
