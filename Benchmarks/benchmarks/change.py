@@ -6,10 +6,11 @@ from suite.benchmark import Benchmark, Case, Limit, Ratio, Row, Subject, Table
 
 TEXT = """
 One interface moves to another host: a route is replaced. The first table is the way of `vpcd`: what differs in the text,
-exchanged in the topology, followed in what was compiled, compared with what is known of the kernel, sent. Below it the
+exchanged in the topology, followed in what was compiled, compared with what is known of the kernel, sent. The second is
+that of an interface that comes: all that follow it in the lists of the topology and of the routes move up. Below them the
 same without short cuts, as a program that is started for one change has it.
 
-Nothing of the way of `vpcd` depends on how many others there are: of the routes, those that were exchanged and those that
+Nothing of the way of a move depends on how many others there are: of the routes, those that were exchanged and those that
 the kernel has told of since are compared, and the others known to be as they shall be. Sending to a table of a million
 takes longer than to one of ten thousand though the message is the same: the kernel's own tree is no longer in the
 processor's cache.
@@ -37,6 +38,10 @@ def benchmark(options):
             Row("compiling", "vpcctl", "move.compile"), Row("comparing", "vpcctl", "move.plan"),
             Row("sending", "vpcctl", "change"), Row("all", "vpcctl", "followed"),
             Row("all, processor time", "vpcctl", "followed.cpu"),
+        ], scale=1e3, digits=3),
+        Table("One interface comes, ms", [
+            Row("reading what differs", "vpcctl", "add.text"), Row("resolving", "vpcctl", "add.resolve"),
+            Row("compiling", "vpcctl", "add.compile"), Row("comparing", "vpcctl", "add.plan"),
         ], scale=1e3, digits=3),
         Table("Without short cuts, ms", [
             Row("compiling the host anew", "vpcctl", "compile"), Row("comparing", "vpcctl", "compare"),

@@ -362,7 +362,7 @@ final class ReconcileLoop {
         if let compiled, compiled.revision == desired.revision.number, compiled.facts == facts, retry.delay == .zero {
             return true
         }
-        if followCompiled(desired, facts) { return false }
+        if followCompiled(desired, facts, snapshot) { return false }
         let before = compiled
         let compilation = try reconciler.compile(desired.topology, desired.host, facts, snapshot.host)
         compiled = Compiled(revision: desired.revision.number, facts: facts, compilation: compilation)
@@ -371,14 +371,23 @@ final class ReconcileLoop {
     }
 
     /// Changes what was compiled where only little of the topology has changed since.
-    private func followCompiled(_ desired: Desired, _ facts: HostFacts) -> Bool {
+    private func followCompiled(_ desired: Desired, _ facts: HostFacts, _ snapshot: KernelSnapshot) -> Bool {
         guard let pending = compiled?.pending, pending.revision == desired.revision.number, compiled?.facts == facts,
-            retry.delay == .zero,
-            let moved = compiled?.compilation.follow(pending.exchange, in: desired.topology, host: desired.host)
+            retry.delay == .zero
         else { return false }
-        suspectRoutes.insert(moved)
-        compiled?.pending = nil
-        compiled?.revision = desired.revision.number
+        let number = desired.revision.number
+        if let moved = compiled?.compilation.follow(pending.exchange, in: desired.topology, host: desired.host) {
+            compiled?.pending = nil
+            compiled?.revision = number
+            suspectRoutes.insert(moved)
+            return true
+        }
+        guard let former = compiled.take()?.compilation,
+            let (compilation, routes) = reconciler.compile(
+                desired.topology, desired.host, facts, snapshot.host, following: former, pending.exchange)
+        else { return false }
+        compiled = Compiled(revision: number, facts: facts, compilation: compilation)
+        suspectRoutes.insert(routes)
         return true
     }
 

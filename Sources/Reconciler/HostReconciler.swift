@@ -93,6 +93,15 @@ public struct HostReconciler<Kernel: KernelAccess> {
         return plan.intent.changes(from: snapshot, owner: Conventions.ownership)
     }
 
+    /// Compiles after an exchange of interfaces, see ``Topology/compiled(for:facts:numbering:following:_:)``.
+    public func compile(
+        _ topology: Topology, _ host: Int, _ facts: HostFacts, _ snapshot: NamespaceSnapshot,
+        following former: consuming Compilation, _ exchange: InterfaceExchange
+    ) -> (compilation: Compilation, routes: [Route.Key])? {
+        topology.compiled(
+            for: host, facts: facts, numbering: Numbering(from: snapshot), following: former, exchange)
+    }
+
     /// Compiles with numbers that nobody else uses: a table that was taken for a new context is looked into, and left
     /// to its user where it is not empty.
     public func compile(

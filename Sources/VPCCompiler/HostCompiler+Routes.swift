@@ -57,7 +57,7 @@ extension HostCompiler {
     /// The /32 of one interface; none where its guest is not there: then `unreachable` answers.
     /// - Parameter tunnels: By host, the nexthop that leads there, as far as it is known.
     @inline(__always)
-    private mutating func localRoute(
+    mutating func localRoute(
         to index: Int, _ key: Route.Key, vpc: ResolvedVPC, _ tunnels: inout [NexthopID]
     ) -> Route? {
         let remote = topology.interfaces[index].host

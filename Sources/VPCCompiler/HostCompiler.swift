@@ -36,19 +36,36 @@ struct HostCompiler {
     var overlayMTU: UInt32 { facts.underlayMTU - min(facts.underlayMTU, Conventions.tunnelOverhead) }
 
     mutating func compiled() -> Compilation {
+        addAllBeforeRoutes()
+        addRoutes()
+        return completed()
+    }
+
+    /// - Returns: nil where routes of before cannot be used.
+    mutating func compiled(following former: inout FollowedRoutes) -> Compilation? {
+        addAllBeforeRoutes()
+        return follow(&former) ? completed() : nil
+    }
+
+    private mutating func addAllBeforeRoutes() {
         findGuests()
         addHostSettings()
         addContexts()
         addPorts()
         addGateways()
-        addRoutes()
+    }
+
+    private mutating func completed() -> Compilation {
         addGuests()
         addFirewall()
         intent.normalize()
         return Compilation(
-            intent: intent, unattached: unattached, tables: (contexts.map(\.table) + gatewayTables).sorted(),
+            intent: intent, unattached: unattached, tables: tables,
             policy: policy, aggregation: topology.hosts[host].aggregatesRoutes ? aggregation : nil, contexts: contexts)
     }
+
+    /// The tables of the VRFs, ascending.
+    var tables: [TableID] { (contexts.map(\.table) + gatewayTables).sorted() }
 
     private mutating func findGuests() {
         for index in topology.interfacesOfHost[host] {

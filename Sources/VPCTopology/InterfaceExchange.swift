@@ -1,4 +1,4 @@
-internal import IPAddressing
+package import IPAddressing
 
 /// Interfaces to take out of a topology and others to put in, see ``InterfaceIndex/exchange(_:in:)``.
 public struct InterfaceExchange: Sendable {
@@ -8,6 +8,11 @@ public struct InterfaceExchange: Sendable {
     var removed: [ResolvedInterface] = []
     /// By VPC, then address.
     var added: [ResolvedInterface] = []
+    /// Where those are that stay.
+    package internal(set) var shift = PositionShift(departures: [], arrivals: [])
+
+    /// Where an interface is, was, or both.
+    package var places: [(vpc: Int, address: IPAddress)] { (removed + added).map { ($0.vpc, $0.address) } }
 
     /// The positions with other interfaces, and what was there; nil where some come or go, so that others move.
     public var replacements: [(position: Int, former: ResolvedInterface)]? {
@@ -18,27 +23,53 @@ public struct InterfaceExchange: Sendable {
     }
 }
 
+extension InterfaceExchange {
+    /// What it comes to: interfaces in the place of others, and interfaces that others make way for or close up behind.
+    fileprivate struct Moves {
+        var replacements: [(position: Int, new: ResolvedInterface)] = []
+        var departures: [Int] = []
+        var arrivals: [ResolvedInterface] = []
+    }
+
+    fileprivate var moves: Moves {
+        var moves = Moves()
+        var next = 0
+        for (position, old) in zip(removedPositions, removed) {
+            while next < added.count, added[next].isBefore(old) {
+                moves.arrivals.append(added[next])
+                next += 1
+            }
+            if next < added.count, !old.isBefore(added[next]) {
+                moves.replacements.append((position, added[next]))
+                next += 1
+            } else {
+                moves.departures.append(position)
+            }
+        }
+        moves.arrivals += added[next...]
+        return moves
+    }
+
+    /// Finds out where those will be that stay.
+    mutating func findShift(in topology: Topology) {
+        let moves = moves
+        shift = PositionShift(departures: moves.departures, arrivals: topology.places(of: moves.arrivals))
+    }
+}
+
 extension Topology {
     /// Leaves the topology as it would be if it had been resolved with the new interfaces.
     mutating func exchange(_ exchange: InterfaceExchange) {
-        var departures: [Int] = []
-        var arrivals: [ResolvedInterface] = []
-        var next = 0
-        for (position, old) in zip(exchange.removedPositions, exchange.removed) {
-            while next < exchange.added.count, exchange.added[next].isBefore(old) {
-                arrivals.append(exchange.added[next])
-                next += 1
-            }
-            if next < exchange.added.count, !old.isBefore(exchange.added[next]) {
-                replace(at: position, with: exchange.added[next])
-                next += 1
-            } else {
-                leave(position)
-                departures.append(position)
-            }
-        }
-        arrivals += exchange.added[next...]
-        if !departures.isEmpty || !arrivals.isEmpty { move(departures, arrivals) }
+        let moves = exchange.moves
+        for (position, new) in moves.replacements { replace(at: position, with: new) }
+        for position in moves.departures { leave(position) }
+        if exchange.shift.isEmpty { return }
+        move(moves.departures, moves.arrivals, exchange.shift)
+    }
+
+    /// The positions that new interfaces come before.
+    fileprivate func places(of arrivals: [ResolvedInterface]) -> [Int] {
+        arrivals.map { insertionPosition(ofAddress: $0.address, inVPC: $0.vpc) }
     }
 
     /// An interface in the place of another.
@@ -59,9 +90,8 @@ extension Topology {
     }
 
     /// Takes out interfaces that nothing refers to any more and puts others in; every other one keeps its neighbours.
-    private mutating func move(_ departures: [Int], _ arrivals: [ResolvedInterface]) {
-        let places = arrivals.map { insertionPosition(ofAddress: $0.address, inVPC: $0.vpc) }
-        let shift = PositionShift(departures: departures, arrivals: places)
+    private mutating func move(_ departures: [Int], _ arrivals: [ResolvedInterface], _ shift: PositionShift) {
+        let places = places(of: arrivals)
         for position in departures { vpcs[interfaces[position].vpc].count -= 1 }
         for interface in arrivals { vpcs[interface.vpc].count += 1 }
         var start = 0
@@ -129,7 +159,7 @@ extension Topology {
 }
 
 /// Where positions of a list are after some elements have gone and others have come.
-private struct PositionShift {
+package struct PositionShift: Sendable {
     /// From `start` on, positions grow by `distance`. Ascending.
     private var segments: [(start: Int, distance: Int)] = []
     private let departures: [Int]
@@ -148,12 +178,17 @@ private struct PositionShift {
         }
     }
 
+    package var isEmpty: Bool { segments.isEmpty }
+
+    /// The first position that is another afterwards, or was left.
+    package var start: Int { min(segments.first?.start ?? .max, departures.first ?? .max) }
+
     /// The position of a new one: those before it have come, too.
     func position(ofArrival number: Int, at place: Int) -> Int {
         place + number - departures.partitionPoint { $0 < place }
     }
 
-    func apply(to position: inout Int) {
+    package func apply(to position: inout Int) {
         if let segment = segments.last(where: { $0.start <= position }) { position += segment.distance }
     }
 

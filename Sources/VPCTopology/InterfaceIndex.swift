@@ -82,6 +82,7 @@ public struct InterfaceIndex: Sendable {
         guard !all.contains(where: { foreignTargets.contains(Place(vpc: $0.vpc, address: $0.address)) }),
             isUnique(exchange, topology)
         else { return nil }
+        exchange.findShift(in: topology)
         return exchange
     }
 

@@ -11,8 +11,8 @@ func measureEdit(_ network: Network) {
     let set = timed("load") { ManifestSet(files.map { ManifestSource(name: $0.name, bytes: $0.bytes) }) }
     var topology = Stages.topology(set)
     var index = timed("index") { InterfaceIndex(of: topology) }
-    var compilation = topology.compiled(for: 0, facts: Stages.facts)
-    let snapshot = KernelSnapshot(holding: compilation.intent)
+    var compiled: Compilation? = topology.compiled(for: 0, facts: Stages.facts)
+    let snapshot = KernelSnapshot(holding: compiled?.intent ?? KernelIntent())
 
     var routes = ChangedKeys<Route.Key>.none
 
@@ -32,7 +32,7 @@ func measureEdit(_ network: Network) {
             var budget = Int.max
             if !changes.add(from: files[place].bytes, to: new, budget: &budget) { fail("the text is not valid") }
         }
-        compilation.releaseTopology()
+        compiled?.releaseTopology()
         let exchange = timed("\(name).resolve") {
             guard let exchange = index.exchange(changes, in: topology) else { fail("not exchanged: \(changes)") }
             index.apply(exchange, to: &topology)
@@ -41,11 +41,15 @@ func measureEdit(_ network: Network) {
         files[place].bytes = new
         // What was moved before is still to be done.
         timed("\(name).compile") {
-            if let moved = compilation.follow(exchange, in: topology, host: 0) { return routes.insert(moved) }
-            compilation = topology.compiled(for: 0, facts: Stages.facts)
-            routes = .any
+            if let moved = compiled?.follow(exchange, in: topology, host: 0) { return routes.insert(moved) }
+            guard let former = compiled.take(),
+                let (compilation, changed) = topology.compiled(
+                    for: 0, facts: Stages.facts, numbering: Numbering(from: snapshot.host), following: former, exchange)
+            else { fail("not followed") }
+            compiled = compilation
+            routes.insert(changed)
         }
-        let plan = Stages.plan("\(name).plan", compilation.intent, from: snapshot, routes: routes)
+        let plan = Stages.plan("\(name).plan", compiled?.intent ?? KernelIntent(), from: snapshot, routes: routes)
         note("\(name).changes", Double(plan.counts.total))
     }
 }

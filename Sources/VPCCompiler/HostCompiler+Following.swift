@@ -1,0 +1,157 @@
+import IPAddressing
+public import KernelModel
+public import VPCTopology
+
+extension Topology {
+    /// Compiles for a host after an exchange of interfaces: the routes, nearly all there is, are those of before but for the
+    /// interfaces that were exchanged; all else is compiled anew. Gives what compiling anew gives.
+    ///
+    /// - Parameters:
+    ///   - former: What the topology before the exchange was compiled to, with the same facts.
+    ///   - exchange: What was exchanged since.
+    ///   - numbering: the numbers in use now.
+    /// - Returns: nil where everything has to be compiled; else where routes may be others than before.
+    public func compiled(
+        for host: Int, facts: HostFacts, numbering: Numbering, following former: consuming Compilation,
+        _ exchange: InterfaceExchange
+    ) -> (compilation: Compilation, routes: [Route.Key])? {
+        guard former.aggregation == nil, !hosts[host].aggregatesRoutes else { return nil }
+        var compiler = HostCompiler(topology: self, host: host, facts: facts, numbering: numbering)
+        var following = FollowedRoutes(exchange, former.contexts, tables: former.tables, former.intent.host.nexthops)
+        swap(&following.routes, &former.intent.host.routes)
+        return compiler.compiled(following: &following).map { ($0, following.changed) }
+    }
+}
+
+/// Routes that were compiled before.
+struct FollowedRoutes {
+    let exchange: InterfaceExchange
+    let contexts: [Context]
+    /// Of the VRFs, gateways' included, ascending.
+    let tables: [TableID]
+    /// Those that lead to other hosts.
+    let nexthops: [Nexthop.Body: NexthopID]
+    var routes: [Attributed<Route>] = []
+    /// Where they are others.
+    var changed: [Route.Key] = []
+
+    init(
+        _ exchange: InterfaceExchange, _ contexts: [Context], tables: [TableID], _ nexthops: [Attributed<Nexthop>]
+    ) {
+        self.exchange = exchange
+        self.contexts = contexts
+        self.tables = tables
+        let single = nexthops.lazy.map(\.object).filter { !$0.body.isGroup }
+        self.nexthops = Dictionary(single.map { ($0.body, $0.id) }, uniquingKeysWith: { first, _ in first })
+    }
+}
+
+extension HostCompiler {
+    /// Takes the routes of before and changes those of the interfaces that were exchanged.
+    /// - Returns: false where that is not possible.
+    mutating func follow(_ former: inout FollowedRoutes) -> Bool {
+        guard hasTables(of: former), !contexts.contains(where: hasCustomRoutesInside),
+            let tunnels = addNexthopsOfRoutes(former)
+        else { return false }
+        former.routes.shiftOrigins(by: former.exchange.shift)
+        for place in former.exchange.places {
+            for (number, context) in contexts.enumerated() where context.vpc == place.vpc {
+                let key = Route.Key(table: context.table, destination: IPPrefix(place.address))
+                let route = route(to: place.address, key, context, tunnels[number])
+                former.routes.put(route, at: key)
+                former.changed.append(key)
+            }
+        }
+        swap(&intent.host.routes, &former.routes)
+        return true
+    }
+
+    private mutating func route(
+        to address: IPAddress, _ key: Route.Key, _ context: Context, _ tunnels: [NexthopID]
+    ) -> Attributed<Route>? {
+        guard let index = topology.position(ofAddress: address, inVPC: context.vpc) else { return nil }
+        var tunnels = tunnels
+        return localRoute(to: index, key, vpc: topology.vpcs[context.vpc], &tunnels).map {
+            Attributed($0, from: Origin(.networkInterface, index))
+        }
+    }
+
+    private func hasTables(of former: FollowedRoutes) -> Bool {
+        tables == former.tables && contexts.count == former.contexts.count
+            && zip(contexts, former.contexts).allSatisfy {
+                ($0.vpc, $0.routeTable, $0.table) == ($1.vpc, $1.routeTable, $1.table)
+            }
+    }
+
+    /// They would be the longer match for some interfaces.
+    private func hasCustomRoutesInside(_ context: Context) -> Bool {
+        let custom = context.routeTable.map { topology.routeTables[$0].routes } ?? []
+        return custom.contains { route in topology.vpcs[context.vpc].cidrs.contains { $0.contains(route.destination) } }
+    }
+
+    /// Adds the nexthops that ``addRoutes()`` would add, in its order.
+    /// - Returns: By context, by host, the one that leads there; nil where some have other numbers than before, because the
+    ///   kernel has lost them meanwhile.
+    private mutating func addNexthopsOfRoutes(_ former: FollowedRoutes) -> [[NexthopID]]? {
+        var special = gatewayRoutes().map(\.route)
+        var tunnels = [[NexthopID]](repeating: [], count: contexts.count)
+        for number in contexts.indices.sorted(by: { contexts[$0].table < contexts[$1].table }) {
+            let context = contexts[number]
+            special += customRoutes(context.routeTable.map { topology.routeTables[$0].routes } ?? [], context)
+            tunnels[number] = addTunnels(of: context.vpc)
+        }
+        let isKept = intent.host.nexthops.allSatisfy { nexthop in
+            former.nexthops[nexthop.object.body].map { $0 == nexthop.object.id } ?? true
+        }
+        return isKept && special.allSatisfy { former.routes.contains($0.object) } ? tunnels : nil
+    }
+
+    private mutating func addTunnels(of vpc: Int) -> [NexthopID] {
+        let range = topology.vpcs[vpc].interfaces
+        var firsts: [(position: Int, host: Int)] = []
+        for remote in topology.hosts.indices where remote != host {
+            let positions = topology.interfacesOfHost[remote]
+            let first = positions.partitionPoint { $0 < range.lowerBound }
+            if first < positions.count, range.contains(positions[first]) { firsts.append((positions[first], remote)) }
+        }
+        var tunnels = [NexthopID](repeating: .none, count: topology.hosts.count)
+        for (_, remote) in firsts.sorted(by: { $0.position < $1.position }) {
+            tunnels[remote] = tunnel(to: remote, key: topology.vpcs[vpc].id.rawValue, from: Origin(.host, remote))
+        }
+        return tunnels
+    }
+}
+
+extension [Attributed<Route>] {
+    /// Names the interfaces that routes come from by where they are now.
+    fileprivate mutating func shiftOrigins(by shift: PositionShift) {
+        if shift.isEmpty { return }
+        let (first, end) = (Origin(.networkInterface, shift.start).rawValue, Origin(.securityGroup, 0).rawValue)
+        let kind = Origin(.networkInterface, 0).rawValue
+        withUnsafeMutableBufferPointer { routes in
+            for index in routes.indices
+            where first <= routes[index].origin.rawValue && routes[index].origin.rawValue < end {
+                var position = Int(routes[index].origin.rawValue - kind)
+                shift.apply(to: &position)
+                routes[index].origin = Origin(.networkInterface, position)
+            }
+        }
+    }
+
+    fileprivate func contains(_ route: Route) -> Bool {
+        let position = partitionPoint { $0.object.key < route.key }
+        return position < count && self[position].object == route
+    }
+
+    /// - Parameter route: Nil: there is none.
+    fileprivate mutating func put(_ route: Attributed<Route>?, at key: Route.Key) {
+        let position = partitionPoint { $0.object.key < key }
+        let isHeld = position < count && self[position].object.key == key
+        switch (route, isHeld) {
+        case (let route?, true): self[position] = route
+        case (let route?, false): insert(route, at: position)
+        case (nil, true): remove(at: position)
+        case (nil, false): break
+        }
+    }
+}
