@@ -299,10 +299,10 @@ def same_firewall(host):
             meta iifgroup 10 ct zone set iifname . ether saddr . ip saddr map @port_zone accept
             meta iifgroup 10 counter name spoofed drop
             meta iifgroup 20 ct zone set iifname map @dev_zone accept
-            iifname u0 meta l4proto gre ip daddr {UNDERLAY[host]} ip saddr @hosts notrack accept
+            meta l4proto gre ip daddr {UNDERLAY[host]} ip saddr @hosts notrack accept
         }}
         chain output {{ type filter hook output priority -300; policy accept
-            oifname u0 meta l4proto gre ip saddr {UNDERLAY[host]} notrack accept
+            meta l4proto gre ip saddr {UNDERLAY[host]} notrack accept
         }}
         chain input {{ type filter hook input priority 0; policy accept
             meta iifgroup 10 jump guest_to_host

@@ -88,33 +88,33 @@ extension HostCompiler {
 
     // MARK: - Chains
 
+    /// Every packet of every device comes this way: what is frequent comes first, and names of devices, 16 bytes to copy
+    /// and compare, are looked up only where their class does not tell.
     private func addPrerouting(to table: inout NFTableIntent, _ origin: Origin) {
-        let underlay = facts.underlayDevice
         let (guest, receive, transmit, vrf) = LinkGroups.numbers
         table.chain("raw_prerouting", NFBaseChain(.filter, .prerouting, priority: -300), origin: origin) { chain in
             // A VRF's packet passes twice; the first time it came in by its port.
             chain.rule(.match(.iifgroup, vrf), .accept)
-            chain.rule(
-                .match(.iifgroup, guest), .set(.ctZone, map: "port_zone", .iifname, .etherSource, .ipSource), .accept)
-            chain.rule(.match(.iifgroup, guest), .set(.ctZone, map: "open_port_zone", .iifname, .etherSource), .accept)
-            if isLogging { chain.rule(.match(.iifgroup, guest), .vmap(.iifname, map: "log_spoofed")) }
-            chain.rule(.match(.iifgroup, guest), .counter(RuleCounter.spoofed), .drop)
+            chain.rule(.match(.iifgroup, guest), .goto("from_guest"))
             chain.rule(.match(.iifgroup, receive), .set(.ctZone, map: "dev_zone", .iifname), .accept)
             // The sending device receives every key that no other device has.
             chain.rule(.match(.iifgroup, transmit), .counter("unknown_key"), .drop)
-            chain.rule(
-                .match(.iifname, underlay), .match(.l4proto, NFProtocol.gre), .match(.ipDestination, underlayAddress),
-                .match(.ipSource, in: "hosts"), .notrack, .accept)
             // By whatever device it comes: the kernel's tunnels do not ask.
             chain.rule(
                 .match(.l4proto, NFProtocol.gre), .match(.ipDestination, underlayAddress),
-                .match(.ipSource, notIn: "hosts"), .counter("foreign_tunnel"), .drop)
+                .match(.ipSource, in: "hosts"), .notrack, .accept)
+            chain.rule(
+                .match(.l4proto, NFProtocol.gre), .match(.ipDestination, underlayAddress),
+                .counter("foreign_tunnel"), .drop)
+        }
+        table.chain("from_guest", origin: origin) { chain in
+            chain.rule(.set(.ctZone, map: "port_zone", .iifname, .etherSource, .ipSource), .accept)
+            chain.rule(.set(.ctZone, map: "open_port_zone", .iifname, .etherSource), .accept)
+            if isLogging { chain.rule(.vmap(.iifname, map: "log_spoofed")) }
+            chain.rule(.counter(RuleCounter.spoofed), .drop)
         }
         table.chain("raw_output", NFBaseChain(.filter, .output, priority: -300), origin: origin) { chain in
-            chain.rule(
-                .match(.oifname, underlay), .match(.l4proto, NFProtocol.gre), .match(.ipSource, underlayAddress),
-                .notrack,
-                .accept)
+            chain.rule(.match(.l4proto, NFProtocol.gre), .match(.ipSource, underlayAddress), .notrack, .accept)
             chain.rule(.set(.ctZone, map: "dev_zone", .oifname))
         }
     }

@@ -85,7 +85,7 @@ extension LabTests {
             }
             for stream in streams { #expect(stream.waitForAnswers(10)) }
             let reports = try lab.become(Scenario.tenants.aggregatingRoutes)
-            #expect(try reports.allSatisfy { try $0.result.get().plan.changes.counts.deleted > 0 })
+            #expect(try reports.contains { try $0.result.get().plan.changes.counts.deleted > 0 })
             #expect(try ways() == before)
             try lab.become(.tenants)
             #expect(
