@@ -4,6 +4,9 @@ import Synchronization
 /// The last events, and who waits for the next ones.
 public final class EventLog: Sendable {
     private let state = Mutex(State())
+    /// Held while an event is handed out, so that readers get them in order. Whoever is cancelled holds a lock of its task
+    /// and wants ``state`` to leave; whoever hands out wants that lock: it must not hold ``state`` meanwhile.
+    private let delivery = Mutex(())
     private let capacity: Int
 
     private struct State {
@@ -25,6 +28,7 @@ public final class EventLog: Sendable {
     public func stream(after sequence: Int = 0) -> AsyncStream<AgentEvent> {
         AsyncStream(bufferingPolicy: .bufferingNewest(capacity)) { continuation in
             let subscriber = state.withLock { state -> Int in
+                // Nobody waits for these yet.
                 for event in state.events where event.sequence > sequence { continuation.yield(event) }
                 state.nextSubscriber += 1
                 state.subscribers[state.nextSubscriber] = continuation
@@ -42,14 +46,17 @@ public final class EventLog: Sendable {
     ) {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
-        state.withLock { state in
-            let event = AgentEvent(
-                sequence: state.next, time: now.tv_sec, milliseconds: now.tv_nsec / 1_000_000, type: type,
-                message: message, object: object, resource: resource, revision: revision)
-            state.next += 1
-            state.events.append(event)
-            if state.events.count > capacity { state.events.removeFirst(state.events.count - capacity) }
-            for continuation in state.subscribers.values { continuation.yield(event) }
+        delivery.withLock { _ in
+            let (event, readers) = state.withLock { state in
+                let event = AgentEvent(
+                    sequence: state.next, time: now.tv_sec, milliseconds: now.tv_nsec / 1_000_000, type: type,
+                    message: message, object: object, resource: resource, revision: revision)
+                state.next += 1
+                state.events.append(event)
+                if state.events.count > capacity { state.events.removeFirst(state.events.count - capacity) }
+                return (event, Array(state.subscribers.values))
+            }
+            for continuation in readers { continuation.yield(event) }
         }
     }
 

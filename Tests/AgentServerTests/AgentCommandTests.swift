@@ -109,7 +109,8 @@ import VPCManifest
                 return last
             }
             #expect(last == 3)
-            #expect(try await run.vpcctl("get", "vpcs", "-o", "name").output == "VPC/v2\n")
+            let present = try await run.vpcctl("get", "vpcs", "-o", "name")
+            #expect(present.output == "VPC/v2\n", "\(present)")
         }
     }
 
