@@ -1,22 +1,39 @@
 /// One YAML document as a flat table: the children of a node follow it directly, and a container knows where its
-/// descendants end. 16 bytes a node; the text of all scalars lies in one arena.
+/// descendants end. 12 bytes a node; the text of all scalars lies in one arena.
 ///
 /// A value tree of classes or enums costs 4 to 5 times the memory and 15 times the time for 100,000 resources.
 struct NodeTree {
     private(set) var nodes: [Node] = []
     private(set) var arena: [UInt8] = []
 
+    /// Half of the memory that a large document takes is this: its numbers have 29 bits, twice what a file may have bytes
+    /// (``ManifestLimits/fileSize``), and the others hold the rest.
     struct Node {
-        /// Where the node begins, in characters from the start of the parsed text.
-        var start: UInt32
+        private var startAndTag: UInt32
         /// Of a scalar, where its text begins in the arena; of a container, the index after its last descendant.
         var offset: UInt32
+        private var lengthAndKind: UInt32
+
+        init(start: UInt32, offset: UInt32, length: UInt32, kind: Kind, tag: Tag, isPlain: Bool) {
+            precondition(start <= Self.largest && length <= Self.largest, "a manifest of more than 512 MiB")
+            startAndTag = start << 3 | UInt32(tag.rawValue)
+            self.offset = offset
+            lengthAndKind = length << 3 | UInt32(kind.rawValue) << 1 | (isPlain ? 1 : 0)
+        }
+
+        private static let largest: UInt32 = 1 << 29 - 1
+
+        /// Where the node begins, in characters from the start of the parsed text.
+        var start: UInt32 {
+            get { startAndTag >> 3 }
+            set { startAndTag = newValue << 3 | startAndTag & 7 }
+        }
         /// Of a scalar, the bytes of its text.
-        var length: UInt32
-        var kind: Kind
-        var tag: Tag
+        var length: UInt32 { lengthAndKind >> 3 }
+        var kind: Kind { Kind(rawValue: UInt8(truncatingIfNeeded: lengthAndKind >> 1 & 3)) ?? .scalar }
+        var tag: Tag { Tag(rawValue: UInt8(truncatingIfNeeded: startAndTag & 7)) ?? .implicit }
         /// A plain scalar or a block container, as opposed to a quoted scalar or a flow container.
-        var isPlain: Bool
+        var isPlain: Bool { lengthAndKind & 1 == 1 }
     }
 
     enum Kind: UInt8 {
