@@ -13,7 +13,7 @@ same without short cuts, as a program that is started for one change has it.
 Nothing of the way of a move depends on how many others there are: of the routes, those that were exchanged and those that
 the kernel has told of since are compared, and the others known to be as they shall be. Sending to a table of a million
 takes longer than to one of ten thousand though the message is the same: the kernel's own tree is no longer in the
-processor's cache.
+processor's cache. That is most of what misses the aim of the same cost at both.
 """
 FOLLOWED = ("move.text", "move.resolve", "move.compile", "move.plan", "change")
 

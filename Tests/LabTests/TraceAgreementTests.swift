@@ -281,6 +281,8 @@ extension Scenario {
         // One guest in both.
         scenario.interface("dual-blue", "blue-1", on: "h1", "10.0.1.50", netns: "dual", device: "eth0")
         scenario.interface("dual-green", "green-2", on: "h1", "10.0.2.60", netns: "dual", device: "eth1")
+        // Which way packets go does not depend on it.
+        for index in scenario.model.hosts.indices { scenario.model.hosts[index].aggregatesRoutes = dice.happens(50) }
         return scenario
     }
 
