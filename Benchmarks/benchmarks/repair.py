@@ -12,6 +12,9 @@ changes or adds an object of each kind, another one in each round. The time is t
 (`vpcctl_repair_latency_seconds`): from the kernel's notification to the end of the repair, all passes that it took. The
 lab's machine counts instructions, one a nanosecond, of the daemon and the kernel together, so the figures are the same on
 any machine. Parameters (sysctls) are missing: the kernel does not tell of them, vpcd looks every ten seconds.
+
+A VRF that is deleted leaves all its ports, their neighbours, routes and nexthops to be made again, 500 of a thousand
+interfaces: 1.3 ms each. That one kind misses the aim there.
 """
 
 # In the order of inside/repairs.py.

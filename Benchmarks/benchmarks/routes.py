@@ -18,6 +18,9 @@ so without VRF and GRE devices: the nexthop objects lead to a veth instead, all 
   square of their number). pyroute2 makes a call for each route.
 
 Then everything is read back and compared: *nothing to do*. Beside it stands the bare dump, received and not even read.
+
+Two aims are missed with many routes. BIRD takes less time a route the more there are. The pass over a million decodes and
+keeps what it reads, where the bare dump uses one buffer again and again.
 """
 
 
