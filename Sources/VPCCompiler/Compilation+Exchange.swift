@@ -20,13 +20,8 @@ extension Compilation {
                 former.sourceDestCheck == interface.sourceDestCheck
             else { return nil }
             if former.host == interface.host { continue }
-            let vpc = topology.vpcs[interface.vpc]
             for context in contexts where context.vpc == interface.vpc {
-                // A custom route may be the longer match.
-                let custom = context.routeTable.map { topology.routeTables[$0].routes } ?? []
-                if custom.contains(where: { route in vpc.cidrs.contains { $0.contains(route.destination) } }) {
-                    return nil
-                }
+                if topology.hasCustomRoutesInside(context) { return nil }
                 // Who is on the host already says which nexthop leads there; the nexthop to the former one must stay in use.
                 guard topology.hasInterface(of: interface.vpc, on: former.host),
                     let neighbour = topology.interface(of: interface.vpc, on: interface.host, except: replaced),
@@ -45,19 +40,11 @@ extension Compilation {
     public mutating func releaseTopology() { policy = policy.following(Topology()) }
 
     private func route(to address: IPAddress, _ table: TableID) -> Int? {
-        let key = Route.Key(table: table, destination: IPPrefix(address))
-        let position = intent.host.routes.partitionPoint { $0.object.key < key }
-        return position < intent.host.routes.count && intent.host.routes[position].object.key == key ? position : nil
+        intent.host.routes.position(of: Route.Key(table: table, destination: IPPrefix(address)))
     }
 }
 
 extension Topology {
-    /// The positions on a host, ascending, of a VPC's interfaces.
-    private func interfaces(of vpc: Int, on host: Int) -> some Sequence<Int> {
-        let (all, range) = (interfacesOfHost[host], vpcs[vpc].interfaces)
-        return all[all.partitionPoint { $0 < range.lowerBound }...].lazy.prefix { range.contains($0) }
-    }
-
     fileprivate func hasInterface(of vpc: Int, on host: Int) -> Bool {
         interfaces(of: vpc, on: host).first { _ in true } != nil
     }

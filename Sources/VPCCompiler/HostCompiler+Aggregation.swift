@@ -20,7 +20,7 @@ extension HostCompiler {
     /// when a guest's device goes, and its route with it, another host would send back what it got.
     mutating func addAggregatedRoutes(of context: Context) {
         let vpc = topology.vpcs[context.vpc]
-        let custom = context.routeTable.map { topology.routeTables[$0].routes } ?? []
+        let custom = topology.customRoutes(of: context)
         var routes = customRoutes(custom, context)
         var single = routes.count + vpc.cidrs.count
         for cidr in vpc.cidrs {

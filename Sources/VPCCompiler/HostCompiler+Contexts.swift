@@ -3,7 +3,7 @@ import VPCModel
 import VPCTopology
 
 /// One routing context of a VPC on this host: a VRF and its table.
-struct Context {
+struct Context: Equatable {
     /// Index into `Topology.vpcs`.
     var vpc: Int
     /// Index into `Topology.routeTables`; nil is the main table: local routes only.
@@ -15,6 +15,26 @@ struct Context {
     struct Key: Hashable {
         var vpc: Int
         var routeTable: Int?
+    }
+}
+
+extension Topology {
+    /// None in the main table.
+    func customRoutes(of context: Context) -> [ResolvedRoute] {
+        context.routeTable.map { routeTables[$0].routes } ?? []
+    }
+
+    /// Whether custom routes may be the longer match for interfaces of the VPC.
+    func hasCustomRoutesInside(_ context: Context) -> Bool {
+        customRoutes(of: context).contains { route in
+            vpcs[context.vpc].cidrs.contains { $0.contains(route.destination) }
+        }
+    }
+
+    /// The positions on a host, ascending, of a VPC's interfaces.
+    func interfaces(of vpc: Int, on host: Int) -> some Sequence<Int> {
+        let (all, range) = (interfacesOfHost[host], vpcs[vpc].interfaces)
+        return all[all.partitionPoint { $0 < range.lowerBound }...].lazy.prefix { range.contains($0) }
     }
 }
 

@@ -50,7 +50,8 @@ extension HostCompiler {
     /// Takes the routes of before and changes those of the interfaces that were exchanged.
     /// - Returns: false where that is not possible.
     mutating func follow(_ former: inout FollowedRoutes) -> Bool {
-        guard hasTables(of: former), !contexts.contains(where: hasCustomRoutesInside),
+        guard tables == former.tables, contexts == former.contexts,
+            !contexts.contains(where: topology.hasCustomRoutesInside),
             let tunnels = addNexthopsOfRoutes(former)
         else { return false }
         former.routes.shiftOrigins(by: former.exchange.shift)
@@ -76,19 +77,6 @@ extension HostCompiler {
         }
     }
 
-    private func hasTables(of former: FollowedRoutes) -> Bool {
-        tables == former.tables && contexts.count == former.contexts.count
-            && zip(contexts, former.contexts).allSatisfy {
-                ($0.vpc, $0.routeTable, $0.table) == ($1.vpc, $1.routeTable, $1.table)
-            }
-    }
-
-    /// They would be the longer match for some interfaces.
-    private func hasCustomRoutesInside(_ context: Context) -> Bool {
-        let custom = context.routeTable.map { topology.routeTables[$0].routes } ?? []
-        return custom.contains { route in topology.vpcs[context.vpc].cidrs.contains { $0.contains(route.destination) } }
-    }
-
     /// Adds the nexthops that ``addRoutes()`` would add, in its order.
     /// - Returns: By context, by host, the one that leads there; nil where some have other numbers than before, because the
     ///   kernel has lost them meanwhile.
@@ -97,7 +85,7 @@ extension HostCompiler {
         var tunnels = [[NexthopID]](repeating: [], count: contexts.count)
         for number in contexts.indices.sorted(by: { contexts[$0].table < contexts[$1].table }) {
             let context = contexts[number]
-            special += customRoutes(context.routeTable.map { topology.routeTables[$0].routes } ?? [], context)
+            special += customRoutes(topology.customRoutes(of: context), context)
             tunnels[number] = addTunnels(of: context.vpc)
         }
         let isKept = intent.host.nexthops.allSatisfy { nexthop in
@@ -107,12 +95,11 @@ extension HostCompiler {
     }
 
     private mutating func addTunnels(of vpc: Int) -> [NexthopID] {
-        let range = topology.vpcs[vpc].interfaces
         var firsts: [(position: Int, host: Int)] = []
         for remote in topology.hosts.indices where remote != host {
-            let positions = topology.interfacesOfHost[remote]
-            let first = positions.partitionPoint { $0 < range.lowerBound }
-            if first < positions.count, range.contains(positions[first]) { firsts.append((positions[first], remote)) }
+            if let first = topology.interfaces(of: vpc, on: remote).first(where: { _ in true }) {
+                firsts.append((first, remote))
+            }
         }
         var tunnels = [NexthopID](repeating: .none, count: topology.hosts.count)
         for (_, remote) in firsts.sorted(by: { $0.position < $1.position }) {
@@ -139,19 +126,16 @@ extension [Attributed<Route>] {
     }
 
     fileprivate func contains(_ route: Route) -> Bool {
-        let position = partitionPoint { $0.object.key < route.key }
-        return position < count && self[position].object == route
+        position(of: route.key).map { self[$0].object == route } ?? false
     }
 
     /// - Parameter route: Nil: there is none.
     fileprivate mutating func put(_ route: Attributed<Route>?, at key: Route.Key) {
-        let position = partitionPoint { $0.object.key < key }
-        let isHeld = position < count && self[position].object.key == key
-        switch (route, isHeld) {
-        case (let route?, true): self[position] = route
-        case (let route?, false): insert(route, at: position)
-        case (nil, true): remove(at: position)
-        case (nil, false): break
+        switch (route, position(of: key)) {
+        case (let route?, let position?): self[position] = route
+        case (let route?, nil): insert(route, at: partitionPoint { $0.object.key < key })
+        case (nil, let position?): remove(at: position)
+        case (nil, nil): break
         }
     }
 }

@@ -33,7 +33,7 @@ extension HostCompiler {
     /// CIDR is the longest match: local always wins inside the CIDR unless a custom route is more specific.
     private mutating func addRoutes(of context: Context) {
         let vpc = topology.vpcs[context.vpc]
-        let custom = context.routeTable.map { topology.routeTables[$0].routes } ?? []
+        let custom = topology.customRoutes(of: context)
         let special = (unreachable(vpc.cidrs, context) + customRoutes(custom, context)).sortedByKey()
         var overridden = OverriddenAddresses(custom.map(\.destination), of: vpc)
 
@@ -126,6 +126,12 @@ extension HostCompiler {
 
 extension [Attributed<Route>] {
     func sortedByKey() -> Self { sorted { $0.object.key < $1.object.key } }
+
+    /// Of a list that is sorted by key.
+    func position(of key: Route.Key) -> Int? {
+        let position = partitionPoint { $0.object.key < key }
+        return position < count && self[position].object.key == key ? position : nil
+    }
 }
 
 /// The addresses of a VPC's CIDRs for which a custom route is the longer match; asked for in ascending order.
