@@ -1,5 +1,6 @@
 import AgentClient
 import Foundation
+import TestSupport
 import Testing
 import VPCManifest
 

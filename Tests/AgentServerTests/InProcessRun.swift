@@ -6,6 +6,7 @@ import KernelDriver
 import Logging
 import Netlink
 import ServiceLifecycle
+import TestSupport
 import Testing
 import VPCManifest
 

@@ -1,5 +1,6 @@
 import Foundation
 import KernelModel
+import TestSupport
 import Testing
 import VPCManifest
 

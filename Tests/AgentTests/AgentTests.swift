@@ -1,5 +1,6 @@
 import Foundation
 import Netlink
+import TestSupport
 import Testing
 import VPCManifest
 import VPCTopology
@@ -33,9 +34,9 @@ import VPCTopology
         let name = "agent-\(UUID().uuidString.prefix(8))"
         try NetworkNamespace.create(named: name)
         defer { try? NetworkNamespace.remove(named: name) }
-        try runCommand("ip", "-n", name, "link", "add", "u0", "type", "veth", "peer", "name", "u1")
-        try runCommand("ip", "-n", name, "addr", "add", "172.31.0.1/24", "dev", "u0")
-        try runCommand("ip", "-n", name, "link", "set", "u0", "up")
+        try Run.checked("ip", "-n", name, "link", "add", "u0", "type", "veth", "peer", "name", "u1")
+        try Run.checked("ip", "-n", name, "addr", "add", "172.31.0.1/24", "dev", "u0")
+        try Run.checked("ip", "-n", name, "link", "set", "u0", "up")
         try await body(name)
     }
 
@@ -124,7 +125,7 @@ import VPCTopology
             try await run.event(after: 0) { $0.type == .revisionRejected }
             #expect(run.agent.status.phase == .loading)
             #expect(!run.agent.isReady)
-            let rules = try runCommand("ip", "-n", name, "rule")
+            let rules = try Run.checked("ip", "-n", name, "rule")
             #expect(rules.hasPrefix("0:"), "the rule for local addresses is where the kernel put it: \(rules)")
             try AgentRun.write(Self.text(vpcs: 0), to: run.manifests + "/all.json")
             #expect(try await accepted(run).revision == 1)
@@ -335,13 +336,13 @@ import VPCTopology
         let disk = "/tmp/vpcd-disk-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: disk, withIntermediateDirectories: true)
         defer { rmdir(disk) }
-        try runCommand("mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", disk)
+        try Run.checked("mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", disk)
         defer { umount2(disk, Int32(MNT_DETACH)) }
         try await withHost { name in
             let run = try AgentRun(namespace: name, host: "h1", Self.text(vpcs: 0)) { $0.stateDirectory = disk }
             defer { run.remove() }
             let first = try await accepted(run)
-            try runCommand("sh", "-c", "head -c 1M /dev/zero >\(disk)/ballast || true")
+            try Run.checked("sh", "-c", "head -c 1M /dev/zero >\(disk)/ballast || true")
             try AgentRun.write(Self.text(vpcs: 60), to: run.manifests + "/all.json")
             let rejection = try await run.event(after: first.sequence) { $0.type == .revisionRejected }
             #expect(rejection.message.contains("No space left on device"), "\(rejection.message)")

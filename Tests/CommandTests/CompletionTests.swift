@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// What a shell offers for the next word, asked of a real bash with the script that `vpcctl` writes for it.

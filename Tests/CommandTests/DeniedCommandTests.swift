@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// `vpcctl denied`, which is told by the running kernel; the rule that logs is made by hand.
@@ -36,7 +37,7 @@ import Testing
         let preparation = """
             set -e
             cd \(folder.path())
-            vpcctl='\(Run.folder.appending(path: "vpcctl").path())'
+            vpcctl='\(Run.program("vpcctl"))'
             ip link set lo up; ip addr add 172.31.0.1/32 dev lo
             echo 'table inet t { chain o { type filter hook output priority 0;
                 udp dport 53 log group 5 snaplen 64 prefix "\(prefix)"; }; }' | nft -f -

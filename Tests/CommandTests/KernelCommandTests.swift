@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// Commands that touch the running kernel, in fresh network namespaces, whatever devices the kernel has.
@@ -9,7 +10,7 @@ import Testing
         let run = try Run(
             [
                 "setpriv", "--bounding-set=-net_admin,-sys_admin", "--inh-caps=-net_admin,-sys_admin",
-                Run.folder.appending(path: "vpcctl").path(),
+                Run.program("vpcctl"),
             ] + arguments)
         #expect(run.status == 77)
         #expect(run.error.contains("CAP_NET_ADMIN and CAP_SYS_ADMIN"))

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// The commands that read manifests only: output, messages, exit codes.
@@ -43,7 +44,7 @@ import Testing
 
     @Test(arguments: [["plan"], ["get"], ["get", "foo", "-f", "x"], ["apply", "--frobnicate"], ["frobnicate"]])
     func wrongUsageIs64(_ arguments: [String]) throws {
-        let run = try Run([Run.folder.appending(path: "vpcctl").path()] + arguments)
+        let run = try Run([Run.program("vpcctl")] + arguments)
         #expect(run.status == 64)
         #expect(run.output.isEmpty)
         #expect(run.error.contains("Usage:"))
@@ -121,7 +122,7 @@ import Testing
         ["client1", "client2", "--source", "nowhere"],
     ])
     func aTraceOfNothingIsWrongUsage(_ arguments: [String]) throws {
-        let vpcctl = Run.folder.appending(path: "vpcctl").path()
+        let vpcctl = Run.program("vpcctl")
         let run = try Run([vpcctl, "trace"] + arguments + ["-f", example("middlebox.yaml")])
         #expect(run.status == 64)
         #expect(run.output.isEmpty)

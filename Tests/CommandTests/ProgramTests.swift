@@ -6,20 +6,20 @@ import Testing
     /// Whatever is open here stays here.
     @Test func aProgramGetsThreeDescriptors() throws {
         let pipes = try (0..<20).map { _ in try openPipe() }
-        let result = try Program.run(["sh", "-c", "exec ls /proc/self/fd"])
+        let result = try Run(["sh", "-c", "exec ls /proc/self/fd"])
         // The fourth is that of the listing.
-        #expect(String(decoding: result.output, as: UTF8.self) == "0\n1\n2\n3\n")
+        #expect(result.output == "0\n1\n2\n3\n")
         withExtendedLifetime(pipes) {}
     }
 
     @Test func theEndIsTold() throws {
-        let result = try Program.run(["sh", "-c", "cat; echo wrong >&2; exit 7"], input: Data("right".utf8))
+        let result = try Run(["sh", "-c", "cat; echo wrong >&2; exit 7"], input: Data("right".utf8))
         #expect(result.status == 7)
-        #expect(String(decoding: result.output, as: UTF8.self) == "right")
-        #expect(String(decoding: result.error, as: UTF8.self) == "wrong\n")
-        let merged = try Program.run(["sh", "-c", "echo a; echo b >&2; echo c"], mergingErrors: true)
-        #expect(String(decoding: merged.output, as: UTF8.self) == "a\nb\nc\n")
-        #expect(throws: ProgramFailure.self) { try Program.run(["/nonexistent"]) }
+        #expect(result.output == "right")
+        #expect(result.error == "wrong\n")
+        let merged = try Run(["sh", "-c", "echo a; echo b >&2; echo c"], mergingErrors: true)
+        #expect(merged.output == "a\nb\nc\n")
+        #expect(throws: ProgramFailure.self) { try Run(["/nonexistent"]) }
         // Signals are not blocked, as they are in threads of tests.
         let program = try Program(["sleep", "1000"])
         #expect(program.isRunning)

@@ -1,6 +1,7 @@
 import Foundation
 import KernelModel
 import Netlink
+import TestSupport
 
 @testable import KernelDriver
 
@@ -21,7 +22,7 @@ struct FirewallScratch {
     /// Runs a command inside and returns what it printed.
     @discardableResult
     func run(_ command: String...) throws -> String {
-        try KernelDriverTests.run(["ip", "netns", "exec", name] + command)
+        try Run.checked(["ip", "netns", "exec", name] + command)
     }
 
     /// Feeds commands to nft(8), the somebody else of these tests.

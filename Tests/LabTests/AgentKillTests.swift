@@ -127,7 +127,7 @@ final class Daemon {
     }
 
     func start() throws {
-        let program = Machine.products.appendingPathComponent("vpcd").path
+        let program = Run.program("vpcd")
         let (reading, writing) = try openPipe()
         process = try Program(
             ["ip", "netns", "exec", lab.namespace(host), program, "--config", folder + "/vpcd.yaml"],

@@ -35,8 +35,8 @@ extension LabTests {
 
         /// Whenever `up` dies, `down` finds everything, and another `up` completes it.
         @Test func upIsKilled() throws {
-            let vpclab = Machine.products.appendingPathComponent("vpclab").path
-            let example = Machine.checkout.appendingPathComponent("Examples/one-host.yaml").path
+            let vpclab = Run.program("vpclab")
+            let example = checkout.appendingPathComponent("Examples/one-host.yaml").path
             let choice = "--name \(prefix)lab --state-dir /tmp/vpclab-\(prefix)state"
             let up = "\(vpclab) up -q -f \(example) \(choice) --prefix \(prefix)"
             let down = "\(vpclab) down -q \(choice)"
@@ -60,7 +60,7 @@ extension LabTests {
 
         /// Whenever `vpcctl apply` dies, the next one completes what it began, with nothing to repair by hand.
         @Test(.needsOverlay) func applyIsKilled() throws {
-            let vpcctl = Machine.products.appendingPathComponent("vpcctl").path
+            let vpcctl = Run.program("vpcctl")
             let lab = try TestLab(.tenants)
             defer { lab.tearDown() }
             let manifest = "/tmp/\(lab.prefix)manifest.json"

@@ -161,7 +161,7 @@ extension LabTests {
                 // What does not come is missed in the end, instead of being waited for for ever.
                 [
                     "timeout", "-s", "KILL", "120", "ip", "netns", "exec", lab.namespace("h1"),
-                    Machine.products.appendingPathComponent("vpcctl").path,
+                    Run.program("vpcctl"),
                     "denied", "--host", "h1", "-f", manifest,
                 ] + options)
         }

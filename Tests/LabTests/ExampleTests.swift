@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import VPCManifest
 import VPCTopology
@@ -8,10 +9,10 @@ import VPCTopology
 extension LabTests {
     /// What the command itself does with the manifests that come with the product.
     @Suite(.needsOverlay) struct ExampleTests {
-        static let vpclab = Machine.products.appendingPathComponent("vpclab").path
+        static let vpclab = Run.program("vpclab")
         /// The names of all of them, also of those that are added later.
         static let examples: [String] = {
-            let folder = Machine.checkout.appendingPathComponent("Examples").path
+            let folder = checkout.appendingPathComponent("Examples").path
             let files = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
             return files.filter { $0.hasSuffix(".yaml") }.map { String($0.dropLast(5)) }.sorted()
         }()
@@ -24,7 +25,7 @@ extension LabTests {
         }
 
         private func path(_ example: String) -> String {
-            Machine.checkout.appendingPathComponent("Examples/\(example).yaml").path
+            checkout.appendingPathComponent("Examples/\(example).yaml").path
         }
 
         private func namespaces() -> [String] {

@@ -1,5 +1,6 @@
 import Foundation
 import IPAddressing
+import TestSupport
 import Testing
 import VPCModel
 
@@ -65,7 +66,7 @@ extension LabTests {
 
         /// Follows and sends `question`, such as `near far --protocol icmp`, on a host.
         private func live(_ host: String, _ question: String) throws -> Result {
-            let vpcctl = Machine.products.appendingPathComponent("vpcctl").path
+            let vpcctl = Run.program("vpcctl")
             let run = Command.run(
                 "\(vpcctl) trace \(question) --live --host \(host) -o json -f \(manifest)", in: lab.namespace(host))
             let value = try? JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any]
@@ -203,7 +204,7 @@ extension LabTests {
 
         /// As people read it.
         @Test func whatIsPrinted() throws {
-            let vpcctl = Machine.products.appendingPathComponent("vpcctl").path
+            let vpcctl = Run.program("vpcctl")
             let run = Command.run(
                 "\(vpcctl) trace near far --live --host h1 -f \(manifest) --no-color", in: lab.namespace("h1"))
             #expect(run.status == 0)

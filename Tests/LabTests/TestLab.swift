@@ -24,17 +24,6 @@ enum Machine {
         ).status == 0
 
     static let overlayHint: Comment = "needs root and a kernel with GRE and VRF devices: run it by scripts/lab.sh"
-
-    /// The folder with the products of the build.
-    static let products: URL = {
-        let test = URL(fileURLWithPath: CommandLine.arguments[0]).deletingLastPathComponent()
-        // Run by swift-test, the first argument is a helper elsewhere.
-        if FileManager.default.isExecutableFile(atPath: test.appendingPathComponent("vpclab").path) { return test }
-        return checkout.appendingPathComponent(".build/debug")
-    }()
-
-    static let checkout = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent()
 }
 
 /// A command of the system.
@@ -47,8 +36,8 @@ struct Command {
     static func run(_ line: String, in namespace: String? = nil) -> Command {
         let shell = namespace.map { "exec ip netns exec \($0) sh -c '\(line.replacing("'", with: "'\\''"))'" } ?? line
         do {
-            let result = try Program.run(["/bin/sh", "-c", shell], mergingErrors: true)
-            return Command(status: result.status, output: String(decoding: result.output, as: UTF8.self))
+            let run = try Run(["/bin/sh", "-c", shell], mergingErrors: true)
+            return Command(status: run.status, output: run.output)
         } catch {
             return Command(status: -1, output: "\(error)")
         }

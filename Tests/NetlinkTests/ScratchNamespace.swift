@@ -25,23 +25,11 @@ struct CommandFailure: Error, CustomStringConvertible {
 
 /// Runs a command and returns what it printed.
 @discardableResult
-func run(_ command: String...) throws -> String { try run(command) }
-
-@discardableResult
-func run(_ command: [String]) throws -> String { String(decoding: try outputOf(command), as: UTF8.self) }
-
-private func outputOf(_ command: [String]) throws -> Data {
-    let result = try Program.run(command)
-    guard result.status == 0 else {
-        let complaint = String(decoding: result.error, as: UTF8.self)
-        throw CommandFailure(description: "\(command.joined(separator: " ")): \(complaint)")
-    }
-    return result.output
-}
+func run(_ command: String...) throws -> String { try Run.checked(command) }
 
 /// What `ip -j -d` says in a namespace: the independent witness of what our messages did.
 func ip(_ name: String, _ arguments: String...) throws -> [[String: Any]] {
-    let data = try outputOf(["ip", "-j", "-d", "-n", name] + arguments)
+    let data = Data(try Run.checked(["ip", "-j", "-d", "-n", name] + arguments).utf8)
     if data.allSatisfy({ $0 == 0x0A || $0 == 0x20 }) { return [] }
     let list = try #require(try JSONSerialization.jsonObject(with: data) as? [[String: Any]])
     return list.filter { !$0.isEmpty }

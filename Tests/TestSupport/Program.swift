@@ -79,57 +79,11 @@ package final class Program: Sendable {
         status = signal == 0 ? (raw >> 8) & 0xFF : 128 + signal
         return status
     }
-
-    // MARK: Whole runs
-
-    /// What a program left.
-    package struct Result: Sendable {
-        package var status: Int32
-        package var output: Data
-        package var error: Data
-    }
-
-    /// Runs a program to its end.
-    /// - Parameter mergingErrors: Standard error goes where the output goes.
-    package static func run(
-        _ command: [String], input: Data = Data(), environment: [String: String] = [:], mergingErrors: Bool = false
-    ) throws -> Result {
-        let (given, output, error) = (try NamelessFile(input), try NamelessFile(), try NamelessFile())
-        let program = try Program(
-            command, environment: environment, input: given.descriptor, output: output.descriptor,
-            error: mergingErrors ? output.descriptor : error.descriptor)
-        let status = program.wait()
-        return Result(status: status, output: output.content, error: error.content)
-    }
 }
 
 package struct ProgramFailure: Error, CustomStringConvertible {
     package var description: String
     package init(_ description: String) { self.description = description }
-}
-
-/// A file without a name, unlike a pipe: whoever writes waits for nobody.
-private final class NamelessFile {
-    let descriptor: Int32
-
-    init(_ content: Data = Data()) throws {
-        var name = Array("\(FileManager.default.temporaryDirectory.path())/program-XXXXXX".utf8CString)
-        descriptor = mkstemp(&name)
-        guard descriptor >= 0 else { throw ProgramFailure("mkstemp: \(String(cString: strerror(errno)))") }
-        unlink(name)
-        try handle.write(contentsOf: content)
-        lseek(descriptor, 0, SEEK_SET)
-    }
-
-    deinit { close(descriptor) }
-
-    private var handle: FileHandle { FileHandle(fileDescriptor: descriptor, closeOnDealloc: false) }
-
-    /// All of it.
-    var content: Data {
-        lseek(descriptor, 0, SEEK_SET)
-        return (try? handle.readToEnd()) ?? Data()
-    }
 }
 
 /// The two ends of a pipe, closed with the last use of each.

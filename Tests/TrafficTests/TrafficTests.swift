@@ -63,7 +63,7 @@ private func address(_ text: String) throws -> IPAddress { try #require(IPAddres
         let name = "traffic-test-\(getpid())-\(Self.counter.add(1, ordering: .relaxed).newValue)"
         let namespace = try NetworkNamespace.create(named: name)
         defer { try? NetworkNamespace.remove(named: name) }
-        try #require(try Program.run(["ip", "-n", name, "link", "set", "lo", "up"]).status == 0)
+        try Run.checked("ip", "-n", name, "link", "set", "lo", "up")
         try body(namespace)
     }
 
