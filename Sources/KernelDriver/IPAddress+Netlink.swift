@@ -64,6 +64,6 @@ extension Attribute {
 
     /// The value as a device's name.
     func interfaceName() -> InterfaceName {
-        InterfaceName(bytes: string().utf8)
+        payload.withUnsafeBytes { InterfaceName(bytes: $0) }
     }
 }

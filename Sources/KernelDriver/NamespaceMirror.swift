@@ -66,6 +66,12 @@ struct NamespaceMirror: ~Copyable {
         _ snapshot: inout NamespaceSnapshot, _ changes: inout NamespaceChanges
     ) throws(NetlinkError) {
         try Self.drain(&monitor, &state, &snapshot, &changes)
+        if state.stale.followsItsNotification {
+            // Whoever deletes a VRF has hundreds of ports to tell of: half of it would be repaired in vain.
+            var observer = try Observer(namespace, owner: state.owner)
+            try observer.socket.awaitChanges()
+            try Self.drain(&monitor, &state, &snapshot, &changes)
+        }
         try state.settle(&snapshot, &changes, namespace)
     }
 

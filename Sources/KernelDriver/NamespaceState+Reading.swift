@@ -170,17 +170,18 @@ extension NamespaceState {
         _ changes: inout NamespaceChanges
     ) throws(NetlinkError) {
         if isGuest { return }
-        if parts.neighbors {
-            let neighbors = try observer.socket.neighbors(owner.routeProtocol, devices.names)
+        let devices = parts.devices.compactMap { index in
+            self.devices[index].map { (index: index, name: $0.name) }
+        }.filter { !snapshot.neighbors.ofDevice($0.name).isEmpty }
+        if parts.neighbors || devices.count > Self.singleLists {
+            let neighbors = try observer.socket.neighbors(owner.routeProtocol, self.devices.names)
             if neighbors != snapshot.neighbors { changes.kinds.insert(.neighbor) }
             snapshot.neighbors = neighbors
             return
         }
-        for index in parts.devices.sorted() {
-            guard let name = devices[index]?.name else { continue }
+        for (index, name) in devices.sorted(by: { $0.name < $1.name }) {
             let held = snapshot.neighbors.ofDevice(name)
-            if held.isEmpty { continue }
-            let listed = try observer.socket.neighbors(owner.routeProtocol, devices.names, device: index)
+            let listed = try observer.socket.neighbors(owner.routeProtocol, self.devices.names, device: index)
             if Array(held) == listed { continue }
             snapshot.neighbors.replaceSubrange(held.startIndex..<held.endIndex, with: listed)
             changes.kinds.insert(.neighbor)

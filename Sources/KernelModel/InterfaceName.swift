@@ -6,7 +6,7 @@ public struct InterfaceName: Hashable, Sendable {
     @usableFromInline let low: UInt64
 
     /// Longest name in bytes.
-    public static let maximumLength = 15
+    @inlinable public static var maximumLength: Int { 15 }
 
     /// Nil for a text that the kernel would refuse: empty, longer than 15 bytes, `.`, `..`, or holding a slash, a colon
     /// or white space (dev_valid_name of net/core/dev.c).
@@ -31,16 +31,19 @@ public struct InterfaceName: Hashable, Sendable {
     }
 
     /// From the bytes of a kernel message, up to a zero byte; truncated at 15 bytes.
+    @inlinable
     public init(bytes: some Sequence<UInt8>) {
         var high: UInt64 = 0
         var low: UInt64 = 0
-        for (count, byte) in bytes.prefix(Self.maximumLength).enumerated() {
-            if byte == 0 { break }
+        var count = 0
+        for byte in bytes {
+            if byte == 0 || count == Self.maximumLength { break }
             if count < 8 {
                 high |= UInt64(byte) << UInt64(56 - 8 * count)
             } else {
                 low |= UInt64(byte) << UInt64(120 - 8 * count)
             }
+            count += 1
         }
         self.high = high
         self.low = low

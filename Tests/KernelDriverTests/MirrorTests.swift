@@ -125,6 +125,28 @@ private final class Mirrored {
         }
     }
 
+    /// Who deletes a master tells of its ports one after the other; nobody is shown half of it.
+    @Test func masterIsSeenToGoWithAllItsPorts() throws {
+        try withHost { host, _ in
+            let ports = (0..<200).map { "p\($0)" }
+            let lines =
+                ["link add br0 type bridge"]
+                + ports.flatMap { ["link add \($0) type veth", "link set \($0) master br0", "link set \($0) up"] }
+            try run("sh", "-c", "echo '\(lines.joined(separator: "\n"))' | ip -n \(host.name) -batch -")
+            let mirror = try Mirrored(host)
+            let bound = { mirror.snapshot.host.links.filter { $0.link.master != nil }.count }
+            #expect(bound() == ports.count)
+            let deletion = try Program(["ip", "-n", host.name, "link", "del", "br0"])
+            while bound() == ports.count {
+                try #require(mirror.isReadable(within: 5000))
+                _ = try mirror.update()
+            }
+            #expect(bound() == 0)
+            #expect(deletion.wait() == 0)
+            try mirror.settle()
+        }
+    }
+
     /// So it does when the last address of a device goes.
     @Test func routesOfADeviceWithoutAddressesAreRead() throws {
         try withHost { host, guests in
