@@ -2,7 +2,7 @@ public import VPCModel
 
 extension ResourceChanges {
     /// Adds that a file has another text. Only the documents between the first byte that differs and the last one are
-    /// read.
+    /// read, of a list in JSON only the items.
     ///
     /// What these documents say is known only where they do not depend on others: where all of the file is valid, states
     /// its version and repeats nothing by aliases.
@@ -27,41 +27,87 @@ extension ResourceChanges {
     }
 }
 
-/// The documents in which two texts differ, and perhaps some around them: text before and after is the same.
+/// Where two texts differ, and perhaps some around it: text before and after is the same.
 private struct ChangedPart {
     var old: Range<Int>
     var new: Range<Int>
+    private var unit: Unit
 
-    /// Nil where the texts do not fall into documents that can be read on their own.
+    private enum Unit {
+        case documents
+        /// Items of one list.
+        case items
+    }
+
+    /// Nil where the texts do not fall into parts that can be read on their own.
     init?(_ old: [UInt8], _ new: [UInt8]) {
         if old.beginsWithMark || new.beginsWithMark { return nil }
         let shorter = min(old.count, new.count)
         let before = old.commonPrefix(new)
         let after = min(old.commonSuffix(new), shorter - before)
-        let start = old.lastDocumentMarker(before: before) ?? 0
-        // What follows a line end inside of what is the same at the end is the same as well.
-        let end = after == 0 ? old.count : old.documentMarker(after: old.count - after) ?? old.count
-        self.old = start..<end
-        self.new = start..<new.count - (old.count - end)
+        if let items = Self.items(old, new, before: before, after: after) {
+            self = items
+        } else {
+            let start = old.lastDocumentMarker(before: before) ?? 0
+            // What follows a line end inside of what is the same at the end is the same as well.
+            let end = after == 0 ? old.count : old.documentMarker(after: old.count - after) ?? old.count
+            self.init(old: start..<end, new: start..<new.count - (old.count - end), unit: .documents)
+        }
         // Fewer bytes may repeat less by aliases, those of other documents, too.
-        if new.count < old.count, old[..<start].contains(UInt8(ascii: "*")) || old[end...].contains(UInt8(ascii: "*")) {
-            return nil
+        let rest = [old[..<self.old.lowerBound], old[self.old.upperBound...]]
+        if new.count < old.count, rest.contains(where: { $0.contains(UInt8(ascii: "*")) }) { return nil }
+    }
+
+    private init(old: Range<Int>, new: Range<Int>, unit: Unit) {
+        (self.old, self.new, self.unit) = (old, new, unit)
+    }
+
+    /// The items of a list at the beginning of both texts in which these differ; nil where it is something else.
+    private static func items(_ old: [UInt8], _ new: [UInt8], before: Int, after: Int) -> ChangedPart? {
+        old.withUnsafeBufferPointer { old in
+            new.withUnsafeBufferPointer { new in
+                guard let start = JSONListScanner(old).lastItem(before: before) else { return nil }
+                var (scanner, other) = (start, start.moved(to: new))
+                guard let end = scanner.endOfItem(from: old.count - after),
+                    let otherEnd = other.endOfItem(from: new.count - after), old.count - end == new.count - otherEnd
+                else { return nil }
+                return ChangedPart(old: start.position..<end, new: start.position..<otherEnd, unit: .items)
+            }
         }
     }
 
-    /// What the documents of a part say; nil where that is not known, or not valid.
+    /// What a part says; nil where that is not known, or not valid.
     func model(in text: [UInt8], _ range: Range<Int>, _ limits: ManifestLimits) -> Model? {
-        // The first document states the version, and the others inherit it.
         var apiVersion: String?
-        if range.lowerBound > 0 {
-            guard text.holdsDocument(before: range.lowerBound, limits) else { return nil }
+        var bytes = Array(text[range])
+        switch unit {
+        case .documents:
+            // The first document states the version, and the others inherit it.
+            if range.lowerBound > 0 {
+                guard text.holdsDocument(before: range.lowerBound, limits) else { return nil }
+                apiVersion = DocumentReader.apiVersion
+            }
+        case .items:
+            // Being valid, the list that begins a file has stated the version itself.
             apiVersion = DocumentReader.apiVersion
+            bytes = Array(#"{"kind": "List", "items": ["#.utf8) + bytes + Array("]}".utf8)
         }
         var loader = ManifestLoader(limits: limits)
-        let isPlain = loader.loadPart(ManifestSource(name: "", bytes: Array(text[range])), apiVersion: &apiVersion)
+        let isPlain = loader.loadPart(ManifestSource(name: "", bytes: bytes), apiVersion: &apiVersion)
         guard isPlain, loader.findings.isEmpty, loader.model.gaps.isEmpty else { return nil }
         if range.upperBound < text.count, apiVersion == nil { return nil }
         return loader.model
+    }
+}
+
+extension JSONListScanner {
+    /// The scanner where the last item begins that may begin in the first `end` bytes; nil where there is none.
+    fileprivate func lastItem(before end: Int) -> JSONListScanner? {
+        var (scanner, last) = (self, JSONListScanner?.none)
+        while scanner.step() != nil, scanner.position <= end {
+            if scanner.isBeforeItem { last = scanner }
+        }
+        return last
     }
 }
 

@@ -7,14 +7,17 @@ import VPCTopology
 /// Exchanging interfaces gives what resolving everything gives, for random texts and random changes of them, most of
 /// which break a rule.
 @Suite(.serialized) struct InterfaceChangeTests {
-    @Test(arguments: 1...5) func changedTextsGiveWhatResolvingGives(seed: UInt64) throws {
+    @Test(arguments: 1...5, Form.allCases) func changedTextsGiveWhatResolvingGives(seed: UInt64, form: Form) throws {
         var world = RandomManifests(seed: seed)
         let first = world.valid()
-        var present = try #require(first.flatMap { Accepted($0) })
+        var documents = try #require(first)
+        var present = try #require(Accepted(documents.map(form.text)))
         var counts = (exchanged: 0, resolved: 0, invalid: 0)
         for step in 0..<150 {
-            let files = world.changed(present.files)
+            let changed = world.changed(documents)
+            let files = changed.map(form.text)
             let whole = Accepted(files)
+            if whole != nil { documents = changed }
             guard let exchange = present.exchange(for: files) else {
                 if let whole {
                     present = whole
@@ -31,7 +34,24 @@ import VPCTopology
             try #require(present.topology == now.topology, "seed \(seed), step \(step)")
         }
         // Each of the ways was gone.
-        #expect(counts.exchanged > 40 && counts.resolved > 3 && counts.invalid > 20, "\(counts)")
+        let isVaried = form == .list || counts.resolved > 3
+        #expect(counts.exchanged > 40 && isVaried && counts.invalid > 20, "\(counts)")
+    }
+
+    enum Form: CaseIterable {
+        case documents
+        /// One list in JSON.
+        case list
+
+        func text(_ documents: [UInt8]) -> [UInt8] {
+            guard self == .list else { return documents }
+            let texts = String(decoding: documents, as: UTF8.self).split(separator: "---\n").map { document in
+                document.split(separator: "\n").filter { !$0.hasPrefix("#") }.joined(separator: "\n")
+            }
+            let items = texts.filter { !$0.isEmpty }.map { StructuredValue(reading: Array($0.utf8))?.json ?? $0 }
+            let list = #"{"apiVersion": "vpcctl.dev/v1", "kind": "List", "items": ["#
+            return Array((list + items.joined(separator: ",\n") + "]}\n").utf8)
+        }
     }
 
     /// Many at once are put in by another way than few.
@@ -120,6 +140,55 @@ import VPCTopology
         let files = [Array((Self.frame + document).utf8)]
         #expect(present.exchange(for: files) == nil)
         #expect(Accepted(files) == nil)
+    }
+
+    /// YAML knows more ways to write a list than JSON; ITEM is that which changes.
+    @Test(arguments: [
+        #"{"apiVersion": "vpcctl.dev/v1", "kind": "List", "items": [FIRST, ITEM, LAST]}"#,
+        #"{"items": [ITEM], "kind": "List", "apiVersion": "vpcctl.dev/v1"}"#,
+        #"{apiVersion: vpcctl.dev/v1, kind: List, items: [FIRST, ITEM, LAST]}"#,
+        #"{"apiVersion": "vpcctl.dev/v1", "kind": "List", 'items': [FIRST, ITEM,]}"#,
+        "# [\n{\"apiVersion\": \"vpcctl.dev/v1\", \"kind\": \"List\", \"items\": [FIRST, # ], {\n ITEM, LAST]}",
+        "apiVersion: vpcctl.dev/v1\nkind: List\nitems:\n- FIRST\n- ITEM\n- LAST\n",
+        #"{"apiVersion": "vpcctl.dev/v1", "kind": "List", "items": [FIRST, ITEM]}"# + "\n---\nLAST\n",
+    ]) func itemsOfListsAreExchanged(_ list: String) throws {
+        func item(_ name: String, _ address: Int) -> String {
+            #"{"kind": "NetworkInterface", "metadata": {"name": "\#(name)"}, "spec": {"subnet": "s", "host": "h", "#
+                + #""address": "10.0.0.\#(address)", "attachment": {"netns": "\#(name)", "device": "eth0"}}}"#
+        }
+        func files(_ items: String) -> [[UInt8]] {
+            let text = list.replacing("FIRST", with: item("first", 100)).replacing("LAST", with: item("last", 101))
+            return [Array(Self.frame.utf8), Array(text.replacing("ITEM", with: items).utf8)]
+        }
+        var present = try #require(Accepted(files(item("m", 20))))
+        for items in [
+            item("m", 21), item("m", 21) + ", " + item("n", 20), item("n", 20), item("first", 22),
+            item("n", 20).replacing("20", with: "x"), item("n", 100),
+        ] where !list.hasPrefix("apiV") || !items.contains(", " + item("n", 20)) {
+            let new = files(items)
+            let whole = Accepted(new)
+            guard let exchange = present.exchange(for: new) else {
+                #expect(whole == nil)
+                continue
+            }
+            present.apply(exchange, new)
+            #expect(present.topology == whole?.topology)
+        }
+    }
+
+    @Test func onlyTheItemsThatDifferAreRead() {
+        func list(_ address: Int) -> [UInt8] {
+            let items = (0..<200).map { number in
+                #"{"kind": "NetworkInterface", "metadata": {"name": "i\#(number)"}, "spec": {"subnet": "s", "host": "h", "#
+                    + #""address": "10.0.0.\#(number == 100 ? address : number)", "attachment": {"device": "n\#(number)"}}}"#
+            }
+            let list = #"{"apiVersion": "vpcctl.dev/v1", "kind": "List", "items": ["#
+            return Array((list + items.joined(separator: ", ") + "]}").utf8)
+        }
+        var changes = ResourceChanges()
+        var budget = 1000
+        #expect(changes.add(from: list(230), to: list(231), budget: &budget))
+        #expect(Set(changes.removed.keys.map(\.name)).union(changes.added.keys.map(\.name)) == ["i100"])
     }
 
     /// The other documents rely on the first one.
