@@ -51,6 +51,7 @@ extension ReconcileLoop {
     /// Reads the source and accepts what it holds, if it is valid and not what was accepted before.
     func loadSource() {
         guard let source else { return }
+        hasReadWholeSet = true
         let files = source.read(known: [:])
         directory = DirectoryContent(files)
         if let desired, desired.revision.directoryDigest == directory.files.digest, files.diagnostics.isEmpty {
@@ -117,6 +118,7 @@ extension ReconcileLoop {
 
     /// A set that is valid as a whole, for this host.
     func resolved(_ set: ManifestSet, _ revision: Revision) throws(AgentError) -> Desired {
+        hasReadWholeSet = true
         let resolution = Topology.resolve(set.model)
         let diagnostics = set.located(resolution.diagnostics)
         guard set.isValid, let topology = resolution.topology,
@@ -181,6 +183,7 @@ extension ReconcileLoop {
             return (try resolved(set, none), set)
         }
         guard let desired else { throw AgentError(.notFound, "no desired state is known yet") }
+        hasReadWholeSet = true
         return (desired, ManifestSet(try agent.revisions.sources(of: desired.revision)))
     }
 

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import KernelDriver
 import KernelModel
@@ -41,6 +42,8 @@ final class ReconcileLoop {
     private var isCheckDue = false
     private static let checkInterval: Duration = .seconds(10)
     private var isStopping = false
+    /// Since memory was given back last.
+    var hasReadWholeSet = false
     /// Who waits until there is nothing left to do.
     private var settling: [Agent.Reply<AgentStatus>] = []
 
@@ -137,6 +140,7 @@ final class ReconcileLoop {
         while !isStopping {
             if isPassDue { pass() }
             answerSettled()
+            giveBackMemory()
             wait()
             for command in agent.mailbox.take() { carryOut(command) }
             takeSourceChanges()
@@ -152,6 +156,14 @@ final class ReconcileLoop {
         let status = agent.shared.withLock { $0.status }
         for reply in settling { reply(.success(status)) }
         settling.removeAll()
+    }
+
+    /// What reading a whole set took. The allocator keeps it, for a hundred thousand interfaces as much as the daemon
+    /// needs for all the time until somebody changes all of them again.
+    private func giveBackMemory() {
+        if isPassDue || !hasReadWholeSet { return }
+        hasReadWholeSet = false
+        linux_give_back_memory()
     }
 
     /// Waits until something has happened or is due.

@@ -1,8 +1,10 @@
 #define _GNU_SOURCE
+#include <malloc.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -35,6 +37,10 @@ int linux_show_own_namespace_in_sys(void) {
 }
 
 void linux_wait_for_readers(void) { syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0); }
+
+void linux_use_small_pages(void) { prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); }
+
+void linux_give_back_memory(void) { malloc_trim(0); }
 
 const char *linux_errno_name(int number) { return strerrorname_np(number); }
 

@@ -207,9 +207,12 @@ extension Resolver {
     private mutating func joinGroups() {
         var positions = [Int?](repeating: nil, count: model.interfaces.count)
         for (position, index) in interfaceOrder.enumerated() { positions[index] = position }
+        var lists: Set<[Int]> = []
         for (index, interface) in model.interfaces.enumerated() where !interface.securityGroups.isEmpty {
-            let groups = groups(of: interface, at: positions[index])
-            if let position = positions[index] { topology.interfaces[position].securityGroups = groups.sorted() }
+            let groups = groups(of: interface, at: positions[index]).sorted()
+            guard let position = positions[index] else { continue }
+            // Most have the groups of another one, and share its list.
+            topology.interfaces[position].securityGroups = lists.insert(groups).memberAfterInsert
         }
         for (position, interface) in topology.interfaces.enumerated() {
             for group in interface.securityGroups { topology.securityGroups[group].members.append(position) }

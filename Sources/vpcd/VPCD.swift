@@ -1,6 +1,7 @@
 import Agent
 import AgentServer
 import ArgumentParser
+import CLinux
 import CommandOptions
 import Console
 import Glibc
@@ -36,6 +37,8 @@ struct VPCD: ParsableCommand {
         if check { return Streams.outputLine("\(config) is valid") }
         if let logFormat { configuration.log.format = logFormat.format }
         Daemon.blockSignals()
+        // The kernel makes huge pages of what was given back and of a page that was not: a third of the memory more.
+        linux_use_small_pages()
         let handler = DaemonLogHandler(configuration.log.format, level: configuration.log.level)
         let log = Logger(label: "vpcd") { _ in handler }
         guard Self.work(configuration, log) else { throw ExitStatus.failed.code }

@@ -55,6 +55,10 @@ int linux_detach_mount(const char *target);
 int linux_show_own_namespace_in_sys(void);
 /* membarrier(2) with MEMBARRIER_CMD_GLOBAL: returns after an RCU grace period. */
 void linux_wait_for_readers(void);
+/* prctl(2) with PR_SET_THP_DISABLE: the process and its children get no transparent huge pages. */
+void linux_use_small_pages(void);
+/* malloc_trim(3): gives memory that nobody uses back to the kernel. */
+void linux_give_back_memory(void);
 /* "ENOENT"; NULL for an unknown number. */
 const char *linux_errno_name(int number);
 /* "No such file or directory"; NULL for an unknown number. */
