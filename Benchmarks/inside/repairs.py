@@ -10,16 +10,15 @@ The network namespaces it makes have fixed names: call it in namespaces of its o
 /run/netns).
 """
 
-import http.client
 import json
 import os
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 
 from commands import run
+from daemon import Daemon, wait_for
 
 TABLE, NEXTHOP = 1000001, 1000001
 HOSTS = {"h1": "172.31.0.1", "h2": "172.31.0.2"}
@@ -92,51 +91,9 @@ def damages(round_number):
     ]
 
 
-class Daemon:
-    def __init__(self, spec, folder):
-        self.path = f"{folder}/vpcd.sock"
-        text = {
-            "apiVersion": "vpcctl.dev/v1", "kind": "AgentConfiguration", "host": "h1", "manifests": f"{folder}/manifests",
-            "stateDirectory": f"{folder}/state", "resyncSeconds": 86400, "socket": {"path": self.path},
-        }
-        os.mkdir(f"{folder}/manifests")
-        for name, content in {"vpcd.yaml": json.dumps(text), "manifests/all.json": manifest(spec)}.items():
-            with open(f"{folder}/{name}", "w") as file:
-                file.write(content)
-        self.log = open(f"{folder}/log", "w+")
-        self.process = subprocess.Popen(
-            ["ip", "netns", "exec", "h1", spec["vpcd"], "--config", f"{folder}/vpcd.yaml"], stdout=self.log,
-            stderr=self.log)
-
-    def connect(self, path):
-        """A response of the API. Waits for the socket."""
-        connection = http.client.HTTPConnection("vpcd")
-        connection.sock = socket.socket(socket.AF_UNIX)
-        while True:
-            if self.process.poll() is not None:
-                self.log.seek(0)
-                sys.exit(f"vpcd ended: {self.log.read()}")
-            try:
-                connection.sock.connect(self.path)
-                break
-            except OSError:
-                time.sleep(0.01)
-        connection.request("GET", path)
-        return connection.getresponse()
-
-    def latency(self):
-        """Sum and number of the repairs so far."""
-        figures = {}
-        for line in self.connect("/metrics").read().decode().splitlines():
-            for name in ("sum", "count"):
-                if line.startswith(f"vpcctl_repair_latency_seconds_{name}"):
-                    figures[name] = float(line.split()[1])
-        return figures["sum"], figures["count"]
-
-    def events(self):
-        """Without end, as they happen."""
-        for line in self.connect("/v1/events?follow=true"):
-            yield json.loads(line)
+def latency(daemon):
+    """Sum and number of the repairs so far."""
+    return [daemon.metric(f"vpcctl_repair_latency_seconds_{figure}") for figure in ("sum", "count")]
 
 
 def set_up(spec):
@@ -151,13 +108,6 @@ def set_up(spec):
     run("ip", "-n", "h1", "-batch", "-", input="\n".join(lines))
 
 
-def wait_for(events, kind):
-    for event in events:
-        if event["type"] == kind:
-            return event
-    return sys.exit("the events ended")
-
-
 def is_whole(daemon):
     return not json.load(daemon.connect("/v1/plan"))["operations"]
 
@@ -167,24 +117,23 @@ def main():
     set_up(spec)
     figures = {}
     with tempfile.TemporaryDirectory() as folder:
-        daemon = Daemon(spec, folder)
+        daemon = Daemon(spec["vpcd"], folder, {"all.json": manifest(spec)})
         events = daemon.events()
         wait_for(events, "RevisionApplied")
         for number in range(spec["rounds"]):
             if number % 4 == 3:
                 time.sleep(PEACE)
             for what, place, line in damages(number):
-                before = daemon.latency()
+                before = latency(daemon)
                 run("ip", "netns", "exec", place, "sh", "-c", line)
                 wait_for(events, "DriftRepaired")
                 while not is_whole(daemon):
                     wait_for(events, "DriftRepaired")
-                after = daemon.latency()
+                after = latency(daemon)
                 repairs = after[1] - before[1]
                 # The slowest of them where one damage took several passes is not told; their sum is more.
                 figures.setdefault(what, []).append(after[0] - before[0] if repairs else None)
-        daemon.process.terminate()
-        daemon.process.wait()
+        daemon.stop()
     print(json.dumps(figures))
 
 

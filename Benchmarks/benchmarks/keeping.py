@@ -1,0 +1,45 @@
+"""What it takes vpcd to keep a host, once everything is as it shall be."""
+
+import json
+
+from benchmarks.routes import short
+from suite import lab, programs
+from suite.benchmark import Benchmark, Case, Limit, Row, Subject, Table
+
+TEXT = """
+`vpcd` on one of a hundred hosts of a VPC, with a file of manifests for each host; all interfaces are in one security group
+whose members may reach each other, so that the host knows every one of them as a route and as a member of a set. A hundredth
+of them are its own. Once all is in force nothing happens for a minute: what is used then are timers, which look at
+parameters and devices that the kernel does not tell of. Then an interface moves from one host to another and back, ten
+times: two files are rewritten.
+
+The lab's machine counts instructions, one a nanosecond. Memory is what the kernel says of the process (VmRSS; VmHWM for the
+most it ever had, which is while it reads everything at its start), the program itself included.
+"""
+
+
+def measure(case):
+    specification = case.parameters | {"vpcd": programs.vpcd()}
+    script = str(programs.FOLDER / "inside/keeping.py")
+    return json.loads(lab.run("python3", script, json.dumps(specification), clock="instructions"))
+
+
+def benchmark(options):
+    sizes = options.sizes or ([1000] if options.quick else [1000, 10_000, 100_000])
+    cases = [Case(f"{short(size)} interfaces", {"interfaces": size}) for size in sizes]
+    rows = [("after the start", "idle.memory"), ("after the changes", "change.memory"), ("the most", "peak")]
+    tables = [
+        Table("Memory, MB", [Row(title, "vpcd", figure) for title, figure in rows], scale=1e-6, digits=1),
+        Table("Processor time, ms", [
+            Row("nothing happens, a second of it", "vpcd", "idle.cpu"), Row("an interface moves", "vpcd", "change.cpu"),
+        ], scale=1e3, digits=2),
+    ]
+    hundred = [case.label for case in cases if case["interfaces"] == 100_000]
+    limits = [
+        Limit(title, ("vpcd", figure), 100, "MB", scale=1e-6, cases=hundred)
+        for title, figure in (("memory after the start", "idle.memory"), ("memory after the changes", "change.memory"))
+        if hundred
+    ]
+    return Benchmark(
+        "keeping", "Keeping a host", TEXT, cases, [Subject("vpcd", measure)], tables, limits=limits, is_repeatable=True,
+        parallel=2)
