@@ -21,6 +21,7 @@ public struct KernelDriver: KernelAccess, Sendable {
     public func observe(_ request: ObservationRequest) throws(NetlinkError) -> KernelSnapshot {
         var snapshot = KernelSnapshot()
         var observer = try Observer(namespace, owner: request.owner)
+        observer.likelyRoutes = request.likelyRoutes
         snapshot.host = try observer.host(sysctls: request.sysctls).snapshot
         if !request.firewall.isEmpty {
             var firewall = try FirewallDriver(in: namespace)

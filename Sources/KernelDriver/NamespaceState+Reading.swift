@@ -12,6 +12,7 @@ extension NamespaceState {
         if stale.isEmpty { return }
         isAfterReading = true
         var observer = try Observer(namespace, owner: owner)
+        observer.likelyRoutes = snapshot.routes.count
         if stale.everything {
             try readEverything(&observer, &snapshot, &changes)
         } else {
@@ -247,7 +248,8 @@ extension NamespaceState {
         if parts.routes || !parts.devices.isEmpty { tables.formUnion(beyondModel(snapshot.routes)) }
         let devices = devicesWithRoutes(among: parts.devices, snapshot.routes)
         if parts.routes && !snapshot.routes.isEmpty || tables.count + devices.count > Self.singleLists {
-            let routes = try observer.socket.routes(owner.routeProtocol, self.devices.names)
+            let routes = try observer.socket.routes(
+                owner.routeProtocol, self.devices.names, likely: snapshot.routes.count)
             contested.formUnion(routes.repeatedKeys)
             if routes != snapshot.routes {
                 changes.kinds.insert(.route)

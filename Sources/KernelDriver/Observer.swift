@@ -8,6 +8,7 @@ struct Observer: ~Copyable {
     let namespace: NetworkNamespace
     let owner: Ownership
     var socket: NetlinkSocket
+    var likelyRoutes = 0
 
     init(_ namespace: NetworkNamespace, owner: Ownership) throws(NetlinkError) {
         self.namespace = namespace
@@ -51,7 +52,7 @@ struct Observer: ~Copyable {
             reading.takeAddresses(try socket.addresses(names), owner)
             reading.snapshot.rules = try socket.rules()
             try more(&self, &reading)
-            reading.snapshot.routes = try socket.routes(owner.routeProtocol, names)
+            reading.snapshot.routes = try socket.routes(owner.routeProtocol, names, likely: likelyRoutes)
             if !names.hasMissed || attempt == 4 { return reading }
             attempt += 1
         }

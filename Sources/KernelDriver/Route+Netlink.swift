@@ -108,15 +108,16 @@ extension NetlinkSocket {
     /// - Parameters:
     ///   - table: Only those of this table; none where there is no such table.
     ///   - device: Only those that leave by the device with this number; none where there is no such device.
+    ///   - likely: How many there may be.
     // ip route show table all|TABLE proto OWNER [dev DEVICE]
     mutating func routes(
-        _ owner: RouteProtocol, _ names: DeviceNames, table: TableID? = nil, device: UInt32? = nil
+        _ owner: RouteProtocol, _ names: DeviceNames, table: TableID? = nil, device: UInt32? = nil, likely: Int = 0
     ) throws(NetlinkError) -> [Route] {
         var header = rtmsg()
         header.rtm_family = UInt8(AF_INET)
         header.rtm_protocol = owner.rawValue
         do throws(NetlinkError) {
-            var list = try dump(MessageType(RTM_GETROUTE), header, into: [Route]()) { message in
+            var list = try dump(MessageType(RTM_GETROUTE), header, into: [Route](capacity: likely)) { message in
                 if let table { message.put(RTA_TABLE.rawValue, table.rawValue) }
                 if let device { message.put(RTA_OIF.rawValue, device) }
             } each: { list, message throws(CodecError) in
@@ -151,6 +152,11 @@ extension NetlinkSocket {
 }
 
 extension [Route] {
+    fileprivate init(capacity: Int) {
+        self.init()
+        reserveCapacity(capacity)
+    }
+
     /// The kernel lists tables in the order of their hash, and inside a table nearly in the order of the keys (longer
     /// prefixes of one address first): only what is out of order is moved.
     fileprivate mutating func sortByKey() {

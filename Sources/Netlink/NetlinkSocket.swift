@@ -210,7 +210,7 @@ public struct NetlinkSocket: ~Copyable, Sendable {
     ///   - attempts: How many interrupted dumps are tolerated before giving up with `EINTR`.
     ///   - each: Called with every object; the message's bytes are valid only during the call.
     public mutating func dump<Header: BitwiseCopyable, State>(
-        _ type: MessageType, _ header: Header, into initial: State, attempts: Int = 16,
+        _ type: MessageType, _ header: Header, into initial: @autoclosure () -> State, attempts: Int = 16,
         attributes: (inout MessageWriter) -> Void = { _ in },
         each: (inout State, borrowing Message) throws(CodecError) -> Void
     ) throws(NetlinkError) -> State {
@@ -222,7 +222,7 @@ public struct NetlinkSocket: ~Copyable, Sendable {
             let family = self.family
             if let failure = writer.takeFailure() { throw NetlinkError(failure, operation: family.name(of: type)) }
             try transport.send(writer.bytes) { Self.operation(family, of: writer.bytes) }
-            var state = initial
+            var state = initial()
             let complete = try answer { message throws(CodecError) in try each(&state, message) }
             if complete { return state }
         }

@@ -12,7 +12,9 @@ public struct HostReconciler<Kernel: KernelAccess> {
     /// What `apply` would do. Reads only.
     /// - Parameter host: index into `topology.hosts`.
     public func plan(_ topology: Topology, host: Int) throws -> HostPlan {
-        try plan(topology, host: host, from: kernel.observe(Self.observation(of: topology, host: host)))
+        var request = Self.observation(of: topology, host: host)
+        request.likelyRoutes = topology.interfaces.count
+        return try plan(topology, host: host, from: kernel.observe(request))
     }
 
     /// What of the kernel a plan is made from.
@@ -85,11 +87,12 @@ public struct HostReconciler<Kernel: KernelAccess> {
     private static var attempts: Int { 8 }
 
     private func remainingChanges(of plan: HostPlan) throws -> ChangePlan {
-        let snapshot = try kernel.observe(
-            ObservationRequest(
-                owner: Conventions.ownership, sysctls: Conventions.sysctlPaths,
-                guests: plan.intent.guests.map(\.namespace), firewall: FirewallTables.all,
-                readsFirewall: !plan.intent.host.firewall.isEmpty))
+        var request = ObservationRequest(
+            owner: Conventions.ownership, sysctls: Conventions.sysctlPaths,
+            guests: plan.intent.guests.map(\.namespace), firewall: FirewallTables.all,
+            readsFirewall: !plan.intent.host.firewall.isEmpty)
+        request.likelyRoutes = plan.intent.host.routes.count
+        let snapshot = try kernel.observe(request)
         return plan.intent.changes(from: snapshot, owner: Conventions.ownership)
     }
 

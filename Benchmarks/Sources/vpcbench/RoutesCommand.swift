@@ -10,7 +10,7 @@ func measureRoutes(_ network: Network) throws {
     let plan = Stages.plan("plan", intent, from: try Stages.observe("observe-empty", kernel))
     Stages.commit("commit", plan, kernel)
     note("routes", Double(intent.host.routes.count))
-    let full = try Stages.observe("observe", kernel)
+    let full = try Stages.observe("observe", kernel, likelyRoutes: intent.host.routes.count)
     Stages.expectNothing(Stages.plan("plan-nothing", intent, from: full))
     try measureOneTable(intent, kernel)
 }

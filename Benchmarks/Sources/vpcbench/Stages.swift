@@ -33,10 +33,12 @@ struct Stages {
         timed("compile") { topology.compiled(for: 0, facts: facts) }.intent
     }
 
-    static func observe(_ name: String, _ kernel: KernelDriver, firewall: [NFTable] = []) throws -> KernelSnapshot {
-        try timed(name) {
-            try kernel.observe(ObservationRequest(owner: Conventions.ownership, firewall: firewall))
-        }
+    static func observe(
+        _ name: String, _ kernel: KernelDriver, firewall: [NFTable] = [], likelyRoutes: Int = 0
+    ) throws -> KernelSnapshot {
+        var request = ObservationRequest(owner: Conventions.ownership, firewall: firewall)
+        request.likelyRoutes = likelyRoutes
+        return try timed(name) { try kernel.observe(request) }
     }
 
     static func plan(
