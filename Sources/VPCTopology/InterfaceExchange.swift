@@ -3,13 +3,25 @@ package import IPAddressing
 /// Interfaces to take out of a topology and others to put in, see ``InterfaceIndex/exchange(_:in:)``.
 public struct InterfaceExchange: Sendable {
     /// Ascending.
-    var removedPositions: [Int] = []
+    let removedPositions: [Int]
     /// What is at these positions.
-    var removed: [ResolvedInterface] = []
+    let removed: [ResolvedInterface]
     /// By VPC, then address.
-    var added: [ResolvedInterface] = []
+    let added: [ResolvedInterface]
+    fileprivate let moves: Moves
     /// Where those are that stay.
-    package internal(set) var shift = PositionShift(departures: [], arrivals: [])
+    package let shift: PositionShift
+
+    /// - Parameters:
+    ///   - positions: Of those to take out of the topology, in any order.
+    ///   - added: In any order.
+    init(removing positions: [Int], adding added: [ResolvedInterface], in topology: Topology) {
+        removedPositions = positions.sorted()
+        removed = removedPositions.map { topology.interfaces[$0] }
+        self.added = added.sorted { $0.isBefore($1) }
+        moves = Moves(removedPositions, removed, self.added, in: topology)
+        shift = PositionShift(departures: moves.departures, arrivals: moves.places)
+    }
 
     /// Where an interface is, was, or both.
     package var places: [(vpc: Int, address: IPAddress)] { (removed + added).map { ($0.vpc, $0.address) } }
@@ -23,37 +35,30 @@ public struct InterfaceExchange: Sendable {
     }
 }
 
-extension InterfaceExchange {
-    /// What it comes to: interfaces in the place of others, and interfaces that others make way for or close up behind.
-    fileprivate struct Moves {
-        var replacements: [(position: Int, new: ResolvedInterface)] = []
-        var departures: [Int] = []
-        var arrivals: [ResolvedInterface] = []
-    }
+/// What an exchange comes to: interfaces in the place of others, and interfaces that others make way for or close up behind.
+private struct Moves {
+    var replacements: [(position: Int, new: ResolvedInterface)] = []
+    var departures: [Int] = []
+    var arrivals: [ResolvedInterface] = []
+    /// The positions that those come before.
+    var places: [Int] = []
 
-    fileprivate var moves: Moves {
-        var moves = Moves()
+    init(_ positions: [Int], _ removed: [ResolvedInterface], _ added: [ResolvedInterface], in topology: Topology) {
         var next = 0
-        for (position, old) in zip(removedPositions, removed) {
+        for (position, old) in zip(positions, removed) {
             while next < added.count, added[next].isBefore(old) {
-                moves.arrivals.append(added[next])
+                arrivals.append(added[next])
                 next += 1
             }
             if next < added.count, !old.isBefore(added[next]) {
-                moves.replacements.append((position, added[next]))
+                replacements.append((position, added[next]))
                 next += 1
             } else {
-                moves.departures.append(position)
+                departures.append(position)
             }
         }
-        moves.arrivals += added[next...]
-        return moves
-    }
-
-    /// Finds out where those will be that stay.
-    mutating func findShift(in topology: Topology) {
-        let moves = moves
-        shift = PositionShift(departures: moves.departures, arrivals: topology.places(of: moves.arrivals))
+        arrivals += added[next...]
+        places = arrivals.map { topology.insertionPosition(ofAddress: $0.address, inVPC: $0.vpc) }
     }
 }
 
@@ -64,12 +69,7 @@ extension Topology {
         for (position, new) in moves.replacements { replace(at: position, with: new) }
         for position in moves.departures { leave(position) }
         if exchange.shift.isEmpty { return }
-        move(moves.departures, moves.arrivals, exchange.shift)
-    }
-
-    /// The positions that new interfaces come before.
-    fileprivate func places(of arrivals: [ResolvedInterface]) -> [Int] {
-        arrivals.map { insertionPosition(ofAddress: $0.address, inVPC: $0.vpc) }
+        move(moves, exchange.shift)
     }
 
     /// An interface in the place of another.
@@ -90,19 +90,18 @@ extension Topology {
     }
 
     /// Takes out interfaces that nothing refers to any more and puts others in; every other one keeps its neighbours.
-    private mutating func move(_ departures: [Int], _ arrivals: [ResolvedInterface], _ shift: PositionShift) {
-        let places = places(of: arrivals)
-        for position in departures { vpcs[interfaces[position].vpc].count -= 1 }
-        for interface in arrivals { vpcs[interface.vpc].count += 1 }
+    private mutating func move(_ moves: Moves, _ shift: PositionShift) {
+        for position in moves.departures { vpcs[interfaces[position].vpc].count -= 1 }
+        for interface in moves.arrivals { vpcs[interface.vpc].count += 1 }
         var start = 0
         for vpc in vpcs.indices {
             vpcs[vpc].interfaces = start..<start + vpcs[vpc].count
             start = vpcs[vpc].interfaces.upperBound
         }
-        if departures.count + arrivals.count <= Self.fewMoves {
-            moveInPlace(departures, arrivals, places)
+        if moves.departures.count + moves.arrivals.count <= Self.fewMoves {
+            moveInPlace(moves)
         } else {
-            rebuild(departures, arrivals, places)
+            rebuild(moves)
         }
         for host in interfacesOfHost.indices { shift.apply(to: &interfacesOfHost[host]) }
         for group in securityGroups.indices { shift.apply(to: &securityGroups[group].members) }
@@ -120,14 +119,15 @@ extension Topology {
                 probes[probe].toInterface = target
             }
         }
-        for (number, place) in places.enumerated() { join(shift.position(ofArrival: number, at: place)) }
+        for (number, place) in moves.places.enumerated() { join(shift.position(ofArrival: number, at: place)) }
     }
 
     /// Each of them moves all that follow.
     private static let fewMoves = 8
 
-    private mutating func moveInPlace(_ departures: [Int], _ arrivals: [ResolvedInterface], _ places: [Int]) {
+    private mutating func moveInPlace(_ moves: Moves) {
         // From the end, so that the places before stay what they are.
+        let (departures, arrivals, places) = (moves.departures, moves.arrivals, moves.places)
         var (left, right) = (departures.count - 1, arrivals.count - 1)
         while left >= 0 || right >= 0 {
             if left >= 0, right < 0 || departures[left] >= places[right] {
@@ -140,7 +140,8 @@ extension Topology {
         }
     }
 
-    private mutating func rebuild(_ departures: [Int], _ arrivals: [ResolvedInterface], _ places: [Int]) {
+    private mutating func rebuild(_ moves: Moves) {
+        let (departures, arrivals, places) = (moves.departures, moves.arrivals, moves.places)
         var result: [ResolvedInterface] = []
         result.reserveCapacity(interfaces.count + arrivals.count - departures.count)
         var (next, arrival) = (0, 0)

@@ -62,27 +62,25 @@ public struct InterfaceIndex: Sendable {
     ///   worth a warning.
     public func exchange(_ changes: ResourceChanges, in topology: Topology) -> InterfaceExchange? {
         guard isUsable else { return nil }
-        var exchange = InterfaceExchange()
+        var positions: [Int] = []
+        var added: [ResolvedInterface] = []
         for resource in changes.removed.values {
             guard case .networkInterface(let interface) = resource, !referenced.contains(interface.metadata.name),
                 let position = position(of: interface, in: topology)
             else { return nil }
-            exchange.removedPositions.append(position)
+            positions.append(position)
         }
-        exchange.removedPositions.sort()
-        exchange.removed = exchange.removedPositions.map { topology.interfaces[$0] }
         for resource in changes.added.values {
             guard case .networkInterface(let interface) = resource, !referenced.contains(interface.metadata.name),
                 let resolved = resolved(interface, topology)
             else { return nil }
-            exchange.added.append(resolved)
+            added.append(resolved)
         }
-        exchange.added.sort { ($0.vpc, $0.address) < ($1.vpc, $1.address) }
+        let exchange = InterfaceExchange(removing: positions, adding: added, in: topology)
         let all = exchange.removed + exchange.added
         guard !all.contains(where: { foreignTargets.contains(Place(vpc: $0.vpc, address: $0.address)) }),
             isUnique(exchange, topology)
         else { return nil }
-        exchange.findShift(in: topology)
         return exchange
     }
 
