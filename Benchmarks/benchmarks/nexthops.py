@@ -7,7 +7,8 @@ from suite import namespace, programs
 from suite.benchmark import Benchmark, Case, Ratio, Row, Subject, Table
 
 TEXT = """
-Nexthop objects by a gateway each, and as many groups of four of them (hash-threshold) again, through the driver.
+Nexthop objects by a gateway each, and as many groups of four of them (hash-threshold) again, through the driver. With
+groups most of `ip -batch`'s time is the kernel's: the limit itself misses the aim there.
 """
 
 
@@ -48,7 +49,7 @@ def benchmark(options):
     subjects = [Subject("vpcctl", ours), Subject("limit", limit), Subject("ip -batch", ip_batch)]
     tables = [
         Table("Programming, µs an object or group", [
-            Row("vpcctl: planning and programming", "vpcctl", "all"), Row("limit", "limit", "add"),
+            Row("vpcctl: planning", "vpcctl", "plan"), Row("vpcctl: both", "vpcctl", "all"), Row("limit", "limit", "add"),
             Row("ip -batch", "ip -batch", "seconds"),
         ], scale=1e6, per="all"),
         Table("Nothing to do, µs an object or group", [
@@ -60,6 +61,7 @@ def benchmark(options):
         Ratio("planning and programming / limit", ("vpcctl", "all"), ("limit", "add"), at_most=1.15),
         Ratio("the same, processor time", ("vpcctl", "all.cpu"), ("limit", "add.cpu"), at_most=1.15),
         Ratio("planning and programming / ip -batch", ("vpcctl", "all"), ("ip -batch", "seconds"), at_most=0.22),
+        Ratio("limit / ip -batch", ("limit", "add"), ("ip -batch", "seconds")),
         Ratio("nothing to do / bare dump", ("vpcctl", "pass"), ("limit", "dump")),
     ]
     return Benchmark(

@@ -11,7 +11,7 @@ extension Committer {
             var monitor = try NetlinkMonitor(groups: [.link], in: session.namespace)
             let clock = ContinuousClock()
             let deadline = clock.now + operationalTimeout
-            let present = try session.devices
+            let present = try session.devices(named: Set(names))
             for name in names where present[name] == nil {
                 noteWait(name, .dependency("link \(name)"), in: step.namespace)
             }
@@ -42,7 +42,7 @@ extension Committer {
         for names: Set<InterfaceName>, _ session: Session
     ) throws(NetlinkError) -> Set<InterfaceName> {
         var waiting: Set<InterfaceName> = []
-        for reading in try session.socket.links() where names.contains(reading.name) && !reading.isOperational {
+        for reading in try session.links(named: names) where names.contains(reading.name) && !reading.isOperational {
             waiting.insert(reading.name)
         }
         return waiting

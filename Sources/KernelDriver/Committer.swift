@@ -51,7 +51,9 @@ struct Committer {
         case .awaitOperational(let names): awaitOperational(names, step, session)
         case .firewall, .connections: break  // Have sockets of their own.
         case .rules(let changes):
-            batch(changes, step, session) { change, rule, _, writer in
+            batch(changes, step, session) { _, _ in
+                nil
+            } encode: { change, rule, _, writer in
                 switch change {
                 case .create: rule.encode(MessageType(RTM_NEWRULE), [.create, .exclusive], into: &writer)
                 case .replace: break  // A rule is its own key.
@@ -61,7 +63,9 @@ struct Committer {
             }
         case .addresses(let changes):
             let owner = self.owner
-            batch(changes, step, session) { change, address, devices, writer in
+            batch(changes, step, session) { _, address in
+                address.device
+            } encode: { change, address, devices, writer in
                 guard let device = devices[address.device] else { return .dependency("link \(address.device)") }
                 switch change {
                 case .create, .replace:
@@ -74,7 +78,9 @@ struct Committer {
             }
         case .neighbors(let changes):
             let owner = self.owner
-            batch(changes, step, session) { change, neighbor, devices, writer in
+            batch(changes, step, session) { _, neighbor in
+                neighbor.device
+            } encode: { change, neighbor, devices, writer in
                 guard let device = devices[neighbor.device] else { return .dependency("link \(neighbor.device)") }
                 switch change {
                 case .create, .replace:
@@ -88,7 +94,9 @@ struct Committer {
             }
         case .nexthops(let changes):
             let owner = self.owner
-            batch(changes, step, session) { change, nexthop, devices, writer in
+            batch(changes, step, session) { change, nexthop in
+                change == .delete ? nil : nexthop.device
+            } encode: { change, nexthop, devices, writer in
                 if change == .delete {
                     nexthop.encodeDeletion(into: &writer)
                     return nil
@@ -104,7 +112,9 @@ struct Committer {
         case .routes(let changes):
             let owner = self.owner
             let routeProtocol = owner.routeProtocol
-            batch(changes, step, session) { change, route, devices, writer in
+            batch(changes, step, session) { change, route in
+                change == .delete || route.device.isNone ? nil : route.device
+            } encode: { change, route, devices, writer in
                 if change == .delete {
                     route.encodeDeletion(routeProtocol, into: &writer)
                     return nil
@@ -157,9 +167,12 @@ struct Committer {
 
     /// Sends one kind's changes: deletions, creations, replacements.
     ///
-    /// - Parameter encode: Writes the messages of one change, or says why it cannot.
+    /// - Parameters:
+    ///   - device: The device whose number the messages of a change need.
+    ///   - encode: Writes the messages of one change, or says why it cannot.
     private mutating func batch<Object: KernelObject>(
         _ changes: ChangeSet<Object>, _ step: ChangePlan.Step, _ session: Session,
+        device: (Change, Object) -> InterfaceName?,
         encode: (Change, Object, DeviceTable, inout MessageWriter) -> CommitReport.Reason?
     ) {
         let deletions = changes.deletions.count
@@ -167,7 +180,7 @@ struct Committer {
         let all = creations + changes.replacements.count
         var outcome = StepOutcome()
         do throws(NetlinkError) {
-            let devices = try session.devices
+            let devices = try session.devices(named: Self.names(in: changes, device))
             // Two lists: both closures would else modify one variable.
             var unencoded: [(Int, CommitReport.Reason)] = []
             let sent = try session.socket.commit(all) { index, writer in
@@ -196,6 +209,22 @@ struct Committer {
             for index in 0..<all { outcome.fail(index, error.reason) }
         }
         note(outcome, of: changes, in: step.namespace)
+    }
+
+    /// The devices that changes need; where they are too many to ask for each, some of them.
+    private static func names<Object: KernelObject>(
+        in changes: ChangeSet<Object>, _ device: (Change, Object) -> InterfaceName?
+    ) -> Set<InterfaceName> {
+        var names: Set<InterfaceName> = []
+        func add(_ name: InterfaceName?) -> Bool {
+            if let name { names.insert(name) }
+            return names.count <= Session.singleQuestions
+        }
+        _ =
+            changes.deletions.allSatisfy { add(device(.delete, $0)) }
+            && changes.creations.allSatisfy { add(device(.create, $0.object)) }
+            && changes.replacements.allSatisfy { add(device(.replace, $0.new)) }
+        return names
     }
 
     /// Adds a step's outcome to the report.

@@ -196,11 +196,23 @@ extension NetlinkSocket {
     /// One device; nil where there is none of that number.
     // ip -d link show dev NAME
     mutating func link(_ index: UInt32) throws(NetlinkError) -> LinkReading? {
+        try link(ifinfomsg(index: index)) { _ in }
+    }
+
+    /// One device; nil where there is none of that name.
+    mutating func link(named name: InterfaceName) throws(NetlinkError) -> LinkReading? {
+        try link(ifinfomsg()) { $0.put(IFLA_IFNAME, name) }
+    }
+
+    private mutating func link(
+        _ header: ifinfomsg, _ attributes: (inout MessageWriter) -> Void
+    ) throws(NetlinkError) -> LinkReading? {
         var reading: LinkReading?
         do throws(NetlinkError) {
             try query { writer in
-                writer.message(MessageType(RTM_GETLINK), [], ifinfomsg(index: index)) { message in
+                writer.message(MessageType(RTM_GETLINK), [], header) { message in
                     message.put(IFLA_EXT_MASK, UInt32(RTEXT_FILTER_SKIP_STATS))
+                    attributes(&message)
                 }
             } each: { message throws(CodecError) in
                 if message.type == MessageType(RTM_NEWLINK) { reading = try LinkReading(message) }

@@ -31,6 +31,26 @@ final class Session {
         }
     }
 
+    /// The devices of these names, and perhaps others.
+    func devices(named names: Set<InterfaceName>) throws(NetlinkError) -> DeviceTable {
+        if known != nil || names.count > Self.singleQuestions { return try devices }
+        return DeviceTable(try links(named: names.subtracting(unusable)), owner)
+    }
+
+    /// The same as the kernel tells of them now.
+    func links(named names: Set<InterfaceName>) throws(NetlinkError) -> [LinkReading] {
+        if names.count > Self.singleQuestions { return try socket.links() }
+        var readings: [LinkReading] = []
+        for name in names {
+            // The kernel also finds those that have it as another name (altname).
+            if let reading = try socket.link(named: name), reading.name == name { readings.append(reading) }
+        }
+        return readings
+    }
+
+    /// From here on one list costs less than so many questions.
+    static let singleQuestions = 16
+
     func add(_ name: InterfaceName, _ device: DeviceTable.Device) { known?.add(name, device) }
 
     func remove(_ name: InterfaceName) { known?.remove(name) }

@@ -147,6 +147,11 @@ import Testing
                 ])
             #expect(try host.driver.occupied([table, TableID(77)]) == [table])
             let all = try host.observe().host.routes
+            for guess in [1, 5000] {
+                var request = ObservationRequest(owner: owner)
+                request.likelyRoutes = guess
+                #expect(try host.driver.observe(request).host.routes == all)
+            }
             for one in [table, .main] {
                 let ofTable = all.filter { $0.key.table == one }
                 #expect(try !ofTable.isEmpty && host.driver.routes(in: one, of: owner) == ofTable)
