@@ -87,6 +87,6 @@ def wait_for(events, kind):
     for event in events:
         if event["type"] == kind:
             return event
-        if event["type"] in ("RevisionRejected", "ApplyFailed"):
+        if event["type"] == "RevisionRejected":
             sys.exit(f"vpcd: {event['message']}")
     return sys.exit("the events ended")

@@ -37,7 +37,8 @@ struct VPCD: ParsableCommand {
         if check { return Streams.outputLine("\(config) is valid") }
         if let logFormat { configuration.log.format = logFormat.format }
         Daemon.blockSignals()
-        // The kernel makes huge pages of what was given back and of a page that was not: a third of the memory more.
+        // Around a page in use the kernel makes a huge page of what was given back: 107 MB instead of 93 with a hundred
+        // thousand interfaces.
         linux_use_small_pages()
         let handler = DaemonLogHandler(configuration.log.format, level: configuration.log.level)
         let log = Logger(label: "vpcd") { _ in handler }
