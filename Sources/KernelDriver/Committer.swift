@@ -59,75 +59,52 @@ struct Committer {
                 case .replace: break  // A rule is its own key.
                 case .delete: rule.encode(MessageType(RTM_DELRULE), [], into: &writer)
                 }
-                return nil
             }
         case .addresses(let changes):
             let owner = self.owner
             batch(changes, step, session) { _, address in
                 address.device
-            } encode: { change, address, devices, writer in
-                guard let device = devices[address.device] else { return .dependency("link \(address.device)") }
+            } encode: { change, address, index, writer in
                 switch change {
                 case .create, .replace:
                     address.encode(
-                        MessageType(RTM_NEWADDR), change.flags, index: device.index, owner, into: &writer)
+                        MessageType(RTM_NEWADDR), change.flags, index: index, owner, into: &writer)
                 case .delete:
-                    address.encode(MessageType(RTM_DELADDR), [], index: device.index, owner, into: &writer)
+                    address.encode(MessageType(RTM_DELADDR), [], index: index, owner, into: &writer)
                 }
-                return nil
             }
         case .neighbors(let changes):
             let owner = self.owner
             batch(changes, step, session) { _, neighbor in
                 neighbor.device
-            } encode: { change, neighbor, devices, writer in
-                guard let device = devices[neighbor.device] else { return .dependency("link \(neighbor.device)") }
+            } encode: { change, neighbor, index, writer in
                 switch change {
                 case .create, .replace:
                     // Also over what the kernel has learned about the guest in the meantime.
                     neighbor.encode(
-                        MessageType(RTM_NEWNEIGH), [.create, .replace], index: device.index, owner, into: &writer)
+                        MessageType(RTM_NEWNEIGH), [.create, .replace], index: index, owner, into: &writer)
                 case .delete:
-                    neighbor.encode(MessageType(RTM_DELNEIGH), [], index: device.index, owner, into: &writer)
+                    neighbor.encode(MessageType(RTM_DELNEIGH), [], index: index, owner, into: &writer)
                 }
-                return nil
             }
         case .nexthops(let changes):
             let owner = self.owner
             batch(changes, step, session) { change, nexthop in
                 change == .delete ? nil : nexthop.device
-            } encode: { change, nexthop, devices, writer in
-                if change == .delete {
-                    nexthop.encodeDeletion(into: &writer)
-                    return nil
-                }
-                var index: UInt32 = 0
-                if let name = nexthop.device {
-                    guard let device = devices[name] else { return .dependency("link \(name)") }
-                    index = device.index
-                }
+            } encode: { change, nexthop, index, writer in
+                if change == .delete { return nexthop.encodeDeletion(into: &writer) }
                 nexthop.encode(change.flags, index: index, owner, into: &writer)
-                return nil
             }
         case .routes(let changes):
             let owner = self.owner
             let routeProtocol = owner.routeProtocol
             batch(changes, step, session) { change, route in
                 change == .delete || route.device.isNone ? nil : route.device
-            } encode: { change, route, devices, writer in
-                if change == .delete {
-                    route.encodeDeletion(routeProtocol, into: &writer)
-                    return nil
-                }
-                var index: UInt32 = 0
-                if !route.device.isNone {
-                    guard let device = devices[route.device] else { return .dependency("link \(route.device)") }
-                    index = device.index
-                }
+            } encode: { change, route, index, writer in
+                if change == .delete { return route.encodeDeletion(routeProtocol, into: &writer) }
                 let isPrivate = owner.privateTables.contains(route.key.table.rawValue)
                 let flags = isPrivate ? [.create, .replace] : change.flags
                 route.encode(flags, index: index, routeProtocol, into: &writer)
-                return nil
             }
         }
         report.writes += session.socket.modificationCount - before
@@ -169,11 +146,11 @@ struct Committer {
     ///
     /// - Parameters:
     ///   - device: The device whose number the messages of a change need.
-    ///   - encode: Writes the messages of one change, or says why it cannot.
+    ///   - encode: Writes the messages of one change, given that number, or 0 where none is needed.
     private mutating func batch<Object: KernelObject>(
         _ changes: ChangeSet<Object>, _ step: ChangePlan.Step, _ session: Session,
         device: (Change, Object) -> InterfaceName?,
-        encode: (Change, Object, DeviceTable, inout MessageWriter) -> CommitReport.Reason?
+        encode: (Change, Object, UInt32, inout MessageWriter) -> Void
     ) {
         let deletions = changes.deletions.count
         let creations = deletions + changes.creations.count
@@ -184,15 +161,20 @@ struct Committer {
             // Two lists: both closures would else modify one variable.
             var unencoded: [(Int, CommitReport.Reason)] = []
             let sent = try session.socket.commit(all) { index, writer in
-                let reason =
+                let (change, object): (Change, Object) =
                     if index < deletions {
-                        encode(.delete, changes.deletions[index], devices, &writer)
+                        (.delete, changes.deletions[index])
                     } else if index < creations {
-                        encode(.create, changes.creations[index - deletions].object, devices, &writer)
+                        (.create, changes.creations[index - deletions].object)
                     } else {
-                        encode(.replace, changes.replacements[index - creations].new, devices, &writer)
+                        (.replace, changes.replacements[index - creations].new)
                     }
-                if let reason { unencoded.append((index, reason)) }
+                guard let name = device(change, object) else { return encode(change, object, 0, &writer) }
+                guard let found = devices[name] else {
+                    unencoded.append((index, .dependency("link \(name)")))
+                    return
+                }
+                encode(change, object, found.index, &writer)
             } failed: { index, error in
                 if index < deletions, error.isAbsence { return }
                 outcome.fail(index, error.reason)

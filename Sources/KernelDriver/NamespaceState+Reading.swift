@@ -249,7 +249,7 @@ extension NamespaceState {
         let devices = devicesWithRoutes(among: parts.devices, snapshot.routes)
         if parts.routes && !snapshot.routes.isEmpty || tables.count + devices.count > Self.singleLists {
             let routes = try observer.socket.routes(
-                owner.routeProtocol, self.devices.names, likely: snapshot.routes.count)
+                owner.routeProtocol, self.devices.names, likely: observer.likelyRoutes)
             contested.formUnion(routes.repeatedKeys)
             if routes != snapshot.routes {
                 changes.kinds.insert(.route)
