@@ -496,17 +496,6 @@ final class ReconcileLoop {
     }
 }
 
-extension CommitReport.Reason {
-    /// Whether somebody may have taken away what was there when the plan was made.
-    fileprivate var isInterference: Bool {
-        switch self {
-        case .dependency, .stale: true
-        case .refused(let code, _, _): ["ENOENT", "ENODEV", "ENXIO", "ESRCH", "EEXIST"].contains(code)
-        case .timedOut: false
-        }
-    }
-}
-
 extension Model {
     var resourceCount: Int {
         hosts.count + vpcs.count + subnets.count + routeTables.count + interfaces.count + securityGroups.count

@@ -70,6 +70,26 @@ public struct CommitReport: Sendable, Hashable {
     }
 }
 
+extension CommitReport.Reason {
+    /// Whether somebody may have taken away, set down or made in the meantime what the plan took for granted: another plan
+    /// may then succeed at once, where any other refusal needs something to change first.
+    public var isInterference: Bool {
+        switch self {
+        case .dependency, .stale: true
+        case .refused(let code, let message, _):
+            Self.absences.contains(code) || code == "EINVAL" && Self.absentReferences.contains(message)
+        case .timedOut: false
+        }
+    }
+
+    private static let absences: Set = ["ENOENT", "ENODEV", "ENXIO", "ESRCH", "EEXIST", "ENETDOWN"]
+    /// What the kernel says with EINVAL of an id that nothing has: a route's nexthop (net/ipv4/fib_semantics.c), a
+    /// group's, a nexthop's device (net/ipv4/nexthop.c).
+    private static let absentReferences: Set = [
+        "Nexthop id does not exist", "Invalid nexthop id", "Invalid device index",
+    ]
+}
+
 extension CommitReport.Reason: CustomStringConvertible {
     public var description: String {
         switch self {

@@ -295,6 +295,35 @@ import Testing
         }
     }
 
+    /// A plan whose ground was taken away before it was carried out fails so that another is made at once; what is wrong
+    /// in itself does not.
+    @Test func whatIsGoneIsToldFromWhatIsWrong() throws {
+        try withPort { host in
+            try host.converge()
+            func failures(_ change: (inout Host) throws -> Void, when before: () throws -> Void = {}) throws
+                -> [Bool]
+            {
+                var other = host
+                try change(&other)
+                let plan = try other.plan()
+                try before()
+                return host.driver.commit(plan, owner: owner).failures.map(\.reason.isInterference)
+            }
+            let key = Route.Key(table: TableID(100), destination: try "10.0.0.1/32".prefix)
+            let gateway = Nexthop(id: NexthopID(101), body: .gateway(try "10.9.0.1".address, device: try "p1".device))
+            let group = NexthopGroup(members: [.init(id: NexthopID(4711), weight: 1)], algorithm: .hashThreshold)
+            let invalid = Nexthop(id: NexthopID(102), body: .gateway(try "0.0.0.0".address, device: try "p1".device))
+
+            #expect(try failures { $0.add(.via(NexthopID(4711), key)) } == [true])
+            #expect(try failures { $0.add(Nexthop(id: NexthopID(201), body: .group(group))) } == [true])
+            #expect(try failures { $0.add(invalid) } == [false])
+            let down = { _ = try run("ip", "-n", host.name, "link", "set", "p1", "down") }
+            #expect(try failures({ $0.add(gateway) }, when: down) == [true])
+            let delete = { _ = try run("ip", "-n", host.name, "link", "del", "p1") }
+            #expect(try failures({ $0.add(gateway) }, when: delete).allSatisfy { $0 })
+        }
+    }
+
     @Test func guestsAreConfigured() throws {
         try withHost { host, guests in
             try host.addPort("p1", guest: guests[0])
