@@ -160,6 +160,7 @@ struct Committer {
             let devices = try session.devices(named: Self.names(in: changes, device))
             // Two lists: both closures would else modify one variable.
             var unencoded: [(Int, CommitReport.Reason)] = []
+            var last: (name: InterfaceName, index: UInt32)?
             let sent = try session.socket.commit(all) { index, writer in
                 let (change, object): (Change, Object) =
                     if index < deletions {
@@ -170,10 +171,12 @@ struct Committer {
                         (.replace, changes.replacements[index - creations].new)
                     }
                 guard let name = device(change, object) else { return encode(change, object, 0, &writer) }
+                if let last, last.name == name { return encode(change, object, last.index, &writer) }
                 guard let found = devices[name] else {
                     unencoded.append((index, .dependency("link \(name)")))
                     return
                 }
+                last = (name, found.index)
                 encode(change, object, found.index, &writer)
             } failed: { index, error in
                 if index < deletions, error.isAbsence { return }
@@ -198,8 +201,12 @@ struct Committer {
         in changes: ChangeSet<Object>, _ device: (Change, Object) -> InterfaceName?
     ) -> Set<InterfaceName> {
         var names: Set<InterfaceName> = []
+        // Neighbouring changes mostly need the same one.
+        var last: InterfaceName?
         func add(_ name: InterfaceName?) -> Bool {
-            if let name { names.insert(name) }
+            guard let name, name != last else { return true }
+            last = name
+            names.insert(name)
             return names.count <= Session.singleQuestions
         }
         _ =

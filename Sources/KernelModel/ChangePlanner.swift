@@ -64,8 +64,8 @@ struct ChangePlanner {
         }
 
         plan.append(ChangeSet(deletions: routes.deletionsShortestFirst), as: { .routes($0) })
-        plan.append(ChangeSet(deletions: nexthops.deletions.filter { $0.body.isGroup }), as: { .nexthops($0) })
-        plan.append(ChangeSet(deletions: nexthops.deletions.filter { !$0.body.isGroup }), as: { .nexthops($0) })
+        plan.append(ChangeSet(deletions: nexthops.deletions.including { $0.body.isGroup }), as: { .nexthops($0) })
+        plan.append(ChangeSet(deletions: nexthops.deletions.including { !$0.body.isGroup }), as: { .nexthops($0) })
         planAbandonedGuests(links)
         // What sits on a device goes with it.
         let remaining = { (device: InterfaceName) in !links.doomed.contains(device) }
@@ -318,8 +318,15 @@ extension ChangeSet {
 
     fileprivate func filtered(_ isIncluded: (Object) -> Bool) -> ChangeSet {
         ChangeSet(
-            deletions: deletions.filter(isIncluded), creations: creations.filter { isIncluded($0.object) },
-            replacements: replacements.filter { isIncluded($0.new) })
+            deletions: deletions.including(isIncluded), creations: creations.including { isIncluded($0.object) },
+            replacements: replacements.including { isIncluded($0.new) })
+    }
+}
+
+extension Array {
+    /// `filter`, without a copy where everything is included.
+    fileprivate func including(_ isIncluded: (Element) -> Bool) -> [Element] {
+        allSatisfy(isIncluded) ? self : filter(isIncluded)
     }
 }
 
