@@ -4,10 +4,13 @@
  *
  * In a namespace with v0 up, 172.31.0.0/16 on it. --tables spreads the routes over TABLES tables from 1000001 on;
  * --table puts them into one. --nexthop uses an object that is there, with NEXTHOPS 0. Prints seconds: `add` from the
- * first nexthop to the last acknowledgement, `dump` to list all routes, `dump-table` to list those of the first table. */
+ * first nexthop to the last acknowledgement, `dump` to list all routes, `dump-table` to list those of the first table,
+ * `first.change` to give one route another nexthop, where there are several, and `change` the median of 32 more. */
 #include "netlink.h"
 #include <getopt.h>
 #include <linux/nexthop.h>
+
+enum { CHANGES = 33 };
 
 static uint32_t first_table = 1000001, first_nexthop = 1000001;
 
@@ -23,8 +26,8 @@ static void nexthop(uint32_t id, uint32_t gateway, int device) {
     end(message);
 }
 
-static void route(uint32_t table, uint32_t destination, uint32_t id) {
-    struct nlmsghdr *message = begin(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
+static void route(uint16_t flags, uint32_t table, uint32_t destination, uint32_t id) {
+    struct nlmsghdr *message = begin(RTM_NEWROUTE, flags);
     struct rtmsg *header = body(sizeof *header);
     *header = (struct rtmsg){.rtm_family = AF_INET, .rtm_dst_len = 32, .rtm_protocol = 118, .rtm_type = RTN_UNICAST};
     u32(RTA_TABLE, table);
@@ -43,6 +46,11 @@ static long dump(int fd, uint32_t table) {
     end(message);
     if (send(fd, buffer, used, 0) < 0) fail("send");
     return received(fd);
+}
+
+static int ascending(const void *one, const void *other) {
+    double difference = *(const double *)one - *(const double *)other;
+    return (difference > 0) - (difference < 0);
 }
 
 int main(int argc, char **argv) {
@@ -66,7 +74,7 @@ int main(int argc, char **argv) {
     for (long table = 0, index = 0; table < tables; table++) {
         long share = count / tables + (table < count % tables);
         for (long place = 0; place < share; place++, index++)
-            route(first_table + table, 0x0A000100 + place, first_nexthop + (nexthops ? index % nexthops : 0));
+            route(NLM_F_CREATE | NLM_F_EXCL, first_table + table, 0x0A000100 + place, first_nexthop + (nexthops ? index % nexthops : 0));
     }
     int fd = connected(NETLINK_ROUTE);
     start();
@@ -84,5 +92,18 @@ int main(int argc, char **argv) {
     start();
     dump(fd, first_table);
     note("dump-table");
+    if (nexthops < 2) return 0;
+    double times[CHANGES];
+    long places = count / tables + (count % tables > 0);
+    for (long number = 0; number < CHANGES; number++) {
+        long moved = number * places / CHANGES;
+        used = 0;
+        route(NLM_F_CREATE | NLM_F_REPLACE, first_table, 0x0A000100 + moved, first_nexthop + (moved + 1) % nexthops);
+        double before = now();
+        transfer(fd, 0, used);
+        times[number] = now() - before;
+    }
+    qsort(times + 1, CHANGES - 1, sizeof *times, ascending);
+    printf("first.change %.9f\nchange %.9f\n", times[0], times[1 + (CHANGES - 1) / 2]);
     return 0;
 }

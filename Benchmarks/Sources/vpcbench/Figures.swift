@@ -14,6 +14,40 @@ func timed<Result>(_ name: String, _ body: () throws -> Result) rethrows -> Resu
     return result
 }
 
+/// Stages of something that is done again and again in one process.
+struct Repeated {
+    /// Enough for a median; what is changed is spread over all there is.
+    static let count = 33
+
+    private var names: [String] = []
+    private var wall: [String: [Double]] = [:]
+    private var processor: [String: [Double]] = [:]
+
+    mutating func timed<Result>(_ name: String, _ body: () throws -> Result) rethrows -> Result {
+        let clock = ContinuousClock()
+        let processorTime = processorSeconds()
+        let start = clock.now
+        let result = try body()
+        let elapsed = start.duration(to: clock.now)
+        processor[name, default: []].append(processorSeconds() - processorTime)
+        wall[name, default: []].append(seconds(elapsed))
+        if wall[name]?.count == 1 { names.append(name) }
+        return result
+    }
+
+    /// Prints of every stage, as `timed` does, the median of all times but the first, which finds nothing of the program in
+    /// the processor's caches, and that one as `first.NAME`.
+    func note() {
+        for name in names {
+            for (suffix, times) in [("", wall[name] ?? []), (".cpu", processor[name] ?? [])] {
+                vpcbench.note("first.\(name)\(suffix)", times[0])
+                let later = times.dropFirst().sorted()
+                if !later.isEmpty { vpcbench.note(name + suffix, later[later.count / 2]) }
+            }
+        }
+    }
+}
+
 /// Prints one figure.
 func note(_ name: String, _ value: Double) { print(name, value) }
 

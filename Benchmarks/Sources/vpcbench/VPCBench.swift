@@ -16,10 +16,10 @@ struct VPCBench {
         case "nexthops": try measureNexthops(arguments.number("COUNT"), grouped: arguments.word("KIND") == "groups")
         // interfaces COUNT: guests in namespaces n0, n1, …
         case "interfaces": try measureInterfaces(arguments.number("COUNT"))
-        // change INTERFACES HOSTS VPCS: one interface moves to another host
+        // change INTERFACES HOSTS VPCS: one interface moves to another host, all compiled and compared anew
         case "change": try measureChange(arguments.network())
-        // edit INTERFACES HOSTS VPCS: one document among many is another one; nothing of the kernel is needed
-        case "edit": measureEdit(arguments.network())
+        // edit INTERFACES HOSTS VPCS: one document among many is another one, again and again
+        case "edit": try measureEdit(arguments.network())
         // generate yaml|json INTERFACES HOSTS VPCS: a manifest
         case "generate":
             let format = arguments.format()
