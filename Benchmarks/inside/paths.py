@@ -32,12 +32,13 @@ UNDERLAY = {"h1": "172.31.0.1", "h2": "172.31.0.2"}
 SENDER_MAC, RECEIVER_MAC = "02:05:0a:00:00:0b", "02:05:0a:00:00:0c"
 PORT = 7777
 NO_GATEWAY = {"floor"}
-FIREWALLED = {"gre-firewall", "vpcctl", "linear"}
+FIREWALLED = {"gre-firewall", "vpcctl", "vpcctl-accept-local", "vpcctl-flowtable", "linear"}
 
 
 @dataclasses.dataclass
 class Specification:
-    # floor, routed, gre, gre-firewall, vxlan, vpcctl, vpcctl-open (without its firewall), linear (naive chains)
+    # floor, routed, gre, gre-firewall, vxlan, vpcctl, vpcctl-open (without its firewall), vpcctl-accept-local (with this
+    # setting on the underlay device), vpcctl-flowtable (with the guests' ports in a flowtable), linear (naive chains)
     path: str
     # Whether packets end at the underlay device of h1, to see the sender's host alone.
     send_only: bool = False
@@ -210,8 +211,23 @@ def set_up_product(spec):
             mine = devices if host == "h1" else [name for name in devices if name[0] == "v"]
             batch(host, [line for name in mine for line in (f"link add {name} type dummy", f"link set {name} up")])
             run("ip", "netns", "exec", host, spec.vpcctl, "apply", "-q", "-f", file.name, "--host", host)
-            if spec.path != "vpcctl":
+            if spec.path in ("vpcctl-open", "linear"):
                 nft(host, "delete table inet vpcctl; delete table arp vpcctl")
+            if spec.path == "vpcctl-accept-local":
+                sysctl(host, net__ipv4__conf__u0__accept_local=1)
+            if spec.path == "vpcctl-flowtable":
+                nft(host, offload("e-g1" if host == "h1" else "e-g2"))
+
+
+def offload(port):
+    """Established connections from a guest's port pass the hooks and the lookups by."""
+    return f"""
+    table inet offload {{
+        flowtable ports {{ hook ingress priority 0; devices = {{ "{port}" }}; }}
+        chain forward {{ type filter hook forward priority 10; policy accept
+            ct state established flow add @ports
+        }}
+    }}"""
 
 
 def fill_table(spec):
