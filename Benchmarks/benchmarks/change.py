@@ -11,8 +11,8 @@ from all over the set move one after the other, and the figure is the median of 
 nothing of the program and of what it works on is in the processor's caches, is below. Nexthops and routes only: devices
 cannot be made natively, and *Keeping a host* has the whole of it.
 
-*limit* is a C program that replaces a route among as many, again and again over one socket; vpcctl opens one for each
-change, which is most of its time.
+*limit* is a C program that replaces a route among as many, again and again over one socket and with nothing else in
+between; vpcctl opens a socket for each change and comes to it from other work.
 
 The second table is that of an interface that comes: all that follow it in the lists of the topology and of the routes move
 up. The third is a move without short cuts, as a program that is started for one change has it.
