@@ -1,3 +1,4 @@
+import IPAddressing
 import VPCManifest
 
 /// A file of a set as it was at some time.
@@ -14,7 +15,7 @@ extension ManifestSource {
 extension [UInt8] {
     /// FNV-1a, 64 bits.
     var contentDigest: UInt64 {
-        var digest = FNV()
+        var digest = FNV1a()
         digest.add(self)
         return digest.value
     }
@@ -23,12 +24,12 @@ extension [UInt8] {
 extension [FileDigest] {
     /// Of all names and contents. What one file adds is known without the others' contents.
     var digest: UInt64 {
-        var digest = FNV()
+        var digest = FNV1a()
         for file in self {
             digest.add(file.name.utf8)
-            digest.end()
-            digest.add(file.content)
-            digest.end()
+            digest.endPart()
+            digest.add(number: file.content)
+            digest.endPart()
         }
         return digest.value
     }
@@ -40,18 +41,7 @@ extension [ManifestSource] {
     var digest: UInt64 { fileDigests.digest }
 }
 
-/// FNV-1a, 64 bits.
-private struct FNV {
-    private(set) var value: UInt64 = 0xCBF2_9CE4_8422_2325
-
-    mutating func add(_ bytes: some Sequence<UInt8>) {
-        for byte in bytes { value = (value ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
-    }
-
-    mutating func add(_ number: UInt64) {
-        withUnsafeBytes(of: number.littleEndian) { add($0) }
-    }
-
+extension FNV1a {
     /// No byte is like the end of a part.
-    mutating func end() { value = (value ^ 0x1FF) &* 0x0000_0100_0000_01B3 }
+    fileprivate mutating func endPart() { add(symbol: 0x1FF) }
 }

@@ -1,3 +1,4 @@
+import IPAddressing
 public import VPCModel
 
 /// The name of an interface's network device on its host.
@@ -20,10 +21,10 @@ public struct PortName: Hashable, Comparable, Sendable, CustomStringConvertible 
             rawValue = Self.prefix + name
             return
         }
-        // FNV-1a, 64 bits, folded to 30.
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for byte in name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01B3 }
-        hash ^= hash >> 30 ^ hash >> 60
+        var digest = FNV1a()
+        digest.add(name.utf8)
+        // Folded to 30 bits.
+        let hash = digest.value ^ digest.value >> 30 ^ digest.value >> 60
         let digits = Array("abcdefghijklmnopqrstuvwxyz234567".utf8)
         let suffix = (0..<6).map { digits[Int(hash >> UInt64(25 - 5 * $0) & 31)] }
         rawValue =
