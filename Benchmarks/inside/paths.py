@@ -222,7 +222,7 @@ def set_up_product(spec):
 def offload(port):
     """Established connections from a guest's port pass the hooks and the lookups by."""
     return f"""
-    table inet offload {{
+    table inet passing {{
         flowtable ports {{ hook ingress priority 0; devices = {{ "{port}" }}; }}
         chain forward {{ type filter hook forward priority 10; policy accept
             ct state established flow add @ports

@@ -33,7 +33,7 @@ public struct IPAddress: Hashable, Sendable {
     /// The IPv4 address as a number in host byte order; meaningless for IPv6.
     @inlinable public var v4: UInt32 { UInt32(truncatingIfNeeded: low) }
 
-    public static let anyIPv4 = IPAddress(v4: 0)
+    @inlinable public static var anyIPv4: IPAddress { IPAddress(v4: 0) }
 
     /// The address `offset` further on, or nil where that leaves the family's range.
     public func advanced(by offset: UInt64) -> IPAddress? {

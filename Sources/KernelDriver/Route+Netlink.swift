@@ -64,41 +64,37 @@ extension Route {
         var gateway: IPAddress?
         var isBeyondModel = false
         var attributes = message.attributes(after: rtmsg.self)
-        while let attribute = try attributes.next() {
+        attributes: while let attribute = try attributes.next() {
             switch UInt32(attribute.type) {
             case RTA_TABLE.rawValue: table = try attribute.value(as: UInt32.self)
             case RTA_DST.rawValue: destination = try attribute.address()
             case RTA_PRIORITY.rawValue: metric = try attribute.value(as: UInt32.self)
-            case RTA_NH_ID.rawValue: nexthop = try attribute.value(as: UInt32.self)
+            case RTA_NH_ID.rawValue:
+                nexthop = try attribute.value(as: UInt32.self)
+                // What is behind it only repeats what the nexthop object is (fib_dump_info, net/ipv4/fib_semantics.c).
+                if nexthop != 0 { break attributes }
             case RTA_OIF.rawValue: index = try attribute.value(as: UInt32.self)
             case RTA_GATEWAY.rawValue: gateway = try attribute.address()
-            case RTA_MULTIPATH.rawValue, RTA_ENCAP.rawValue, RTA_VIA.rawValue:
-                // Behind a nexthop id they only repeat what the nexthop is; the id comes first.
-                if nexthop == 0 { isBeyondModel = true }
-            case RTA_METRICS.rawValue, RTA_PREFSRC.rawValue, RTA_FLOW.rawValue: isBeyondModel = true
+            case RTA_MULTIPATH.rawValue, RTA_ENCAP.rawValue, RTA_VIA.rawValue, RTA_METRICS.rawValue,
+                RTA_PREFSRC.rawValue, RTA_FLOW.rawValue:
+                isBeyondModel = true
             default: break
             }
         }
-        let length = min(Int(header.rtm_dst_len), destination.family.bitWidth)
-        self.init(
-            key: Key(
-                table: TableID(table), destination: IPPrefix(containing: destination, length: length),
-                tos: header.rtm_tos, metric: metric),
-            kind: .unicast, scope: .universe, nexthop: .none, device: .none, gateway: nil)
+        let bitWidth = destination.family.bitWidth
+        let length = Int(header.rtm_dst_len)
+        let prefix = length < bitWidth ? IPPrefix(containing: destination, length: length) : IPPrefix(destination)
+        let key = Key(table: TableID(table), destination: prefix, tos: header.rtm_tos, metric: metric)
         guard !isBeyondModel, let kind = Kind(rawValue: header.rtm_type), let scope = Scope(rawValue: header.rtm_scope)
         else {
-            // Somebody made ours into something the model has no words for. It stays what was just written: a unicast
-            // route to nowhere, which nobody can want, so that it is put right.
+            // Somebody made ours into something the model has no words for. It is told as a unicast route to
+            // nowhere, which nobody can want, so that it is put right.
+            self.init(key: key, kind: .unicast, scope: .universe, nexthop: .none, device: .none, gateway: nil)
             return
         }
-        self.kind = kind
-        self.scope = scope
-        self.nexthop = NexthopID(nexthop)
-        // A route by a nexthop object shows also the device and the gateway that it comes to.
-        if nexthop == 0 {
-            device = index == 0 ? .none : names[index]
-            self.gateway = gateway
-        }
+        self.init(
+            key: key, kind: kind, scope: scope, nexthop: NexthopID(nexthop), device: index == 0 ? .none : names[index],
+            gateway: gateway)
     }
 }
 

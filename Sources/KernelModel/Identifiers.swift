@@ -12,7 +12,7 @@ public struct TableID: Hashable, Comparable, Sendable, CustomStringConvertible {
 public struct NexthopID: Hashable, Comparable, Sendable, CustomStringConvertible {
     public let rawValue: UInt32
     @inlinable public init(_ rawValue: UInt32) { self.rawValue = rawValue }
-    public static let none = NexthopID(0)
+    @inlinable public static var none: NexthopID { NexthopID(0) }
     public var description: String { String(rawValue) }
     @inlinable public static func < (left: NexthopID, right: NexthopID) -> Bool { left.rawValue < right.rawValue }
 }
@@ -37,7 +37,7 @@ public struct NamespaceName: Hashable, Comparable, Sendable, CustomStringConvert
 public struct Origin: Hashable, Sendable {
     public let rawValue: UInt32
     @inlinable public init(_ rawValue: UInt32) { self.rawValue = rawValue }
-    public static let none = Origin(.max)
+    @inlinable public static var none: Origin { Origin(.max) }
 }
 
 /// How a restarted process with no memory recognises its own objects.

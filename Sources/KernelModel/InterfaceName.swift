@@ -49,13 +49,13 @@ public struct InterfaceName: Hashable, Sendable {
         self.low = low
     }
 
-    private init(high: UInt64, low: UInt64) {
+    @inlinable init(high: UInt64, low: UInt64) {
         self.high = high
         self.low = low
     }
 
     /// No device: all bytes zero. Sorts first.
-    public static let none = InterfaceName(high: 0, low: 0)
+    @inlinable public static var none: InterfaceName { InterfaceName(high: 0, low: 0) }
 
     @inlinable public var isNone: Bool { high == 0 && low == 0 }
 
