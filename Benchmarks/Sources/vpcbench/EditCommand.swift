@@ -55,11 +55,11 @@ private struct EditedNetwork {
         let sources = files.map { ManifestSource(name: $0.name, bytes: $0.bytes) }
         topology = Stages.topology(timed("load") { ManifestSet(sources) })
         index = timed("index") { [topology] in InterfaceIndex(of: topology) }
-        compiled = topology.compiled(for: 0, facts: Stages.facts)
-        snapshot = KernelSnapshot(holding: compiled?.intent ?? KernelIntent())
+        let whole = topology.compiled(for: 0, facts: Stages.facts)
+        compiled = whole
+        snapshot = KernelSnapshot(holding: whole.intent)
         let empty = try kernel.observe(ObservationRequest(owner: Conventions.ownership))
-        let intent = (compiled?.intent ?? KernelIntent()).routing
-        Stages.commit("load", intent.changes(from: empty, owner: Conventions.ownership), kernel)
+        Stages.commit("load", whole.intent.routing.changes(from: empty, owner: Conventions.ownership), kernel)
     }
 
     func documents(of place: Int) -> [String] {
@@ -117,8 +117,7 @@ private struct EditedNetwork {
     /// Fails unless the kernel holds what it shall.
     func check() throws {
         let seen = try kernel.observe(ObservationRequest(owner: Conventions.ownership))
-        Stages.expectNothing(
-            (compiled?.intent ?? KernelIntent()).routing.changes(from: seen, owner: Conventions.ownership))
+        Stages.expectNothing(intent.routing.changes(from: seen, owner: Conventions.ownership))
     }
 }
 

@@ -3,15 +3,21 @@ import Glibc
 /// Runs `body` and prints a line each of `NAME SECONDS`, `NAME.cpu SECONDS` (user and system of the whole process) and
 /// `NAME.peak BYTES` (the most memory the process has had so far).
 func timed<Result>(_ name: String, _ body: () throws -> Result) rethrows -> Result {
+    let (result, wall, processor) = try measured(body)
+    note(name + ".cpu", processor)
+    note(name, wall)
+    note(name + ".peak", Double(peakMemory()))
+    return result
+}
+
+/// What `body` returns, and the seconds it takes: on the clock, and of the processor.
+private func measured<Result>(_ body: () throws -> Result) rethrows -> (Result, wall: Double, processor: Double) {
     let clock = ContinuousClock()
     let processorTime = processorSeconds()
     let start = clock.now
     let result = try body()
     let elapsed = start.duration(to: clock.now)
-    note(name + ".cpu", processorSeconds() - processorTime)
-    note(name, seconds(elapsed))
-    note(name + ".peak", Double(peakMemory()))
-    return result
+    return (result, seconds(elapsed), processorSeconds() - processorTime)
 }
 
 /// Stages of something that is done again and again in one process.
@@ -24,14 +30,10 @@ struct Repeated {
     private var processor: [String: [Double]] = [:]
 
     mutating func timed<Result>(_ name: String, _ body: () throws -> Result) rethrows -> Result {
-        let clock = ContinuousClock()
-        let processorTime = processorSeconds()
-        let start = clock.now
-        let result = try body()
-        let elapsed = start.duration(to: clock.now)
-        processor[name, default: []].append(processorSeconds() - processorTime)
-        wall[name, default: []].append(seconds(elapsed))
-        if wall[name]?.count == 1 { names.append(name) }
+        let (result, wall, processor) = try measured(body)
+        if self.wall[name] == nil { names.append(name) }
+        self.wall[name, default: []].append(wall)
+        self.processor[name, default: []].append(processor)
         return result
     }
 
