@@ -15,6 +15,7 @@ else
     echo "lint: shellcheck is not installed, shell scripts were not checked" >&2
 fi
 python3 scripts/count-tests.py --self-check || status=1
+swift package dump-package | python3 scripts/check-imports.py || status=1
 
 # A test of the other library would never be run, nor missed.
 if grep -rn --include='*.swift' 'import XCTest' Tests; then

@@ -49,7 +49,7 @@ done
 
 if ! command -v swift >/dev/null; then
     cat >&2 <<'EOF'
-setup: Swift is missing, and this script does not install it. Get a toolchain, 6.1 or newer, for this system from
+setup: Swift is missing, and this script does not install it. Get a toolchain, 6.2 or newer, for this system from
        https://www.swift.org/install/linux and put its usr/bin folder into PATH. All else is in place.
 EOF
     exit 1
