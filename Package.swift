@@ -54,9 +54,10 @@ let package = Package(
         module("VPCTrace", ["IPAddressing", "VPCCompiler", "VPCModel", "VPCTopology"]),
         // The kernel.
         .target(name: "CLinux"),
+        .systemLibrary(name: "CMNL", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
         // Its readers are views that the compiler keeps from outliving the bytes they read.
-        module("Netlink", ["CLinux"], extra: [.enableExperimentalFeature("Lifetimes")]),
+        module("Netlink", ["CLinux", "CMNL"], extra: [.enableExperimentalFeature("Lifetimes")]),
         module("KernelDriver", ["CLinux", "IPAddressing", "KernelModel", "Netlink"]),
         module("Reconciler", ["IPAddressing", "KernelModel", "VPCCompiler", "VPCModel", "VPCTopology"]),
         module("Console"),

@@ -1,3 +1,5 @@
+internal import CMNL
+
 /// Walks the messages of one datagram. Cannot outlive the bytes; allocates nothing.
 ///
 /// ```swift
@@ -15,17 +17,16 @@ public struct MessageReader: ~Escapable {
     /// - Throws: ``CodecError`` when the bytes cannot be a message. Every call consumes at least a header's worth of
     ///   bytes or throws, so that a loop over any input ends.
     @_lifetime(copy self)
-    @inlinable
     public mutating func next() throws(CodecError) -> Message? {
         let available = rest.byteCount
         if available == 0 { return nil }
-        guard available >= Wire.messageHeader else {
-            throw .truncatedMessageHeader(available: available)
+        let isWhole = rest.withUnsafeBytes { bytes in
+            mnl_nlmsg_ok(bytes.baseAddress?.assumingMemoryBound(to: nlmsghdr.self), Int32(clamping: bytes.count))
         }
+        guard available >= Wire.messageHeader else { throw .truncatedMessageHeader(available: available) }
         let length = rest.unsafeLoadUnaligned(fromByteOffset: 0, as: UInt32.self)
-        guard length >= UInt32(Wire.messageHeader), Int(length) <= available else {
-            throw .messageLength(length, available: available)
-        }
+        // libmnl compares lengths with a sign: one of 2 GiB and more is less than everything to it.
+        guard isWhole, Int(length) <= available else { throw .messageLength(length, available: available) }
         let message = Message(rest.extracting(first: Int(length)))
         rest = rest.extracting(droppingFirst: min(Wire.aligned(Int(length)), available))
         return message
@@ -52,6 +53,14 @@ public struct Message: ~Escapable {
     @inlinable public var sequence: UInt32 { bytes.unsafeLoadUnaligned(fromByteOffset: 8, as: UInt32.self) }
 
     @inlinable public var portID: UInt32 { bytes.unsafeLoadUnaligned(fromByteOffset: 12, as: UInt32.self) }
+
+    /// Whether this may be an answer to the request with that number, from the socket with that address.
+    func isAnswer(to sequence: UInt32, of portID: UInt32) -> Bool {
+        bytes.withUnsafeBytes { bytes in
+            let header = bytes.baseAddress?.assumingMemoryBound(to: nlmsghdr.self)
+            return mnl_nlmsg_seq_ok(header, sequence) && mnl_nlmsg_portid_ok(header, portID)
+        }
+    }
 
     /// Everything behind the message header.
     @inlinable public var payload: RawSpan {

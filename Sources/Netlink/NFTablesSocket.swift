@@ -82,7 +82,7 @@ public struct NFTablesSocket: ~Copyable, Sendable {
         if needed <= sendBuffer { return }
         var size = Int32(clamping: needed)
         let length = socklen_t(MemoryLayout<Int32>.size)
-        guard setsockopt(socket.transport.descriptor.number, SOL_SOCKET, SO_SNDBUFFORCE, &size, length) == 0 else {
+        guard setsockopt(socket.transport.descriptor, SOL_SOCKET, SO_SNDBUFFORCE, &size, length) == 0 else {
             throw .system("SO_SNDBUFFORCE")
         }
         sendBuffer = needed
@@ -106,7 +106,7 @@ public struct NFTablesSocket: ~Copyable, Sendable {
                 let portID = socket.transport.portID
                 try NetlinkSocket.forEachMessage(socket.transport.datagram(byteCount)) {
                     message throws(CodecError) in
-                    guard message.type == .error, message.portID == portID else { return }
+                    guard message.type == .error, message.isAnswer(to: 0, of: portID) else { return }
                     let reply = try Reply(message)
                     guard let request = cursor.find(reply.request, in: writer.bytes) else { return }
                     if reply.errno == 0 {

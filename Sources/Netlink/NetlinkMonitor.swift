@@ -26,7 +26,7 @@ public struct NetlinkMonitor: ~Copyable, Sendable {
     }
 
     /// For waiting in an event loop; readable when ``receive(timeout:each:)`` has something.
-    public var fileDescriptor: Int32 { transport.descriptor.number }
+    public var fileDescriptor: Int32 { transport.descriptor }
 
     /// Hands over all messages of the next datagram, waiting for one if none is queued.
     ///

@@ -151,7 +151,7 @@ public struct NetlinkSocket: ~Copyable, Sendable {
             case .datagram(let byteCount):
                 let portID = transport.portID
                 try Self.forEachMessage(transport.datagram(byteCount)) { message throws(CodecError) in
-                    guard message.type == .error, message.portID == portID else { return }
+                    guard message.type == .error, message.isAnswer(to: 0, of: portID) else { return }
                     let reply = try Reply(message)
                     // Answers to an earlier request that had been given up.
                     guard let request = cursor.find(reply.request, in: writer.bytes) else { return }
@@ -256,7 +256,7 @@ public struct NetlinkSocket: ~Copyable, Sendable {
                 }
             case .datagram(let byteCount):
                 try Self.forEachMessage(transport.datagram(byteCount)) { message throws(CodecError) in
-                    guard message.sequence == sequence, message.portID == portID, !progress.isOver else { return }
+                    guard message.isAnswer(to: sequence, of: portID), !progress.isOver else { return }
                     try progress.take(message, each)
                 }
             }

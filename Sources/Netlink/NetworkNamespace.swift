@@ -175,13 +175,17 @@ public struct NetworkNamespace: Hashable, Sendable {
         _ body: () throws(NetlinkError) -> Result
     ) throws(NetlinkError) -> Result {
         let outcome = Outcome<Result>()
+        // A thread does not inherit what is local to the task.
+        let isTraced = NetlinkTrace.isOn
         let failure = withoutActuallyEscaping(body) { body in
             let start = Unmanaged.passRetained(
                 ThreadStart {
-                    do throws(NetlinkError) {
-                        outcome.result = try body()
-                    } catch {
-                        outcome.error = error
+                    NetlinkTrace.$isOn.withValue(isTraced) {
+                        do throws(NetlinkError) {
+                            outcome.result = try body()
+                        } catch {
+                            outcome.error = error
+                        }
                     }
                 })
             var thread = pthread_t()

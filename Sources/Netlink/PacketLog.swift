@@ -111,7 +111,7 @@ public struct PacketLogSocket: ~Copyable, Sendable {
     }
 
     /// For waiting in an event loop; while it is not readable, ``next(timeout:)`` may still hold packets that were read.
-    public var fileDescriptor: Int32 { socket.transport.descriptor.number }
+    public var fileDescriptor: Int32 { socket.transport.descriptor }
 
     /// Asks for the packets of a group: all of it in one message, so that no packet comes by other rules.
     static func writeConfiguration(of group: UInt16, snapLength: UInt32, to writer: inout MessageWriter) {

@@ -1,16 +1,8 @@
 internal import CLinux
+internal import CMNL
 internal import Glibc
 
-/// A file descriptor that is closed when its owner is gone.
-struct OwnedDescriptor: ~Copyable, Sendable {
-    let number: Int32
-
-    init(_ number: Int32) { self.number = number }
-
-    deinit { close(number) }
-}
-
-/// A bound netlink socket with its receive buffer: bytes in, bytes out, no meaning.
+/// A bound netlink socket of libmnl with its receive buffer: bytes in, bytes out, no meaning.
 struct Transport: ~Copyable, @unchecked Sendable {
     // Sendable although it holds a pointer: it is the only owner of that memory, and it cannot be copied.
 
@@ -26,10 +18,10 @@ struct Transport: ~Copyable, @unchecked Sendable {
         case foreign
     }
 
-    let descriptor: OwnedDescriptor
-    /// The address the kernel gave to this socket. Not the process id: a process may have many sockets.
-    let portID: UInt32
+    private let socket: OpaquePointer
     private let buffer: UnsafeMutableRawBufferPointer
+    /// Whose messages are printed; nil where none are.
+    private let tracedFamily: NetlinkProtocol?
 
     /// The kernel fills at most 32 KiB of a dump into one datagram; replies and notifications are smaller.
     static let bufferSize = 64 << 10
@@ -37,63 +29,67 @@ struct Transport: ~Copyable, @unchecked Sendable {
     init(
         _ family: NetlinkProtocol, receiveBuffer: Int, sendBuffer: Int, groups: [MulticastGroup] = []
     ) throws(NetlinkError) {
-        let descriptor = OwnedDescriptor(
-            socket(AF_NETLINK, Int32(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue), family.rawValue))
-        guard descriptor.number >= 0 else { throw .system("socket(AF_NETLINK, \(family.rawValue))") }
-        let socket = descriptor.number
-        try Self.set(socket, SOL_NETLINK, NETLINK_EXT_ACK, 1, "NETLINK_EXT_ACK")
-        try Self.set(socket, SOL_NETLINK, NETLINK_CAP_ACK, 1, "NETLINK_CAP_ACK")
-        if family.strictChecking {
-            try Self.set(socket, SOL_NETLINK, NETLINK_GET_STRICT_CHK, 1, "NETLINK_GET_STRICT_CHK")
+        guard let socket = mnl_socket_open2(family.rawValue, Int32(SOCK_CLOEXEC.rawValue)) else {
+            throw .system("socket(AF_NETLINK, \(family.rawValue))")
         }
-        try Self.setSize(socket, SO_RCVBUFFORCE, SO_RCVBUF, receiveBuffer, "SO_RCVBUF")
-        try Self.setSize(socket, SO_SNDBUFFORCE, SO_SNDBUF, sendBuffer, "SO_SNDBUF")
-
-        var address = sockaddr_nl()
-        address.nl_family = sa_family_t(AF_NETLINK)
-        var length = socklen_t(MemoryLayout<sockaddr_nl>.size)
-        let bound = withUnsafeMutablePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { pointer in
-                bind(socket, pointer, length) == 0 && getsockname(socket, pointer, &length) == 0
+        do throws(NetlinkError) {
+            try Self.set(socket, NETLINK_EXT_ACK, 1, "NETLINK_EXT_ACK")
+            try Self.set(socket, NETLINK_CAP_ACK, 1, "NETLINK_CAP_ACK")
+            if family.strictChecking { try Self.set(socket, NETLINK_GET_STRICT_CHK, 1, "NETLINK_GET_STRICT_CHK") }
+            try Self.setSize(socket, SO_RCVBUFFORCE, SO_RCVBUF, receiveBuffer, "SO_RCVBUF")
+            try Self.setSize(socket, SO_SNDBUFFORCE, SO_SNDBUF, sendBuffer, "SO_SNDBUF")
+            guard mnl_socket_bind(socket, 0, MNL_SOCKET_AUTOPID) == 0 else { throw .system("bind netlink socket") }
+            for group in groups {
+                try Self.set(
+                    socket, NETLINK_ADD_MEMBERSHIP, Int32(bitPattern: group.rawValue),
+                    "join netlink group \(group.rawValue)")
             }
+        } catch {
+            mnl_socket_close(socket)
+            throw error
         }
-        guard bound else { throw .system("bind netlink socket") }
-        for group in groups {
-            try Self.set(
-                socket, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, Int32(bitPattern: group.rawValue),
-                "join netlink group \(group.rawValue)")
-        }
-        self.descriptor = descriptor
-        portID = address.nl_pid
+        self.socket = socket
         buffer = .allocate(byteCount: Self.bufferSize, alignment: 16)
+        tracedFamily = NetlinkTrace.isOn ? family : nil
     }
 
-    deinit { buffer.deallocate() }
+    deinit {
+        mnl_socket_close(socket)
+        buffer.deallocate()
+    }
+
+    var descriptor: Int32 { mnl_socket_get_fd(socket) }
+
+    /// The address the kernel gave to this socket. Not the process id: a process may have many sockets.
+    var portID: UInt32 { mnl_socket_get_portid(socket) }
 
     private static func set(
-        _ socket: Int32, _ level: Int32, _ option: Int32, _ value: Int32, _ name: String
+        _ socket: OpaquePointer, _ option: Int32, _ value: Int32, _ name: String
     ) throws(NetlinkError) {
         var value = value
-        guard setsockopt(socket, level, option, &value, socklen_t(MemoryLayout<Int32>.size)) == 0 else {
+        guard mnl_socket_setsockopt(socket, option, &value, socklen_t(MemoryLayout<Int32>.size)) == 0 else {
             throw .system(name)
         }
     }
 
     /// Sets a buffer's size beyond the system's limit where we may, and as near to it as allowed where we may not.
     private static func setSize(
-        _ socket: Int32, _ forced: Int32, _ option: Int32, _ size: Int, _ name: String
+        _ socket: OpaquePointer, _ forced: Int32, _ option: Int32, _ size: Int, _ name: String
     ) throws(NetlinkError) {
         var value = Int32(clamping: size)
-        if setsockopt(socket, SOL_SOCKET, forced, &value, socklen_t(MemoryLayout<Int32>.size)) == 0 { return }
-        try set(socket, SOL_SOCKET, option, value, name)
+        let length = socklen_t(MemoryLayout<Int32>.size)
+        let descriptor = mnl_socket_get_fd(socket)
+        if setsockopt(descriptor, SOL_SOCKET, forced, &value, length) == 0 { return }
+        guard setsockopt(descriptor, SOL_SOCKET, option, &value, length) == 0 else { throw .system(name) }
     }
 
     /// Sends `bytes` to the kernel, which has worked through all of them when this returns.
     func send(_ bytes: RawSpan, operation: () -> String) throws(NetlinkError) {
         let count = bytes.byteCount
         let sent = bytes.withUnsafeBytes { bytes -> Int in
+            if let tracedFamily { NetlinkTrace.print(.toKernel, bytes, tracedFamily) }
             while true {
-                let sent = Glibc.send(descriptor.number, bytes.baseAddress, bytes.count, 0)
+                let sent = mnl_socket_sendto(socket, bytes.baseAddress, bytes.count)
                 if sent >= 0 || errno != EINTR { return sent }
             }
         }
@@ -102,6 +98,8 @@ struct Transport: ~Copyable, @unchecked Sendable {
     }
 
     /// Takes the next datagram from the queue; does not wait.
+    ///
+    /// Not `mnl_socket_recvfrom`: it waits, and does not say who the sender is.
     mutating func receive() throws(NetlinkError) -> Reception {
         var sender = sockaddr_nl()
         var part = iovec(iov_base: buffer.baseAddress, iov_len: buffer.count)
@@ -115,7 +113,7 @@ struct Transport: ~Copyable, @unchecked Sendable {
                 header.msg_iov = part
                 header.msg_iovlen = 1
                 repeat {
-                    result = recvmsg(descriptor.number, &header, Int32(MSG_DONTWAIT))
+                    result = recvmsg(descriptor, &header, Int32(MSG_DONTWAIT))
                 } while result < 0 && errno == EINTR
                 flags = header.msg_flags
             }
@@ -134,6 +132,9 @@ struct Transport: ~Copyable, @unchecked Sendable {
         }
         // Any process may send to our port; only the kernel is believed.
         guard sender.nl_pid == 0, result > 0 else { return .foreign }
+        if let tracedFamily {
+            NetlinkTrace.print(.fromKernel, UnsafeRawBufferPointer(rebasing: buffer[..<result]), tracedFamily)
+        }
         return .datagram(byteCount: result)
     }
 
@@ -161,7 +162,7 @@ struct Transport: ~Copyable, @unchecked Sendable {
                     clamping: min(seconds, 1_000_000) * 1000 + (attoseconds + 999_999_999_999_999)
                         / 1_000_000_000_000_000)
             }
-            var request = pollfd(fd: descriptor.number, events: Int16(POLLIN), revents: 0)
+            var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
             let ready = poll(&request, 1, milliseconds)
             if ready > 0 { return true }
             if ready == 0 { return false }

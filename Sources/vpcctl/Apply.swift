@@ -5,7 +5,7 @@ import Presentation
 import KernelModel
 import Reconciler
 
-struct Apply: ParsableCommand {
+struct Apply: KernelCommand {
     static let configuration = CommandConfiguration(
         abstract: "Make the current network namespace be a host of the manifests.",
         discussion: """
@@ -26,6 +26,7 @@ struct Apply: ParsableCommand {
     @Flag(help: "Wait until every resource is ready; --timeout says how long. Needs the agent.") var wait = false
     @OptionGroup var agent: AgentOptions
     @OptionGroup var output: OutputOptions
+    @OptionGroup var debug: DebugOptions
     @OptionGroup var global: GlobalOptions
 
     func run() throws {

@@ -4,7 +4,7 @@ import Console
 import Presentation
 import Reconciler
 
-struct Delete: ParsableCommand {
+struct Delete: KernelCommand {
     static let configuration = CommandConfiguration(
         abstract: "Remove everything that is ours from the current network namespace, and nothing else.")
 
@@ -13,6 +13,7 @@ struct Delete: ParsableCommand {
     @Flag(name: .customLong("dry-run"), help: "Show what would be removed, and do nothing.") var dryRun = false
     @OptionGroup var agent: AgentOptions
     @OptionGroup var output: OutputOptions
+    @OptionGroup var debug: DebugOptions
     @OptionGroup var global: GlobalOptions
 
     func run() throws {

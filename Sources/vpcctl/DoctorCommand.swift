@@ -7,11 +7,12 @@ import Presentation
 import Reconciler
 import VPCManifest
 
-struct DoctorCommand: ParsableCommand {
+struct DoctorCommand: KernelCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor", abstract: "Say what this kernel and machine offer and lack, each with its remedy.")
 
     @OptionGroup var output: OutputOptions
+    @OptionGroup var debug: DebugOptions
     @OptionGroup var global: GlobalOptions
 
     func run() throws {

@@ -9,7 +9,7 @@ import VPCManifest
 import VPCModel
 import VPCTopology
 
-struct Get: ParsableCommand {
+struct Get: KernelCommand {
     static let configuration = CommandConfiguration(
         abstract: "List the resources of manifests, or the kernel objects of a host.",
         discussion: """
@@ -30,6 +30,7 @@ struct Get: ParsableCommand {
     @OptionGroup var host: HostOption
     @OptionGroup var agent: AgentOptions
     @OptionGroup var output: OutputOptions
+    @OptionGroup var debug: DebugOptions
     @OptionGroup var global: GlobalOptions
 
     func validate() throws {

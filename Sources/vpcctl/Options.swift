@@ -21,3 +21,16 @@ struct HostOption: ParsableArguments {
         completion: .resourceNames(.host))
     var name: String?
 }
+
+/// Of commands that talk to the kernel themselves.
+struct DebugOptions: ParsableArguments {
+    @Flag(
+        name: .customLong("debug-netlink"),
+        help: "Print every netlink message to and from the kernel on standard error. What an agent does is not shown.")
+    var netlink = false
+}
+
+/// A command that talks to the kernel, where no agent does it for it.
+protocol KernelCommand: ParsableCommand {
+    var debug: DebugOptions { get }
+}

@@ -4,7 +4,7 @@ import Console
 import Presentation
 import Reconciler
 
-struct Plan: ParsableCommand {
+struct Plan: KernelCommand {
     static let configuration = CommandConfiguration(
         abstract: "Show what apply would do; exit code 2 when there is something.")
 
@@ -12,6 +12,7 @@ struct Plan: ParsableCommand {
     @OptionGroup var host: HostOption
     @OptionGroup var agent: AgentOptions
     @OptionGroup var output: OutputOptions
+    @OptionGroup var debug: DebugOptions
     @OptionGroup var global: GlobalOptions
 
     func run() throws {

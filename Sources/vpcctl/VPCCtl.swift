@@ -1,5 +1,6 @@
 import ArgumentParser
 import CommandOptions
+import Netlink
 
 @main
 struct VPCCtl: ParsableCommand {
@@ -16,4 +17,14 @@ struct VPCCtl: ParsableCommand {
             Validate.self, Plan.self, Apply.self, Delete.self, Get.self, TraceCommand.self, Denied.self,
             DoctorCommand.self, StatusCommand.self, Watch.self, History.self, Rollback.self, Confirm.self,
         ])
+
+    static func main() {
+        do {
+            var command = try parseAsRoot()
+            let isTraced = (command as? any KernelCommand)?.debug.netlink ?? false
+            try NetlinkTrace.$isOn.withValue(isTraced) { try command.run() }
+        } catch {
+            exit(withError: error)
+        }
+    }
 }

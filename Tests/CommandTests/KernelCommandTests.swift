@@ -16,6 +16,17 @@ import Testing
         #expect(run.error.contains("CAP_NET_ADMIN and CAP_SYS_ADMIN"))
     }
 
+    /// In the command's own namespace and in those it makes, on threads of their own.
+    @Test func messagesAreShownWhenAskedFor() throws {
+        let traced = try Run.vpcctl("doctor", "--debug-netlink")
+        #expect(traced.error.contains("to the kernel: RTM_NEWLINK\n"))
+        #expect(traced.error.contains("from the kernel: netlink message 2\n"))
+        #expect(traced.error.contains("port ID"))
+        let silent = try Run.vpcctl("doctor")
+        #expect(!silent.error.contains("the kernel:"))
+        #expect(silent.output == traced.output)
+    }
+
     @Test func theUnderlayAddressMustBeHere() throws {
         let run = try Run.vpcctl(
             "plan", "-f", example("one-host.yaml"), "--host", "h1", before: ["unshare", "--net"])
