@@ -7,16 +7,23 @@ import KernelModel
 /// port of the one into the tunnel, to a middlebox elsewhere, and once from the tunnel to the port of the other.
 ///
 /// ```
-///  31      30      29      28      27           26          25 … 0
-///  passed in the epoch:            let begin by groups of
-///  original        reply           originator   responder   epoch
+///  31      30      29      28      27           26          25        24 … 0
+///  passed in the epoch:            let begin by groups of   given to
+///  original        reply           originator   responder   gateway   epoch
 ///  leaves  arrives leaves  arrives
 /// ```
+///
+/// Only packets of the original direction set bits 27 to 25, and bit 27 only those that came from the originator's own
+/// port: whoever may use any address can forge a connection's first packet, and would own its answers.
 enum ConnectionMark {
-    static let epochMask: UInt32 = 0x03FF_FFFF
+    static let epochMask: UInt32 = 0x01FF_FFFF
     /// No epoch is that, so no rule gives it: the connection is cut, whatever belongs to it is dropped.
     static let cut = Conventions.cutMark
-    static let allowedMask: UInt32 = 0x0C00_0000
+    /// A port here that may use any address was given packets of the original direction by another port or host, and its
+    /// groups let them in.
+    static let given: UInt32 = 1 << 25
+    /// What outlasts an epoch.
+    static let lasting: UInt32 = 0x0E00_0000
 
     /// Where a packet is judged.
     enum Side {

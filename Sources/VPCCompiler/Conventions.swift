@@ -29,7 +29,7 @@ public enum Conventions {
     public static let sysctlPaths = HostSettings.sysctls.map(\.path)
 
     /// The mark of a connection that was cut: the firewall drops what belongs to it.
-    public static let cutMark: UInt32 = 0x03FF_FFFF
+    public static let cutMark: UInt32 = 0x01FF_FFFF
     /// How long that lasts. By then whoever answers has heard nothing for longer than an answer is on its way.
     public static let cutSeconds: UInt32 = 10
 

@@ -32,6 +32,9 @@ enum FirewallName {
 
     static func subnet(_ name: String) -> String { "subnet_\(name)" }
 
+    /// What gateways in a subnet send with addresses of other subnets.
+    static func relayed(_ name: String) -> String { "relayed_\(name)" }
+
     /// What the names of one direction of an ACL begin with: `acl_web_in`.
     static func acl(_ name: String, _ direction: TrafficDirection) -> String { "acl_\(name)_\(direction.rawValue)" }
 
@@ -79,6 +82,7 @@ extension FirewallTables {
         case ("members", 2): return reference(.securityGroup, 1)
         case ("acl", 3...): return reference(.networkACL, 1)
         case ("subnet", 3): return reference(.subnet, 1)
+        case ("relayed", 2...): return reference(.subnet, 1)
         case ("log", 3) where words[1] == "spoofed": return reference(.vpc, 2)
         case ("log", 4) where words[1] == "to": return reference(.vpc, 3)
         default: return nil

@@ -6,7 +6,8 @@ import VPCTopology
 extension HostPolicy {
     /// Those of `connections` that the groups of this host's interfaces would not let begin: what a tightened policy cuts.
     ///
-    /// One that has been cut already is none of them. A connection that neither begins nor ends at an interface here (one
+    /// One that has been cut already is none of them. One whose first packet bears the address of an interface here, and
+    /// did not come from its port, is: a gateway has made it. A connection that neither begins nor ends at an interface here (one
     /// that a gateway forwards) is left alone: which ports it passed is not in its entry.
     public func forbidden(_ connections: [Connection]) -> [Connection] {
         connections.filter { $0.mark != Conventions.cutMark && !allows($0) }
@@ -16,7 +17,8 @@ extension HostPolicy {
         guard let vpc = vpcOfZone[connection.zone] else { return true }
         let packet = connection.packet
         if let sender = interface(vpc, connection.source),
-            !allows(packet, of: sender, .egress, far: connection.destination)
+            connection.mark & ConnectionMark.allowed(.original, [.leaving]) == 0
+                || !allows(packet, of: sender, .egress, far: connection.destination)
         {
             return false
         }

@@ -20,13 +20,13 @@ extension HostCompiler {
         }
         table.sets += [maps.in, maps.out]
         let acls = Set(subnets.compactMap { topology.subnets[$0].acl })
-        for acl in acls.sorted() {
-            for direction in TrafficDirection.allCases { addChain(ofACL: acl, direction, to: &table) }
-        }
+        let asked = addRelayedSources(to: &table)
+        for acl in acls.union(asked).sorted() { addChain(ofACL: acl, .ingress, to: &table) }
+        for acl in acls.sorted() { addChain(ofACL: acl, .egress, to: &table) }
         for subnet in subnets.sorted() {
             for direction in TrafficDirection.allCases { addChain(ofSubnet: subnet, direction, to: &table) }
         }
-        if !acls.isEmpty { addDenial("acl", counter: RuleCounter.deniedByACL, to: &table) }
+        if !acls.union(asked).isEmpty { addDenial("acl", counter: RuleCounter.deniedByACL, to: &table) }
     }
 
     private func subnetName(_ subnet: Int) -> String { FirewallName.subnet(topology.subnets[subnet].name) }
@@ -78,14 +78,6 @@ extension HostCompiler {
                 chain.rule(place.guardStatement, .vmap(far, .ipProtocol, place.field, map: lines.name(place)))
             }
             chain.rule(.goto(unmatched))
-        }
-    }
-
-    /// Whether somebody in a VPC of this host, here or elsewhere, may send with the address of a guest here.
-    var hasMiddleboxes: Bool {
-        contexts.contains { context in
-            context.routeTable == nil
-                && topology.vpcs[context.vpc].interfaces.contains { !topology.interfaces[$0].sourceDestCheck }
         }
     }
 

@@ -21,6 +21,7 @@ extension HostCompiler {
         ]
         .map { NFCounter($0, origin: origin) }
         addZones(to: &filter)
+        addGatewaySets(to: &filter)
         addPrerouting(to: &filter, origin)
         addInput(to: &filter, origin)
         addForwarding(to: &filter, origin)
@@ -46,7 +47,6 @@ extension HostCompiler {
         // A port gets packets when it is in `ports`, and sends them when it is in `port_zone` or `open_port_zone`: what
         // judges them is in before.
         var ports = NFSet("ports", of: .interfaceName, grows: true, admits: true)
-        var openPorts = NFSet("open_ports", of: .interfaceName, grows: true)
         var speakers = NFSet(
             "port_zone", of: .interfaceName, .etherAddress, .ipv4Address, to: .values(.zone), grows: true, admits: true)
         var forwarders = NFSet(
@@ -61,7 +61,6 @@ extension HostCompiler {
                 speakers.add(port, interface.mac, interface.address, data: zone, origin: origin)
             } else {
                 forwarders.add(port, interface.mac, data: zone, origin: origin)
-                openPorts.add(port, origin: origin)
             }
         }
         var devices = NFSet("dev_zone", of: .interfaceName, to: .values(.zone), grows: true)
@@ -83,7 +82,7 @@ extension HostCompiler {
         for (index, host) in topology.hosts.enumerated() {
             hosts.add(host.underlayAddress, origin: Origin(.host, index))
         }
-        table.sets += [ports, openPorts, speakers, forwarders, devices, hosts]
+        table.sets += [ports, speakers, forwarders, devices, hosts]
     }
 
     // MARK: - Chains

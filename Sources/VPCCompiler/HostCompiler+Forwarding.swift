@@ -12,10 +12,10 @@ extension HostCompiler {
             // What is no VPC's is not ours to judge.
             chain.rule(.match(.iifgroup, .notEqual, vrf), .accept)
             // An ICMP error has the mark of the connection that it is about, but is another's packet.
-            if hasACLs { chain.rule(.match([.related]), .goto("related")) }
+            if hasACLs || hasForwarders { chain.rule(.match([.related]), .goto("related")) }
             if hasForwarders {
-                chain.rule(.match(.sdifname, in: "open_ports"), .goto("middlebox"))
-                chain.rule(.match(.oifname, in: "open_ports"), .goto("middlebox"))
+                chain.rule(.match(.sdifname, in: "open_ports"), .goto("from_gateway"))
+                chain.rule(.match(.oifname, in: "open_ports"), .goto("to_gateway"))
             }
             chain.rule(.match(.oifgroup, guest), .goto("arriving"))
             addShortcuts([.leaving], to: &chain)
@@ -27,13 +27,9 @@ extension HostCompiler {
             addGroups([.leaving], "left", to: &chain)
         }
         addArriving(to: &table, origin)
-        addMiddleboxes(to: &table, origin)
-        table.chain("related", origin: origin) { chain in
-            addCut(to: &chain)
-            chain.rule(.match(.oifgroup, guest), .jump("known_port"))
-            addACLs(to: &chain)
-            chain.rule(.accept)
-        }
+        addGateways(to: &table, origin)
+        addErrors(to: &table, origin)
+        addSides(to: &table, origin)
         // A port is reachable only after its policy is in.
         table.chain("known_port", origin: origin) { chain in
             chain.rule(.match(.oifname, notIn: "ports"), .counter("unknown_port"), .drop)
@@ -43,7 +39,6 @@ extension HostCompiler {
         addMarks("stayed", [.leaving, .arriving], to: &table, origin)
     }
 
-    private var hasForwarders: Bool { attached.contains { !topology.interfaces[$0].sourceDestCheck } }
     private var hasACLs: Bool { attached.contains { topology.subnets[topology.interfaces[$0].subnet].acl != nil } }
 
     /// To a port of this host: from another host, or from a port here.
@@ -64,20 +59,31 @@ extension HostCompiler {
             chain.rule(.match(.sdifname, in: "ports"), .goto("staying"))
             addGroups([.arriving], "arrived", to: &chain)
         }
-        table.chain("staying", origin: origin) { chain in addGroups([.leaving, .arriving], "stayed", to: &chain) }
+        table.chain("staying", origin: origin) { chain in
+            addKnown([.leaving, .arriving], "stayed", to: &chain)
+            chain.rule(.jump(Self.chain(of: .leaving)))
+            chain.rule(.jump(Self.chain(of: .arriving)))
+            chain.rule(.goto("stayed"))
+        }
     }
 
-    /// From or to a port that may use any address: nothing is remembered, because the connection's addresses do not say
-    /// whose port it was. Every packet of the original direction is asked for; what answers passes.
-    private func addMiddleboxes(to table: inout NFTableIntent, _ origin: Origin) {
-        guard hasForwarders else { return }
+    /// ICMP errors: from anybody, but to somebody whose groups have let the connection begin that they are about.
+    private func addErrors(to table: inout NFTableIntent, _ origin: Origin) {
         let (guest, _, _, _) = LinkGroups.numbers
-        table.chain("middlebox", origin: origin) { chain in
+        table.chain("related", origin: origin) { chain in
             addCut(to: &chain)
             chain.rule(.match(.oifgroup, guest), .jump("known_port"))
-            addACLs(to: &chain)
-            chain.rule(.match([.established]), .match(.ctDirection, NFDirection.reply), .accept)
-            chain.rule(.vmap(.sdifname, map: "sg_out"))
+            addACLs(to: &chain, relays: hasForwarders)
+            for direction in NFDirection.allCases {
+                let bits = ConnectionMark.allowed(direction, [.arriving])
+                chain.rule(.match(.ctDirection, direction), .match(.ctMark, masked: bits, .equal, bits), .accept)
+            }
+            if hasForwarders {
+                // On its way through a gateway.
+                chain.rule(
+                    .match(.oifname, in: "open_ports"), .match(.oifname, .ipDestination, notIn: "open_addresses"),
+                    .accept)
+            }
             chain.rule(.vmap(.oifname, map: "sg_in"))
             chain.rule(.accept)
         }
@@ -98,28 +104,51 @@ extension HostCompiler {
         }
     }
 
-    private func addCut(to chain: inout NFChainBuilder) {
+    func addCut(to chain: inout NFChainBuilder) {
         chain.rule(.match(.ctMark, ConnectionMark.cut), .counter(RuleCounter.deniedByGroup), .drop)
     }
 
-    private func addACLs(to chain: inout NFChainBuilder) {
+    /// - Parameter relays: Whether a guest that may use any address may have sent it.
+    func addACLs(to chain: inout NFChainBuilder, relays: Bool = false) {
         chain.rule(.vmap(.sdifname, map: "acl_out"))
+        if relays { chain.rule(.vmap(.sdifname, map: "relayed")) }
         chain.rule(.vmap(.oifname, map: "acl_in"))
     }
 
-    /// What the groups on `sides` let begin passes, whatever they are by now: who tightens a policy cuts what it forbids.
-    /// That the connection exists would not be enough: the groups on the other side may have made it.
     private func addGroups(_ sides: [ConnectionMark.Side], _ end: String, to chain: inout NFChainBuilder) {
-        for direction in NFDirection.allCases {
-            let bits = ConnectionMark.allowed(direction, sides)
-            chain.rule(
-                .match(.ctDirection, direction), .match([.established]),
-                .match(.ctMark, masked: bits, .equal, bits), .goto(end))
-        }
+        addKnown(sides, end, to: &chain)
         if sides.contains(.leaving) { chain.rule(.vmap(.sdifname, map: "sg_out")) }
         if sides.contains(.arriving) { chain.rule(.vmap(.oifname, map: "sg_in")) }
         chain.rule(.goto(end))
     }
+
+    /// What the groups on `sides` let begin passes, whatever they are by now: who tightens a policy cuts what it forbids.
+    /// That the connection exists would not be enough: the groups on the other side may have made it.
+    private func addKnown(_ sides: [ConnectionMark.Side], _ end: String, to chain: inout NFChainBuilder) {
+        for direction in NFDirection.allCases {
+            chain.rule(isAllowed(direction, sides) + [.goto(end)])
+        }
+    }
+
+    /// The groups on one side, asked for what they have not let begin.
+    private func addSides(to table: inout NFTableIntent, _ origin: Origin) {
+        for side in [ConnectionMark.Side.leaving, .arriving] {
+            table.chain(Self.chain(of: side), origin: origin) { chain in
+                for direction in NFDirection.allCases { chain.rule(isAllowed(direction, [side]) + [.return]) }
+                chain.rule(
+                    side == .leaving ? .vmap(.sdifname, map: "sg_out") : .vmap(.oifname, map: "sg_in"))
+            }
+        }
+    }
+
+    private func isAllowed(_ direction: NFDirection, _ sides: [ConnectionMark.Side]) -> [NFStatement] {
+        let bits = ConnectionMark.allowed(direction, sides)
+        return [
+            .match(.ctDirection, direction), .match([.established]), .match(.ctMark, masked: bits, .equal, bits),
+        ]
+    }
+
+    static func chain(of side: ConnectionMark.Side) -> String { side == .leaving ? "groups_out" : "groups_in" }
 
     /// Remembers that a packet has passed. What was passed in another epoch is forgotten.
     private func addMarks(
@@ -128,9 +157,11 @@ extension HostCompiler {
         table.chain(name, origin: origin) { chain in
             chain.rule(
                 .match(.ctMark, masked: ConnectionMark.epochMask, .notEqual, epoch),
-                .set(.ctMark, keeping: ConnectionMark.allowedMask, adding: epoch))
+                .set(.ctMark, keeping: ConnectionMark.lasting, adding: epoch))
             for direction in NFDirection.allCases {
-                let bits = ConnectionMark.passed(direction, sides) | ConnectionMark.allowed(direction, sides)
+                // An answer that the rules allow by themselves does not make its receiver the connection's originator.
+                let begun = direction == .original ? ConnectionMark.allowed(direction, sides) : 0
+                let bits = ConnectionMark.passed(direction, sides) | begun
                 chain.rule(.match(.ctDirection, direction), .set(.ctMark, keeping: .max, adding: bits), .accept)
             }
             chain.rule(.accept)

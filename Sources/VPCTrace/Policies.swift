@@ -35,6 +35,22 @@ extension Walk {
             )
             return true
         }
+        return passes(acl, direction, stage, far, &way)
+    }
+
+    /// What a gateway sends into another subnet with a source inside of that one does not stay inside: the gateway's own
+    /// host asks the ACL, in place of the receiver's.
+    func passesRelay(from gateway: Int, to receivers: [Int], _ way: inout Way) -> Bool {
+        let own = topology.interfaces[gateway].subnet
+        let entered = Set(receivers.map { topology.interfaces[$0].subnet })
+            .first { $0 != own && topology.subnets[$0].cidr.contains(way.packet.source) }
+        guard let entered, let position = topology.subnets[entered].acl else { return true }
+        return passes(topology.acls[position], .ingress, .aclIngress, way.packet.source, &way)
+    }
+
+    private func passes(
+        _ acl: ResolvedACL, _ direction: PolicyDirection, _ stage: TraceStep.Stage, _ far: IPAddress, _ way: inout Way
+    ) -> Bool {
         let resource = ResourceReference(.networkACL, acl.name)
         let list: FieldPath = ["spec", .key(direction.rawValue)]
         let rules = direction == .ingress ? acl.ingress : acl.egress

@@ -10,11 +10,14 @@ struct Walk {
     /// By host, what let the first packet of the connection pass there.
     private var seen: [Int: Sides] = [:]
 
-    /// Whose policies have let a connection begin. Where none have, but a gateway's or middlebox's, the connection is known.
+    /// Whose policies have let a connection begin.
     private struct Sides: OptionSet {
         let rawValue: Int
+        /// The originator's, whose own port it came from.
         static let originator = Sides(rawValue: 1)
         static let responder = Sides(rawValue: 2)
+        /// Those of a gateway, that was given it by somebody else.
+        static let gateway = Sides(rawValue: 4)
     }
 
     init(topology: Topology, model: Model?) {
@@ -141,7 +144,7 @@ struct Walk {
             way.add(
                 .route, .allow,
                 "\(name): \(destination) is \(target.name) on \(hostName(target.host))", reference(target))
-            return transit(to: index, isGateway: false, from: port, &way) ? .delivered(index) : .dropped
+            return transit(to: index, from: port, &way) ? .delivered(index) : .dropped
         case .nobody(let cidr):
             way.add(
                 .route, .deny, "\(name): no interface has \(destination), which is inside the VPC's \(cidr)",
@@ -180,7 +183,7 @@ struct Walk {
             way.host = host
             way.gateway = gateways.count > 1 ? gateway : nil
             seen = before
-            if transit(to: gateway, isGateway: true, from: port, &way) {
+            if transit(to: gateway, among: gateways, from: port, &way) {
                 reached.append(gateway)
             } else {
                 dropped.append(gateway)
@@ -194,13 +197,18 @@ struct Walk {
     }
 
     /// From the sending host's policies to the target's port.
+    /// - Parameter gateways: of a custom route, all its next hops.
     /// - Returns: whether it gets there.
-    private mutating func transit(to target: Int, isGateway: Bool, from port: Int?, _ way: inout Way) -> Bool {
+    private mutating func transit(
+        to target: Int, among gateways: [Int] = [], from port: Int?, _ way: inout Way
+    ) -> Bool {
+        let isGateway = !gateways.isEmpty
         let interface = topology.interfaces[target]
         let isLocal = interface.host == way.host
         let here = way.host
         if let port {
-            guard judge(from: port, to: isLocal ? target : nil, &way) else { return false }
+            let behind = isGateway ? gateways : [target]
+            guard judge(from: port, to: isLocal ? target : nil, relayedTo: behind, &way) else { return false }
         } else if isLocal {
             // The host's own packets are not forwarded, so not judged.
             return deliver(to: interface, isGateway: isGateway, &way)
@@ -231,41 +239,58 @@ struct Walk {
     /// - Parameters:
     ///   - port: the interface of this host that sent the packet, if it came from here.
     ///   - target: the interface of this host that receives it, if it stays here.
-    private mutating func judge(from port: Int?, to target: Int?, _ way: inout Way) -> Bool {
+    ///   - receivers: whom the route leads to, here or elsewhere.
+    private mutating func judge(
+        from port: Int?, to target: Int?, relayedTo receivers: [Int] = [], _ way: inout Way
+    ) -> Bool {
         if let port, !passesACL(of: port, .egress, &way) { return false }
+        if let port, isOpen(port), !passesRelay(from: port, to: receivers, &way) { return false }
         if let target, !passesACL(of: target, .ingress, &way) { return false }
-        if way.isAnswer, isAllowed(from: port, to: target, on: way.host) {
+        let known = seen[way.host]
+        let state: ConnectionState =
+            !way.isAnswer ? way.packet.firstState : known != nil ? .established : way.packet.lateState
+        let isSent = way.isAnswer && port.map { hasBeenAsked($0, known) } ?? true
+        let isAwaited = way.isAnswer && target.map { awaits($0, way.packet, known) } ?? true
+        if isSent, isAwaited, known != nil, way.isAnswer {
             way.add(.connection, .allow, "an answer of a connection that was allowed: security groups let it pass", nil)
             return true
         }
-        let state: ConnectionState =
-            !way.isAnswer ? way.packet.firstState : seen[way.host] != nil ? .established : way.packet.lateState
-        if let port, !passesGroups(of: port, .egress, state, &way) { return false }
-        if let target, !passesGroups(of: target, .ingress, state, &way) { return false }
-        if !way.isAnswer, state == .new { remember(from: port, to: target, on: way.host) }
+        if let port, !isSent, !passesGroups(of: port, .egress, state, &way) { return false }
+        if let target, !isAwaited, !passesGroups(of: target, .ingress, state, &way) { return false }
+        if !way.isAnswer, state == .new { remember(way.packet, from: port, to: target, on: way.host) }
         return true
     }
 
-    /// Whether an answer belongs to a connection that the policies of both its ends here have let begin; gateways and
-    /// middleboxes ask for no more than that it exists.
-    private func isAllowed(from port: Int?, to target: Int?, on host: Int) -> Bool {
-        guard let sides = seen[host] else { return false }
-        if isOpen(port) || isOpen(target) { return true }
-        return (port == nil || sides.contains(.responder)) && (target == nil || sides.contains(.originator))
+    /// Whether what this interface sends answers a question that its groups have let in. A gateway's answer is one where
+    /// somebody else has asked.
+    private func hasBeenAsked(_ interface: Int, _ sides: Sides?) -> Bool {
+        guard let sides else { return false }
+        return isOpen(interface) ? !sides.isDisjoint(with: [.gateway, .originator]) : sides.contains(.responder)
     }
 
-    private mutating func remember(from port: Int?, to target: Int?, on host: Int) {
+    /// Whether an answer to this interface is one to a question of its own; what a gateway is to pass on may be anybody's.
+    private func awaits(_ interface: Int, _ answer: Packet, _ sides: Sides?) -> Bool {
+        guard let sides else { return false }
+        let isPassedOn = isOpen(interface) && answer.destination != topology.interfaces[interface].address
+        return isPassedOn || sides.contains(.originator)
+    }
+
+    private mutating func remember(_ packet: Packet, from port: Int?, to target: Int?, on host: Int) {
         var sides = seen[host] ?? []
-        if !isOpen(port), !isOpen(target) {
-            if port != nil { sides.insert(.originator) }
-            if target != nil { sides.insert(.responder) }
+        if let port, !isOpen(port) || packet.source == topology.interfaces[port].address { sides.insert(.originator) }
+        if let target {
+            if !isOpen(target) {
+                sides.insert(.responder)
+            } else if !(port.map { isOpen($0) && isSameGuest(topology.interfaces[$0], topology.interfaces[target]) }
+                ?? false)
+            {
+                sides.insert(.gateway)
+            }
         }
         seen[host] = sides
     }
 
-    private func isOpen(_ interface: Int?) -> Bool {
-        interface.map { !topology.interfaces[$0].sourceDestCheck } ?? false
-    }
+    private func isOpen(_ interface: Int) -> Bool { !topology.interfaces[interface].sourceDestCheck }
 
     // MARK: Words
 

@@ -110,7 +110,7 @@ extension LabTests {
             #expect(!watch.waits(timeout: .milliseconds(500)))
             #expect(try count("denied_by_group") > denied)
             let entry = try lab.shell("h1", "conntrack -L -p udp --orig-port-src 40000 2>/dev/null")
-            #expect(entry.contains("mark=67108863"), "\(entry)")
+            #expect(entry.contains("mark=33554431"), "\(entry)")
             try lab.become(.guarded)
         }
 
