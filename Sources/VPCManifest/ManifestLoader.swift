@@ -28,21 +28,24 @@ struct ManifestLoader {
     mutating func load(_ source: ManifestSource, index: Int) {
         guard !isFull else { return }
         reader.tree.reserveCapacity(forBytes: source.bytes.count)
-        var begin = SourceCursor(byte: 0, line: 1)
-        switch ByteOrderMark(source.bytes) {
-        case .none: break
-        case .utf8: begin = SourceCursor(byte: 3, line: 1)
-        case .utf16:
+        guard let begin = textStart(of: source) else { return }
+        var apiVersion: String?
+        _ = load(source, index: index, from: begin, apiVersion: &apiVersion)
+    }
+
+    /// Where the text of a source begins; nil, with a diagnostic, where it is no UTF-8 as its first bytes tell.
+    private mutating func textStart(of source: ManifestSource) -> SourceCursor? {
+        switch TextEncoding(source.bytes) {
+        case .utf8(let mark): return SourceCursor(byte: mark, line: 1)
+        case .other(let name):
             markUnknown()
             append(
                 Finding(
                     diagnostic: LocatedDiagnostic(
-                        rule: "not-utf8", message: "\(source.name): the file is UTF-16, not UTF-8",
+                        rule: "not-utf8", message: "\(source.name): the file is \(name), not UTF-8",
                         hint: "save the file as UTF-8")))
-            return
+            return nil
         }
-        var apiVersion: String?
-        _ = load(source, index: index, from: begin, apiVersion: &apiVersion)
     }
 
     /// Reads documents that stand in the middle of a source.
@@ -60,24 +63,60 @@ struct ManifestLoader {
         // Work stays linear in the size of the file, whatever the number of its documents.
         let limit = limits.aliasedNodes + source.bytes.count
         var (begin, aliasBudget) = (start, limit)
-        while let rest = readDocuments(
-            source, index: index, from: begin, apiVersion: &apiVersion, aliasBudget: &aliasBudget)
-        {
-            begin = rest
+        var mark = source.bytes.innerMark(after: begin.byte)
+        while true {
+            if let found = mark, begin.byte >= found.byte {
+                begin = SourceCursor(byte: max(begin.byte, found.end), line: begin.line)
+                mark = source.bytes.innerMark(after: begin.byte)
+            }
+            let end = mark.map { readableEnd(from: begin.byte, before: $0, in: source.bytes) } ?? source.bytes.count
+            let next = readDocuments(
+                source, index: index, from: begin, to: end, apiVersion: &apiVersion, aliasBudget: &aliasBudget)
+            guard let next else { break }
+            begin = next
+            if let found = mark, !found.isBetweenDocuments, begin.byte >= end {
+                guard let rest = skipDocument(around: found, from: begin, source) else { break }
+                begin = rest
+                mark = source.bytes.innerMark(after: begin.byte)
+            }
         }
         return limit - aliasBudget
     }
 
-    /// Reads documents up to the end or the first that cannot be read; returns where to go on after that one.
+    /// How far documents can be read before a byte order mark: up to it, or to the document that it stands in.
+    private func readableEnd(from start: Int, before mark: InnerByteOrderMark, in bytes: [UInt8]) -> Int {
+        if mark.isBetweenDocuments { return mark.byte }
+        return bytes.lastDocumentMarker(before: mark.byte).map { max(start, $0) } ?? start
+    }
+
+    /// Complains about a byte order mark inside of a document; returns where the next document begins.
+    private mutating func skipDocument(
+        around mark: InnerByteOrderMark, from begin: SourceCursor, _ source: ManifestSource
+    ) -> SourceCursor? {
+        markUnknown()
+        var cursor = begin
+        cursor.advance(toByte: mark.byte, in: source.bytes)
+        append(
+            Finding(
+                diagnostic: LocatedDiagnostic(
+                    rule: "byte-order-mark", message: "a byte order mark (U+FEFF) stands inside of a document",
+                    hint: "remove it; between files that are put together goes a line of three dashes: ---",
+                    location: cursor.location(in: source, isText: false))))
+        guard !isFull, let next = source.bytes.documentMarker(after: mark.byte) else { return nil }
+        return cursor.lineStart(at: next, in: source.bytes)
+    }
+
+    /// Reads documents up to `end` or the first that cannot be read; returns where to go on after that one, nil where
+    /// there is nothing more.
     private mutating func readDocuments(
-        _ source: ManifestSource, index: Int, from begin: SourceCursor, apiVersion: inout String?,
+        _ source: ManifestSource, index: Int, from begin: SourceCursor, to end: Int, apiVersion: inout String?,
         aliasBudget: inout Int
     ) -> SourceCursor? {
         // Moves from document to document; characters count from `begin`.
         var cursor = begin
         return source.bytes.withUnsafeBufferPointer { bytes -> SourceCursor? in
             var yaml = YAMLReader(
-                UnsafeBufferPointer(rebasing: bytes[begin.byte...]), limits: limits, aliasBudget: aliasBudget)
+                UnsafeBufferPointer(rebasing: bytes[begin.byte..<end]), limits: limits, aliasBudget: aliasBudget)
             defer { aliasBudget = yaml.aliasBudget }
             do throws(YAMLReader.Failure) {
                 while try yaml.readDocument(into: &reader.tree) {
@@ -85,7 +124,7 @@ struct ManifestLoader {
                     decode(source, index: index, at: cursor, characters: yaml.documentStart, apiVersion: &apiVersion)
                     if isFull { return nil }
                 }
-                return nil
+                return end < bytes.count ? cursor.lineStart(at: end, in: source.bytes) : nil
             } catch {
                 markUnknown()
                 // It may have stated the version that the next ones rely on.
@@ -94,7 +133,9 @@ struct ManifestLoader {
                 let failed = cursor
                 report(error, source, from: begin)
                 guard error.isRecoverable, !isFull else { return nil }
-                return nextDocument(after: failed, error, in: source.bytes, from: begin)
+                let next = nextDocument(after: failed, error, in: source.bytes, from: begin)
+                if let next, next.byte < end { return next }
+                return end < bytes.count ? failed.lineStart(at: end, in: source.bytes) : nil
             }
         }
     }
@@ -102,9 +143,12 @@ struct ManifestLoader {
     /// Reads a source of exactly one document, which is no manifest.
     /// - Parameter read: Takes what it knows out of the reader's tree.
     mutating func loadSingle(_ source: ManifestSource, _ read: (inout DocumentReader) -> Void) {
-        var cursor = SourceCursor(byte: 0, line: 1)
+        guard let begin = textStart(of: source) else { return }
+        var cursor = begin
         source.bytes.withUnsafeBufferPointer { bytes in
-            var yaml = YAMLReader(bytes, limits: limits, aliasBudget: limits.aliasedNodes + bytes.count)
+            var yaml = YAMLReader(
+                UnsafeBufferPointer(rebasing: bytes[begin.byte...]), limits: limits,
+                aliasBudget: limits.aliasedNodes + bytes.count)
             do throws(YAMLReader.Failure) {
                 guard try yaml.readDocument(into: &reader.tree), !reader.tree.isEmpty else { return }
                 cursor.advance(toCharacter: yaml.documentStart, in: source.bytes)
@@ -118,7 +162,7 @@ struct ManifestLoader {
                     "several-documents", "a second document begins here", hint: "one file is one document here", at: 0)
                 locateProblems(source, at: cursor, characters: yaml.documentStart)
             } catch {
-                report(error, source, from: SourceCursor(byte: 0, line: 1))
+                report(error, source, from: begin)
             }
         }
     }
@@ -271,9 +315,7 @@ struct ManifestLoader {
         case .byte(let byte): cursor.advance(toByte: begin.byte + byte, in: bytes)
         }
         guard let marker = bytes.documentMarker(after: max(cursor.byte - 1, failed.byte)) else { return nil }
-        cursor = failed
-        cursor.advance(toByte: marker, in: bytes)
-        return SourceCursor(byte: cursor.byte, line: cursor.line)
+        return failed.lineStart(at: marker, in: bytes)
     }
 }
 
@@ -294,20 +336,28 @@ extension [UInt8] {
             return nil
         }
     }
+
+    /// The start of the last line `---`, with what follows the dashes, that ends before `end`.
+    func lastDocumentMarker(before end: Int) -> Int? {
+        var index = end - 5
+        while index >= 0 {
+            if self[index] == UInt8(ascii: "\n") || self[index] == UInt8(ascii: "\r"),
+                let marker = self[..<Swift.min(end, index + 5)].documentMarker(at: index + 1)
+            {
+                return marker
+            }
+            index -= 1
+        }
+        return nil
+    }
 }
 
-private enum ByteOrderMark {
-    case none
-    case utf8
-    case utf16
-
-    init(_ bytes: [UInt8]) {
-        if bytes.starts(with: [0xEF, 0xBB, 0xBF]) {
-            self = .utf8
-        } else if bytes.starts(with: [0xFE, 0xFF]) || bytes.starts(with: [0xFF, 0xFE]) {
-            self = .utf16
-        } else {
-            self = .none
-        }
+extension ArraySlice<UInt8> {
+    /// `index` where three dashes and a space or line end are there.
+    fileprivate func documentMarker(at index: Int) -> Int? {
+        guard index + 3 < endIndex, self[index...index + 2].allSatisfy({ $0 == UInt8(ascii: "-") }),
+            " \t\r\n".utf8.contains(self[index + 3])
+        else { return nil }
+        return index
     }
 }

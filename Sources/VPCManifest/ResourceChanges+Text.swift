@@ -149,20 +149,6 @@ extension [UInt8] {
         }
     }
 
-    /// The start of the last line `---`, with what follows the dashes, that ends before `end`.
-    fileprivate func lastDocumentMarker(before end: Int) -> Int? {
-        var index = end - 5
-        while index >= 0 {
-            if self[index] == UInt8(ascii: "\n") || self[index] == UInt8(ascii: "\r"),
-                let marker = self[..<Swift.min(end, index + 5)].documentMarker(at: index + 1)
-            {
-                return marker
-            }
-            index -= 1
-        }
-        return nil
-    }
-
     /// Whether there is anything before a place that begins a document.
     fileprivate func holdsDocument(before end: Int, _ limits: ManifestLimits) -> Bool {
         var tree = NodeTree()
@@ -179,15 +165,5 @@ extension [UInt8] {
             start = next
         }
         return false
-    }
-}
-
-extension ArraySlice<UInt8> {
-    /// `index` where three dashes and a space or line end are there.
-    fileprivate func documentMarker(at index: Int) -> Int? {
-        guard index + 3 < endIndex, self[index...index + 2].allSatisfy({ $0 == UInt8(ascii: "-") }),
-            " \t\r\n".utf8.contains(self[index + 3])
-        else { return nil }
-        return index
     }
 }

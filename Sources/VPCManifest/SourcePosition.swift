@@ -56,6 +56,13 @@ struct SourceCursor: Sendable {
         lineStart = byte
     }
 
+    /// A cursor at a later byte with which a line begins.
+    func lineStart(at target: Int, in bytes: [UInt8]) -> SourceCursor {
+        var cursor = self
+        cursor.advance(toByte: target, in: bytes)
+        return SourceCursor(byte: cursor.byte, line: cursor.line)
+    }
+
     mutating func advance(toCharacter target: Int, in bytes: [UInt8]) {
         advance(in: bytes) { character, _ in character < target }
     }

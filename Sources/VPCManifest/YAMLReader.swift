@@ -167,6 +167,11 @@ struct YAMLReader: ~Copyable {
         case YAML_READER_ERROR:
             let offset = parser.pointee.problem_offset
             let value = parser.pointee.problem_value
+            if value == 0, problem.hasPrefix("control characters") {
+                return Failure(
+                    rule: "not-utf8", message: "a zero byte is no text",
+                    hint: "the file is damaged, or no text file", place: .byte(offset), isRecoverable: false)
+            }
             if problem.hasPrefix("control characters") {
                 return Failure(
                     rule: "syntax", message: "control character U+\(hexadecimal(value, digits: 4)) is not allowed here",
