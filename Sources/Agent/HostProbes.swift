@@ -79,6 +79,7 @@ struct HostProbes {
             case .icmp: .icmp(type: 8, code: 0, identifier: identifier, sequence: 1)
             case .tcp(let port): .tcp(sourcePort: identifier, destinationPort: port, flags: .syn)
             case .udp(let port): .udp(sourcePort: identifier, destinationPort: port, payload: [])
+            case .sctp(let port): .sctp(sourcePort: identifier, destinationPort: port, chunk: .initiation)
             }
         return OutgoingPacket(from: source, to: probe.toAddress, content)
     }
@@ -141,22 +142,11 @@ extension HostProbes.Trial {
             }
             return
         }
-        guard received.source == packet.destination, received.destination == packet.source, received.isFirstFragment
-        else { return }
+        guard received.isFirstFragment, packet.isAnswered(by: received) else { return }
         switch packet.content {
-        case .icmp:
-            if EchoReply(received)?.identifier == identifier { answer = answer ?? "echo reply" }
-        case .tcp(_, let port, _):
-            guard received.protocolNumber == UInt8(IPPROTO_TCP), received.payload.word(at: 0) == port,
-                received.payload.word(at: 2) == identifier
-            else { return }
-            let flags = TCPFlags(rawValue: received.payload.byte(at: 13))
-            answer = answer ?? (flags.contains(.rst) ? "refused, nobody listens" : "accepted")
-        case .udp(_, let port, _):
-            guard received.protocolNumber == UInt8(IPPROTO_UDP), received.payload.word(at: 0) == port,
-                received.payload.word(at: 2) == identifier
-            else { return }
-            answer = answer ?? "answered"
+        case .icmp: answer = answer ?? "echo reply"
+        case .tcp, .sctp: answer = answer ?? (received.isRefusal ? "refused, nobody listens" : "accepted")
+        case .udp: answer = answer ?? "answered"
         }
     }
 

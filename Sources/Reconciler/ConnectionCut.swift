@@ -22,11 +22,11 @@ extension ChangePlan {
 }
 
 extension ChangePlan.Step {
-    /// TCP and ICMP connections are forgotten, because only a first packet can begin one. All others are kept closed for a
+    /// TCP, SCTP and ICMP connections are forgotten, because only a first packet can begin one. All others are kept closed for a
     /// while: their next packet, from whichever end, would be a beginning.
     static func cutting(_ connections: [Connection]) -> [ChangePlan.Step] {
         let hasFirstPackets = { (connection: Connection) in
-            [IPProtocol.tcp, .icmp].contains { $0.rawValue == connection.ipProtocol }
+            [IPProtocol.tcp, .sctp, .icmp].contains { $0.rawValue == connection.ipProtocol }
         }
         let end = ConnectionEnd.marked(Conventions.cutMark, seconds: Conventions.cutSeconds)
         return [

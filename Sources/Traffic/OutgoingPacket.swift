@@ -18,6 +18,8 @@ package struct OutgoingPacket: Hashable, Sendable {
         case tcp(sourcePort: UInt16, destinationPort: UInt16, flags: TCPFlags)
         /// RFC 768.
         case udp(sourcePort: UInt16, destinationPort: UInt16, payload: [UInt8])
+        /// RFC 9260: one chunk, without data.
+        case sctp(sourcePort: UInt16, destinationPort: UInt16, chunk: SCTPChunk)
     }
 
     package init(
@@ -53,6 +55,7 @@ package struct OutgoingPacket: Hashable, Sendable {
         case .icmp: UInt8(IPPROTO_ICMP)
         case .tcp: UInt8(IPPROTO_TCP)
         case .udp: UInt8(IPPROTO_UDP)
+        case .sctp: UInt8(IPPROTO_SCTP)
         }
     }
 
@@ -83,6 +86,14 @@ package struct OutgoingPacket: Hashable, Sendable {
             bytes.append(bigEndian: UInt16(0))
             bytes += payload
             bytes.setChecksum(at: 6, pseudoHeader: pseudoHeader(bytes.count))
+        case .sctp(let sourcePort, let destinationPort, let chunk):
+            bytes.append(bigEndian: sourcePort)
+            bytes.append(bigEndian: destinationPort)
+            // Who asks for an association has no verification tag yet; any other will do where none is known.
+            bytes.append(bigEndian: chunk == .initiation ? UInt32(0) : UInt32(1) << 20)
+            bytes.append(bigEndian: UInt32(0))
+            bytes += chunk.bytes
+            bytes.setCRC32C(at: 8)
         }
         return bytes
     }
@@ -157,6 +168,8 @@ extension OutgoingPacket {
             return seen.ports.map { $0 == (sourcePort, destinationPort) } == true && seen.tcpFlags == flags
         case .udp(let sourcePort, let destinationPort, _):
             return seen.ports.map { $0 == (sourcePort, destinationPort) } == true
+        case .sctp(let sourcePort, let destinationPort, let chunk):
+            return seen.ports.map { $0 == (sourcePort, destinationPort) } == true && seen.sctpChunk == chunk
         }
     }
 
@@ -170,7 +183,8 @@ extension OutgoingPacket {
             // Echo and timestamp (RFC 792); others have no answers.
             let answer: UInt8? = type == 8 ? 0 : type == 13 ? 14 : nil
             return seen.icmp.map { $0.type == answer } == true && seen.payload.word(at: 4) == identifier
-        case .tcp(let sourcePort, let destinationPort, _), .udp(let sourcePort, let destinationPort, _):
+        case .tcp(let sourcePort, let destinationPort, _), .udp(let sourcePort, let destinationPort, _),
+            .sctp(let sourcePort, let destinationPort, _):
             return seen.ports.map { $0 == (destinationPort, sourcePort) } == true
         }
     }

@@ -57,11 +57,10 @@ package struct IPv4Packet {
     package var isFirstFragment: Bool { bytes.word(at: 6) & 0x1FFF == 0 }
     package var payload: ArraySlice<UInt8> { bytes.dropFirst(Int(bytes.byte(at: 0) & 15) * 4) }
 
-    /// Source and destination port of TCP and UDP, where they are in this packet.
+    /// Source and destination port of TCP, UDP and SCTP, where they are in this packet.
     package var ports: (source: UInt16, destination: UInt16)? {
-        guard isFirstFragment, payload.count >= 4, [IPPROTO_TCP, IPPROTO_UDP].contains(Int(protocolNumber)) else {
-            return nil
-        }
+        let protocols = [IPPROTO_TCP, IPPROTO_UDP, IPPROTO_SCTP]
+        guard isFirstFragment, payload.count >= 4, protocols.contains(Int(protocolNumber)) else { return nil }
         return (payload.word(at: 0), payload.word(at: 2))
     }
 
@@ -69,6 +68,15 @@ package struct IPv4Packet {
         guard isFirstFragment, Int(protocolNumber) == IPPROTO_TCP, payload.count >= 14 else { return nil }
         return TCPFlags(rawValue: payload.byte(at: 13) & 0x3F)
     }
+
+    /// The first chunk.
+    package var sctpChunk: SCTPChunk? {
+        guard isFirstFragment, Int(protocolNumber) == IPPROTO_SCTP, payload.count >= 13 else { return nil }
+        return SCTPChunk(rawValue: payload.byte(at: 12))
+    }
+
+    /// Whether it says that nobody listens there: a TCP reset, an SCTP ABORT.
+    package var isRefusal: Bool { tcpFlags?.contains(.rst) == true || sctpChunk == .abort }
 
     package var icmp: (type: UInt8, code: UInt8)? {
         guard isFirstFragment, Int(protocolNumber) == IPPROTO_ICMP, payload.count >= 2 else { return nil }
@@ -82,7 +90,7 @@ package struct IPv4Packet {
         case Int32(IPPROTO_ICMP):
             guard payload.byte(at: 0) == UInt8(ICMP_ECHO) else { return nil }
             return Flow(protocolNumber: protocolNumber, destination: destination, sender: payload.word(at: 4), port: 0)
-        case Int32(IPPROTO_TCP), Int32(IPPROTO_UDP):
+        case Int32(IPPROTO_TCP), Int32(IPPROTO_UDP), Int32(IPPROTO_SCTP):
             return Flow(
                 protocolNumber: protocolNumber, destination: destination, sender: payload.word(at: 0),
                 port: payload.word(at: 2))

@@ -71,6 +71,10 @@ extension HostCompiler {
             chain.rule(
                 .match(.l4proto, NFProtocol.tcp), .match([.new]), .match(Self.tcpFlags, masked: 0x17, .notEqual, 0x02),
                 .goto(strays))
+            // And an association with INIT (RFC 9260): connection tracking would take ABORT, HEARTBEAT and others for one.
+            chain.rule(
+                .match(.l4proto, NFProtocol.sctp), .match([.new]), .match(Self.sctpChunk, .notEqual, 0x01),
+                .goto(strays))
             for group in groups {
                 guard let rules = rules[group] else { continue }
                 let origin = Origin(.securityGroup, group)
@@ -94,6 +98,8 @@ extension HostCompiler {
 
     /// FIN, SYN, RST and ACK are in the low bits of byte 13 of a TCP header (RFC 9293).
     private static let tcpFlags = NFField.bytes(.transport, offset: 13, .icmpType)
+    /// The type of the first chunk, behind SCTP's common header of 12 bytes (RFC 9260); INIT has the packet to itself.
+    private static let sctpChunk = NFField.bytes(.transport, offset: 12, .icmpType)
 
     // MARK: - Sets
 

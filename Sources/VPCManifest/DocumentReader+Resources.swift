@@ -373,7 +373,7 @@ extension DocumentReader {
     }
 
     private enum ProbeProtocol: String, CaseIterable {
-        case tcp, udp, icmp
+        case tcp, udp, sctp, icmp
     }
 
     private mutating func probe(_ metadata: Metadata, _ spec: Int) -> Probe? {
@@ -396,6 +396,8 @@ extension DocumentReader {
             transport = port.map(Probe.Transport.tcp)
         case .udp:
             transport = port.map(Probe.Transport.udp)
+        case .sctp:
+            transport = port.map(Probe.Transport.sctp)
         }
         if let transportProtocol, transportProtocol != .icmp, portNode == nil { _ = required(fields, .port) }
         guard let from, let to, let transport, let expect else { return nil }

@@ -202,7 +202,7 @@ extension DocumentReader {
                 "write all"
             } else {
                 Spelling.nearest(to: text, among: words).map { "did you mean \($0)?" }
-                    ?? "give other protocols by their number, such as 132 for SCTP"
+                    ?? "give other protocols by their number, such as 51 for AH"
             }
         report("invalid-value", "\(path(node)) must be \(expected), not \(quoted(short(text)))", hint: hint, at: node)
         return nil
@@ -214,7 +214,7 @@ extension DocumentReader {
             report(
                 "conflicting-fields", "\(path(node)) means nothing for \(choice.name)",
                 hint: choice.number == nil
-                    ? "write one rule for tcp and one for udp" : "remove it, or write protocol: tcp or udp",
+                    ? "write one rule for tcp and one for udp" : "remove it, or write protocol: tcp, udp or sctp",
                 at: node)
         } else if isEmptyList(node) {
             report("empty-list", "\(path(node)) is empty", hint: "leave the field out for all ports", at: node)

@@ -130,6 +130,7 @@ extension Resource {
         case .icmp: members.append(Member("protocol", "icmp"))
         case .tcp(let port): members += [Member("protocol", "tcp"), Member("port", .integer(Int(port)))]
         case .udp(let port): members += [Member("protocol", "udp"), Member("port", .integer(Int(port)))]
+        case .sctp(let port): members += [Member("protocol", "sctp"), Member("port", .integer(Int(port)))]
         }
         return members + text("expect", probe.expect.rawValue)
     }

@@ -222,6 +222,7 @@ public struct Probe: Hashable, Sendable {
         case icmp
         case tcp(port: UInt16)
         case udp(port: UInt16)
+        case sctp(port: UInt16)
     }
 
     public enum Expectation: String, Hashable, Sendable, CaseIterable {

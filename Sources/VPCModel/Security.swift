@@ -89,7 +89,7 @@ public struct ACLRule: Hashable, Sendable {
 public struct TrafficMatch: Hashable, Sendable {
     /// The IP protocol number; nil: all.
     public var ipProtocol: IPProtocol?
-    /// Destination ports of TCP and UDP; empty: all.
+    /// Destination ports, of protocols that have some (`IPProtocol.hasPorts`); empty: all.
     public var ports: [ClosedRange<UInt16>]
     /// ICMP only; nil: every type.
     public var icmpType: UInt8?
@@ -116,13 +116,15 @@ public struct IPProtocol: Hashable, Comparable, Sendable, CustomStringConvertibl
     public static let udp = IPProtocol(17)
     public static let gre = IPProtocol(47)
     public static let esp = IPProtocol(50)
+    public static let sctp = IPProtocol(132)
 
     /// Those that have a name in manifests.
     public static let named: [(name: String, value: IPProtocol)] = [
-        ("icmp", .icmp), ("tcp", .tcp), ("udp", .udp), ("gre", .gre), ("esp", .esp),
+        ("icmp", .icmp), ("tcp", .tcp), ("udp", .udp), ("sctp", .sctp), ("gre", .gre), ("esp", .esp),
     ]
 
-    public var hasPorts: Bool { self == .tcp || self == .udp }
+    /// Source and destination port are the first four bytes of its header.
+    public var hasPorts: Bool { self == .tcp || self == .udp || self == .sctp }
     public var description: String { Self.named.first { $0.value == self }?.name ?? String(rawValue) }
     public static func < (left: IPProtocol, right: IPProtocol) -> Bool { left.rawValue < right.rawValue }
 }

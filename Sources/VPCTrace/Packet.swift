@@ -11,6 +11,17 @@ public struct Packet: Hashable, Sendable, CustomStringConvertible {
         case icmp(type: UInt8, code: UInt8)
         case tcp(sourcePort: UInt16, destinationPort: UInt16)
         case udp(sourcePort: UInt16, destinationPort: UInt16)
+        case sctp(sourcePort: UInt16, destinationPort: UInt16)
+
+        /// Of what has some.
+        public var ports: (source: UInt16, destination: UInt16)? {
+            switch self {
+            case .icmp: nil
+            case .tcp(let source, let destination), .udp(let source, let destination),
+                .sctp(let source, let destination):
+                (source, destination)
+            }
+        }
     }
 
     public static let echoRequest = Content.icmp(type: 8, code: 0)
@@ -29,6 +40,7 @@ public struct Packet: Hashable, Sendable, CustomStringConvertible {
         case .icmp: .icmp
         case .tcp: .tcp
         case .udp: .udp
+        case .sctp: .sctp
         }
     }
 
@@ -43,6 +55,7 @@ public struct Packet: Hashable, Sendable, CustomStringConvertible {
             case .icmp(let type, let code): .icmp(type: Self.icmpAnswers[type] ?? type, code: code)
             case .tcp(let source, let destination): .tcp(sourcePort: destination, destinationPort: source)
             case .udp(let source, let destination): .udp(sourcePort: destination, destinationPort: source)
+            case .sctp(let source, let destination): .sctp(sourcePort: destination, destinationPort: source)
             }
         return Packet(from: destination, to: source, content)
     }
@@ -55,16 +68,13 @@ public struct Packet: Hashable, Sendable, CustomStringConvertible {
         case .icmp(let type, let code): "icmp type \(type) code \(code)"
         case .tcp(_, let port): "tcp \(port)"
         case .udp(_, let port): "udp \(port)"
+        case .sctp(_, let port): "sctp \(port)"
         }
     }
 
     /// `10.0.1.10 → 10.0.2.20, tcp 443 (from port 49152)`.
     public var description: String {
-        let ports: String =
-            switch content {
-            case .icmp: ""
-            case .tcp(let port, _), .udp(let port, _): " (from port \(port))"
-            }
+        let ports = content.ports.map { " (from port \($0.source))" } ?? ""
         return "\(source) → \(destination), \(traffic)\(ports)"
     }
 }
@@ -78,7 +88,7 @@ extension TrafficMatch {
         case .icmp(let type, let code):
             guard let icmpType else { return true }
             return icmpType == type && (icmpCode ?? code) == code
-        case .tcp(_, let port), .udp(_, let port):
+        case .tcp(_, let port), .udp(_, let port), .sctp(_, let port):
             return ports.isEmpty || ports.contains { $0.contains(port) }
         }
     }

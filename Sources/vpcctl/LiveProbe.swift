@@ -16,8 +16,8 @@ struct LiveResult {
 
 /// Sends the packet of a trace from its sender's namespace, and sees what becomes of it on this host.
 ///
-/// It is written whole, as the trace has it, so its source may be forged, and a TCP connection is asked for and never
-/// made. What passes the host is seen by packet sockets, which other traffic does not touch: their filter lets through
+/// It is written whole, as the trace has it, so its source may be forged, and a TCP connection or an SCTP association is
+/// asked for and never made. What passes the host is seen by packet sockets, which other traffic does not touch: their filter lets through
 /// what is between the two addresses.
 struct LiveProbe {
     let trace: Trace
@@ -163,7 +163,7 @@ private struct PacketWatch {
     /// In the sender's namespace.
     private mutating func arrived(_ seen: IPv4Packet) {
         if packet.isAnswered(by: seen) {
-            sighting.answer = seen.tcpFlags?.contains(.rst) == true ? .refused : .reply
+            sighting.answer = seen.isRefusal ? .refused : .reply
         } else if let error = seen.icmpError, error.about == packet.flow, !sighting.isAnswered {
             let isOfDestination = error.from == packet.destination && error.isServiceUnreachable
             sighting.answer = isOfDestination ? .portUnreachable : .error("\(error)")
@@ -181,6 +181,8 @@ extension OutgoingPacket {
                 .tcp(sourcePort: source, destinationPort: destination, flags: .syn)
             case .udp(let source, let destination):
                 .udp(sourcePort: source, destinationPort: destination, payload: Array("vpcctl trace".utf8))
+            case .sctp(let source, let destination):
+                .sctp(sourcePort: source, destinationPort: destination, chunk: .initiation)
             }
         self.init(from: packet.source, to: packet.destination, content)
     }

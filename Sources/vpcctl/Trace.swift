@@ -28,10 +28,10 @@ struct TraceCommand: ParsableCommand {
     var to: String
     @Option(
         name: .customLong("protocol"),
-        help: "tcp, udp or icmp (an echo request); by default tcp with --port, else icmp.")
+        help: "tcp, udp, sctp or icmp (an echo request); by default tcp with --port, else icmp.")
     var transport: TransportArgument?
-    @Option(help: "The destination port of tcp and udp.") var port: UInt16?
-    @Option(name: .customLong("source-port"), help: "The source port of tcp and udp.")
+    @Option(help: "The destination port of tcp, udp and sctp.") var port: UInt16?
+    @Option(name: .customLong("source-port"), help: "The source port of tcp, udp and sctp.")
     var sourcePort: UInt16?
     @Option(help: "The source address; by default the sender's own.") var source: AddressArgument?
     @Flag(help: "Send the packet and compare what happens with what the trace says; on the sender's host.")
@@ -44,7 +44,7 @@ struct TraceCommand: ParsableCommand {
 
     func validate() throws {
         switch transport {
-        case .tcp, .udp:
+        case .tcp, .udp, .sctp:
             if port == nil { throw ValidationError("Name the destination port of \(protocolName) with --port.") }
         case .icmp:
             if port != nil || sourcePort != nil { throw ValidationError("ICMP has no ports.") }
@@ -100,9 +100,11 @@ struct TraceCommand: ParsableCommand {
         // A connection that was there before would not be judged anew.
         let sourcePort = sourcePort ?? (live ? .random(in: Packet.ephemeralPort ... .max) : Packet.ephemeralPort)
         guard let port else { return Packet.echoRequest }
-        return transport == .udp
-            ? .udp(sourcePort: sourcePort, destinationPort: port)
-            : .tcp(sourcePort: sourcePort, destinationPort: port)
+        return switch transport {
+        case .udp: .udp(sourcePort: sourcePort, destinationPort: port)
+        case .sctp: .sctp(sourcePort: sourcePort, destinationPort: port)
+        case .tcp, .icmp, nil: .tcp(sourcePort: sourcePort, destinationPort: port)
+        }
     }
 
     private func destination(_ topology: Topology) throws -> (IPAddress, interface: Int?) {
@@ -123,6 +125,7 @@ struct TraceCommand: ParsableCommand {
 enum TransportArgument: String, ExpressibleByArgument, CaseIterable {
     case tcp
     case udp
+    case sctp
     case icmp
 }
 

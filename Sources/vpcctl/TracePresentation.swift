@@ -196,14 +196,12 @@ struct TracePresentation {
             ]
         }
         let packet = journey.packet
-        var ports: (source: Int, destination: Int)?
-        if case .tcp(let source, let destination) = packet.content { ports = (Int(source), Int(destination)) }
-        if case .udp(let source, let destination) = packet.content { ports = (Int(source), Int(destination)) }
+        let ports = packet.content.ports
         return [
             "sender": .string(name(of: journey.sender)), "source": .string(packet.source.description),
             "destination": .string(packet.destination.description), "protocol": .string(packet.ipProtocol.description),
-            "sourcePort": ports.map { .integer($0.source) } ?? .null,
-            "destinationPort": ports.map { .integer($0.destination) } ?? .null,
+            "sourcePort": ports.map { .integer(Int($0.source)) } ?? .null,
+            "destinationPort": ports.map { .integer(Int($0.destination)) } ?? .null,
             "verdict": .string(journey.verdict.word),
             "reached": .list(journey.verdict.reached.map { .string(topology.interfaces[$0].name) }),
             "summary": .string(outcome(of: journey)), "steps": .list(steps),

@@ -101,6 +101,7 @@ extension Probe.Transport {
         case .icmp: "icmp"
         case .tcp(let port): "tcp \(port)"
         case .udp(let port): "udp \(port)"
+        case .sctp(let port): "sctp \(port)"
         }
     }
 }

@@ -1,4 +1,5 @@
 import Foundation
+import Glibc
 import IPAddressing
 import Netlink
 import TestSupport
@@ -28,6 +29,8 @@ extension LabTests {
             let topology = lab.lab.plan.topology
             let responders = try Responders()
             defer { responders.stop() }
+            // Loads the module: a kernel without it says "protocol unreachable", which is no answer.
+            _ = try Socket(AF_INET, SOCK_STREAM, Int32(IPPROTO_SCTP))
             let services = Question.ports.filter { $0 != Station.udpPort && $0 != Station.tcpPort }
             for guest in lab.lab.plan.guests {
                 try responders.serve(as: guest.name, in: .named(guest.namespace), udp: services, tcp: services)
@@ -162,6 +165,7 @@ private struct Question {
             // Only where somebody listens is there an answer.
             let port = dice.pick(ports.filter { $0 != Station.tcpPort })
             content = .udp(sourcePort: number, destinationPort: port)
+        case 6: content = .sctp(sourcePort: number, destinationPort: dice.pick(ports))
         default: content = .tcp(sourcePort: number, destinationPort: dice.pick(ports))
         }
         // Gateways send on what is others', and everybody may try.
@@ -263,6 +267,8 @@ extension OutgoingPacket.Content {
                 .udp(sourcePort: source, destinationPort: destination, payload: Array("volley".utf8))
             case .tcp(let source, let destination):
                 .tcp(sourcePort: source, destinationPort: destination, flags: .syn)
+            case .sctp(let source, let destination):
+                .sctp(sourcePort: source, destinationPort: destination, chunk: .initiation)
             }
     }
 }
@@ -396,5 +402,6 @@ extension Scenario {
         TrafficMatch(ipProtocol: .tcp, ports: [5432...5432, 7000...7001]),
         TrafficMatch(ipProtocol: .tcp, ports: [1024...65535]), TrafficMatch(ipProtocol: .udp, ports: [0...1023]),
         TrafficMatch(ipProtocol: .udp, ports: [7000...7000]), TrafficMatch(ipProtocol: .udp, ports: [20000...65535]),
+        TrafficMatch(ipProtocol: .sctp), TrafficMatch(ipProtocol: .sctp, ports: [80...80, 7000...7001]),
     ]
 }

@@ -55,7 +55,7 @@ private struct Planner {
                 let (one, two) = (UInt16(number(0...65535)), UInt16(number(0...65535)))
                 return number(0...1) == 0 ? one...one : min(one, two)...max(one, two)
             }
-            return TrafficMatch(ipProtocol: pick([.tcp, .udp]), ports: ports)
+            return TrafficMatch(ipProtocol: pick([.tcp, .udp, .sctp]), ports: ports)
         }
     }
 
@@ -118,7 +118,9 @@ private struct Planner {
         case 6:
             return .networkACL(NetworkACL(metadata: metadata(), vpc: name(), ingress: aclRules(), egress: aclRules()))
         default:
-            let transports: [Probe.Transport] = [.icmp, .tcp(port: 1), .udp(port: 65535)]
+            let transports: [Probe.Transport] = [
+                .icmp, .tcp(port: 1), .udp(port: 65535), .sctp(port: 2905),
+            ]
             return .probe(
                 Probe(
                     metadata: metadata(), from: name(),

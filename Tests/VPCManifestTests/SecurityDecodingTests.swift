@@ -24,7 +24,8 @@ import VPCModel
                     - {protocol: 6, ports: [22], from: [{securityGroup: "1"}]}
                   egress:
                     - {protocol: all, to: [{cidr: 0.0.0.0/0}]}
-                    - {protocol: 132, to: [{cidr: 10.0.0.0/8}]}
+                    - {protocol: 132, ports: [3868], to: [{cidr: 10.0.0.0/8}]}
+                    - {protocol: sctp, to: [{cidr: 10.0.0.0/8}]}
                 ---
                 kind: SecurityGroup
                 metadata: {name: closed}
@@ -72,7 +73,9 @@ import VPCModel
                     ],
                     egress: [
                         SecurityRule(traffic: TrafficMatch(), peers: [.cidr(any)]),
-                        SecurityRule(traffic: TrafficMatch(ipProtocol: IPProtocol(132)), peers: [.cidr(ten)]),
+                        SecurityRule(
+                            traffic: TrafficMatch(ipProtocol: .sctp, ports: [3868...3868]), peers: [.cidr(ten)]),
+                        SecurityRule(traffic: TrafficMatch(ipProtocol: .sctp), peers: [.cidr(ten)]),
                     ]),
                 SecurityGroup(metadata: Metadata(name: "closed"), vpc: "blue"),
             ])
@@ -113,7 +116,7 @@ import VPCModel
                     priority: 100, action: .deny,
                     traffic: TrafficMatch(ipProtocol: .icmp, icmpType: 3, icmpCode: 4), cidr: .defaultIPv4),
                 ACLRule(
-                    priority: 200, action: .allow, traffic: TrafficMatch(ipProtocol: IPProtocol(132)),
+                    priority: 200, action: .allow, traffic: TrafficMatch(ipProtocol: IPProtocol(51)),
                     cidr: .defaultIPv4),
             ])
         #expect(
@@ -153,7 +156,7 @@ import VPCModel
                     cidr: 0.0.0.0/0
                   - priority: 200
                     action: allow
-                    protocol: 132
+                    protocol: 51
                     cidr: 0.0.0.0/0
 
                 """)
@@ -235,7 +238,11 @@ import VPCModel
         // Ports.
         line("protocol: icmp, cidr: 0.0.0.0/0, ports: [80]", "conflicting-fields 4:89"),
         line("protocol: all, cidr: 0.0.0.0/0, ports: [80]", "conflicting-fields 4:88"),
-        line("protocol: 132, cidr: 0.0.0.0/0, ports: []", "conflicting-fields 4:88"),
+        line("protocol: 33, cidr: 0.0.0.0/0, ports: []", "conflicting-fields 4:87"),
+        line("protocol: 136, cidr: 0.0.0.0/0, ports: [80]", "conflicting-fields 4:88"),
+        line("protocol: sctp, cidr: 0.0.0.0/0, ports: []", "empty-list 4:89"),
+        line("protocol: sctp, cidr: 0.0.0.0/0, ports: [65536]", "out-of-range 4:97"),
+        line("protocol: sctp, cidr: 0.0.0.0/0, icmpType: 8", "conflicting-fields 4:99"),
         line("protocol: tcp, cidr: 0.0.0.0/0, ports: []", "empty-list 4:88"),
         line("protocol: tcp, cidr: 0.0.0.0/0, ports: 80", "wrong-type 4:95"),
         line("protocol: tcp, cidr: 0.0.0.0/0, ports: [65536]", "out-of-range 4:96"),

@@ -60,7 +60,7 @@ private struct Generator {
                 ipProtocol: .icmp, icmpType: pick([0, 3, 8, 255]), icmpCode: pick([nil, 0, 4, 255]))
         default:
             return TrafficMatch(
-                ipProtocol: pick([.tcp, .udp]),
+                ipProtocol: pick([.tcp, .udp, .sctp]),
                 ports: (0..<number(0...3)).map { _ in
                     let (one, two) = (port(), port())
                     return min(one, two)...max(one, two)

@@ -40,7 +40,7 @@ struct Exchange {
     private struct OpenSocket {
         var socket: Socket
         var identifier: UInt16
-        /// Of a TCP connection.
+        /// Of a TCP connection or an SCTP association.
         var isConnected = false
         var received: [UInt8] = []
     }
@@ -65,13 +65,22 @@ struct Exchange {
         case .icmp: UInt8(IPPROTO_ICMP)
         case .tcp: UInt8(IPPROTO_TCP)
         case .udp: UInt8(IPPROTO_UDP)
+        case .sctp: UInt8(IPPROTO_SCTP)
         }
     }
 
     private var port: UInt16 {
         switch transport {
         case .icmp: 0
-        case .tcp(let port), .udp(let port): port
+        case .tcp(let port), .udp(let port), .sctp(let port): port
+        }
+    }
+
+    /// Whether there is a connection before there is a question.
+    private var isConnectionOriented: Bool {
+        switch transport {
+        case .tcp, .sctp: true
+        case .icmp, .udp: false
         }
     }
 
@@ -92,7 +101,7 @@ struct Exchange {
         attempts += 1
         do {
             var new: [UInt16] = []
-            if sockets.isEmpty || protocolNumber == UInt8(IPPROTO_TCP) {
+            if sockets.isEmpty || isConnectionOriented {
                 let open = try openSocket(&identifiers)
                 sockets.append(open)
                 new.append(open.identifier)
@@ -112,8 +121,9 @@ struct Exchange {
                 let socket = try Socket(AF_INET, SOCK_RAW, Int32(IPPROTO_ICMP))
                 if let source = sender.source { try socket.bind(SocketAddress(source, 0)) }
                 return OpenSocket(socket: socket, identifier: identifiers.next())
-            case .tcp, .udp:
-                let socket = try Socket(AF_INET, protocolNumber == UInt8(IPPROTO_TCP) ? SOCK_STREAM : SOCK_DGRAM)
+            case .tcp, .udp, .sctp:
+                let socket = try Socket(
+                    AF_INET, isConnectionOriented ? SOCK_STREAM : SOCK_DGRAM, Int32(protocolNumber))
                 for _ in 0..<64 {
                     let identifier = identifiers.next()
                     let address = SocketAddress(sender.source ?? .anyIPv4, identifier)
@@ -136,7 +146,7 @@ struct Exchange {
         case .udp(let port):
             try check(
                 open.socket.send(Array(question(open.identifier).utf8), to: SocketAddress(destination, port)))
-        case .tcp(let port):
+        case .tcp(let port), .sctp(let port):
             if try open.socket.connect(SocketAddress(destination, port)).get() { connected(index) }
         }
     }
@@ -155,7 +165,7 @@ struct Exchange {
 
     func addSockets(to polls: inout PollSet) {
         for open in sockets {
-            let isConnecting = protocolNumber == UInt8(IPPROTO_TCP) && !open.isConnected
+            let isConnecting = isConnectionOriented && !open.isConnected
             polls.add(open.socket.descriptor, isConnecting ? POLLOUT : POLLIN)
         }
     }
@@ -167,7 +177,7 @@ struct Exchange {
         switch transport {
         case .icmp: receiveEcho(index)
         case .udp: receiveDatagram(index)
-        case .tcp: receiveStream(index)
+        case .tcp, .sctp: receiveStream(index)
         }
     }
 
@@ -235,7 +245,7 @@ struct Exchange {
         }
     }
 
-    /// Whether somebody answered a TCP connection at all, even if not with the answer.
+    /// Whether somebody accepted a connection at all, even if there was no answer to the question.
     var isConnected: Bool { sockets.contains { $0.isConnected } }
 }
 

@@ -71,6 +71,8 @@ extension Lab {
             case .icmp: break  // The kernel answers.
             case .tcp(let port): try responders.serve(as: witness.name, in: witness.namespace, udp: [], tcp: [port])
             case .udp(let port): try responders.serve(as: witness.name, in: witness.namespace, udp: [port], tcp: [])
+            case .sctp(let port):
+                try responders.serve(as: witness.name, in: witness.namespace, udp: [], tcp: [], sctp: [port])
             }
             return nil
         } catch {

@@ -8,7 +8,7 @@ import Traffic
 /// Servers in many namespaces that say who they are, all served by one thread.
 ///
 /// UDP: every datagram comes back as `NAME|ADDRESS:PORT|DATAGRAM`, from the address that it was sent to, where
-/// ADDRESS:PORT is who sent it. TCP: a line `ask TOKEN` is answered with the line `NAME|ADDRESS:PORT|TOKEN`, and a line
+/// ADDRESS:PORT is who sent it. TCP and SCTP: a line `ask TOKEN` is answered with the line `NAME|ADDRESS:PORT|TOKEN`, and a line
 /// `bulk COUNT` followed by so many bytes with `NAME|ADDRESS:PORT|COUNT`.
 public final class Responders: Sendable {
     private let service: Service
@@ -25,12 +25,14 @@ public final class Responders: Sendable {
     /// Starts to answer in a namespace, on all its addresses, those that come later too.
     /// - Throws: `NetlinkError` when a port is in use there.
     public func serve(
-        as name: String, in namespace: NetworkNamespace, udp: some Collection<UInt16>, tcp: some Collection<UInt16>
+        as name: String, in namespace: NetworkNamespace, udp: some Collection<UInt16>, tcp: some Collection<UInt16>,
+        sctp: some Collection<UInt16> = []
     ) throws {
         let listeners = try namespace.run {
             var listeners: [Listener] = []
             for port in udp { listeners.append(try Listener(udp: port, name: name)) }
-            for port in tcp { listeners.append(try Listener(tcp: port, name: name)) }
+            for port in tcp { listeners.append(try Listener(stream: port, by: .tcp, name: name)) }
+            for port in sctp { listeners.append(try Listener(stream: port, by: .sctp, name: name)) }
             return listeners
         }
         service.add(listeners)
@@ -57,8 +59,8 @@ private struct Listener: Sendable {
         self.name = name
     }
 
-    init(tcp port: UInt16, name: String) throws {
-        socket = try Socket(AF_INET, SOCK_STREAM)
+    init(stream port: UInt16, by stream: Station.StreamProtocol, name: String) throws {
+        socket = try Socket(AF_INET, SOCK_STREAM, stream.rawValue)
         try socket.set(SOL_SOCKET, SO_REUSEADDR, 1)
         try socket.bind(SocketAddress(.anyIPv4, port))
         guard listen(socket.descriptor, 256) == 0 else { throw LabError.system("listen on port \(port)") }

@@ -71,9 +71,16 @@ public struct Station: Sendable, Hashable {
         return answers
     }
 
-    // MARK: TCP
+    // MARK: TCP and SCTP
 
-    /// What became of a TCP connection.
+    /// By which protocol a stream of bytes goes.
+    public enum StreamProtocol: Int32, Sendable {
+        case tcp = 6
+        /// With a socket for each association (RFC 6458, section 4).
+        case sctp = 132
+    }
+
+    /// What became of a TCP connection or an SCTP association.
     public enum Connection: Sendable, Hashable {
         case answered(Answer)
         /// Refused, unreachable, reset: the error in words.
@@ -84,11 +91,11 @@ public struct Station: Sendable, Hashable {
     /// Connects, sends `size` bytes where that is not 0, and reads the responder's answer: its `text` is the number of
     /// bytes that arrived.
     public func connect(
-        _ destination: IPAddress, port: UInt16 = Self.tcpPort, sourcePort: UInt16 = 0, sending size: Int = 0,
-        timeout: Duration = .seconds(5)
+        _ destination: IPAddress, port: UInt16 = Self.tcpPort, by stream: StreamProtocol = .tcp,
+        sourcePort: UInt16 = 0, sending size: Int = 0, timeout: Duration = .seconds(5)
     ) throws -> Connection {
         let socket = try namespace.run {
-            let socket = try Socket(AF_INET, SOCK_STREAM)
+            let socket = try Socket(AF_INET, SOCK_STREAM, stream.rawValue)
             try socket.set(SOL_SOCKET, SO_REUSEADDR, 1)
             if source != nil || sourcePort != 0 { try socket.bind(SocketAddress(source ?? .anyIPv4, sourcePort)) }
             return socket
