@@ -145,7 +145,9 @@ let package = Package(
                 "IPAddressing", "KernelModel", "TestSupport", "VPCCompiler", "VPCManifest", "VPCModel",
                 "VPCTopology",
             ], exclude: ["Golden"]),
-        tests("VPCTraceTests", ["IPAddressing", "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology", "VPCTrace"]),
+        tests(
+            "VPCTraceTests",
+            ["IPAddressing", "TestSupport", "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology", "VPCTrace"]),
         tests("NetlinkTests", ["CLinux", "Netlink", "TestSupport"]),
         tests("TrafficTests", ["IPAddressing", "Netlink", "TestSupport", "Traffic"]),
         tests(

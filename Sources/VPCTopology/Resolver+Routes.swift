@@ -38,9 +38,50 @@ extension Resolver {
                         destination: route.destination,
                         nextHops: nextHops(of: route, in: table, source, path, keys: &keys, warned: &warned)))
             }
+            warnOfShadowedRoutes(in: source, cidrs)
             routes.sort { $0.destination < $1.destination }
             topology.routeTables[table].routes = routes
         }
+    }
+
+    private mutating func warnOfShadowedRoutes(in table: RouteTable, _ cidrs: [IPPrefix]) {
+        let destinations = table.routes.map(\.destination)
+        // One mistake is one complaint.
+        guard Set(destinations).count == destinations.count, Set(destinations).isDisjoint(with: cidrs) else { return }
+        let shadowed = ShadowedRoutes(destinations, cidrs: cidrs)
+        for (number, cause) in shadowed.causes.sorted(by: { $0.key < $1.key }) {
+            let destination = destinations[number]
+            let reason: String
+            var hint = "remove it"
+            switch cause {
+            case .unforwarded(let block): reason = "no packet to \(block) is forwarded"
+            case .prefixes(let parts):
+                let own = parts.filter(cidrs.contains)
+                let longer = parts.filter { !cidrs.contains($0) }
+                let takers =
+                    own.isEmpty
+                    ? "longer destinations" : (longer.isEmpty ? "" : "longer destinations and ") + "the VPC's blocks"
+                reason = "all of its addresses are in \(takers), " + listed(parts.map(\.description))
+                if !own.isEmpty { hint += ": only a destination inside of a block leads elsewhere" }
+            }
+            warn(
+                "shadowed-route", "no packet follows the route to \(destination): \(reason)", hint: hint,
+                at: table.reference, ["spec", "routes", .index(number), "destination"],
+                related: related(to: cause, in: table, destinations))
+        }
+    }
+
+    /// The first route that takes of the traffic, or the VPC's blocks.
+    private func related(
+        to cause: ShadowedRoutes.Cause, in table: RouteTable, _ destinations: [IPPrefix]
+    ) -> Diagnostic.Related? {
+        guard case .prefixes(let parts) = cause else { return nil }
+        if let first = destinations.firstIndex(where: parts.contains) {
+            return Diagnostic.Related(
+                "a longer one is here", at: table.reference, ["spec", "routes", .index(first), "destination"])
+        }
+        return Diagnostic.Related(
+            "the VPC's blocks are here", at: ResourceReference(.vpc, table.vpc), ["spec", "cidrs"])
     }
 
     private mutating func nextHops(

@@ -182,6 +182,15 @@ private func findings(routes text: String) -> [String] {
                 == ["wrong-type 9:13"])
         #expect(findings(routes: "{destination: 0.0.0.0/0, nextHops: [{interface: fw}]}") == [])
         #expect(findings(routes: "{destination: 10.0.3.0/24, nextHops: [{interface: fw}]}") == [])
+        // Wider than a block: what is outside of it follows the route.
+        #expect(findings(routes: "{destination: 10.0.0.0/8, blackhole: true}") == [])
+        #expect(
+            findings(
+                routes: ["0.0.0.0/0", "0.0.0.0/1", "192.0.0.0/2", "128.0.0.0/2"].map {
+                    "{destination: \($0), blackhole: true}"
+                }.joined(separator: ", ")) == ["warning shadowed-route 4:42"])
+        #expect(findings(routes: "{destination: 224.0.1.0/24, blackhole: true}") == ["warning shadowed-route 4:42"])
+        #expect(findings(routes: "{destination: 240.0.0.0/4, blackhole: true}") == [])
         #expect(
             findings(routes: "{destination: 10.0.0.0/16, nextHops: [{interface: fw}]}") == ["destination-is-local 4:42"]
         )
