@@ -119,4 +119,7 @@ public protocol KernelAccess {
     func connections() throws -> [Connection]
     /// The addresses of the host's namespace.
     func localAddresses() throws -> Set<IPAddress>
+    /// Sets the loopback device up, sends a datagram by it, and says whether that made a tracked connection: in a namespace
+    /// in which nobody has asked for connection tracking, something in the kernel asks for it everywhere.
+    func tracksLoopback() throws -> Bool
 }

@@ -7,6 +7,8 @@ import VPCCompiler
 public struct Finding: Sendable, Hashable {
     public var subject: String
     public var isGood: Bool
+    /// Nothing is missing, but every packet costs more than it need.
+    public var isCostly = false
     /// What was found.
     public var detail: String
     /// What to do, where something is missing.

@@ -9,7 +9,10 @@ import VPCManifest
 
 struct DoctorCommand: KernelCommand {
     static let configuration = CommandConfiguration(
-        commandName: "doctor", abstract: "Say what this kernel and machine offer and lack, each with its remedy.")
+        commandName: "doctor", abstract: "Say what this kernel and machine offer and lack, each with its remedy.",
+        discussion: """
+            'costly' is what makes every packet dearer than need be; nothing is missing, and the exit code is 0.
+            """)
 
     @OptionGroup var output: OutputOptions
     @OptionGroup var debug: DebugOptions
@@ -21,9 +24,12 @@ struct DoctorCommand: KernelCommand {
         if findings.allSatisfy(\.isGood) {
             findings += try Kernel.reporting(global) {
                 try NetworkNamespace.withTemporary { () throws(NetlinkError) in
-                    doctor.kernelObjects(KernelDriver())
+                    // First: what is tried asks for connection tracking.
+                    let tracking = doctor.unaskedTracking(KernelDriver())
+                    return doctor.kernelObjects(KernelDriver()) + [tracking]
                 }
             }
+            findings += doctor.otherFilters()
         }
         show(findings)
         if !findings.allSatisfy(\.isGood) { throw ExitStatus.failed.code }
@@ -35,6 +41,7 @@ struct DoctorCommand: KernelCommand {
             let items = findings.map { finding -> StructuredValue in
                 [
                     "subject": .string(finding.subject), "good": .boolean(finding.isGood),
+                    "costly": .boolean(finding.isCostly),
                     "detail": .string(finding.detail), "remedy": .string(orNull: finding.remedy),
                 ]
             }
@@ -46,7 +53,9 @@ struct DoctorCommand: KernelCommand {
         case .table, .wide:
             let style = global.outputStyle
             for finding in findings {
-                let mark = finding.isGood ? style.green("ok     ") : style.red("MISSING")
+                let mark =
+                    finding.isCostly
+                    ? style.yellow("costly ") : finding.isGood ? style.green("ok     ") : style.red("MISSING")
                 Streams.outputLine("\(mark) \(finding.subject): \(finding.detail)")
                 if let remedy = finding.remedy { Streams.outputLine("        remedy: \(remedy)") }
             }
