@@ -32,13 +32,14 @@ UNDERLAY = {"h1": "172.31.0.1", "h2": "172.31.0.2"}
 SENDER_MAC, RECEIVER_MAC = "02:05:0a:00:00:0b", "02:05:0a:00:00:0c"
 PORT = 7777
 NO_GATEWAY = {"floor"}
-FIREWALLED = {"gre-firewall", "vpcctl", "vpcctl-accept-local", "vpcctl-flowtable", "linear"}
+FIREWALLED = {"gre-firewall", "vpcctl", "vpcctl-accept-local", "vpcctl-flowtable", "vpcctl-ttl", "linear"}
 
 
 @dataclasses.dataclass
 class Specification:
     # floor, routed, gre, gre-firewall, vxlan, vpcctl, vpcctl-open (without its firewall), vpcctl-accept-local (with this
-    # setting on the underlay device), vpcctl-flowtable (with the guests' ports in a flowtable), linear (naive chains)
+    # setting on the underlay device), vpcctl-flowtable (with the guests' ports in a flowtable), vpcctl-ttl (with what
+    # putting back the TTL inside a subnet would cost), linear (naive chains)
     path: str
     # Whether packets end at the underlay device of h1, to see the sender's host alone.
     send_only: bool = False
@@ -217,6 +218,16 @@ def set_up_product(spec):
                 sysctl(host, net__ipv4__conf__u0__accept_local=1)
             if spec.path == "vpcctl-flowtable":
                 nft(host, offload("e-g1" if host == "h1" else "e-g2"))
+            if spec.path == "vpcctl-ttl":
+                nft(host, kept_ttl())
+
+
+def kept_ttl():
+    """What it would take to put back what forwarding has taken, where both ends are in one subnet: the field, mapped to
+    one that is larger by one, and the checksum. nft(8) has no map of a field of one byte; the length, which is mapped to
+    itself, costs the same."""
+    steps = ", ".join(f"{number} : {number}" for number in range(20, 274))
+    return f"insert rule inet vpcctl forward ip saddr 10.0.0.0/16 ip daddr 10.0.0.0/16 ip length set ip length map {{ {steps} }}"
 
 
 def offload(port):
