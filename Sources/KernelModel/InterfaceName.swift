@@ -9,13 +9,13 @@ public struct InterfaceName: Hashable, Sendable {
     @inlinable public static var maximumLength: Int { 15 }
 
     /// Nil for a text that the kernel would refuse: empty, longer than 15 bytes, `.`, `..`, or holding a slash, a colon
-    /// or white space (dev_valid_name of net/core/dev.c).
+    /// or white space (dev_valid_name of net/core/dev.c), to which the byte A0 counts (lib/ctype.c).
     public init?(_ text: some StringProtocol) {
         var high: UInt64 = 0
         var low: UInt64 = 0
         var count = 0
         for byte in text.utf8 {
-            guard count < Self.maximumLength, byte > 0x20, byte != 0x7F, byte != UInt8(ascii: "/"),
+            guard count < Self.maximumLength, byte > 0x20, byte != 0x7F, byte != 0xA0, byte != UInt8(ascii: "/"),
                 byte != UInt8(ascii: ":")
             else { return nil }
             if count < 8 {

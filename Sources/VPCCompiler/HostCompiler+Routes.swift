@@ -120,7 +120,7 @@ extension HostCompiler {
     /// A fixed step, so that a group keeps its buckets (the kernel cannot change them) while members come and go: enough
     /// for weights to hold within a few percent.
     private static func buckets(forMembers count: Int) -> UInt16 {
-        count <= 16 ? 256 : count <= 256 ? 4096 : 32768
+        count <= 16 ? 256 : 4096
     }
 }
 

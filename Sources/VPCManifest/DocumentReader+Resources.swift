@@ -159,7 +159,7 @@ extension DocumentReader {
             return nil
         }
         let address = required(underlay, .address).flatMap { self.address($0) }
-        let device = optional(underlay, .device).flatMap { self.device($0) }
+        let device = optional(underlay, .device).flatMap { ownDevice($0) }
         guard let address else { return nil }
         return Host(
             metadata: metadata, underlayAddress: address, underlayDevice: device, region: region, zone: zone,
@@ -323,10 +323,22 @@ extension DocumentReader {
 
     private mutating func attachment(_ node: Int) -> NetworkInterface.Attachment? {
         guard let fields = fields(node, AttachmentField.self) else { return nil }
+        guard let netnsNode = optional(fields, .netns) else {
+            return required(fields, .device).flatMap { ownDevice($0) }.map { .device($0) }
+        }
         let device = required(fields, .device).flatMap { self.device($0) }
-        guard let netnsNode = optional(fields, .netns) else { return device.map { .device($0) } }
         guard let netns = self.netns(netnsNode), let device else { return nil }
         return .namespace(netns, device: device)
+    }
+
+    /// A device in a host's own namespace, where some names are the controller's.
+    private mutating func ownDevice(_ node: Int) -> String? {
+        guard let text = device(node) else { return nil }
+        if !text.hasPrefix("vpc-") { return text }
+        report(
+            "invalid-device", "\(path(node)): \(text) is the name of a device that the controller makes",
+            hint: "name a device that is there without it: on hosts, names that begin with vpc- are its own", at: node)
+        return nil
     }
 
     /// The name of a network device: what the kernel's dev_valid_name (net/core/dev.c) lets pass, and no pattern.
@@ -335,14 +347,15 @@ extension DocumentReader {
         // `%` would make the kernel number the device; `all` and `default` are directories beside the devices' sysctls.
         let isValid =
             (1...15).contains(text.utf8.count) && text != "." && text != ".."
-            && text.utf8.allSatisfy { $0 > 0x20 && $0 != 0x7F && !"/:%".utf8.contains($0) }
+            && text.utf8.allSatisfy { $0 > 0x20 && $0 != 0x7F && $0 != 0xA0 && !"/:%".utf8.contains($0) }
         guard isValid else {
             report(
                 "invalid-device", "\(path(node)): \(quoted(short(text))) is not a valid device name",
-                hint: "a device name has 1 to 15 bytes without '/', ':', '%' and spaces", at: node)
+                hint: "a device name has 1 to 15 bytes without '/', ':', '%' and spaces; to the kernel the byte A0,"
+                    + " as in à, is a space", at: node)
             return nil
         }
-        guard !["lo", "all", "default"].contains(text) else {
+        guard !Self.takenDevices.contains(text) else {
             report(
                 "invalid-device", "\(path(node)): the device name \(text) is taken", hint: "use another name", at: node)
             return nil
@@ -350,16 +363,24 @@ extension DocumentReader {
         return text
     }
 
-    /// The name of a network namespace: a file below /run/netns.
+    /// Directories beside the devices' parameters, and devices that the kernel makes in every namespace: `lo`, and with
+    /// each kind of tunnel one that it cannot do without.
+    private static let takenDevices: Set = [
+        "lo", "all", "default", "gre0", "gretap0", "erspan0", "tunl0", "sit0", "ip_vti0", "ip6_vti0", "ip6tnl0",
+        "ip6gre0",
+    ]
+
+    /// The name of a network namespace: a file below /run/netns. That may have 255 bytes; the mark of a device (its alias)
+    /// has as many for this name and those of the interface and its device.
     private mutating func netns(_ node: Int) -> String? {
         guard let text = string(node) else { return nil }
         let isValid =
-            (1...255).contains(text.utf8.count) && text != "." && text != ".." && !text.hasPrefix("-")
+            (1...128).contains(text.utf8.count) && text != "." && text != ".." && !text.hasPrefix("-")
             && text.utf8.allSatisfy { $0 > 0x20 && $0 != 0x7F && $0 != UInt8(ascii: "/") }
         guard isValid else {
             report(
                 "invalid-netns", "\(path(node)): \(quoted(short(text))) is not a valid name of a network namespace",
-                hint: "it is a file name below /run/netns: 1 to 255 bytes without '/' and spaces", at: node)
+                hint: "it is a file name below /run/netns: 1 to 128 bytes without '/' and spaces", at: node)
             return nil
         }
         return text

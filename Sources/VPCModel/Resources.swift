@@ -150,6 +150,8 @@ public struct NextHop: Hashable, Sendable {
     public var weight: Int
 
     public static let weights = 1...256
+    /// Every tool can list a group of so many: the kernel's smallest answer holds it.
+    public static let maximumPerRoute = 256
 
     public init(interface: String, weight: Int = 1) {
         self.interface = interface

@@ -93,6 +93,13 @@ extension Resolver {
             // Such a route can only be made by hand, and would turn into a blackhole.
             report("empty-list", "\(path).nextHops is empty", at: source.reference, path + ["nextHops"])
         }
+        if hops.count > NextHop.maximumPerRoute {
+            report(
+                "too-many-next-hops",
+                "the route to \(route.destination) has \(hops.count) next hops, more than \(NextHop.maximumPerRoute)",
+                hint: "split the destination, or the interfaces among several tables", at: source.reference,
+                path + ["nextHops", .index(NextHop.maximumPerRoute)])
+        }
         var numbers: [Int: Int] = [:]
         var resolved: [ResolvedNextHop] = []
         for (number, hop) in hops.enumerated() {
