@@ -21,6 +21,7 @@ extension Committer {
             var tasks: [LinkTask] = []
             try adjust(changes.replacements, from: offset + changes.creations.count, session, &outcome, &tasks)
             try carryOut(tasks, session, &outcome)
+            try letGo(tasks, changes.replacements, session, outcome)
         } catch {
             // The socket failed, or the devices could not be listed.
             for index in 0..<changes.counts.total { outcome.fail(index, error.reason) }
@@ -74,8 +75,8 @@ extension Committer {
         for (position, replacement) in replacements.enumerated() {
             let link = replacement.new
             let change = offset + position
-            guard let device = devices[link.name] else {
-                outcome.fail(change, .dependency("link \(link.name)"))
+            guard let device = devices[replacement.old.name] else {
+                outcome.fail(change, .dependency("link \(replacement.old.name)"))
                 continue
             }
             // The name may have changed hands since it was looked at.
@@ -86,6 +87,7 @@ extension Committer {
             var task = LinkTask(
                 change: change, index: device.index, link: link, isNew: false,
                 settings: link.settingsDiffering(from: replacement.old))
+            if task.settings.contains(.name) { task.settings.insert(.isUp) }
             if let missing = task.resolve(devices) {
                 outcome.fail(change, missing)
                 continue
@@ -100,30 +102,81 @@ extension Committer {
         _ tasks: [LinkTask], _ session: Session, _ outcome: inout StepOutcome
     ) throws(NetlinkError) {
         if tasks.isEmpty { return }
-        try send(tasks, session, &outcome) { task, writer in
+        let unmade = try configure(tasks, session, &outcome)
+        // Half of a device is nobody's, or does without what protects it.
+        let remains = tasks.filter { $0.isNew && outcome.failures[$0.change] != nil && !unmade.contains($0.change) }
+        try remove(remains, session)
+    }
+
+    /// - Returns: the changes whose devices were not made at all.
+    private mutating func configure(
+        _ tasks: [LinkTask], _ session: Session, _ outcome: inout StepOutcome
+    ) throws(NetlinkError) -> Set<Int> {
+        var unmade: Set<Int> = []
+        try send(tasks, session, &outcome, unmade: &unmade) { task, writer in
             if task.isNew { task.encodeCreation(into: &writer) }
+            // Kernels before 6.2 rename no device that is up.
+            if task.settings.contains(.name) { task.encodeState(isUp: false, into: &writer) }
             task.encodeSettings(into: &writer)
         }
         var ready = tasks.filter { outcome.failures[$0.change] == nil }
         for task in ready where task.isNew {
             session.add(task.link.name, .init(index: task.index, isOwned: true))
         }
+        for task in ready where task.settings.contains(.name) {
+            session.rename(task.index, to: task.link.name)
+        }
         try writeIPv6(ready, session, &outcome)
         ready.removeAll { outcome.failures[$0.change] != nil || !$0.settings.contains(.isUp) }
         ready.removeAll { $0.isNew && !$0.link.isUp }
-        try send(ready, session, &outcome) { task, writer in task.encodeState(into: &writer) }
+        var none: Set<Int> = []
+        try send(ready, session, &outcome, unmade: &none) { task, writer in
+            task.encodeState(isUp: task.link.isUp, into: &writer)
+        }
+        return unmade
     }
 
     /// Sends the messages of many tasks.
+    /// - Parameter unmade: Gets those whose first message, which makes the device, was refused.
     private func send(
-        _ tasks: [LinkTask], _ session: Session, _ outcome: inout StepOutcome,
+        _ tasks: [LinkTask], _ session: Session, _ outcome: inout StepOutcome, unmade: inout Set<Int>,
         _ encode: (LinkTask, inout MessageWriter) -> Void
     ) throws(NetlinkError) {
         if tasks.isEmpty { return }
+        let first = session.socket.family.name(of: MessageType(RTM_NEWLINK))
         _ = try session.socket.commit(tasks.count) { index, writer in
             encode(tasks[index], &writer)
         } failed: { index, error in
+            if error.operation == first { unmade.insert(tasks[index].change) }
             outcome.fail(tasks[index].change, error.reason)
+        }
+    }
+
+    /// Deletes what was made just now, by its number: whoever has its name may be somebody else.
+    private func remove(_ tasks: [LinkTask], _ session: Session) throws(NetlinkError) {
+        if tasks.isEmpty { return }
+        _ = try session.socket.commit(tasks.count) { index, writer in
+            writer.message(MessageType(RTM_DELLINK), [], ifinfomsg(index: tasks[index].index))
+        } failed: { _, _ in
+            // It has its mark, or the first reason is the one that counts.
+        }
+    }
+
+    /// Gives devices of somebody else what they had where they could not be taken: without a master of ours nobody would
+    /// know that their settings are ours.
+    private func letGo(
+        _ tasks: [LinkTask], _ replacements: [Replacement<Link>], _ session: Session, _ outcome: StepOutcome
+    ) throws(NetlinkError) {
+        for task in tasks where task.link.kind == .adopted && task.settings.contains(.master) {
+            guard outcome.failures[task.change] != nil, let master = try session.socket.link(task.index)?.master,
+                master != task.master,
+                let former = replacements.first(where: { $0.new.name == task.link.name })?.old
+            else { continue }
+            let settings = task.settings.subtracting([.master, .isUp, .ipv6Disabled])
+            let release = LinkTask(
+                change: task.change, index: task.index, link: former, isNew: false, settings: settings)
+            var unmade: Set<Int> = [], ignored = StepOutcome()
+            try send([release], session, &ignored, unmade: &unmade) { $0.encodeSettings(into: &$1) }
         }
     }
 
@@ -140,8 +193,8 @@ extension Committer {
                 let directory = "net/ipv6/conf/\(task.link.name)"
                 do throws(NetlinkError) {
                     // Should somebody switch IPv6 on, the device still makes no link-local address by itself.
-                    if isDisabled { try ParameterFile.write("\(directory)/addr_gen_mode", "1") }
-                    try ParameterFile.write("\(directory)/disable_ipv6", isDisabled ? "1" : "0")
+                    if isDisabled { try session.write("\(directory)/addr_gen_mode", "1") }
+                    try session.write("\(directory)/disable_ipv6", isDisabled ? "1" : "0")
                     writes += isDisabled ? 2 : 1
                 } catch {
                     if isDisabled, error.isAbsence { continue }
@@ -166,7 +219,12 @@ extension Committer {
         for (change, link) in links.enumerated() {
             // What is gone, or has become somebody else's, needs no deletion. The mark decides and not the kind: one of
             // ours that somebody changed beyond recognition has the kind `.adopted`, too.
-            if let device = devices[link.name], device.isOwned { doomed.append((change, device.index)) }
+            guard let device = devices[link.name], device.isOwned else { continue }
+            if case .veth(let peer) = link.kind, guestsWithRules.contains(peer.namespace) {
+                outcome.fail(change, .dependency("a guest without rules of ours"))
+                continue
+            }
+            doomed.append((change, device.index))
         }
         if doomed.isEmpty { return }
         let group = devices.freeGroup()

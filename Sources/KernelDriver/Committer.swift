@@ -9,6 +9,7 @@ struct Committer {
     let owner: Ownership
     let operationalTimeout: Duration
     private let hostNamespace: NetworkNamespace
+    private let refusal: InjectedRefusal?
     private var host: Session?
     /// The firewall could not be had: what comes after it stays undone.
     private var hasNoFirewall = false
@@ -16,12 +17,18 @@ struct Committer {
     private var guest: (name: NamespaceName, session: Session)?
     /// Devices that could not be made as they shall be, by namespace. They are not used, even if one of that name is
     /// there: it may be somebody else's, or lack what protects it.
-    private var unusable: [NamespaceName?: Set<InterfaceName>]
+    private(set) var unusable: [NamespaceName?: Set<InterfaceName>]
+    /// Namespaces in which a rule could not be made: what it is to take the place of stays.
+    var placesWithoutRule: Set<NamespaceName?> = []
+    /// Guests in which a rule could not be deleted: they stay connected, because that is how they are found again.
+    var guestsWithRules: Set<NamespaceName> = []
 
     /// - Parameter conflicts: devices of somebody else that have a name of ours.
     init(
-        host: NetworkNamespace, owner: Ownership, operationalTimeout: Duration, conflicts: [ChangePlan.Conflict] = []
+        host: NetworkNamespace, owner: Ownership, operationalTimeout: Duration,
+        conflicts: [ChangePlan.Conflict] = [], refusal: InjectedRefusal? = nil
     ) {
+        self.refusal = refusal
         hostNamespace = host
         unusable = [nil: Set(conflicts.map(\.device))]
         self.owner = owner
@@ -50,16 +57,7 @@ struct Committer {
             perform(changes, step, session)
         case .awaitOperational(let names): awaitOperational(names, step, session)
         case .firewall, .connections: break  // Have sockets of their own.
-        case .rules(let changes):
-            batch(changes, step, session) { _, _ in
-                nil
-            } encode: { change, rule, _, writer in
-                switch change {
-                case .create: rule.encode(MessageType(RTM_NEWRULE), [.create, .exclusive], into: &writer)
-                case .replace: break  // A rule is its own key.
-                case .delete: rule.encode(MessageType(RTM_DELRULE), [], into: &writer)
-                }
-            }
+        case .rules(let changes): perform(changes, step, session)
         case .addresses(let changes):
             let owner = self.owner
             batch(changes, step, session) { _, address in
@@ -113,12 +111,12 @@ struct Committer {
     private mutating func session(_ name: NamespaceName?) throws(NetlinkError) -> Session {
         guard let name else {
             if let host { return host }
-            let session = try Session(hostNamespace, owner: owner, without: unusable[nil] ?? [])
+            let session = try Session(hostNamespace, owner: owner, without: unusable[nil] ?? [], refusal)
             host = session
             return session
         }
         if let guest, guest.name == name { return guest.session }
-        let session = try Session(.named(name.rawValue), owner: owner, without: unusable[name] ?? [])
+        let session = try Session(.named(name.rawValue), owner: owner, without: unusable[name] ?? [], refusal)
         guest = (name, session)
         return session
     }
@@ -147,7 +145,7 @@ struct Committer {
     /// - Parameters:
     ///   - device: The device whose number the messages of a change need.
     ///   - encode: Writes the messages of one change, given that number, or 0 where none is needed.
-    private mutating func batch<Object: KernelObject>(
+    mutating func batch<Object: KernelObject>(
         _ changes: ChangeSet<Object>, _ step: ChangePlan.Step, _ session: Session,
         device: (Change, Object) -> InterfaceName?,
         encode: (Change, Object, UInt32, inout MessageWriter) -> Void
@@ -258,7 +256,7 @@ struct Committer {
 
     mutating func countWrites(_ count: Int) { report.writes += count }
 
-    private mutating func failAll(_ step: ChangePlan.Step, _ reason: CommitReport.Reason) {
+    mutating func failAll(_ step: ChangePlan.Step, _ reason: CommitReport.Reason) {
         var outcome = StepOutcome()
         for index in 0..<step.work.counts.total { outcome.fail(index, reason) }
         switch step.work {
@@ -282,6 +280,7 @@ struct Committer {
     /// One transaction. Where it is refused nothing else is done: a port would be open to all.
     private mutating func perform(_ tables: [NFChangeSet], _ generation: UInt32?, _ namespace: NamespaceName?) {
         do throws(NetlinkError) {
+            try refusal?.refuse("nf_tables")
             var driver = try FirewallDriver(in: namespace.map { .named($0.rawValue) } ?? hostNamespace)
             let outcome = try driver.commit(tables, generation: generation)
             report.writes += driver.writes
@@ -361,7 +360,7 @@ struct Committer {
             try session.namespace.enter { () throws(NetlinkError) in
                 for (index, sysctl) in wanted.enumerated() {
                     do throws(NetlinkError) {
-                        try ParameterFile.write(sysctl.path, sysctl.value)
+                        try session.write(sysctl.path, sysctl.value)
                     } catch {
                         outcome.fail(changes.deletions.count + index, error.reason)
                     }

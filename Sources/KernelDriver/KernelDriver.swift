@@ -11,6 +11,8 @@ public struct KernelDriver: KernelAccess, Sendable {
     /// How long a port may take to become operational. A veth's end needs less than a second after both ends are up,
     /// even on an emulated machine.
     public var operationalTimeout: Duration
+    /// For tests of what is left when something fails half-way.
+    package var refusal: InjectedRefusal?
 
     public init(namespace: NetworkNamespace = .current, operationalTimeout: Duration = .seconds(10)) {
         self.namespace = namespace
@@ -46,7 +48,8 @@ public struct KernelDriver: KernelAccess, Sendable {
 
     public func commit(_ plan: ChangePlan, owner: Ownership) -> CommitReport {
         var committer = Committer(
-            host: namespace, owner: owner, operationalTimeout: operationalTimeout, conflicts: plan.conflicts)
+            host: namespace, owner: owner, operationalTimeout: operationalTimeout, conflicts: plan.conflicts,
+            refusal: refusal)
         for step in plan.steps { committer.perform(step) }
         return committer.report
     }

@@ -20,6 +20,7 @@ extension ifinfomsg {
 extension LinkSettings {
     static let all: LinkSettings = [
         .alias, .master, .group, .mtu, .hardwareAddress, .isUp, .ipv4, .proxyDelay, .ipv6Disabled,
+        .promotesSecondaries,
     ]
 }
 
@@ -31,7 +32,7 @@ struct LinkTask {
     var link: Link
     var isNew: Bool
     var settings: LinkSettings
-    private var master: UInt32 = 0
+    private(set) var master: UInt32 = 0
     private var underlay: UInt32 = 0
     var peerNamespace: OpenNamespace?
 
@@ -121,9 +122,12 @@ struct LinkTask {
     /// Everything but the operational state and IPv6.
     // ip link set NAME alias … group … mtu … address … master …; sysctl net.ipv4.conf.NAME.…
     func encodeSettings(into writer: inout MessageWriter) {
-        let bySettings = settings.intersection([.alias, .master, .group, .mtu, .hardwareAddress, .ipv4])
+        let bySettings = settings.intersection([
+            .alias, .master, .group, .mtu, .hardwareAddress, .ipv4, .promotesSecondaries, .name,
+        ])
         if !bySettings.isEmpty {
             writer.message(MessageType(RTM_SETLINK), [], ifinfomsg(index: index)) { message in
+                if settings.contains(.name) { message.put(IFLA_IFNAME, link.name) }
                 // The alias is set before what can fail: it is the mark that the device is ours.
                 if settings.contains(.alias) { message.put(IFLA_IFALIAS, link.alias) }
                 if !isNew {
@@ -134,13 +138,7 @@ struct LinkTask {
                     }
                 }
                 if settings.contains(.master), !isNew || master != 0 { message.put(IFLA_MASTER, master) }
-                if settings.contains(.ipv4), let configuration = link.ipv4 {
-                    message.nested(IFLA_AF_SPEC) { families in
-                        families.nested(AF_INET) { family in
-                            family.nested(IFLA_INET_CONF) { configuration.encode(into: &$0) }
-                        }
-                    }
-                }
+                encodeIPv4(into: &message)
             }
         }
         if settings.contains(.proxyDelay), let delay = link.proxyDelay {
@@ -157,9 +155,23 @@ struct LinkTask {
         }
     }
 
+    private func encodeIPv4(into message: inout MessageWriter) {
+        let configuration = settings.contains(.ipv4) ? link.ipv4 : nil
+        let promotion = settings.contains(.promotesSecondaries) ? link.promotesSecondaries : nil
+        if configuration == nil, promotion == nil { return }
+        message.nested(IFLA_AF_SPEC) { families in
+            families.nested(AF_INET) { family in
+                family.nested(IFLA_INET_CONF) { inner in
+                    configuration?.encode(into: &inner)
+                    if let promotion { inner.put(IPV4_DEVCONF_PROMOTE_SECONDARIES, UInt32(promotion ? 1 : 0)) }
+                }
+            }
+        }
+    }
+
     // ip link set NAME up|down
-    func encodeState(into writer: inout MessageWriter) {
-        writer.message(MessageType(RTM_SETLINK), [], ifinfomsg(index: index, isUp: link.isUp))
+    func encodeState(isUp: Bool, into writer: inout MessageWriter) {
+        writer.message(MessageType(RTM_SETLINK), [], ifinfomsg(index: index, isUp: isUp))
     }
 }
 

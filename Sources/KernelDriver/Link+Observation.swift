@@ -23,6 +23,7 @@ struct LinkReading {
     var tunnel = TunnelReading()
     var ipv4: IPv4DeviceConfiguration?
     var ipv6Disabled: Bool?
+    var promotesSecondaries: Bool?
 
     /// IFLA_GRE_*.
     struct TunnelReading {
@@ -87,7 +88,11 @@ struct LinkReading {
             var inner = family.nested
             while let attribute = try inner.next() {
                 switch (family.type, attribute.type) {
-                case (Int(AF_INET), IFLA_INET_CONF): ipv4 = IPv4DeviceConfiguration(attribute)
+                case (Int(AF_INET), IFLA_INET_CONF):
+                    ipv4 = IPv4DeviceConfiguration(attribute)
+                    let index = IPV4_DEVCONF_PROMOTE_SECONDARIES - 1
+                    guard index < attribute.count(of: UInt32.self) else { break }
+                    promotesSecondaries = attribute.element(index, as: UInt32.self) != 0
                 case (Int(AF_INET6), IFLA_INET6_CONF):
                     let index = DEVCONF_DISABLE_IPV6
                     guard index < attribute.count(of: Int32.self) else { break }
@@ -107,7 +112,7 @@ struct LinkReading {
             hardwareAddress: hardwareAddress,
             isUp: isUp, ipv4: ipv4, proxyDelay: proxyDelay,
             // No IPv6 on the device, or in the kernel, is as good as IPv6 switched off.
-            ipv6Disabled: ipv6Disabled ?? true)
+            ipv6Disabled: ipv6Disabled ?? true, promotesSecondaries: promotesSecondaries)
         return ObservedLink(
             index: index, link: link, kindName: kindName, isOwned: isOwned, isOperational: isOperational,
             peerIndex: lower)

@@ -7,17 +7,21 @@ final class Session {
     let namespace: NetworkNamespace
     let owner: Ownership
     var socket: NetlinkSocket
+    private let refusal: InjectedRefusal?
     private var known: DeviceTable?
     /// Devices that must not be used.
     private var unusable: Set<InterfaceName>
 
     init(
-        _ namespace: NetworkNamespace, owner: Ownership, without unusable: Set<InterfaceName>
+        _ namespace: NetworkNamespace, owner: Ownership, without unusable: Set<InterfaceName>,
+        _ refusal: InjectedRefusal? = nil
     ) throws(NetlinkError) {
         self.unusable = unusable
         self.namespace = namespace
         self.owner = owner
+        self.refusal = refusal
         socket = try NetlinkSocket(in: namespace)
+        socket.refusal = refusal
     }
 
     /// The devices, listed at the first use and kept true by those who change them.
@@ -55,12 +59,20 @@ final class Session {
 
     func remove(_ name: InterfaceName) { known?.remove(name) }
 
+    func rename(_ index: UInt32, to name: InterfaceName) { known?.rename(index, to: name) }
+
     func rule(out name: InterfaceName) {
         unusable.insert(name)
         known?.remove(name)
     }
 
     func forgetDevices() { known = nil }
+
+    /// Writes a parameter; the calling thread is in the namespace.
+    func write(_ path: String, _ value: String) throws(NetlinkError) {
+        try refusal?.refuse("write \(path)")
+        try ParameterFile.write(path, value)
+    }
 }
 
 /// The devices of a namespace by name.
@@ -92,6 +104,12 @@ struct DeviceTable {
 
     mutating func remove(_ name: InterfaceName) {
         devices[name] = nil
+    }
+
+    mutating func rename(_ index: UInt32, to name: InterfaceName) {
+        guard let old = devices.first(where: { $0.value.index == index }) else { return }
+        devices[old.key] = nil
+        devices[name] = old.value
     }
 
     /// Numbers for devices that are about to be made, all different and free.

@@ -1,3 +1,5 @@
+import IPAddressing
+
 /// Computes one `ChangePlan`.
 struct ChangePlanner {
     let intent: KernelIntent
@@ -36,8 +38,9 @@ struct ChangePlanner {
         plan.append(ChangeSet(creations: rules.creations), as: { .rules($0) })
         plan.append(ChangeSet(deletions: rules.displaced), as: { .rules($0) })
 
-        let removals = planFirewall(Set(links.deletions.map(\.name)))
-        plan.append(ChangeSet(deletions: links.remade), as: { .links($0) })
+        planAbandonedGuests()
+        let removals = planFirewall(links.leavingNames)
+        plan.append(ChangeSet(deletions: links.givingWay), as: { .links($0) })
         for rank in 0...3 {
             plan.append(ChangeSet(creations: links.creations.filter { $0.object.rank == rank }), as: { .links($0) })
         }
@@ -66,7 +69,6 @@ struct ChangePlanner {
         plan.append(ChangeSet(deletions: routes.deletionsShortestFirst), as: { .routes($0) })
         plan.append(ChangeSet(deletions: nexthops.deletions.including { $0.body.isGroup }), as: { .nexthops($0) })
         plan.append(ChangeSet(deletions: nexthops.deletions.including { !$0.body.isGroup }), as: { .nexthops($0) })
-        planAbandonedGuests(links)
         // What sits on a device goes with it.
         let remaining = { (device: InterfaceName) in !links.doomed.contains(device) }
         plan.append(
@@ -144,7 +146,7 @@ struct ChangePlanner {
 
     private mutating func planGuest(_ guest: KernelIntent.Guest, _ links: LinkChanges) {
         let name = guest.namespace
-        let observed = (snapshot.guests[name] ?? NamespaceSnapshot()).surviving(links.arrivals[name] ?? [])
+        let observed = (snapshot.guests[name] ?? NamespaceSnapshot()).without(links.lostEnds[name] ?? [])
         let wanted = guest.intent
         var settings: [Replacement<Link>] = []
         for link in wanted.links {
@@ -172,8 +174,9 @@ struct ChangePlanner {
         plan.append(ChangeSet(deletions: addresses.deletions), in: name, as: { .addresses($0) })
     }
 
-    /// Guests that none of the wanted interfaces is in: their devices go with the veth, their rules do not.
-    private mutating func planAbandonedGuests(_ links: LinkChanges) {
+    /// Guests that none of the wanted interfaces is in: their devices go with the veth, their rules do not. As long as
+    /// there is a device with their name in its mark, they are known.
+    private mutating func planAbandonedGuests() {
         let wanted = Set(intent.guests.map(\.namespace))
         for name in snapshot.guests.keys.sorted() where !wanted.contains(name) {
             guard let observed = snapshot.guests[name] else { continue }
@@ -186,35 +189,56 @@ struct ChangePlanner {
 // MARK: - Links
 
 /// What happens to the devices of a host.
+///
+/// A device's name is its key, but it may hold other things that exist only once: a name in a guest's namespace, the key
+/// of a tunnel, a table. Whoever holds what another one is to get gives way first. A guest's pair that is to have another
+/// name is the exception: it is renamed, so that the guest's end stays as it is.
 struct LinkChanges {
     var creations: [Attributed<Link>] = []
+    /// Of the same name, but for pairs that are renamed.
     var replacements: [Replacement<Link>] = []
-    /// Deleted at the beginning, to be made anew.
-    var remade: [Link] = []
+    /// Deleted at the beginning: to be made anew, or in the way of what is to be made.
+    var givingWay: [Link] = []
     /// Deleted at the end.
     var deletions: [Link] = []
     var conflicts: [ChangePlan.Conflict] = []
     /// Devices that cannot be had: somebody else's have their names or those of their masters.
     var unavailable: Set<InterfaceName> = []
-    /// Devices on which the kernel drops neighbours, routes and nexthops: made anew or moved to another master.
+    /// Devices on which the kernel drops neighbours, routes and nexthops: deleted at the beginning, renamed, or moved to
+    /// another master.
     var disrupted: Set<InterfaceName> = []
+    /// New names of devices, by the old ones.
+    var renamed: [InterfaceName: InterfaceName] = [:]
     /// Devices that will be gone.
     var doomed: Set<InterfaceName> = []
     /// The guests' ends of the pairs that are made.
     var arrivals: [NamespaceName: [VethPeer]] = [:]
+    /// The guests' ends of the pairs that are deleted at the beginning.
+    var lostEnds: [NamespaceName: Set<InterfaceName>] = [:]
     var portsToAwait: [InterfaceName] = []
+
+    var goneAtFirst: Set<InterfaceName> { Set(givingWay.map(\.name)) }
+
+    /// What goes, and the old names of what is renamed: until then they may have packets on their way.
+    var leavingNames: Set<InterfaceName> {
+        Set(deletions.map(\.name)).union(renamed.keys).union(givingWay.lazy.map(\.name).filter(doomed.contains))
+    }
 
     init(intent: KernelIntent, snapshot: KernelSnapshot) {
         let wanted = intent.host.links
         findConflicts(wanted, snapshot)
-        for link in wanted where !unavailable.contains(link.object.name) { plan(link, snapshot) }
+        let available = wanted.including { !unavailable.contains($0.object.name) }
         let names = Set(wanted.map(\.object.name))
+        let missing = findWhatGivesWay(available, names, snapshot)
+        let gone = goneAtFirst
+        for link in available where !missing.contains(link.object.name) { adjust(link, snapshot, gone) }
+        for link in available where missing.contains(link.object.name) { create(link) }
         let ownMasters = Set(snapshot.host.links.filter(\.isOwned).map(\.link.name))
         for seen in snapshot.host.links where !names.contains(seen.link.name) {
             let isAdopted = seen.link.master.map(ownMasters.contains) ?? false
-            guard seen.isOwned || isAdopted else { continue }
-            deletions.append(seen.link)
+            guard seen.isOwned || isAdopted, renamed[seen.link.name] == nil else { continue }
             if seen.isOwned { doomed.insert(seen.link.name) }
+            if !gone.contains(seen.link.name) { deletions.append(seen.link) }
         }
     }
 
@@ -236,17 +260,82 @@ struct LinkChanges {
         }
     }
 
-    private mutating func plan(_ link: Attributed<Link>, _ snapshot: KernelSnapshot) {
-        let name = link.object.name
-        guard let seen = snapshot.host.link(named: name) else { return create(link) }
-        if !link.object.canReuse(seen.link) || !isConnected(link.object, seen, snapshot) {
-            remade.append(seen.link)
-            disrupted.insert(name)
-            return create(link)
+    // MARK: Who gives way
+
+    /// Decides which devices are made, which of those that are there give way to them, and which are renamed.
+    /// - Returns: the names of those that are made.
+    private mutating func findWhatGivesWay(
+        _ wanted: [Attributed<Link>], _ names: Set<InterfaceName>, _ snapshot: KernelSnapshot
+    ) -> Set<InterfaceName> {
+        var missing: [Attributed<Link>] = []
+        for link in wanted {
+            guard let seen = snapshot.host.link(named: link.object.name) else {
+                missing.append(link)
+                continue
+            }
+            if link.object.canReuse(seen.link), isConnected(link.object, seen, snapshot) { continue }
+            missing.append(link)
+            giveWay(seen, snapshot)
         }
-        let different = link.object.settingsDiffering(from: seen.link)
+        if missing.isEmpty { return [] }
+        // Of ours that nobody wants by their names.
+        let leaving = snapshot.host.links.filter { $0.isOwned && !names.contains($0.link.name) }
+        var holders: [Link.Holding: ObservedLink] = [:]
+        for seen in leaving {
+            if let holding = holding(of: seen, snapshot) { holders[holding] = seen }
+        }
+        var made: Set<InterfaceName> = []
+        var renames: [(old: Link, new: Attributed<Link>)] = []
+        for link in missing {
+            guard let holder = link.object.holding.flatMap({ holders[$0] }) else {
+                made.insert(link.object.name)
+                continue
+            }
+            if case .veth = link.object.kind, snapshot.host.link(named: link.object.name) == nil {
+                renames.append((holder.link, link))
+            } else {
+                made.insert(link.object.name)
+                giveWay(holder, snapshot)
+            }
+        }
+        let gone = goneAtFirst
+        for (old, new) in renames { rename(old.without(masters: gone), to: new) }
+        return made
+    }
+
+    private mutating func giveWay(_ seen: ObservedLink, _ snapshot: KernelSnapshot) {
+        givingWay.append(seen.link)
+        disrupted.insert(seen.link.name)
+        guard case .veth(let peer) = seen.link.kind else { return }
+        lostEnds[peer.namespace, default: []].insert(Self.farEnd(of: seen, peer, snapshot)?.link.name ?? peer.name)
+    }
+
+    private mutating func rename(_ old: Link, to link: Attributed<Link>) {
+        renamed[old.name] = link.object.name
+        disrupted.insert(old.name)
+        replacements.append(Replacement(old: old, new: link.object, origin: link.origin))
+        portsToAwait.append(link.object.name)
+    }
+
+    /// What a device of ours has that no other can have; of a pair where its other end really is.
+    private func holding(of seen: ObservedLink, _ snapshot: KernelSnapshot) -> Link.Holding? {
+        guard case .veth(let peer) = seen.link.kind else { return seen.link.holding }
+        return Self.farEnd(of: seen, peer, snapshot).map { .end($0.link.name, peer.namespace) }
+    }
+
+    /// The other end of a pair of ours, by whatever name.
+    private static func farEnd(of seen: ObservedLink, _ peer: VethPeer, _ snapshot: KernelSnapshot) -> ObservedLink? {
+        snapshot.guests[peer.namespace]?.links.first { $0.index == seen.peerIndex && $0.peerIndex == seen.index }
+    }
+
+    // MARK: What is done
+
+    private mutating func adjust(_ link: Attributed<Link>, _ snapshot: KernelSnapshot, _ gone: Set<InterfaceName>) {
+        let name = link.object.name
+        guard let seen = snapshot.host.link(named: name)?.link.without(masters: gone) else { return }
+        let different = link.object.settingsDiffering(from: seen)
         if different.isEmpty { return }
-        replacements.append(Replacement(old: seen.link, new: link.object, origin: link.origin))
+        replacements.append(Replacement(old: seen, new: link.object, origin: link.origin))
         if different.contains(.master) { disrupted.insert(name) }
         if different.contains(.master) || different.contains(.isUp), case .veth = link.object.kind {
             portsToAwait.append(name)
@@ -268,6 +357,38 @@ struct LinkChanges {
     }
 }
 
+extension Link {
+    /// This link when those are gone: with its master it loses it.
+    fileprivate func without(masters gone: Set<InterfaceName>) -> Link {
+        guard let master, gone.contains(master) else { return self }
+        var released = self
+        released.master = nil
+        return released
+    }
+
+    /// What only one device can have, beside its name.
+    fileprivate enum Holding: Hashable {
+        /// A name in a guest's namespace.
+        case end(InterfaceName, NamespaceName)
+        /// A tunnel is found by these (ip_tunnel_find of net/ipv4/ip_tunnel.c).
+        case tunnel(local: IPAddress, key: UInt32, underlay: InterfaceName)
+        /// One per namespace.
+        case externalTunnel
+        /// Only one where the namespace's VRFs are in strict mode (net.vrf.strict_mode).
+        case table(TableID)
+    }
+
+    fileprivate var holding: Holding? {
+        switch kind {
+        case .vrf(let table): .table(table)
+        case .gre(let tunnel): .tunnel(local: tunnel.local, key: tunnel.key, underlay: tunnel.underlay)
+        case .greExternal: .externalTunnel
+        case .veth(let peer): .end(peer.name, peer.namespace)
+        case .bridge, .dummy, .adopted: nil
+        }
+    }
+}
+
 extension VethPeer {
     /// The far end just after the pair was made: down, with the MAC address and MTU that were asked for.
     fileprivate var asCreated: Link {
@@ -279,36 +400,42 @@ extension VethPeer {
 
 extension NamespaceSnapshot {
     /// This snapshot without what the kernel drops when `changes` disrupt devices: neighbours, the routes and nexthops
-    /// of those devices, their membership in groups, and the routes that are left without a nexthop.
+    /// of those devices, their membership in groups, and the routes that are left without a nexthop. Addresses go with
+    /// their device, and stay with one that is renamed.
     fileprivate func surviving(_ changes: LinkChanges) -> NamespaceSnapshot {
         if changes.disrupted.isEmpty { return self }
         var rest = self
-        let remade = Set(changes.remade.map(\.name))
-        rest.addresses.removeAll { remade.contains($0.device) }
+        let gone = changes.goneAtFirst
+        rest.addresses.removeAll { gone.contains($0.device) }
+        if !changes.renamed.isEmpty {
+            for index in rest.addresses.indices {
+                if let name = changes.renamed[rest.addresses[index].device] { rest.addresses[index].device = name }
+            }
+            rest.addresses.sort { $0.key < $1.key }
+        }
         rest.neighbors.removeAll { changes.disrupted.contains($0.device) }
         let lost = Set(nexthops.filter { $0.device.map(changes.disrupted.contains) ?? false }.map(\.id))
-        var gone = lost
+        var lostNexthops = lost
         rest.nexthops = nexthops.compactMap { nexthop in
             if lost.contains(nexthop.id) { return nil }
             guard case .group(var group) = nexthop.body else { return nexthop }
             group.members.removeAll { lost.contains($0.id) }
             if group.members.isEmpty {
-                gone.insert(nexthop.id)
+                lostNexthops.insert(nexthop.id)
                 return nil
             }
             return Nexthop(id: nexthop.id, body: .group(group))
         }
-        rest.routes.removeAll { changes.disrupted.contains($0.device) || gone.contains($0.nexthop) }
+        rest.routes.removeAll { changes.disrupted.contains($0.device) || lostNexthops.contains($0.nexthop) }
         return rest
     }
 
-    /// This snapshot without what sat on the former devices of those names.
-    fileprivate func surviving(_ arrivals: [VethPeer]) -> NamespaceSnapshot {
-        if arrivals.isEmpty { return self }
-        let names = Set(arrivals.map(\.name))
+    /// This snapshot without what sat on devices that are gone.
+    fileprivate func without(_ devices: Set<InterfaceName>) -> NamespaceSnapshot {
+        if devices.isEmpty { return self }
         var rest = self
-        rest.addresses.removeAll { names.contains($0.device) }
-        rest.routes.removeAll { names.contains($0.device) }
+        rest.addresses.removeAll { devices.contains($0.device) }
+        rest.routes.removeAll { devices.contains($0.device) }
         return rest
     }
 }

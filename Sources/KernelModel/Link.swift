@@ -21,6 +21,8 @@ public struct Link: Hashable, Sendable {
     public var proxyDelay: UInt64?
     /// net.ipv6.conf.DEVICE.disable_ipv6.
     public var ipv6Disabled: Bool?
+    /// net.ipv4.conf.DEVICE.promote_secondaries: whether the other addresses of a subnet stay when the first one goes.
+    public var promotesSecondaries: Bool?
 
     public enum Kind: Hashable, Sendable {
         case vrf(table: TableID)
@@ -38,7 +40,8 @@ public struct Link: Hashable, Sendable {
     public init(
         name: InterfaceName, kind: Kind, alias: String = "", master: InterfaceName? = nil, group: UInt32 = 0,
         mtu: UInt32? = nil, hardwareAddress: MACAddress? = nil, isUp: Bool = true,
-        ipv4: IPv4DeviceConfiguration? = nil, proxyDelay: UInt64? = nil, ipv6Disabled: Bool? = nil
+        ipv4: IPv4DeviceConfiguration? = nil, proxyDelay: UInt64? = nil, ipv6Disabled: Bool? = nil,
+        promotesSecondaries: Bool? = nil
     ) {
         self.name = name
         self.kind = kind
@@ -51,6 +54,7 @@ public struct Link: Hashable, Sendable {
         self.ipv4 = ipv4
         self.proxyDelay = proxyDelay
         self.ipv6Disabled = ipv6Disabled
+        self.promotesSecondaries = promotesSecondaries
     }
 }
 
@@ -123,11 +127,14 @@ public struct LinkSettings: OptionSet, Hashable, Sendable {
     public static let ipv4 = LinkSettings(rawValue: 1 << 6)
     public static let proxyDelay = LinkSettings(rawValue: 1 << 7)
     public static let ipv6Disabled = LinkSettings(rawValue: 1 << 8)
+    public static let promotesSecondaries = LinkSettings(rawValue: 1 << 9)
+    public static let name = LinkSettings(rawValue: 1 << 10)
 
     /// Each setting with the name ip(8) or sysctl(8) gives it.
     public static let names: [(LinkSettings, String)] = [
         (.alias, "alias"), (.master, "master"), (.group, "group"), (.mtu, "mtu"), (.hardwareAddress, "address"),
         (.isUp, "up"), (.ipv4, "ipv4.conf"), (.proxyDelay, "proxy_delay"), (.ipv6Disabled, "disable_ipv6"),
+        (.promotesSecondaries, "promote_secondaries"), (.name, "name"),
     ]
 }
 
@@ -144,6 +151,10 @@ extension Link {
         if let ipv4, ipv4 != observed.ipv4 { different.insert(.ipv4) }
         if let proxyDelay, proxyDelay != observed.proxyDelay { different.insert(.proxyDelay) }
         if let ipv6Disabled, ipv6Disabled != observed.ipv6Disabled { different.insert(.ipv6Disabled) }
+        if let promotesSecondaries, promotesSecondaries != observed.promotesSecondaries {
+            different.insert(.promotesSecondaries)
+        }
+        if name != observed.name { different.insert(.name) }
         return different
     }
 

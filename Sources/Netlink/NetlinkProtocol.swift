@@ -25,7 +25,7 @@ public struct NetlinkProtocol: Sendable {
     /// nfnetlink: nf_tables, conntrack, ….
     public static let netfilter = NetlinkProtocol(rawValue: NETLINK_NETFILTER)
 
-    func name(of type: MessageType) -> String { names(type)?.name ?? "netlink message \(type.rawValue)" }
+    package func name(of type: MessageType) -> String { names(type)?.name ?? "netlink message \(type.rawValue)" }
 }
 
 /// A group of notifications (`enum rtnetlink_groups` for ``NetlinkProtocol/route``).

@@ -13,6 +13,9 @@ public struct NetlinkSocket: ~Copyable, Sendable {
     /// How many objects were received in answers to queries and dumps, those of interrupted dumps among them.
     public private(set) var objectCount = 0
 
+    /// For tests of what is left when something fails half-way.
+    package var refusal: InjectedRefusal?
+
     var transport: Transport
     private var writer = MessageWriter()
     private var sequence: UInt32 = 0
@@ -126,6 +129,11 @@ public struct NetlinkSocket: ~Copyable, Sendable {
     private mutating func flush(
         _ outcome: inout BatchOutcome, failed: (UInt32, NetlinkError) -> Void
     ) throws(NetlinkError) {
+        if let refusal, let position = refusal.claim(writer.messageCount) {
+            let (sequence, type) = writer.disarm(position)
+            outcome.failures += 1
+            failed(sequence, refusal.refusal(of: family.name(of: type)))
+        }
         writer.acknowledgeLast()
         outcome.messages += writer.messageCount
         modificationCount += writer.messageCount

@@ -27,8 +27,10 @@ extension HostCompiler {
             let interface = topology.interfaces[index]
             let origin = Origin(.networkInterface, index)
             let subnet = topology.subnets[interface.subnet]
+            // Another address of the same subnet comes before the one that it replaces goes, and shall stay then.
             let link = Link(
-                name: device, kind: .adopted, mtu: UInt32(interface.mtu), hardwareAddress: interface.mac)
+                name: device, kind: .adopted, mtu: UInt32(interface.mtu), hardwareAddress: interface.mac,
+                promotesSecondaries: true)
             guest.links.append(Attributed(link, from: origin))
             let address = Address(device: device, address: interface.address, prefixLength: subnet.cidr.length)
             guest.addresses.append(Attributed(address, from: origin))

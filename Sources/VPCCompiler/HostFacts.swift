@@ -63,7 +63,9 @@ extension HostFacts {
                 if snapshot.guests[namespace] == nil { facts.missingNamespaces.insert(namespace) }
             case .device(let name):
                 guard let device = InterfaceName(name) else { continue }
-                if snapshot.host.link(named: device) == nil { facts.missingDevices.insert(device) }
+                // One of ours is nobody's guest: it is about to go, or another interface's.
+                let seen = snapshot.host.link(named: device)
+                if seen?.isOwned ?? true { facts.missingDevices.insert(device) }
             }
         }
         self = facts

@@ -288,7 +288,7 @@ import Testing
                       0c00 0d00 0000000000000000
                     """))
         #expect(
-            bytes { try? task(link).encodeState(into: &$0) }
+            bytes { try? task(link).encodeState(isUp: true, into: &$0) }
                 == hex("20000000 1300 0100 09000000 00000000 00 00 0000 01ca9a3b 01000000 01000000"))
         // Only what differs; a port that loses its master is told so.
         var free = link
