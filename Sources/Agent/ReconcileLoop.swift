@@ -17,13 +17,21 @@ final class ReconcileLoop {
     var source: (any DesiredStateSource)?
     /// Nil as long as no complete and valid state is known: then nothing is touched.
     private(set) var desired: Desired?
+    /// Why none is known although there are revisions.
+    var unusable: UnusableRevision?
     /// What the source held when it was read last, where that is what the desired state was made of.
     var directory = DirectoryContent()
+    var sourceWarnings: Set<String> = []
+    /// Whose set is being prepared, and those that wait for theirs to be.
+    var proposal: Proposal? { didSet { notePending() } }
+    var proposals: [Proposal] = [] { didSet { notePending() } }
     var confirmation: Confirmation?
     var ledger = RepairLedger()
 
     private var mirror: MirrorBox?
     private var compiled: Compiled?
+    /// What was compiled beside the loop, for a revision that no pass was made for yet.
+    private var expected: Compiled?
     /// Where routes may be others than was compiled; of all others the last passes have seen that they are not.
     private var suspectRoutes = ChangedKeys<Route.Key>.any
     /// Operations that failed last time are tried again by and by.
@@ -133,6 +141,19 @@ final class ReconcileLoop {
         compiled?.pending = (revision, exchange)
     }
 
+    /// Knows what a revision is compiled to as long as nothing has changed.
+    func expect(_ compilation: Compilation, of facts: HostFacts, for revision: Int) {
+        expected = Compiled(revision: revision, facts: facts, compilation: compilation)
+    }
+
+    /// What a set that is prepared now is compared with and compiled for.
+    func preparationBase(for proposal: Proposal) -> PreparationBase {
+        var base = PreparationBase(revision: desired?.revision.number, snapshot: mirror?.mirror.snapshot)
+        // Only who asks for what is in force already, and for good, is answered without a new revision.
+        if case .request(nil, _) = proposal.origin, confirmation == nil { base.digest = desired?.revision.digest }
+        return base
+    }
+
     // MARK: - The loop
 
     func run() {
@@ -147,12 +168,13 @@ final class ReconcileLoop {
             meetDeadlines()
         }
         endProbing()
+        endPreparing()
         for reply in settling { reply(.failure(AgentError(.stopping, "the agent is about to end"))) }
     }
 
     private func answerSettled() {
         // Another pass is due where somebody interfered with the last one, or a newer request came.
-        if isPassDue || settling.isEmpty { return }
+        if isPassDue || isPreparing || settling.isEmpty { return }
         let status = agent.shared.withLock { $0.status }
         for reply in settling { reply(.success(status)) }
         settling.removeAll()
@@ -224,6 +246,8 @@ final class ReconcileLoop {
     /// Trusts nothing that was heard: reads manifests and kernel again.
     private func resynchronize() {
         loadDue = nil
+        // Its files may have been put right, or what it needs of the machine has come.
+        if unusable != nil { takeUpNewest() }
         loadSource()
         (isResyncDue, isPassDue) = (true, true)
     }
@@ -237,17 +261,25 @@ final class ReconcileLoop {
         case .resynchronize: resynchronize()
         case .reload(let reply):
             resynchronize()
-            reply(.success(()))
+            whenSourceIsTaken(reply)
         case .ping(let reply): reply(.success(()))
-        case .plan(let sources, let reply): reply(Result { () throws(AgentError) in try plan(sources) })
         case .apply(let sources, let seconds, let reply):
-            do throws(AgentError) { try apply(sources, confirmSeconds: seconds, reply) } catch {
+            do throws(AgentError) {
+                try checkTrial(seconds)
+                propose(
+                    Proposal(origin: .request(confirmSeconds: seconds, reply), load: { ManifestSet(sources) }))
+            } catch {
                 reply(.failure(error))
             }
+        case .prepared(let result): take(result)
         case .probed(let revision, let outcomes): take(outcomes, of: revision)
         case .confirm(let reply): reply(Result { () throws(AgentError) in try confirm() })
         case .rollback(let number, let reply):
-            reply(Result { () throws(AgentError) in try rollback(to: number) })
+            let revisions = agent.revisions
+            propose(
+                Proposal(origin: .rollback(number, reply)) { () throws(AgentError) in
+                    ManifestSet(try revisions.sources(of: revisions.revision(number)))
+                })
         }
     }
 
@@ -373,6 +405,13 @@ final class ReconcileLoop {
         let facts = try HostFacts(of: desired.host, in: desired.topology, from: snapshot)
         if let compiled, compiled.revision == desired.revision.number, compiled.facts == facts, retry.delay == .zero {
             return true
+        }
+        if let ready = expected.take(), ready.revision == desired.revision.number, ready.facts == facts,
+            retry.delay == .zero
+        {
+            compiled = ready
+            suspectRoutes = .any
+            return false
         }
         if followCompiled(desired, facts, snapshot) { return false }
         let before = compiled
