@@ -164,8 +164,9 @@ let package = Package(
                 "Agent", "AgentClient", "AgentServer", "KernelDriver", "KernelModel", "Netlink", "TestSupport",
                 "VPCManifest",
                 .product(name: "Logging", package: "swift-log"),
+                .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
-            ], exclude: ["check_openapi.py", "check_openmetrics.py"]),
+            ], exclude: ["check_openapi.py", "check_openmetrics.py", "hold_connections.py", "squat.py"]),
         tests("ConsoleTests", ["Console"]),
         tests("CommandTests", ["TestSupport"]),
         tests(
