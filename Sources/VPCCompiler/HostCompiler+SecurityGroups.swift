@@ -4,8 +4,8 @@ import VPCModel
 import VPCTopology
 
 extension HostCompiler {
-    /// Data, not rules: a group's CIDR rules are one interval map to the rules' counters, its rules by group a set of
-    /// members and a map of ports. A chain per distinct list of groups, not per interface. A member that joins or leaves
+    /// Data, not rules: a group's CIDR rules are an interval map to the rules' counters (seldom several,
+    /// ``TrafficStages``), its rules by group a set of members and a map of ports. A chain per distinct list of groups, not per interface. A member that joins or leaves
     /// is one element.
     mutating func addSecurityGroups(to table: inout NFTableIntent) {
         var lists: [[Int]: Origin] = [:]
@@ -27,7 +27,7 @@ extension HostCompiler {
             // Once per group, however many lists it is in: cutting rules into boxes is the costly part.
             let rules = Dictionary(
                 uniqueKeysWithValues: groups.map {
-                    ($0, SecurityGroupRules(topology.securityGroups[$0], direction))
+                    ($0, SecurityGroupRules(topology.securityGroups[$0], direction, origin: Origin(.securityGroup, $0)))
                 })
             for list in lists.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
                 addChain(of: list, direction, rules, to: &table)
@@ -79,16 +79,14 @@ extension HostCompiler {
                 guard let rules = rules[group] else { continue }
                 let origin = Origin(.securityGroup, group)
                 let far = direction.farAddress
-                for selector in rules.byAddress.keys.sorted() {
-                    chain.rule(
-                        selector.guardStatement, .counter(map: rules.name(selector), far, .ipProtocol, selector.field),
-                        .return, origin: origin)
+                for lookup in rules.byAddress {
+                    chain.rule(lookup.place.guardStatement, lookup.count(far), .return, origin: origin)
                 }
                 for key in rules.byGroup.keys.sorted() {
-                    let map = rules.name(key.selector, group: name(ofGroup: key.group))
+                    let map = rules.name(key.place, group: name(ofGroup: key.group))
                     chain.rule(
-                        .match(far, in: membersName(key.group)), key.selector.guardStatement,
-                        .counter(map: map, .ipProtocol, key.selector.field),
+                        .match(far, in: membersName(key.group)), key.place.guardStatement,
+                        .counter(map: map, .ipProtocol, key.place.field),
                         .return, origin: origin)
                 }
             }
@@ -107,11 +105,12 @@ extension HostCompiler {
     private func addSets(of group: Int, _ rules: SecurityGroupRules, to table: inout NFTableIntent) {
         let origin = Origin(.securityGroup, group)
         for line in 0..<rules.count { table.counters.append(NFCounter(rules.counter(line), origin: origin)) }
-        for selector in rules.byAddress.keys.sorted() {
+        table.sets += rules.classMaps
+        for lookup in rules.byAddress {
             var set = NFSet(
-                rules.name(selector), of: .ipv4Address, .internetProtocol, .internetService, to: .counter,
-                isInterval: true, origin: origin)
-            for entry in rules.byAddress[selector] ?? [] {
+                lookup.name, of: .ipv4Address, .internetProtocol, .internetService, to: .counter, isInterval: true,
+                origin: origin)
+            for entry in lookup.entries {
                 set.add(
                     entry.box.addressKey, entry.box.protocolKey, entry.box.selectorKey,
                     counter: rules.counter(entry.line), origin: origin)
@@ -120,7 +119,7 @@ extension HostCompiler {
         }
         for key in rules.byGroup.keys.sorted() {
             var set = NFSet(
-                rules.name(key.selector, group: name(ofGroup: key.group)), of: .internetProtocol, .internetService,
+                rules.name(key.place, group: name(ofGroup: key.group)), of: .internetProtocol, .internetService,
                 to: .counter, isInterval: true, origin: origin)
             for entry in rules.byGroup[key] ?? [] {
                 set.add(
