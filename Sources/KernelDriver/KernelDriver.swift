@@ -22,6 +22,7 @@ public struct KernelDriver: KernelAccess, Sendable {
         var snapshot = KernelSnapshot()
         var observer = try Observer(namespace, owner: request.owner)
         observer.likelyRoutes = request.likelyRoutes
+        observer.paths = request.paths
         snapshot.host = try observer.host(sysctls: request.sysctls).snapshot
         if !request.firewall.isEmpty {
             var firewall = try FirewallDriver(in: namespace)

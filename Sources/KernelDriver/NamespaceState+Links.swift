@@ -36,6 +36,7 @@ extension NamespaceState {
         guard header.ifi_family == UInt8(AF_UNSPEC) else { return }
         let index = UInt32(bitPattern: header.ifi_index)
         guard let old = devices.remove(index) else { return }
+        suspectPaths(by: old)
         forget(old, &snapshot, &changes)
         if nexthopDevices.has(index) { stale.nexthopDevices.insert(index) }
         refreshReferring(to: index, &snapshot, &changes)
@@ -50,6 +51,7 @@ extension NamespaceState {
         let old = devices[index]
         devices.set(reading)
         if let old {
+            suspectPaths(old, reading)
             if old.name != reading.name { rename(old, &snapshot, &changes) }
             if let mtu = reading.mtu, let before = old.mtu, mtu != before, min(mtu, before) < Self.leastMTU {
                 // IPv4 or IPv6 comes or goes, after this was told of.

@@ -13,6 +13,8 @@ public struct ObservationRequest: Sendable, Hashable {
     public var firewall: [NFTable]
     /// Whether what is in those tables, or only which of them exist.
     public var readsFirewall: Bool
+    /// Which ways of the host's namespace; nil: none.
+    public var paths: PathRequest?
     /// How many routes of the owner there may be. A wrong guess costs nothing but the time to make room for them.
     public var likelyRoutes = 0
 

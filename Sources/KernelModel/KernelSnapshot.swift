@@ -18,6 +18,8 @@ public struct NamespaceSnapshot: Sendable, Hashable {
     public var routes: [Route] = []
     /// The tables of nf_tables that were asked for and exist.
     public var firewall = NFSnapshot(generation: 0)
+    /// The ways to the destinations that were asked for and can be reached, by destination.
+    public var paths: [Path] = []
 
     public init() {}
 
