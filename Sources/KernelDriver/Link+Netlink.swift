@@ -19,7 +19,7 @@ extension ifinfomsg {
 
 extension LinkSettings {
     static let all: LinkSettings = [
-        .alias, .master, .group, .mtu, .hardwareAddress, .isUp, .ipv4, .proxyDelay, .ipv6Disabled,
+        .alias, .master, .group, .mtu, .hardwareAddress, .isUp, .ipv4, .proxyDelay, .ipv6Disabled, .underlay,
     ]
 }
 
@@ -49,13 +49,7 @@ struct LinkTask {
             guard let device = devices[name] else { return .dependency("link \(name)") }
             master = device.index
         }
-        let lower: InterfaceName? =
-            switch link.kind {
-            case .gre(let tunnel): tunnel.underlay
-            case .greExternal(let underlay): underlay
-            default: nil
-            }
-        if isNew, let lower {
+        if settings.contains(.underlay), let lower = link.kind.underlay, !lower.isNone {
             guard let device = devices[lower] else { return .dependency("link \(lower)") }
             underlay = device.index
         }
@@ -121,6 +115,14 @@ struct LinkTask {
     /// Everything but the operational state and IPv6.
     // ip link set NAME alias … group … mtu … address … master …; sysctl net.ipv4.conf.NAME.…
     func encodeSettings(into writer: inout MessageWriter) {
+        if !isNew, settings.contains(.underlay), link.kind.underlay != nil {
+            // ip link change NAME type gre … dev UNDERLAY. All of the kind's parameters are given again: those that are not
+            // would be set to zero. Without the MTU the kernel would choose one.
+            writer.message(MessageType(RTM_NEWLINK), [], ifinfomsg(index: index)) { message in
+                if let mtu = link.mtu { message.put(IFLA_MTU, mtu) }
+                message.nested(IFLA_LINKINFO) { encodeKind(into: &$0) }
+            }
+        }
         let bySettings = settings.intersection([.alias, .master, .group, .mtu, .hardwareAddress, .ipv4])
         if !bySettings.isEmpty {
             writer.message(MessageType(RTM_SETLINK), [], ifinfomsg(index: index)) { message in

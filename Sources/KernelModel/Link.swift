@@ -26,6 +26,7 @@ public struct Link: Hashable, Sendable {
         case vrf(table: TableID)
         case gre(GRETunnel)
         /// A GRE device that takes key and destination from the route's nexthop (IFLA_GRE_COLLECT_METADATA).
+        /// - Parameter underlay: See ``GRETunnel/underlay``.
         case greExternal(underlay: InterfaceName)
         /// One end of a veth pair; the other is made with it, in another namespace.
         case veth(peer: VethPeer)
@@ -60,7 +61,8 @@ public struct GRETunnel: Hashable, Sendable {
     /// Input and output key, host byte order.
     public var key: UInt32
     public var ttl: UInt8
-    /// The device the packets leave by (IFLA_GRE_LINK).
+    /// The device the packets leave by (IFLA_GRE_LINK); `.none` where they may leave by several. It decides no way: the
+    /// kernel reserves the headroom that this device needs, so that no packet has to be copied.
     public var underlay: InterfaceName
 
     public init(local: IPAddress, key: UInt32, ttl: UInt8, underlay: InterfaceName) {
@@ -123,11 +125,14 @@ public struct LinkSettings: OptionSet, Hashable, Sendable {
     public static let ipv4 = LinkSettings(rawValue: 1 << 6)
     public static let proxyDelay = LinkSettings(rawValue: 1 << 7)
     public static let ipv6Disabled = LinkSettings(rawValue: 1 << 8)
+    /// Of a GRE device.
+    public static let underlay = LinkSettings(rawValue: 1 << 9)
 
     /// Each setting with the name ip(8) or sysctl(8) gives it.
     public static let names: [(LinkSettings, String)] = [
         (.alias, "alias"), (.master, "master"), (.group, "group"), (.mtu, "mtu"), (.hardwareAddress, "address"),
         (.isUp, "up"), (.ipv4, "ipv4.conf"), (.proxyDelay, "proxy_delay"), (.ipv6Disabled, "disable_ipv6"),
+        (.underlay, "dev"),
     ]
 }
 
@@ -144,15 +149,37 @@ extension Link {
         if let ipv4, ipv4 != observed.ipv4 { different.insert(.ipv4) }
         if let proxyDelay, proxyDelay != observed.proxyDelay { different.insert(.proxyDelay) }
         if let ipv6Disabled, ipv6Disabled != observed.ipv6Disabled { different.insert(.ipv6Disabled) }
+        // With less than this there is no IPv6 on a device; it comes back as new.
+        if ipv6Disabled != nil, let mtu, let old = observed.mtu, old < Self.leastIPv6MTU, mtu >= Self.leastIPv6MTU {
+            different.insert(.ipv6Disabled)
+        }
+        if let underlay = kind.underlay, underlay != observed.kind.underlay { different.insert(.underlay) }
         return different
     }
+
+    /// IPV6_MIN_MTU of linux/ipv6.h.
+    private static let leastIPv6MTU: UInt32 = 1280
 
     /// Whether the kernel can turn `observed` into this link without making it anew.
     public func canReuse(_ observed: Link) -> Bool {
         switch (kind, observed.kind) {
         case (.adopted, _): true
         case (.veth(let peer), .veth(let other)): peer.name == other.name && peer.namespace == other.namespace
+        case (.greExternal, .greExternal): true
+        case (.gre(let tunnel), .gre(let other)):
+            (tunnel.local, tunnel.key, tunnel.ttl) == (other.local, other.key, other.ttl)
         default: kind == observed.kind
+        }
+    }
+}
+
+extension Link.Kind {
+    /// What a GRE device is bound to; nil for any other.
+    public var underlay: InterfaceName? {
+        switch self {
+        case .gre(let tunnel): tunnel.underlay
+        case .greExternal(let underlay): underlay
+        default: nil
         }
     }
 }
@@ -176,13 +203,14 @@ extension Link: KernelObject {
         var text = "link \(name)"
         switch kind {
         case .vrf(let table): text += " type vrf table \(table)"
-        case .gre(let tunnel): text += " type gre local \(tunnel.local) key \(tunnel.key) dev \(tunnel.underlay)"
-        case .greExternal(let underlay): text += " type gre external dev \(underlay)"
+        case .gre(let tunnel): text += " type gre local \(tunnel.local) key \(tunnel.key)"
+        case .greExternal: text += " type gre external"
         case .veth(let peer): text += " type veth peer \(peer.name) netns \(peer.namespace)"
         case .bridge: text += " type bridge"
         case .dummy: text += " type dummy"
         case .adopted: break
         }
+        if let underlay = kind.underlay, !underlay.isNone { text += " dev \(underlay)" }
         if let master { text += " master \(master)" }
         return text
     }
