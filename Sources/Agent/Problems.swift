@@ -9,14 +9,19 @@ struct Problems {
     private(set) var byResource: [ResourceReference: ResourceProblem] = [:]
     /// One sentence each.
     private(set) var failures: [String] = []
-    private var isPending = false
+    private var pendingInterfaces = 0
 
     init(_ result: ReconcileLoop.PassResult, _ topology: Topology) {
         for unattached in result.plan.unattached {
             let name = topology.interfaces[unattached.interface].name
             byResource[ResourceReference(.networkInterface, name)] = ResourceProblem(
                 phase: .pending, reason: "\(unattached.reason)")
-            isPending = true
+            pendingInterfaces += 1
+        }
+        for index in result.plan.unreachable {
+            let remote = topology.hosts[index]
+            byResource[ResourceReference(.host, remote.metadata.name)] = ResourceProblem(
+                phase: .pending, reason: HostPlan.unreachableReason(remote.underlayAddress))
         }
         for conflict in result.plan.changes.conflicts {
             add(conflict.origin, "\(conflict.object): \(conflict.reason)", topology)
@@ -51,8 +56,8 @@ struct Problems {
 
     var summary: (AgentStatus.Phase, String?) {
         if let first = failures.first { return (.failed, first) }
-        if isPending {
-            let count = byResource.count
+        if pendingInterfaces > 0 {
+            let count = pendingInterfaces
             return (.pending, "\(count) network interface\(count == 1 ? "" : "s") without a guest")
         }
         return (.ready, nil)

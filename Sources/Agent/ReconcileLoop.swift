@@ -375,15 +375,17 @@ final class ReconcileLoop {
     private static let attempts = 8
 
     private func observe(_ desired: Desired) throws -> KernelMirror.Update {
-        let request = HostReconciler<KernelDriver>.observation(of: desired.topology, host: desired.host)
+        func request() -> ObservationRequest {
+            HostReconciler<KernelDriver>.observation(of: desired.topology, host: desired.host)
+        }
         guard let box = mirror else {
-            mirror = MirrorBox(try KernelMirror(agent.kernel, request))
+            mirror = MirrorBox(try KernelMirror(agent.kernel, request()))
             suspectRoutes = .any
             var update = KernelMirror.Update()
             update.kinds = Set(ObjectKind.allCases)
             return update
         }
-        if compiled?.revision != desired.revision.number { try box.mirror.follow(request) }
+        if compiled?.revision != desired.revision.number { try box.mirror.follow(request()) }
         // The safety net looks at everything.
         if isResyncDue { suspectRoutes = .any }
         var update = isResyncDue ? try box.mirror.resynchronize() : try box.mirror.update()
@@ -413,12 +415,29 @@ final class ReconcileLoop {
             suspectRoutes = .any
             return false
         }
-        if followCompiled(desired, facts, snapshot) { return false }
+        if followWays(desired, facts, snapshot) || followCompiled(desired, facts, snapshot) { return false }
         let before = compiled
         let compilation = try reconciler.compile(desired.topology, desired.host, facts, snapshot.host)
         compiled = Compiled(revision: desired.revision.number, facts: facts, compilation: compilation)
         suspectRoutes = .any
         return before?.revision == desired.revision.number && before?.facts == facts
+    }
+
+    /// Where only the ways to other hosts are others, no route of ours is: as after an exchange of no interface.
+    private func followWays(_ desired: Desired, _ facts: HostFacts, _ snapshot: KernelSnapshot) -> Bool {
+        let number = desired.revision.number
+        guard let compiled, compiled.revision == number, compiled.pending == nil, retry.delay == .zero,
+            compiled.facts.missingNamespaces == facts.missingNamespaces,
+            compiled.facts.missingDevices == facts.missingDevices
+        else { return false }
+        guard let former = self.compiled.take()?.compilation,
+            let (compilation, routes) = reconciler.compile(
+                desired.topology, desired.host, facts, snapshot.host, following: former,
+                .nothing(in: desired.topology))
+        else { return false }
+        self.compiled = Compiled(revision: number, facts: facts, compilation: compilation)
+        suspectRoutes.insert(routes)
+        return true
     }
 
     /// Changes what was compiled where only little of the topology has changed since.

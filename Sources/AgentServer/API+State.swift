@@ -93,6 +93,7 @@ extension API {
                 ("summary", planned.plan.changes.counts.structured),
                 ("routeAggregation", planned.plan.aggregation?.structured ?? .null),
                 ("obstacles", .list(presentation.obstacles.map { .string($0) })),
+                ("warnings", .list(presentation.warnings.map { .string($0) })),
             ], "operations", count: operations.count
         ) { presentation.presented(operations[$0]).structured }
     }

@@ -40,6 +40,17 @@ public struct PlanPresentation: Sendable {
         return conflicts + absent
     }
 
+    /// What is not as it might be and keeps nothing from being done, a line each.
+    public var warnings: [String] {
+        plan.unreachable.compactMap { index in
+            manifests.map { manifests in
+                let remote = manifests.topology.hosts[index]
+                return place(ResourceReference(.host, remote.metadata.name)) + ": "
+                    + HostPlan.unreachableReason(remote.underlayAddress)
+            }
+        }
+    }
+
     private func place(_ resource: ResourceReference?) -> String {
         guard let resource else { return "object without resource" }
         return manifests?.place(of: resource) ?? resource.description
@@ -63,7 +74,7 @@ public struct PlanPresentation: Sendable {
     /// As a value, every operation included.
     public var presented: PresentedPlan {
         PresentedPlan(
-            host: host, counts: plan.changes.counts, obstacles: obstacles,
+            host: host, counts: plan.changes.counts, obstacles: obstacles, warnings: warnings,
             operations: plan.changes.operations.map { presented($0) }, aggregation: plan.aggregation)
     }
 }
@@ -116,17 +127,19 @@ public struct PresentedPlan: Sendable, Hashable {
     public var host: String?
     public var counts: ChangePlan.Counts
     public var obstacles: [String]
+    public var warnings: [String]
     public var operations: [PresentedOperation]
     /// Nil where routes are not aggregated.
     public var aggregation: RouteAggregation?
 
     public init(
-        host: String?, counts: ChangePlan.Counts, obstacles: [String], operations: [PresentedOperation],
-        aggregation: RouteAggregation?
+        host: String?, counts: ChangePlan.Counts, obstacles: [String], warnings: [String],
+        operations: [PresentedOperation], aggregation: RouteAggregation?
     ) {
         self.host = host
         self.counts = counts
         self.obstacles = obstacles
+        self.warnings = warnings
         self.operations = operations
         self.aggregation = aggregation
     }
@@ -138,7 +151,8 @@ public struct PresentedPlan: Sendable, Hashable {
         [
             "apiVersion": .apiVersion, "kind": "ChangePlan", "host": .string(orNull: host),
             "summary": counts.structured, "routeAggregation": aggregation?.structured ?? .null,
-            "obstacles": .list(obstacles.map { .string($0) }), "operations": .list(operations.map(\.structured)),
+            "obstacles": .list(obstacles.map { .string($0) }), "warnings": .list(warnings.map { .string($0) }),
+            "operations": .list(operations.map(\.structured)),
         ]
     }
 
@@ -148,7 +162,7 @@ public struct PresentedPlan: Sendable, Hashable {
         let operations = value["operations"]?.elements ?? []
         self.init(
             host: value["host"]?.text, counts: counts, obstacles: value["obstacles"]?.texts ?? [],
-            operations: operations.compactMap { PresentedOperation($0) },
+            warnings: value["warnings"]?.texts ?? [], operations: operations.compactMap { PresentedOperation($0) },
             aggregation: value["routeAggregation"].flatMap { RouteAggregation($0) })
         if self.operations.count != operations.count { return nil }
     }

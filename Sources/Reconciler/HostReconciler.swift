@@ -1,3 +1,4 @@
+public import IPAddressing
 public import KernelModel
 public import VPCCompiler
 public import VPCTopology
@@ -19,9 +20,12 @@ public struct HostReconciler<Kernel: KernelAccess> {
 
     /// What of the kernel a plan is made from.
     public static func observation(of topology: Topology, host: Int) -> ObservationRequest {
-        ObservationRequest(
+        var request = ObservationRequest(
             owner: Conventions.ownership, sysctls: Conventions.sysctlPaths, guests: topology.guests(of: host),
             firewall: FirewallTables.all)
+        request.paths = PathRequest(
+            from: topology.hosts[host].underlayAddress, to: topology.hosts.map(\.underlayAddress))
+        return request
     }
 
     /// What has to be done where the kernel is as `snapshot` says.
@@ -39,7 +43,8 @@ public struct HostReconciler<Kernel: KernelAccess> {
         let isTightened = changes.mayTightenPolicy && !compilation.policy.isEmpty
         if isTightened { changes = changes.cutting(compilation.policy.forbidden(try kernel.connections())) }
         return HostPlan(
-            intent: compilation.intent, unattached: compilation.unattached, changes: changes,
+            intent: compilation.intent, unattached: compilation.unattached, unreachable: compilation.unreachable,
+            changes: changes,
             aggregation: compilation.aggregation, tightenedPolicy: isTightened ? compilation.policy : nil)
     }
 
@@ -129,6 +134,8 @@ public struct HostReconciler<Kernel: KernelAccess> {
 public struct HostPlan: Sendable {
     public var intent: KernelIntent
     public var unattached: [Compilation.Unattached]
+    /// See ``Compilation/unreachable``.
+    public var unreachable: [Int] = []
     public var changes: ChangePlan
     /// What the aggregation of routes saves; nil where it is not asked for.
     public var aggregation: RouteAggregation?
@@ -136,6 +143,11 @@ public struct HostPlan: Sendable {
     var tightenedPolicy: HostPolicy?
     /// Which host the namespace is now; nil where it is none, or where nobody asked.
     public var presentHost: String?
+
+    /// What is said of ``unreachable`` hosts.
+    public static func unreachableReason(_ address: IPAddress) -> String {
+        "this machine has no route to its underlay address \(address): no interface there can be reached from here"
+    }
 }
 
 extension NamespaceSnapshot {

@@ -7,6 +7,9 @@ public struct Compilation: Sendable {
     public var intent: KernelIntent
     /// By interface.
     public var unattached: [Unattached]
+    /// Other hosts with interfaces of VPCs that are here, to which this machine has no route: indexes into
+    /// `Topology.hosts`, ascending.
+    public var unreachable: [Int]
     /// The tables of the VRFs, ascending.
     public var tables: [TableID]
     /// To judge connections by when the policy is tightened.

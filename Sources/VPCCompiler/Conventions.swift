@@ -16,6 +16,9 @@ public enum Conventions {
     /// Bytes that the outer IPv4 header (20), GRE (4) and its key (4) take.
     public static let tunnelOverhead: UInt32 = 28
     static let tunnelTTL: UInt8 = 64
+    /// What the kernel allows an IPv4 tunnel's device: ETH_MIN_MTU…IP_MAX_MTU less the overhead (ip_tunnel_change_mtu,
+    /// net/ipv4/ip_tunnel.c).
+    static let tunnelMTUs: ClosedRange<UInt32> = 68...(65_535 - tunnelOverhead)
     /// The MAC address of every gateway: a guest that moves between hosts finds the one it knows.
     static let gatewayMAC = MACAddress(rawValue: 0x0200_5E00_0001)
     /// ICMP errors of a VRF without an address of its own come from here (RFC 7600) and not from the underlay address.

@@ -105,7 +105,7 @@ extension HostCompiler {
         _ name: InterfaceName, key: UInt32, master: InterfaceName, alias: String, from origin: Origin
     ) {
         let tunnel = GRETunnel(
-            local: underlayAddress, key: key, ttl: Conventions.tunnelTTL, underlay: facts.underlayDevice)
+            local: underlayAddress, key: key, ttl: Conventions.tunnelTTL, underlay: tunnelDevice)
         let link = Link(
             name: name, kind: .gre(tunnel), alias: alias, master: master, group: Conventions.LinkGroup.overlayReceive,
             mtu: overlayMTU, ipv4: IPv4DeviceConfiguration(acceptLocal: true), ipv6Disabled: true)

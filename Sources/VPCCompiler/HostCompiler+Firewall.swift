@@ -78,11 +78,7 @@ extension HostCompiler {
             devices.add(
                 Conventions.vrf(numbering.knownTable(forAlias: gatewayAlias(interface))), data: zone, origin: origin)
         }
-        var hosts = NFSet("hosts", of: .ipv4Address, grows: true)
-        for (index, host) in topology.hosts.enumerated() {
-            hosts.add(host.underlayAddress, origin: Origin(.host, index))
-        }
-        table.sets += [ports, speakers, forwarders, devices, hosts]
+        table.sets += [ports, speakers, forwarders, devices, receivedHosts()]
     }
 
     // MARK: - Chains
@@ -98,10 +94,10 @@ extension HostCompiler {
             chain.rule(.match(.iifgroup, receive), .set(.ctZone, map: "dev_zone", .iifname), .accept)
             // The sending device receives every key that no other device has.
             chain.rule(.match(.iifgroup, transmit), .counter("unknown_key"), .drop)
-            // By whatever device it comes: the kernel's tunnels do not ask.
+            // Only by the devices that lead to that host: the kernel's tunnels do not ask by which one it comes.
             chain.rule(
                 .match(.l4proto, NFProtocol.gre), .match(.ipDestination, underlayAddress),
-                .match(.ipSource, in: "hosts"), .notrack, .accept)
+                .match(.iifname, .ipSource, in: "hosts"), .notrack, .accept)
             chain.rule(
                 .match(.l4proto, NFProtocol.gre), .match(.ipDestination, underlayAddress),
                 .counter("foreign_tunnel"), .drop)

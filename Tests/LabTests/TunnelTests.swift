@@ -79,7 +79,6 @@ struct TunnelTests {
         "link change g101 type gre local 172.31.0.1 key 101 ttl 63 dev u0",
         "link change g101 type gre local 172.31.0.9 key 101 ttl 64 dev u0",
         "link change g101 type gre local 172.31.0.1 ikey 101 okey 102 ttl 64 dev u0",
-        "link change g101 type gre local 172.31.0.1 key 101 ttl 64",
         "link change g101 type gre local 172.31.0.1 key 101 ttl 64 dev lo",
         "link set g101 nomaster", "link set g101 mtu 1400", "link del g101", "link del v1",
     ]) func tunnelsAreRepaired(command: String) throws {
