@@ -164,6 +164,7 @@ struct FirewallEncoder {
                 }
             }
         }
+        if let expression = shape.expression { writer.nested(NFTA_SET_EXPR) { $0.put(contentsOf: expression) } }
         writer.put(NFTA_SET_USERDATA, bytes: FirewallNotes.bytes(of: shape).span.bytes)
     }
 

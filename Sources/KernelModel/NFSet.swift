@@ -24,10 +24,12 @@ public struct NFSetShape: Hashable, Sendable {
     public var data: Data?
     /// The most elements there can be (`NFTA_SET_DESC_SIZE`); a set without grows without limit.
     public var size: UInt32?
+    /// What a packet that finds an element has to pass, with a state for each element (`NFTA_SET_EXPR`).
+    public var expression: NFExpression?
 
     public init(
         keyCode: UInt32, keyLength: Int, fieldLengths: [Int] = [], isInterval: Bool = false, isConstant: Bool = false,
-        otherFlags: UInt32 = 0, data: Data? = nil, size: UInt32? = nil
+        otherFlags: UInt32 = 0, data: Data? = nil, size: UInt32? = nil, expression: NFExpression? = nil
     ) {
         self.keyCode = keyCode
         self.keyLength = keyLength
@@ -37,6 +39,7 @@ public struct NFSetShape: Hashable, Sendable {
         self.otherFlags = otherFlags
         self.data = data
         self.size = size
+        self.expression = expression
     }
 
     public var dataLength: Int {
@@ -84,9 +87,11 @@ public struct NFSet: Hashable, Sendable {
     ///     list while it changes. One without grows in the background.
     ///   - grows: See ``grows``; instead of a size.
     ///   - admits: See ``admits``.
+    ///   - limit: A rate for each element by itself: a packet that is over it finds nothing. The kernel's counts of it are
+    ///     no part of what is compared.
     public init(
         _ name: String, of key: NFType..., to data: Data? = nil, isInterval: Bool = false, isConstant: Bool = false,
-        size: UInt32? = nil, grows: Bool = false, admits: Bool = false, origin: Origin = .none
+        size: UInt32? = nil, grows: Bool = false, admits: Bool = false, limit: NFLimit? = nil, origin: Origin = .none
     ) {
         self.name = name
         self.grows = grows
@@ -106,7 +111,7 @@ public struct NFSet: Hashable, Sendable {
                 case .values(let types): .value(code: NFType.code(of: types), length: Self.length(of: types))
                 case .counter: .object(1)
                 }
-            }, size: size)
+            }, size: size, expression: limit.map { .limit($0) })
         elements = NFElements(layout: shape.layout)
     }
 
