@@ -172,8 +172,8 @@ let package = Package(
         tests(
             "LabTests",
             [
-                "Agent", "IPAddressing", "KernelDriver", "KernelModel", "Netlink", "Reconciler", "TestSupport",
-                "Traffic", "VPCCompiler", "VPCLab", "VPCManifest", "VPCModel", "VPCTopology", "VPCTrace",
+                "Agent", "CTraffic", "IPAddressing", "KernelDriver", "KernelModel", "Netlink", "Reconciler",
+                "TestSupport", "Traffic", "VPCCompiler", "VPCLab", "VPCManifest", "VPCModel", "VPCTopology", "VPCTrace",
                 .product(name: "Logging", package: "swift-log"),
             ]),
     ],

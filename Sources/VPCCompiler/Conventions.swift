@@ -29,7 +29,8 @@ public enum Conventions {
     static let lastMetric = UInt32.max
 
     /// The parameters of the host's namespace that are compared.
-    public static let sysctlPaths = HostSettings.sysctls.map(\.path)
+    public static let sysctlPaths =
+        HostSettings.sysctls.map(\.path) + [HostSettings.fragmentTime, HostSettings.fragmentMemory]
 
     /// The mark of a connection that was cut: the firewall drops what belongs to it.
     public static let cutMark: UInt32 = 0x01FF_FFFF

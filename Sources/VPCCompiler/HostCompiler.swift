@@ -86,7 +86,7 @@ struct HostCompiler {
     private mutating func addHostSettings() {
         let origin = Origin(.host, host)
         let alias = Conventions.alias(ResourceReference(.host, topology.hosts[host].metadata.name))
-        intent.host.sysctls = HostSettings.sysctls.map { Attributed($0, from: origin) }
+        intent.host.sysctls = (HostSettings.sysctls + fragmentSysctls).map { Attributed($0, from: origin) }
         intent.host.rules = HostSettings.rules.map { Attributed($0, from: origin) }
         intent.host.displacedRules = [HostSettings.kernelLocalRule]
         let external = HostSettings.external(underlay: tunnelDevice, mtu: overlayMTU, alias: alias)

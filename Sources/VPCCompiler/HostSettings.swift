@@ -20,6 +20,10 @@ enum HostSettings {
         Sysctl("net/ipv4/nexthop_compat_mode", "0"),
     ]
 
+    // What they shall be depends on the ports: see `fragmentSysctls`.
+    static let fragmentTime = "net/ipv4/ipfrag_time"
+    static let fragmentMemory = "net/ipv4/ipfrag_high_thresh"
+
     private static let owner = Conventions.ownership.routeProtocol
 
     /// VRFs first and closed; then local addresses, else a guest reaches the host before its VRF is asked.
