@@ -48,7 +48,7 @@ final class ReconcileLoop {
     /// Of parameters, and of some settings of devices, the kernel does not tell: they are looked at now and then.
     private var checkDue = ContinuousClock.now + checkInterval
     private var isCheckDue = false
-    private static let checkInterval: Duration = .seconds(10)
+    private static let checkInterval: Duration = .seconds(4)
     private var isStopping = false
     /// Since memory was given back last.
     var hasReadWholeSet = false

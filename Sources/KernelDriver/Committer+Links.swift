@@ -222,13 +222,10 @@ private struct LinkDefaults {
     var ipv6Disabled: Bool?
 
     init() throws(NetlinkError) {
-        func number(_ name: String) throws(NetlinkError) -> UInt8 {
-            try ParameterFile.read("net/ipv4/conf/default/\(name)").flatMap { UInt8($0) } ?? 0
+        ipv4 = IPv4DeviceConfiguration()
+        for setting in IPv4DeviceConfiguration.Setting.allCases {
+            ipv4[setting] = try ParameterFile.read("net/ipv4/conf/default/\(setting.rawValue)").flatMap { Int32($0) } ?? 0
         }
-        ipv4 = IPv4DeviceConfiguration(
-            proxyARP: try number("proxy_arp") != 0, acceptLocal: try number("accept_local") != 0,
-            sendRedirects: try number("send_redirects") != 0, acceptRedirects: try number("accept_redirects") != 0,
-            reversePathFilter: try number("rp_filter"))
         ipv6Disabled = try ParameterFile.read("net/ipv6/conf/default/disable_ipv6").map { $0 != "0" }
     }
 }

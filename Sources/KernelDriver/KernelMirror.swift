@@ -240,6 +240,7 @@ public struct KernelMirror: ~Copyable {
         try host.update(&snapshot.host, &changes)
         try firewall.update(&snapshot.host.firewall, &changes)
         update.add(changes)
+        if changes.areParametersSuspect { try readParameters(&update) }
         if changes.kinds.contains(.link) { try followGuests(&update) }
     }
 

@@ -164,13 +164,3 @@ struct LinkTask {
         writer.message(MessageType(RTM_SETLINK), [], ifinfomsg(index: index, isUp: link.isUp))
     }
 }
-
-extension IPv4DeviceConfiguration {
-    fileprivate func encode(into configuration: inout MessageWriter) {
-        configuration.put(IPV4_DEVCONF_PROXY_ARP, UInt32(proxyARP ? 1 : 0))
-        configuration.put(IPV4_DEVCONF_ACCEPT_LOCAL, UInt32(acceptLocal ? 1 : 0))
-        configuration.put(IPV4_DEVCONF_SEND_REDIRECTS, UInt32(sendRedirects ? 1 : 0))
-        configuration.put(IPV4_DEVCONF_ACCEPT_REDIRECTS, UInt32(acceptRedirects ? 1 : 0))
-        configuration.put(IPV4_DEVCONF_RP_FILTER, UInt32(reversePathFilter))
-    }
-}

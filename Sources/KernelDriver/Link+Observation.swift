@@ -158,21 +158,6 @@ extension LinkReading.TunnelReading {
     }
 }
 
-extension IPv4DeviceConfiguration {
-    /// From the array of all parameters that the kernel sends, IPV4_DEVCONF_FORWARDING (1) first.
-    fileprivate init?(_ attribute: borrowing Attribute) {
-        let count = attribute.count(of: UInt32.self)
-        guard count >= IPV4_DEVCONF_ACCEPT_LOCAL else { return nil }
-        self.init(
-            proxyARP: attribute.element(IPV4_DEVCONF_PROXY_ARP - 1, as: UInt32.self) != 0,
-            acceptLocal: attribute.element(IPV4_DEVCONF_ACCEPT_LOCAL - 1, as: UInt32.self) != 0,
-            sendRedirects: attribute.element(IPV4_DEVCONF_SEND_REDIRECTS - 1, as: UInt32.self) != 0,
-            acceptRedirects: attribute.element(IPV4_DEVCONF_ACCEPT_REDIRECTS - 1, as: UInt32.self) != 0,
-            reversePathFilter: UInt8(
-                truncatingIfNeeded: attribute.element(IPV4_DEVCONF_RP_FILTER - 1, as: UInt32.self)))
-    }
-}
-
 /// IFLA_INFO_KIND: the kernel's names, which no header has.
 enum LinkKindName {
     static let vrf = "vrf"

@@ -119,6 +119,8 @@ struct NamespaceChanges {
     var notifications = 0
     var wasOverrun = false
     var objectsRead = 0
+    /// Whether parameters of the namespace may be others now.
+    var areParametersSuspect = false
     /// Names that a device had which is gone, or has another name now.
     var vanished: Set<InterfaceName> = []
 }

@@ -91,7 +91,7 @@ struct NamespaceState {
         case RTM_DELRULE: try setRule(message, isRemoved: true, &snapshot, &changes)
         case RTM_NEWLINK: try addLink(message, &snapshot, &changes)
         case RTM_DELLINK: try removeLink(message, &snapshot, &changes)
-        case RTM_NEWNETCONF: try noteConfiguration(message)
+        case RTM_NEWNETCONF: try noteConfiguration(message, &changes)
         default: break
         }
     }

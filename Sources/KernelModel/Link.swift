@@ -88,27 +88,6 @@ public struct VethPeer: Hashable, Sendable {
     }
 }
 
-/// The part of net.ipv4.conf.DEVICE that is set through netlink (IFLA_INET_CONF, IPV4_DEVCONF_* of linux/ip.h).
-public struct IPv4DeviceConfiguration: Hashable, Sendable {
-    public var proxyARP: Bool
-    public var acceptLocal: Bool
-    public var sendRedirects: Bool
-    public var acceptRedirects: Bool
-    /// 0 off, 1 strict, 2 loose (RFC 3704).
-    public var reversePathFilter: UInt8
-
-    public init(
-        proxyARP: Bool = false, acceptLocal: Bool = false, sendRedirects: Bool = false, acceptRedirects: Bool = false,
-        reversePathFilter: UInt8 = 0
-    ) {
-        self.proxyARP = proxyARP
-        self.acceptLocal = acceptLocal
-        self.sendRedirects = sendRedirects
-        self.acceptRedirects = acceptRedirects
-        self.reversePathFilter = reversePathFilter
-    }
-}
-
 // MARK: - Comparison
 
 /// The settings of a link that can be changed while it lives.

@@ -5,7 +5,6 @@ import KernelModel
 enum HostSettings {
     /// Global parameters. Those of single devices are settings of the links.
     static let sysctls: [Sysctl] = [
-        Sysctl("net/ipv4/ip_forward", "1"),
         // The effective value is the greater of `all` and the device's own.
         Sysctl("net/ipv4/conf/all/rp_filter", "0"),
         Sysctl("net/ipv4/conf/all/send_redirects", "0"),
@@ -41,7 +40,8 @@ enum HostSettings {
     static func external(underlay: InterfaceName, mtu: UInt32, alias: String) -> Link {
         Link(
             name: Conventions.external, kind: .greExternal(underlay: underlay), alias: alias,
-            group: Conventions.LinkGroup.overlayTransmit, mtu: mtu, ipv4: IPv4DeviceConfiguration(),
-            ipv6Disabled: true)
+            group: Conventions.LinkGroup.overlayTransmit, mtu: mtu,
+            // What comes in by it has a key that nobody here receives: not forwarding, it gets nowhere.
+            ipv4: IPv4DeviceConfiguration(), ipv6Disabled: true)
     }
 }
