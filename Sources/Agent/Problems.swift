@@ -13,8 +13,12 @@ struct Problems {
 
     init(_ result: ReconcileLoop.PassResult, _ topology: Topology) {
         for unattached in result.plan.unattached {
-            let name = topology.interfaces[unattached.interface].name
-            byResource[ResourceReference(.networkInterface, name)] = ResourceProblem(
+            let interface = ResourceReference(.networkInterface, topology.interfaces[unattached.interface].name)
+            if unattached.reason.isRefusal {
+                add(interface, "\(unattached.reason)")
+                continue
+            }
+            byResource[interface] = ResourceProblem(
                 phase: .pending, reason: "\(unattached.reason)")
             pendingInterfaces += 1
         }
@@ -47,7 +51,10 @@ struct Problems {
     private static let limit = 100
 
     private mutating func add(_ origin: Origin, _ reason: String, _ topology: Topology) {
-        let resource = origin == .none ? nil : topology.resource(of: origin)
+        add(origin == .none ? nil : topology.resource(of: origin), reason)
+    }
+
+    private mutating func add(_ resource: ResourceReference?, _ reason: String) {
         if failures.count < Self.limit { failures.append((resource.map { "\($0): " } ?? "") + reason) }
         if let resource, byResource[resource]?.phase != .failed {
             byResource[resource] = ResourceProblem(phase: .failed, reason: reason)

@@ -307,7 +307,7 @@ final class ReconcileLoop {
             let update = try observe(desired)
             if isResyncDue { scheduleResync() }
             // Of what changed nothing was ours.
-            if update.isEmpty, state == .settled, ledger.entries.isEmpty { return nil }
+            if update.isEmpty, state == .settled, ledger.entries.isEmpty, !hasRefusals { return nil }
             return .success(try reconcile(desired, update, begin))
         } catch {
             fail(error)
@@ -374,6 +374,9 @@ final class ReconcileLoop {
 
     private static let attempts = 8
 
+    /// Whether a device cannot be had because others use it. That their routes are gone is not told of.
+    private var hasRefusals: Bool { !(compiled?.facts.foreignDevices.isEmpty ?? true) }
+
     private func observe(_ desired: Desired) throws -> KernelMirror.Update {
         func request() -> ObservationRequest {
             HostReconciler<KernelDriver>.observation(of: desired.topology, host: desired.host)
@@ -404,7 +407,7 @@ final class ReconcileLoop {
     /// Compiles where that may give another intent.
     /// - Returns: whether the intent is that of the pass before.
     private func compile(_ desired: Desired, _ snapshot: KernelSnapshot) throws -> Bool {
-        let facts = try HostFacts(of: desired.host, in: desired.topology, from: snapshot)
+        let facts = try reconciler.facts(of: desired.host, in: desired.topology, from: snapshot)
         if let compiled, compiled.revision == desired.revision.number, compiled.facts == facts, retry.delay == .zero {
             return true
         }

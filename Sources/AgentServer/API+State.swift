@@ -94,6 +94,7 @@ extension API {
                 ("routeAggregation", planned.plan.aggregation?.structured ?? .null),
                 ("obstacles", .list(presentation.obstacles.map { .string($0) })),
                 ("warnings", .list(presentation.warnings.map { .string($0) })),
+                ("refused", .boolean(presentation.isRefused)),
             ], "operations", count: operations.count
         ) { presentation.presented(operations[$0]).structured }
     }

@@ -74,7 +74,8 @@ extension Committer {
         for (position, replacement) in replacements.enumerated() {
             let link = replacement.new
             let change = offset + position
-            guard let device = devices[link.name] else {
+            let settings = link.settingsDiffering(from: replacement.old)
+            guard let device = devices[link.name] ?? (settings == .ipv4 ? session.spared[link.name] : nil) else {
                 outcome.fail(change, .dependency("link \(link.name)"))
                 continue
             }
@@ -84,8 +85,8 @@ extension Committer {
                 continue
             }
             var task = LinkTask(
-                change: change, index: device.index, link: link, isNew: false,
-                settings: link.settingsDiffering(from: replacement.old))
+                change: change, index: device.index, link: link, isNew: false, settings: settings)
+            task.formerNotes = replacement.old.notes ?? []
             if let missing = task.resolve(devices) {
                 outcome.fail(change, missing)
                 continue
@@ -100,6 +101,11 @@ extension Committer {
         _ tasks: [LinkTask], _ session: Session, _ outcome: inout StepOutcome
     ) throws(NetlinkError) {
         if tasks.isEmpty { return }
+        // Whatever happens to us after a change, what was before it is noted.
+        try send(tasks.filter { !$0.newNotes.isEmpty }, session, &outcome) { task, writer in
+            task.encode(task.newNotes, RTM_NEWLINKPROP, into: &writer)
+        }
+        let tasks = tasks.filter { outcome.failures[$0.change] == nil }
         try send(tasks, session, &outcome) { task, writer in
             if task.isNew { task.encodeCreation(into: &writer) }
             task.encodeSettings(into: &writer)
@@ -109,9 +115,14 @@ extension Committer {
             session.add(task.link.name, .init(index: task.index, isOwned: true))
         }
         try writeIPv6(ready, session, &outcome)
-        ready.removeAll { outcome.failures[$0.change] != nil || !$0.settings.contains(.isUp) }
-        ready.removeAll { $0.isNew && !$0.link.isUp }
-        try send(ready, session, &outcome) { task, writer in task.encodeState(into: &writer) }
+        ready.removeAll { outcome.failures[$0.change] != nil }
+        let waiting = ready.filter { $0.settings.contains(.isUp) && ($0.link.isUp || !$0.isNew) }
+        try send(waiting, session, &outcome) { task, writer in task.encodeState(into: &writer) }
+        // And forgotten when all is as it was.
+        let done = ready.filter { outcome.failures[$0.change] == nil && !$0.oldNotes.isEmpty }
+        try send(done, session, &outcome) { task, writer in
+            task.encode(task.oldNotes, RTM_DELLINKPROP, into: &writer)
+        }
     }
 
     /// Sends the messages of many tasks.
@@ -131,7 +142,7 @@ extension Committer {
     private mutating func writeIPv6(
         _ tasks: [LinkTask], _ session: Session, _ outcome: inout StepOutcome
     ) throws(NetlinkError) {
-        let concerned = tasks.filter { $0.settings.contains(.ipv6Disabled) && $0.link.ipv6Disabled != nil }
+        let concerned = tasks.filter { $0.settings.contains(.ipv6) && $0.link.ipv6Disabled != nil }
         if concerned.isEmpty { return }
         var writes = 0
         try session.namespace.enter { () throws(NetlinkError) in
@@ -140,9 +151,12 @@ extension Committer {
                 let directory = "net/ipv6/conf/\(task.link.name)"
                 do throws(NetlinkError) {
                     // Should somebody switch IPv6 on, the device still makes no link-local address by itself.
-                    if isDisabled { try ParameterFile.write("\(directory)/addr_gen_mode", "1") }
+                    if let mode = task.link.addressGeneration ?? (isDisabled ? 1 : nil) {
+                        try ParameterFile.write("\(directory)/addr_gen_mode", "\(mode)")
+                        writes += 1
+                    }
                     try ParameterFile.write("\(directory)/disable_ipv6", isDisabled ? "1" : "0")
-                    writes += isDisabled ? 2 : 1
+                    writes += 1
                 } catch {
                     if isDisabled, error.isAbsence { continue }
                     outcome.fail(task.change, error.reason)
@@ -189,7 +203,8 @@ extension Committer {
         for (change, _) in doomed where outcome.failures[change] == nil { session.remove(links[change].name) }
     }
 
-    /// Gives devices of somebody else back: no master, no group, the namespace's defaults.
+    /// Gives devices of somebody else back of which nobody has noted what they were: no master, no group, the namespace's
+    /// defaults.
     private mutating func giveBack(
         _ links: [Link], _ devices: DeviceTable, _ session: Session, _ outcome: inout StepOutcome
     ) throws(NetlinkError) {
@@ -224,7 +239,8 @@ private struct LinkDefaults {
     init() throws(NetlinkError) {
         ipv4 = IPv4DeviceConfiguration()
         for setting in IPv4DeviceConfiguration.Setting.allCases {
-            ipv4[setting] = try ParameterFile.read("net/ipv4/conf/default/\(setting.rawValue)").flatMap { Int32($0) } ?? 0
+            let value = try ParameterFile.read("net/ipv4/conf/default/\(setting.rawValue)")
+            ipv4[setting] = value.flatMap { Int32($0) } ?? 0
         }
         ipv6Disabled = try ParameterFile.read("net/ipv6/conf/default/disable_ipv6").map { $0 != "0" }
     }

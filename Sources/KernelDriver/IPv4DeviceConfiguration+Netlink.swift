@@ -35,6 +35,7 @@ extension IPv4DeviceConfiguration.Setting {
         case .acceptRedirects: IPV4_DEVCONF_ACCEPT_REDIRECTS
         case .acceptSourceRoute: IPV4_DEVCONF_ACCEPT_SOURCE_ROUTE
         case .routeLocalnet: IPV4_DEVCONF_ROUTE_LOCALNET
+        case .tag: IPV4_DEVCONF_TAG
         }
     }
 }

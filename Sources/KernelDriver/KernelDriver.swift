@@ -68,6 +68,12 @@ public struct KernelDriver: KernelAccess, Sendable {
         return try observer.occupied(tables)
     }
 
+    public func foreignRoutes(by devices: [InterfaceName], owner: Ownership) throws -> [InterfaceName: String] {
+        if devices.isEmpty { return [:] }
+        var socket = try NetlinkSocket(in: namespace)
+        return try socket.foreignRoutes(by: devices, owner.routeProtocol)
+    }
+
     public func counters(of table: NFTable) throws -> [NFObservedObject] {
         var firewall = try FirewallDriver(in: namespace)
         return try firewall.counters(of: table)

@@ -19,7 +19,7 @@ extension ifinfomsg {
 
 extension LinkSettings {
     static let all: LinkSettings = [
-        .alias, .master, .group, .mtu, .hardwareAddress, .isUp, .ipv4, .proxyDelay, .ipv6Disabled, .underlay,
+        .alias, .master, .group, .mtu, .hardwareAddress, .isUp, .ipv4, .proxyDelay, .ipv6, .underlay,
     ]
 }
 
@@ -31,6 +31,8 @@ struct LinkTask {
     var link: Link
     var isNew: Bool
     var settings: LinkSettings
+    /// The notes that the device has.
+    var formerNotes: [String] = []
     private var master: UInt32 = 0
     private var underlay: UInt32 = 0
     var peerNamespace: OpenNamespace?
@@ -45,7 +47,7 @@ struct LinkTask {
 
     /// Looks up what the link refers to; returns what is missing.
     mutating func resolve(_ devices: DeviceTable) -> CommitReport.Reason? {
-        if let name = link.master {
+        if settings.contains(.master), let name = link.master {
             guard let device = devices[name] else { return .dependency("link \(name)") }
             master = device.index
         }
@@ -155,6 +157,25 @@ struct LinkTask {
                     parameters.put(NDTPA_IFINDEX, index)
                     parameters.put(NDTPA_PROXY_DELAY, delay)
                 }
+            }
+        }
+    }
+
+    /// Notes that the device does not have yet.
+    var newNotes: [String] { notes(link.notes, without: formerNotes) }
+    /// Notes that it shall have no longer.
+    var oldNotes: [String] { notes(formerNotes, without: link.notes ?? []) }
+
+    private func notes(_ some: [String]?, without others: [String]) -> [String] {
+        settings.contains(.notes) ? (some ?? []).filter { !others.contains($0) } : []
+    }
+
+    // ip link property add|del dev NAME altname NOTE
+    func encode(_ notes: [String], _ type: Int, into writer: inout MessageWriter) {
+        if notes.isEmpty { return }
+        writer.message(MessageType(type), [.create, .append], ifinfomsg(index: index)) { message in
+            message.nested(IFLA_PROP_LIST) { list in
+                for note in notes { list.put(IFLA_ALT_IFNAME, note) }
             }
         }
     }

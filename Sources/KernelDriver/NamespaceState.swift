@@ -261,7 +261,11 @@ struct NamespaceState {
             foreignAddressEdits.remove(reading.address.key)
         } else {
             addressEdits.remove(reading.address.key)
-            foreignAddressEdits.put(reading.address)
+            if reading.isKernelLinkLocal {
+                foreignAddressEdits.remove(reading.address.key)
+            } else {
+                foreignAddressEdits.put(reading.address)
+            }
         }
     }
 

@@ -113,7 +113,7 @@ extension [AddressReading] {
         for reading in self {
             if reading.routeProtocol == owner.routeProtocol {
                 owned.append(reading.address)
-            } else {
+            } else if !reading.isKernelLinkLocal {
                 foreign.append(reading.address)
             }
         }

@@ -24,14 +24,17 @@ struct ChangePlanner {
     }
 
     mutating func planned() -> ChangePlan {
-        let links = LinkChanges(intent: self.intent, snapshot: snapshot)
+        let links = LinkChanges(intent: self.intent, snapshot: snapshot, owner: owner)
         plan.conflicts = links.conflicts
         let intent = self.intent.without(links.unavailable)
         let host = snapshot.host.surviving(links)
         let wanted = intent.host
 
-        plan.append(
-            ChangeSet(replacements: wanted.sysctls.replacements(from: snapshot.host.sysctls)), as: { .sysctls($0) })
+        let parameters = ParameterChanges(self.intent.host, snapshot.host, owner, taken: links.planned)
+        plan.append(ChangeSet(replacements: parameters.noting), as: { .links($0) })
+        plan.append(ChangeSet(replacements: parameters.raisedDefaults), as: { .sysctls($0) })
+        plan.append(ChangeSet(replacements: parameters.raisedDevices), as: { .links($0) })
+        plan.append(ChangeSet(replacements: parameters.replacements), as: { .sysctls($0) })
         let rules = ruleChanges(wanted.rules, displaced: wanted.displacedRules, observed: snapshot.host.rules)
         plan.append(ChangeSet(creations: rules.creations), as: { .rules($0) })
         plan.append(ChangeSet(deletions: rules.displaced), as: { .rules($0) })
@@ -73,10 +76,15 @@ struct ChangePlanner {
             ChangeSet(deletions: neighbors.deletions.filter { remaining($0.device) }), as: { .neighbors($0) })
         plan.append(
             ChangeSet(deletions: addresses.deletions.filter { remaining($0.device) }), as: { .addresses($0) })
+        plan.append(ChangeSet(replacements: parameters.restored), as: { .sysctls($0) })
+        plan.append(ChangeSet(replacements: links.releases.map(parameters.settled)), as: { .links($0) })
         for rank in (0...3).reversed() {
             plan.append(ChangeSet(deletions: links.deletions.filter { $0.rank == rank }), as: { .links($0) })
         }
         append(removals)
+        plan.append(ChangeSet(replacements: parameters.loweredDevices), as: { .links($0) })
+        plan.append(ChangeSet(replacements: parameters.loweredDefaults), as: { .sysctls($0) })
+        plan.append(ChangeSet(replacements: parameters.forgetting), as: { .links($0) })
         plan.append(ChangeSet(deletions: rules.deletions), as: { .rules($0) })
         planFirewallRemoval()
         return plan
@@ -193,6 +201,8 @@ struct LinkChanges {
     var remade: [Link] = []
     /// Deleted at the end.
     var deletions: [Link] = []
+    /// Devices of others that are given back as they were, at the end.
+    var releases: [Replacement<Link>] = []
     var conflicts: [ChangePlan.Conflict] = []
     /// Devices that cannot be had: somebody else's have their names or those of their masters.
     var unavailable: Set<InterfaceName> = []
@@ -203,16 +213,28 @@ struct LinkChanges {
     /// The guests' ends of the pairs that are made.
     var arrivals: [NamespaceName: [VethPeer]] = [:]
     var portsToAwait: [InterfaceName] = []
+    /// Devices of others that are ours to set, and those that are given back.
+    var planned: Set<InterfaceName> = []
+    private let owner: Ownership
 
-    init(intent: KernelIntent, snapshot: KernelSnapshot) {
+    init(intent: KernelIntent, snapshot: KernelSnapshot, owner: Ownership) {
+        self.owner = owner
         let wanted = intent.host.links
         findConflicts(wanted, snapshot)
         for link in wanted where !unavailable.contains(link.object.name) { plan(link, snapshot) }
         let names = Set(wanted.map(\.object.name))
+        planned = names.subtracting(unavailable)
         let ownMasters = Set(snapshot.host.links.filter(\.isOwned).map(\.link.name))
         for seen in snapshot.host.links where !names.contains(seen.link.name) {
             let isAdopted = seen.link.master.map(ownMasters.contains) ?? false
+            if !seen.isOwned, let former = seen.former(owner) {
+                let released = seen.link.released(to: former)
+                releases.append(Replacement(old: seen.link, new: released, origin: .none))
+                planned.insert(seen.link.name)
+                continue
+            }
             guard seen.isOwned || isAdopted else { continue }
+            planned.insert(seen.link.name)
             deletions.append(seen.link)
             if seen.isOwned { doomed.insert(seen.link.name) }
         }
@@ -244,13 +266,24 @@ struct LinkChanges {
             disrupted.insert(name)
             return create(link)
         }
-        let different = link.object.settingsDiffering(from: seen.link)
+        var wanted = link.object
+        wanted.notes = notes(of: wanted, seen, snapshot.host)
+        let different = wanted.settingsDiffering(from: seen.link)
         if different.isEmpty { return }
-        replacements.append(Replacement(old: seen.link, new: link.object, origin: link.origin))
+        replacements.append(Replacement(old: seen.link, new: wanted, origin: link.origin))
         if different.contains(.master) { disrupted.insert(name) }
         if different.contains(.master) || different.contains(.isUp), case .veth = link.object.kind {
             portsToAwait.append(name)
         }
+    }
+
+    /// What a device of somebody else was is noted before it is taken, and as long as we have it.
+    private func notes(of link: Link, _ seen: ObservedLink, _ host: NamespaceSnapshot) -> [String]? {
+        guard link.kind == .adopted, link.master != nil, !seen.isOwned else { return nil }
+        // One that an earlier version took is ours already, and what it was is lost.
+        let isTaken = seen.link.master.flatMap(host.link(named:))?.isOwned ?? false
+        if isTaken || seen.former(owner) != nil { return seen.link.notes }
+        return [FormerSettings(of: seen.link).note(owner, index: seen.index)]
     }
 
     private mutating func create(_ link: Attributed<Link>) {
@@ -351,15 +384,4 @@ extension ChangeSet<Route> {
 
 extension Route {
     fileprivate var length: UInt8 { key.destination.length }
-}
-
-extension [Attributed<Sysctl>] {
-    /// Parameters are never created nor deleted; one that the kernel does not have is left out by the observer.
-    fileprivate func replacements(from observed: [Sysctl]) -> [Replacement<Sysctl>] {
-        let values = Dictionary(observed.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
-        return compactMap { wanted in
-            guard let seen = values[wanted.object.path], seen.value != wanted.object.value else { return nil }
-            return Replacement(old: seen, new: wanted.object, origin: wanted.origin)
-        }
-    }
 }

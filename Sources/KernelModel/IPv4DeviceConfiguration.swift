@@ -2,7 +2,7 @@
 /// IPV4_DEVCONF_* of linux/ip.h). docs/datapath.md says what each would break.
 public struct IPv4DeviceConfiguration: Sendable {
     /// By ``Setting``.
-    private var values = InlineArray<13, Int32>(repeating: 0)
+    private var values = InlineArray<14, Int32>(repeating: 0)
 
     /// The settings, each with the name that sysctl(8) gives it.
     public enum Setting: String, CaseIterable, Sendable, Hashable {
@@ -22,6 +22,8 @@ public struct IPv4DeviceConfiguration: Sendable {
         case acceptRedirects = "accept_redirects"
         case acceptSourceRoute = "accept_source_route"
         case routeLocalnet = "route_localnet"
+        /// Means nothing to the kernel: what a device of somebody else was is noted there.
+        case tag
 
         /// Its place among the values.
         var index: Int {
@@ -39,6 +41,7 @@ public struct IPv4DeviceConfiguration: Sendable {
             case .acceptRedirects: 10
             case .acceptSourceRoute: 11
             case .routeLocalnet: 12
+            case .tag: 13
             }
         }
     }

@@ -21,6 +21,10 @@ public struct Link: Hashable, Sendable {
     public var proxyDelay: UInt64?
     /// net.ipv6.conf.DEVICE.disable_ipv6.
     public var ipv6Disabled: Bool?
+    /// How IPv6 makes link-local addresses (net.ipv6.conf.DEVICE.addr_gen_mode).
+    public var addressGeneration: UInt8?
+    /// Alternative names of ours, in which is noted what the device was before we changed it; ascending.
+    public var notes: [String]?
 
     public enum Kind: Hashable, Sendable {
         case vrf(table: TableID)
@@ -39,7 +43,8 @@ public struct Link: Hashable, Sendable {
     public init(
         name: InterfaceName, kind: Kind, alias: String = "", master: InterfaceName? = nil, group: UInt32 = 0,
         mtu: UInt32? = nil, hardwareAddress: MACAddress? = nil, isUp: Bool = true,
-        ipv4: IPv4DeviceConfiguration? = nil, proxyDelay: UInt64? = nil, ipv6Disabled: Bool? = nil
+        ipv4: IPv4DeviceConfiguration? = nil, proxyDelay: UInt64? = nil, ipv6Disabled: Bool? = nil,
+        addressGeneration: UInt8? = nil, notes: [String]? = nil
     ) {
         self.name = name
         self.kind = kind
@@ -52,6 +57,8 @@ public struct Link: Hashable, Sendable {
         self.ipv4 = ipv4
         self.proxyDelay = proxyDelay
         self.ipv6Disabled = ipv6Disabled
+        self.addressGeneration = addressGeneration
+        self.notes = notes
     }
 }
 
@@ -103,14 +110,16 @@ public struct LinkSettings: OptionSet, Hashable, Sendable {
     public static let isUp = LinkSettings(rawValue: 1 << 5)
     public static let ipv4 = LinkSettings(rawValue: 1 << 6)
     public static let proxyDelay = LinkSettings(rawValue: 1 << 7)
-    public static let ipv6Disabled = LinkSettings(rawValue: 1 << 8)
+    /// Whether IPv6 is on, and how it makes addresses.
+    public static let ipv6 = LinkSettings(rawValue: 1 << 8)
+    public static let notes = LinkSettings(rawValue: 1 << 9)
     /// Of a GRE device.
-    public static let underlay = LinkSettings(rawValue: 1 << 9)
+    public static let underlay = LinkSettings(rawValue: 1 << 10)
 
     /// Each setting with the name ip(8) or sysctl(8) gives it.
     public static let names: [(LinkSettings, String)] = [
         (.alias, "alias"), (.master, "master"), (.group, "group"), (.mtu, "mtu"), (.hardwareAddress, "address"),
-        (.isUp, "up"), (.ipv4, "ipv4.conf"), (.proxyDelay, "proxy_delay"), (.ipv6Disabled, "disable_ipv6"),
+        (.isUp, "up"), (.ipv4, "ipv4.conf"), (.proxyDelay, "proxy_delay"), (.ipv6, "disable_ipv6"), (.notes, "altname"),
         (.underlay, "dev"),
     ]
 }
@@ -127,11 +136,13 @@ extension Link {
         if isUp != observed.isUp { different.insert(.isUp) }
         if let ipv4, ipv4 != observed.ipv4 { different.insert(.ipv4) }
         if let proxyDelay, proxyDelay != observed.proxyDelay { different.insert(.proxyDelay) }
-        if let ipv6Disabled, ipv6Disabled != observed.ipv6Disabled { different.insert(.ipv6Disabled) }
+        if let ipv6Disabled, ipv6Disabled != observed.ipv6Disabled { different.insert(.ipv6) }
         // With less than this there is no IPv6 on a device; it comes back as new.
         if ipv6Disabled != nil, let mtu, let old = observed.mtu, old < Self.leastIPv6MTU, mtu >= Self.leastIPv6MTU {
-            different.insert(.ipv6Disabled)
+            different.insert(.ipv6)
         }
+        if let addressGeneration, addressGeneration != observed.addressGeneration { different.insert(.ipv6) }
+        if let notes, notes != observed.notes { different.insert(.notes) }
         if let underlay = kind.underlay, underlay != observed.kind.underlay { different.insert(.underlay) }
         return different
     }

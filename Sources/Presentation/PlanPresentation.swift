@@ -51,6 +51,9 @@ public struct PlanPresentation: Sendable {
         }
     }
 
+    /// Whether a part of it is not to be had until somebody changes the manifest or the machine.
+    public var isRefused: Bool { plan.unattached.contains { $0.reason.isRefusal } }
+
     private func place(_ resource: ResourceReference?) -> String {
         guard let resource else { return "object without resource" }
         return manifests?.place(of: resource) ?? resource.description
@@ -66,8 +69,11 @@ public struct PlanPresentation: Sendable {
 
     /// What to do about the failures that have one cause.
     private func remedy(_ failure: CommitReport.Failure) -> String {
-        guard case .refused(let code, _, _) = failure.reason, code == "EOPNOTSUPP", failure.operation.kind == .link
-        else { return "" }
+        guard case .refused(let code, _, _) = failure.reason else { return "" }
+        if failure.operation.kind == .sysctl, ["EROFS", "EACCES"].contains(code) {
+            return "; /proc/sys/net cannot be written here, as in many containers: write the value from outside"
+        }
+        guard code == "EOPNOTSUPP", failure.operation.kind == .link else { return "" }
         return "; the kernel lacks a module (vrf, ip_gre or veth): 'vpcctl doctor' names it"
     }
 
@@ -75,7 +81,8 @@ public struct PlanPresentation: Sendable {
     public var presented: PresentedPlan {
         PresentedPlan(
             host: host, counts: plan.changes.counts, obstacles: obstacles, warnings: warnings,
-            operations: plan.changes.operations.map { presented($0) }, aggregation: plan.aggregation)
+            operations: plan.changes.operations.map { presented($0) }, aggregation: plan.aggregation,
+            isRefused: isRefused)
     }
 }
 
@@ -131,10 +138,12 @@ public struct PresentedPlan: Sendable, Hashable {
     public var operations: [PresentedOperation]
     /// Nil where routes are not aggregated.
     public var aggregation: RouteAggregation?
+    /// Whether a part of it is not to be had until somebody changes the manifest or the machine.
+    public var isRefused: Bool
 
     public init(
         host: String?, counts: ChangePlan.Counts, obstacles: [String], warnings: [String],
-        operations: [PresentedOperation], aggregation: RouteAggregation?
+        operations: [PresentedOperation], aggregation: RouteAggregation?, isRefused: Bool = false
     ) {
         self.host = host
         self.counts = counts
@@ -142,6 +151,7 @@ public struct PresentedPlan: Sendable, Hashable {
         self.warnings = warnings
         self.operations = operations
         self.aggregation = aggregation
+        self.isRefused = isRefused
     }
 
     /// Whether there is something to do, or something in the way of it.
@@ -152,6 +162,7 @@ public struct PresentedPlan: Sendable, Hashable {
             "apiVersion": .apiVersion, "kind": "ChangePlan", "host": .string(orNull: host),
             "summary": counts.structured, "routeAggregation": aggregation?.structured ?? .null,
             "obstacles": .list(obstacles.map { .string($0) }), "warnings": .list(warnings.map { .string($0) }),
+            "refused": .boolean(isRefused),
             "operations": .list(operations.map(\.structured)),
         ]
     }
@@ -163,7 +174,8 @@ public struct PresentedPlan: Sendable, Hashable {
         self.init(
             host: value["host"]?.text, counts: counts, obstacles: value["obstacles"]?.texts ?? [],
             warnings: value["warnings"]?.texts ?? [], operations: operations.compactMap { PresentedOperation($0) },
-            aggregation: value["routeAggregation"].flatMap { RouteAggregation($0) })
+            aggregation: value["routeAggregation"].flatMap { RouteAggregation($0) },
+            isRefused: value["refused"]?.flag ?? false)
         if self.operations.count != operations.count { return nil }
     }
 }

@@ -30,7 +30,7 @@ public struct HostReconciler<Kernel: KernelAccess> {
 
     /// What has to be done where the kernel is as `snapshot` says.
     public func plan(_ topology: Topology, host: Int, from snapshot: KernelSnapshot) throws -> HostPlan {
-        let facts = try HostFacts(of: host, in: topology, from: snapshot)
+        let facts = try facts(of: host, in: topology, from: snapshot)
         return try plan(compile(topology, host, facts, snapshot.host), from: snapshot)
     }
 
@@ -52,7 +52,8 @@ public struct HostReconciler<Kernel: KernelAccess> {
     public func removalPlan() throws -> HostPlan {
         let snapshot = try kernel.observe(
             ObservationRequest(
-                owner: Conventions.ownership, guestScope: .rules, firewall: FirewallTables.all, readsFirewall: false))
+                owner: Conventions.ownership, sysctls: Conventions.sysctlPaths, guestScope: .rules,
+                firewall: FirewallTables.all, readsFirewall: false))
         let intent = KernelIntent.removal(from: snapshot)
         let changes = intent.changes(from: snapshot, owner: Conventions.ownership)
         var plan = HostPlan(intent: intent, unattached: [], changes: changes)

@@ -76,8 +76,13 @@ struct HostCompiler {
                 unattached.append(.init(interface: index, reason: .noNamespace(NamespaceName(name))))
             case .device(let name) where InterfaceName(name).map(facts.missingDevices.contains) ?? true:
                 unattached.append(.init(interface: index, reason: .noDevice(name)))
-            default:
-                attached.append(index)
+            case .device(let name):
+                guard let device = InterfaceName(name), let use = facts.foreignDevices[device] else {
+                    attached.append(index)
+                    continue
+                }
+                unattached.append(.init(interface: index, reason: .foreignDevice(device, use)))
+            case .namespace: attached.append(index)
             }
         }
         unattachedInterfaces = Set(unattached.map(\.interface))
@@ -87,6 +92,8 @@ struct HostCompiler {
         let origin = Origin(.host, host)
         let alias = Conventions.alias(ResourceReference(.host, topology.hosts[host].metadata.name))
         intent.host.sysctls = (HostSettings.sysctls + fragmentSysctls).map { Attributed($0, from: origin) }
+        intent.host.sharedSettings = HostSettings.sharedSettings
+        intent.host.parameterOrigin = origin
         intent.host.rules = HostSettings.rules.map { Attributed($0, from: origin) }
         intent.host.displacedRules = [HostSettings.kernelLocalRule]
         let external = HostSettings.external(underlay: tunnelDevice, mtu: overlayMTU, alias: alias)

@@ -14,6 +14,8 @@ public struct HostFacts: Sendable, Hashable {
     public var missingNamespaces: Set<NamespaceName> = []
     /// Devices to adopt that do not exist.
     public var missingDevices: Set<InterfaceName> = []
+    /// Devices to adopt that others use, and for what: `it has the address 192.0.2.1/24`.
+    public var foreignDevices: [InterfaceName: String] = [:]
 
     public init(underlayDevice: InterfaceName, underlayMTU: UInt32, paths: [Path] = []) {
         self.underlayDevice = underlayDevice

@@ -5,9 +5,6 @@ import KernelModel
 enum HostSettings {
     /// Global parameters. Those of single devices are settings of the links.
     static let sysctls: [Sysctl] = [
-        // The effective value is the greater of `all` and the device's own.
-        Sysctl("net/ipv4/conf/all/rp_filter", "0"),
-        Sysctl("net/ipv4/conf/all/send_redirects", "0"),
         // Services of the host that listen on every address must not be reachable from a VRF.
         Sysctl("net/ipv4/tcp_l3mdev_accept", "0"),
         Sysctl("net/ipv4/udp_l3mdev_accept", "0"),
@@ -22,6 +19,12 @@ enum HostSettings {
     // What they shall be depends on the ports: see `fragmentSysctls`.
     static let fragmentTime = "net/ipv4/ipfrag_time"
     static let fragmentMemory = "net/ipv4/ipfrag_high_thresh"
+
+    /// What docs/datapath.md says of each holds on devices of ours only if `all` does not say otherwise.
+    static let sharedSettings = [
+        SharedSetting(.reversePathFilter, most: 0), SharedSetting(.sendRedirects, most: 0),
+        SharedSetting(.arpIgnore, most: 1), SharedSetting(.arpFilter, most: 0),
+    ]
 
     private static let owner = Conventions.ownership.routeProtocol
 

@@ -12,6 +12,7 @@ struct PlanDisplay {
     let obstacles: [String]
     let warnings: [String]
     let aggregation: RouteAggregation?
+    let isRefused: Bool
     /// Hands over every operation in order; a plan can have a million, so there is no list of them.
     let forEachOperation: ((PresentedOperation) -> Void) -> Void
     private let structured: () -> StructuredValue
@@ -22,6 +23,7 @@ struct PlanDisplay {
         obstacles = plan.obstacles
         warnings = plan.warnings
         aggregation = plan.plan.aggregation
+        isRefused = plan.isRefused
         forEachOperation = { body in plan.plan.changes.forEachOperation { body(plan.presented($0)) } }
         structured = { plan.presented.structured }
     }
@@ -32,6 +34,7 @@ struct PlanDisplay {
         obstacles = plan.obstacles
         warnings = plan.warnings
         aggregation = plan.aggregation
+        isRefused = plan.isRefused
         forEachOperation = { plan.operations.forEach($0) }
         structured = { plan.structured }
     }

@@ -40,7 +40,9 @@ extension LabTests {
             defer { run.remove() }
             try await run.event(after: 0) { $0.type == .revisionApplied }
 
-            func repairs(_ path: String, changedTo change: (String) -> String, _ repair: (String) -> String) async throws {
+            func repairs(
+                _ path: String, changedTo change: (String) -> String, _ repair: (String) -> String
+            ) async throws {
                 let value = try lab.shell("h1", "cat \(path)").filter { !$0.isNewline }
                 let last = run.lastEvent
                 try lab.shell("h1", "echo \(change(value)) >\(path)")
@@ -81,7 +83,8 @@ extension LabTests {
             try await run.event(after: 0) { $0.type == .revisionApplied }
             for value in ["1", "0"] {
                 let last = run.lastEvent
-                try lab.shell("h1", "cd /proc/sys/net/ipv4; echo $((1 - \(value))) >ip_forward; echo \(value) >ip_forward")
+                try lab.shell(
+                    "h1", "cd /proc/sys/net/ipv4; echo $((1 - \(value))) >ip_forward; echo \(value) >ip_forward")
                 _ = try await run.repaired(after: last, of: "ip_forward=\(value)")
                 let values = try lab.shell(
                     "h1",
