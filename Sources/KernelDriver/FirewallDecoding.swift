@@ -76,13 +76,15 @@ extension NFObservedSet {
             case NFTA_SET_OBJ_TYPE.rawValue: objectType = try attribute.number()
             case NFTA_SET_DESC.rawValue: try shape.readDescription(attribute.nested)
             case NFTA_SET_EXPR.rawValue: shape.expression = try NFExpression(attribute.nested)
+            case NFTA_SET_TIMEOUT.rawValue: shape.timeout = try attribute.longNumber()
             default: break
             }
         }
         guard flags & NFT_SET_ANONYMOUS.rawValue == 0 else { return nil }
         shape.isInterval = flags & NFT_SET_INTERVAL.rawValue != 0
         shape.isConstant = flags & NFT_SET_CONSTANT.rawValue != 0
-        shape.otherFlags = flags & ~NFSetShape.knownFlags
+        let timed = shape.timeout == nil ? 0 : NFT_SET_TIMEOUT.rawValue
+        shape.otherFlags = flags & ~(NFSetShape.knownFlags | timed)
         if flags & NFT_SET_CONCAT.rawValue == 0 { shape.fieldLengths = [] }
         if flags & NFT_SET_OBJECT.rawValue != 0 {
             shape.data = .object(objectType ?? 0)

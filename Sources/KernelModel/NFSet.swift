@@ -26,10 +26,13 @@ public struct NFSetShape: Hashable, Sendable {
     public var size: UInt32?
     /// What a packet that finds an element has to pass, with a state for each element (`NFTA_SET_EXPR`).
     public var expression: NFExpression?
+    /// Milliseconds after which an element is gone (`NFTA_SET_TIMEOUT`). What is in such a set is nobody's to compare.
+    public var timeout: UInt64?
 
     public init(
         keyCode: UInt32, keyLength: Int, fieldLengths: [Int] = [], isInterval: Bool = false, isConstant: Bool = false,
-        otherFlags: UInt32 = 0, data: Data? = nil, size: UInt32? = nil, expression: NFExpression? = nil
+        otherFlags: UInt32 = 0, data: Data? = nil, size: UInt32? = nil, expression: NFExpression? = nil,
+        timeout: UInt64? = nil
     ) {
         self.keyCode = keyCode
         self.keyLength = keyLength
@@ -40,6 +43,7 @@ public struct NFSetShape: Hashable, Sendable {
         self.data = data
         self.size = size
         self.expression = expression
+        self.timeout = timeout
     }
 
     public var dataLength: Int {
@@ -76,6 +80,9 @@ public struct NFSet: Hashable, Sendable {
     /// Whether its elements let packets pass that are dropped without: a first load in several transactions ends with
     /// them.
     public let admits: Bool
+    /// The set whose new elements are put into this one too, to be in it for ``NFSetShape/timeout``. Nothing else is ever
+    /// put there, and an element that is gone is not put back.
+    public let newcomersTo: String?
     public var origin: Origin
 
     /// - Parameters:
@@ -96,6 +103,7 @@ public struct NFSet: Hashable, Sendable {
         self.name = name
         self.grows = grows
         self.admits = admits
+        newcomersTo = nil
         self.origin = origin
         precondition(!grows || size == nil && !isInterval, "a size is either fixed or grows")
         // The kernel orders keys by their bytes.
@@ -112,6 +120,19 @@ public struct NFSet: Hashable, Sendable {
                 case .counter: .object(1)
                 }
             }, size: size, expression: limit.map { .limit($0) })
+        elements = NFElements(layout: shape.layout)
+    }
+
+    /// The new elements of `set`, each for so many seconds, see ``newcomersTo``.
+    public init(_ name: String, newcomersTo set: NFSet, seconds: UInt32, origin: Origin = .none) {
+        self.name = name
+        grows = false
+        admits = false
+        newcomersTo = set.name
+        self.origin = origin
+        precondition(!set.shape.isInterval && set.shape.data == nil, "intervals and data do not go by themselves")
+        shape = NFSetShape(
+            keyCode: set.shape.keyCode, keyLength: set.shape.keyLength, timeout: UInt64(seconds) * 1000)
         elements = NFElements(layout: shape.layout)
     }
 

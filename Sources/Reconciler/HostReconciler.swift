@@ -41,7 +41,13 @@ public struct HostReconciler<Kernel: KernelAccess> {
     ) throws -> HostPlan {
         var changes = compilation.intent.changes(from: snapshot, owner: Conventions.ownership, routes: routes)
         let isTightened = changes.mayTightenPolicy && !compilation.policy.isEmpty
-        if isTightened { changes = changes.cutting(compilation.policy.forbidden(try kernel.connections())) }
+        let arriving = changes.arrivingPorts
+        if isTightened || !arriving.isEmpty && !compilation.policy.isEmpty {
+            let connections = try kernel.connections()
+            let forbidden = isTightened ? compilation.policy.forbidden(connections) : []
+            let others = Set(connections).subtracting(forbidden)
+            changes = changes.cutting(forbidden + compilation.policy.outdated(Array(others), arriving: arriving))
+        }
         return HostPlan(
             intent: compilation.intent, unattached: compilation.unattached, unreachable: compilation.unreachable,
             changes: changes,

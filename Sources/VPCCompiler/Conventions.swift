@@ -38,6 +38,12 @@ public enum Conventions {
     /// How long that lasts. By then whoever answers has heard nothing for longer than an answer is on its way.
     public static let cutSeconds: UInt32 = 10
 
+    /// How long after a guest's arrival its TCP connections are taken in: as long as TCP sends again what is under way
+    /// (`tcp_retries2`: 15 times, 924 seconds; RFC 9293 asks for more than 100).
+    static let arrivalSeconds: UInt32 = 900
+    /// The set of the ports that have arrived.
+    public static let arrivals = "arrived_ports"
+
     /// Classes of devices (IFLA_GROUP).
     enum LinkGroup {
         static let guestPort: UInt32 = 10

@@ -16,6 +16,8 @@ extension HostPolicy {
 
     private func allows(_ connection: Connection, _ rules: inout RuleIndex) -> Bool {
         guard let vpc = vpcOfZone[connection.zone] else { return true }
+        // Asked for with every packet.
+        if connection.mark == ConnectionMark.found { return true }
         let service = connection.service
         if let sender = interface(vpc, connection.source),
             connection.mark & ConnectionMark.allowed(.original, [.leaving]) == 0
@@ -29,6 +31,20 @@ extension HostPolicy {
             return false
         }
         return true
+    }
+
+    /// Those of `connections` that guests at these ports had when they were here before, as far as nothing here has seen them
+    /// since: the kernel would find the guests' segments far from where they were.
+    public func outdated(_ connections: [Connection], arriving ports: Set<InterfaceName>) -> [Connection] {
+        let names = Set(ports.map(\.description))
+        let arriving = Set(interfaces.filter { names.contains(topology.interfaces[$0.value].portName.rawValue) }.keys)
+        return connections.filter { connection in
+            guard connection.ipProtocol == IPProtocol.tcp.rawValue, connection.mark & ConnectionMark.given == 0,
+                let vpc = vpcOfZone[connection.zone]
+            else { return false }
+            let ends = [connection.source, connection.destination].map { InterfaceKey(vpc: vpc, address: $0) }
+            return ends.contains(where: arriving.contains) && !ends.allSatisfy(present.contains)
+        }
     }
 
     private func interface(_ vpc: Int, _ address: IPAddress) -> Int? {
@@ -83,6 +99,8 @@ public struct HostPolicy: Sendable {
     let vpcOfZone: [UInt16: Int]
     /// Interfaces with groups that have a guest on this host.
     let interfaces: [InterfaceKey: Int]
+    /// All that have a guest here.
+    let present: Set<InterfaceKey>
 
     struct InterfaceKey: Hashable, Sendable {
         var vpc: Int
@@ -91,7 +109,7 @@ public struct HostPolicy: Sendable {
 
     /// The same where the interfaces of other hosts have moved.
     func following(_ topology: Topology) -> HostPolicy {
-        HostPolicy(topology: topology, vpcOfZone: vpcOfZone, interfaces: interfaces)
+        HostPolicy(topology: topology, vpcOfZone: vpcOfZone, interfaces: interfaces, present: present)
     }
 
     /// Nothing here has a group: nothing can be forbidden.
@@ -109,7 +127,12 @@ extension HostCompiler {
             let interface = topology.interfaces[index]
             interfaces[HostPolicy.InterfaceKey(vpc: interface.vpc, address: interface.address)] = index
         }
-        return HostPolicy(topology: topology, vpcOfZone: zones, interfaces: interfaces)
+        let present = attached.map { index in
+            let interface = topology.interfaces[index]
+            return HostPolicy.InterfaceKey(vpc: interface.vpc, address: interface.address)
+        }
+        return HostPolicy(
+            topology: topology, vpcOfZone: zones, interfaces: interfaces, present: Set(present))
     }
 }
 

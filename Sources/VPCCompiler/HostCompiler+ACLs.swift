@@ -82,7 +82,7 @@ extension HostCompiler {
 
     /// Changes when what an ACL of this host decides may have changed: then every connection is judged once more. It is
     /// made of the ACLs themselves, so that it needs no memory, and of whether there are middleboxes, because then more
-    /// is judged; less than ``ConnectionMark/cut``.
+    /// is judged; less than ``ConnectionMark/found``.
     var policyEpoch: UInt32 {
         var digest = Digest()
         for index in Set(attached.map { topology.interfaces[$0].subnet }).sorted() {
@@ -96,7 +96,7 @@ extension HostCompiler {
             }
         }
         if hasMiddleboxes { digest.add("middleboxes") }
-        return UInt32(digest.value % UInt64(ConnectionMark.cut))
+        return UInt32(digest.value % UInt64(ConnectionMark.found))
     }
 }
 

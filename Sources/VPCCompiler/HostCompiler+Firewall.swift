@@ -79,6 +79,10 @@ extension HostCompiler {
             devices.add(
                 Conventions.vrf(numbering.knownTable(forAlias: gatewayAlias(interface))), data: zone, origin: origin)
         }
+        table.sets.append(
+            NFSet(
+                Conventions.arrivals, newcomersTo: ports, seconds: Conventions.arrivalSeconds,
+                origin: Origin(.host, host)))
         table.sets += [ports, speakers, forwarders, devices, receivedHosts()]
     }
 
