@@ -173,7 +173,7 @@ struct LinkTask {
     // ip link property add|del dev NAME altname NOTE
     func encode(_ notes: [String], _ type: Int, into writer: inout MessageWriter) {
         if notes.isEmpty { return }
-        writer.message(MessageType(type), [.create, .append], ifinfomsg(index: index)) { message in
+        writer.message(MessageType(type), [], ifinfomsg(index: index)) { message in
             message.nested(IFLA_PROP_LIST) { list in
                 for note in notes { list.put(IFLA_ALT_IFNAME, note) }
             }

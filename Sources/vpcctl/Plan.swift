@@ -6,7 +6,7 @@ import Reconciler
 
 struct Plan: KernelCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Show what apply would do; exit code 2 when there is something, 4 when a part of it would be refused.")
+        abstract: "Show what apply would do; exit code 2 when there is something, 4 when a part is refused.")
 
     @OptionGroup var manifests: ManifestOptions
     @OptionGroup var host: HostOption
