@@ -11,7 +11,7 @@ TEXT = """
 changes or adds an object of each kind, another one in each round. The time is the daemon's own
 (`vpcctl_repair_latency_seconds`): from the kernel's notification to the end of the repair, all passes that it took. The
 lab's machine counts instructions, one a nanosecond, of the daemon and the kernel together, so the figures are the same on
-any machine. Parameters (sysctls) are missing: the kernel does not tell of them, vpcd looks every ten seconds.
+any machine. Parameters (sysctls) are missing: the kernel does not tell of them, vpcd looks every four seconds.
 
 A VRF that is deleted takes its ports' neighbours, routes and nexthops with it, those of 500 of a thousand interfaces. That
 one kind misses the aim there: two thirds of it are the kernel's, which takes 115 ms to delete the VRF, from the first

@@ -19,6 +19,12 @@ public final class Agent: Sendable {
     let revisions: RevisionStore
     let mailbox: Mailbox<Command>
     let shared = Mutex(Shared())
+    /// Where the loop has sets prepared.
+    let preparer = SerialWorker(limit: 1)
+    /// Where plans are made that somebody asks for.
+    let planner = SerialWorker(limit: 32)
+    /// Called on the threads of these two before each piece of work: tests hold them up.
+    let beforePreparation = Mutex<(@Sendable () -> Void)?>(nil)
     /// Held until ``run()`` has ended.
     private let claim: Mutex<HostClaim?>
 
@@ -26,14 +32,17 @@ public final class Agent: Sendable {
         var status = AgentStatus()
         var metrics = AgentMetrics()
         var desired: DesiredState?
+        /// Changes that are prepared or wait for it.
+        var pendingChanges = 0
     }
 
     /// What the thread is asked to do.
     enum Command: Sendable {
         case apply([ManifestSource], confirmSeconds: Int?, Reply<AppliedRevision>)
-        case plan([ManifestSource]?, Reply<PlannedRevision>)
         case confirm(Reply<Int>)
         case rollback(Int, Reply<AppliedRevision>)
+        /// What has become of the set that was to be prepared.
+        case prepared(Result<PreparedSet, AgentError>)
         /// The probes of a revision have come to their end.
         case probed(revision: Int, [ProbeOutcome])
         /// Answered when the kernel is as it shall be, or cannot be made so.
@@ -71,6 +80,8 @@ public final class Agent: Sendable {
         let loop = try ReconcileLoop(self)
         loop.run()
         for command in mailbox.close() { refuse(command) }
+        preparer.close()
+        planner.close()
         events.finish()
         claim.withLock { $0 = nil }
     }
@@ -82,6 +93,9 @@ public final class Agent: Sendable {
 
     public var status: AgentStatus { shared.withLock { $0.status } }
     public var metrics: AgentMetrics { shared.withLock { $0.metrics } }
+
+    /// How many changes are being prepared or wait for it.
+    var pendingChanges: Int { shared.withLock { $0.pendingChanges } }
 
     /// Whether a complete desired state was loaded and brought to the kernel at least once.
     public var isReady: Bool { shared.withLock { $0.status.observedRevision != nil } }
@@ -97,8 +111,25 @@ public final class Agent: Sendable {
     // MARK: Requests
 
     /// What would be done to the kernel: for these manifests, or without any for the desired revision.
-    public func plan(_ sources: [ManifestSource]?) async throws(AgentError) -> PlannedRevision {
-        try await ask { .plan(sources, $0) }
+    /// - Parameter isWanted: Whether anybody still waits for it.
+    public func plan(
+        _ sources: [ManifestSource]?, while isWanted: @escaping @Sendable () -> Bool = { true }
+    ) async throws(AgentError) -> PlannedRevision {
+        // At the beginning there may be a desired state that is not taken up yet.
+        if sources == nil { try await ping() }
+        let result: Result<PlannedRevision, AgentError> = await withCheckedContinuation { continuation in
+            let isTaken = planner.post {
+                continuation.resume(
+                    returning: Result { () throws(AgentError) in try self.makePlan(sources, while: isWanted) })
+            } refuse: {
+                continuation.resume(returning: .failure(Self.stopping))
+            }
+            if !isTaken {
+                continuation.resume(
+                    returning: .failure(AgentError(.busy, "too many plans wait already; try again later")))
+            }
+        }
+        return try result.get()
     }
 
     /// Makes manifests the desired state and brings it to the kernel.
@@ -144,12 +175,11 @@ public final class Agent: Sendable {
     private func refuse(_ command: Command) {
         switch command {
         case .apply(_, _, let reply): reply(.failure(Self.stopping))
-        case .plan(_, let reply): reply(.failure(Self.stopping))
         case .confirm(let reply): reply(.failure(Self.stopping))
         case .rollback(_, let reply): reply(.failure(Self.stopping))
         case .settle(let reply): reply(.failure(Self.stopping))
         case .reload(let reply), .ping(let reply): reply(.failure(Self.stopping))
-        case .probed, .resynchronize, .stop: break
+        case .prepared, .probed, .resynchronize, .stop: break
         }
     }
 }

@@ -9,6 +9,8 @@ public struct AgentError: Error, Sendable, CustomStringConvertible {
         case notFound
         /// Another change awaits its confirmation.
         case conflict
+        /// Too much is under way.
+        case busy
         /// A file or directory cannot be read or written.
         case storage
         /// The machine is not the host that the manifests speak of, or its kernel cannot be read.

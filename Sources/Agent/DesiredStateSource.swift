@@ -9,6 +9,8 @@ public protocol DesiredStateSource: AnyObject {
     var name: String { get }
     /// Readable when something may have changed; -1 where there is nothing to wait for.
     var fileDescriptor: Int32 { get }
+    /// What an operator should know of it, a sentence each; as of the last reading.
+    var warnings: [String] { get }
     /// Takes in what has happened.
     /// - Returns: when to load, once it is quiet; nil where nothing has changed.
     func noteChanges() throws(AgentError) -> ContinuousClock.Instant?

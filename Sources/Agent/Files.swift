@@ -1,4 +1,5 @@
 package import Glibc
+import VPCManifest
 
 /// Files as a daemon needs them: whole, and on the disk when it says so.
 package enum Files {
@@ -44,11 +45,16 @@ package enum Files {
     }
 
     /// The whole content; nil where there is no such file.
-    static func read(_ path: String) throws(AgentError) -> [UInt8]? {
-        let file = open(path, O_RDONLY | O_CLOEXEC)
+    ///
+    /// What is no regular file is an error, at once: a pipe would have us wait for its writer, a device might never end.
+    static func read(_ path: String, limit: Int = largest) throws(AgentError) -> [UInt8]? {
+        let file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)
         if file < 0, errno == ENOENT { return nil }
+        // A link, a socket.
+        if file < 0, errno == ELOOP || errno == ENXIO { throw AgentError(.storage, "\(path) is no regular file") }
         guard file >= 0 else { throw .system("read \(path)") }
         defer { close(file) }
+        guard isRegular(file) else { throw AgentError(.storage, "\(path) is no regular file") }
         var bytes: [UInt8] = []
         var chunk = [UInt8](repeating: 0, count: 64 << 10)
         while true {
@@ -56,10 +62,30 @@ package enum Files {
             if count == 0 { return bytes }
             if count > 0 {
                 bytes += chunk[..<count]
+                guard bytes.count <= limit else {
+                    throw AgentError(.storage, "\(path) is larger than \(limit) bytes")
+                }
             } else if errno != EINTR {
                 throw .system("read \(path)")
             }
         }
+    }
+
+    /// As large as a manifest may be.
+    static let largest = ManifestLimits().fileSize
+
+    static func isRegular(_ file: Int32) -> Bool {
+        var status = stat()
+        return fstat(file, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
+    }
+
+    /// What a symbolic link says; nil where there is none.
+    static func link(at path: String) -> String? {
+        var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
+        let count = buffer.withUnsafeMutableBytes { bytes in
+            bytes.bindMemory(to: CChar.self).baseAddress.map { readlink(path, $0, bytes.count) } ?? -1
+        }
+        return count < 0 ? nil : String(decoding: buffer[..<count], as: UTF8.self)
     }
 
     /// Makes a directory and those above it that are missing.

@@ -9,8 +9,8 @@ public import VPCManifest
 public final class ManifestDirectory: DesiredStateSource {
     public let path: String
     private let inotify: Int32
-    /// The path of every watched directory, by watch descriptor.
-    private var watched: [Int32: String] = [:]
+    private var watches: ManifestWatches
+    private var lastRead = ContinuousClock.now
     /// Files that were written to and not closed since.
     private var unfinished: [String: ContinuousClock.Instant] = [:]
     private var firstChange: ContinuousClock.Instant?
@@ -21,12 +21,17 @@ public final class ManifestDirectory: DesiredStateSource {
     private static let longest: Duration = .seconds(2)
     /// How long a writer is waited for who does not close his file.
     private static let patience: Duration = .seconds(10)
+    /// How often everything is looked at where not everything can be watched.
+    private static let lookInterval: Duration = .seconds(10)
 
-    public init(path: String) throws(AgentError) {
+    public convenience init(path: String) throws(AgentError) { try self.init(path: path, watchLimit: 32_768) }
+
+    init(path: String, watchLimit: Int) throws(AgentError) {
         self.path = path
         inotify = inotify_init1(Int32(IN_CLOEXEC) | Int32(IN_NONBLOCK))
+        watches = ManifestWatches(inotify: inotify, limit: watchLimit)
         guard inotify >= 0 else { throw .system("inotify_init1") }
-        watch()
+        watches.follow(path)
     }
 
     deinit { close(inotify) }
@@ -36,41 +41,28 @@ public final class ManifestDirectory: DesiredStateSource {
 
     public func read(known: [String: FileStamp]) -> ManifestFiles {
         firstChange = nil
-        // Directories may have come, or the one that was missing.
-        watch()
-        return ManifestFiles(paths: [path], known: known)
+        lastRead = .now
+        // Directories and links may have come, or lead elsewhere.
+        watches.follow(path)
+        return ManifestFiles(paths: [path], limits: .ofDaemon, known: known)
     }
 
-    // MARK: Watching
-
-    private static let events = UInt32(
-        IN_MODIFY | IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_CREATE | IN_DELETE | IN_DELETE_SELF
-            | IN_MOVE_SELF | IN_ATTRIB)
-
-    /// Watches every directory below the path, and the nearest that exists above it: the path itself may be a file, or
-    /// missing, or be exchanged as a whole.
-    private func watch() {
-        var above = Files.directory(of: path)
-        while access(above, F_OK) != 0, above != "/" { above = Files.directory(of: above) }
-        add(above)
-        watchTree(path)
+    public var warnings: [String] {
+        var warnings = watches.openFolders.sorted().map {
+            "\($0), on the way to the manifests, can be written to by anybody: whoever does decides on this host's network"
+        }
+        if let gap = watches.gap {
+            warnings.append(
+                "not every change of \(path) is heard of (\(gap)): it is looked at every \(Self.lookInterval.components.seconds) s"
+            )
+        }
+        return warnings
     }
 
-    private func watchTree(_ directory: String) {
-        var status = stat()
-        guard stat(directory, &status) == 0, status.st_mode & S_IFMT == S_IFDIR, add(directory) else { return }
-        guard let names = try? Files.names(in: directory) else { return }
-        // Hidden ones too: behind the name `..data` a ConfigMap is exchanged, but there is nothing to read below.
-        for name in names where !name.hasPrefix(".") { watchTree(directory + "/" + name) }
-    }
+    /// How many things are watched.
+    var watchCount: Int { watches.count }
 
-    /// - Returns: Whether the directory was not watched before.
-    @discardableResult
-    private func add(_ directory: String) -> Bool {
-        let descriptor = inotify_add_watch(inotify, directory, Self.events | UInt32(IN_ONLYDIR))
-        guard descriptor >= 0 else { return false }
-        return watched.updateValue(directory, forKey: descriptor) != directory
-    }
+    // MARK: Events
 
     public func noteChanges() throws(AgentError) -> ContinuousClock.Instant? {
         let now = ContinuousClock.now
@@ -100,13 +92,13 @@ public final class ManifestDirectory: DesiredStateSource {
     private func take(_ event: inotify_event, _ name: String, _ now: ContinuousClock.Instant) {
         if event.mask & UInt32(IN_Q_OVERFLOW) != 0 { return note(now) }
         if event.mask & UInt32(IN_IGNORED) != 0 {
-            watched[event.wd] = nil
-            return note(now)
+            if watches.forget(event.wd) { note(now) }
+            return
         }
-        guard let directory = watched[event.wd] else { return }
-        let file = name.isEmpty ? directory : directory + "/" + name
-        // Of what is beside the path nothing counts.
-        guard file == path || file.hasPrefix(path + "/") || path.hasPrefix(file + "/") || file == "/" else { return }
+        guard let watch = watches[event.wd] else { return }
+        // Of what else a folder holds nothing counts.
+        if !name.isEmpty, let names = watch.names, !names.contains(name) { return }
+        let file = name.isEmpty ? watch.path : watch.path + "/" + name
         if event.mask & UInt32(IN_MODIFY) != 0 {
             unfinished[file] = now
             return
@@ -130,7 +122,7 @@ public final class ManifestDirectory: DesiredStateSource {
     private func nextLoad(_ now: ContinuousClock.Instant) -> ContinuousClock.Instant? {
         // Somebody who keeps a file open for ever, like a log, holds nothing up.
         unfinished = unfinished.filter { now < $0.value + Self.patience }
-        guard let firstChange else { return nil }
+        guard let firstChange else { return watches.gap == nil ? nil : lastRead + Self.lookInterval }
         let writers = unfinished.values.max().map { $0 + Self.patience }
         return writers ?? min(lastChange + Self.quiet, firstChange + Self.longest)
     }

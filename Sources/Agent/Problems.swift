@@ -9,14 +9,23 @@ struct Problems {
     private(set) var byResource: [ResourceReference: ResourceProblem] = [:]
     /// One sentence each.
     private(set) var failures: [String] = []
-    private var isPending = false
+    private var pendingInterfaces = 0
 
     init(_ result: ReconcileLoop.PassResult, _ topology: Topology) {
         for unattached in result.plan.unattached {
-            let name = topology.interfaces[unattached.interface].name
-            byResource[ResourceReference(.networkInterface, name)] = ResourceProblem(
+            let interface = ResourceReference(.networkInterface, topology.interfaces[unattached.interface].name)
+            if unattached.reason.isRefusal {
+                add(interface, "\(unattached.reason)")
+                continue
+            }
+            byResource[interface] = ResourceProblem(
                 phase: .pending, reason: "\(unattached.reason)")
-            isPending = true
+            pendingInterfaces += 1
+        }
+        for index in result.plan.unreachable {
+            let remote = topology.hosts[index]
+            byResource[ResourceReference(.host, remote.metadata.name)] = ResourceProblem(
+                phase: .pending, reason: HostPlan.unreachableReason(remote.underlayAddress))
         }
         for conflict in result.plan.changes.conflicts {
             add(conflict.origin, "\(conflict.object): \(conflict.reason)", topology)
@@ -42,7 +51,10 @@ struct Problems {
     private static let limit = 100
 
     private mutating func add(_ origin: Origin, _ reason: String, _ topology: Topology) {
-        let resource = origin == .none ? nil : topology.resource(of: origin)
+        add(origin == .none ? nil : topology.resource(of: origin), reason)
+    }
+
+    private mutating func add(_ resource: ResourceReference?, _ reason: String) {
         if failures.count < Self.limit { failures.append((resource.map { "\($0): " } ?? "") + reason) }
         if let resource, byResource[resource]?.phase != .failed {
             byResource[resource] = ResourceProblem(phase: .failed, reason: reason)
@@ -51,8 +63,8 @@ struct Problems {
 
     var summary: (AgentStatus.Phase, String?) {
         if let first = failures.first { return (.failed, first) }
-        if isPending {
-            let count = byResource.count
+        if pendingInterfaces > 0 {
+            let count = pendingInterfaces
             return (.pending, "\(count) network interface\(count == 1 ? "" : "s") without a guest")
         }
         return (.ready, nil)

@@ -26,8 +26,9 @@ struct DirectoryContent {
 extension ReconcileLoop {
     /// Takes in what has changed in the source.
     func loadChanges() {
-        guard let source, desired != nil, !directory.files.isEmpty else { return loadSource() }
+        guard let source, desired != nil, !directory.files.isEmpty, !isSourceProposed else { return loadSource() }
         let read = source.read(known: directory.stamps)
+        noteWarnings(of: source)
         guard read.diagnostics.isEmpty else { return loadSource() }
         let known = Dictionary(
             directory.files.map { ($0.name, $0.content) }, uniquingKeysWith: { first, _ in first })

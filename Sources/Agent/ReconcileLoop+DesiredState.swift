@@ -1,73 +1,53 @@
 import Foundation
-import IPAddressing
-import KernelModel
 import Logging
-import Reconciler
 import VPCManifest
 import VPCModel
 import VPCTopology
 
 extension ReconcileLoop {
-    // MARK: - Beginning
-
-    /// Takes up what was in force, or what the source has if that has changed since.
-    func start() {
-        let latest: Revision?
-        do {
-            latest = try agent.revisions.latest()
-        } catch {
-            agent.log.error("\(error)")
-            latest = nil
-        }
-        if let latest { resume(latest) }
-        loadSource()
-        if desired == nil {
-            agent.log.warning("no valid desired state is known yet: nothing is touched")
-        }
-        requestPass()
-    }
-
-    private func resume(_ revision: Revision) {
-        do {
-            let set = ManifestSet(try agent.revisions.sources(of: revision))
-            take(try resolved(set, revision))
-            if let seconds = revision.confirmBy { resumeConfirmation(of: revision, by: seconds) }
-        } catch {
-            agent.log.error("revision \(revision.number) cannot be taken up: \(error)")
-        }
-    }
-
-    /// The clock may have been set while nobody looked: no more time is left than there was in the beginning.
-    private func resumeConfirmation(of revision: Revision, by seconds: Int) {
-        guard let previous = (try? agent.revisions.numbers())?.last(where: { $0 < revision.number }) else { return }
-        let left = min(max(seconds - time(nil), 0), seconds - revision.time)
-        confirmation = Confirmation(
-            revision: revision, previous: previous, deadline: .now + .seconds(left))
-        publishConfirmation(seconds)
-    }
-
     // MARK: - The source
 
-    /// Reads the source and accepts what it holds, if it is valid and not what was accepted before.
+    /// Reads the source and has what it holds prepared, if that is not what was accepted before.
     func loadSource() {
-        guard let source else { return }
+        guard let (files, digest) = readSource() else { return }
+        propose(Proposal(origin: .source(digest: digest), load: { ManifestSet(files) }))
+    }
+
+    /// - Returns: nil where there is nothing to take in.
+    func readSource() -> (ManifestFiles, digest: UInt64)? {
+        guard let source else { return nil }
         hasReadWholeSet = true
         let files = source.read(known: [:])
+        noteWarnings(of: source)
         directory = DirectoryContent(files)
-        if let desired, desired.revision.directoryDigest == directory.files.digest, files.diagnostics.isEmpty {
-            return noteRejected([])
+        let digest = directory.files.digest
+        if unusable?.givesWay(to: digest) == false { return nil }
+        if let desired, desired.revision.directoryDigest == digest, files.diagnostics.isEmpty {
+            noteRejected([])
+            return nil
         }
-        do {
-            // A revision that awaits confirmation gives way: somebody has changed the manifests meanwhile.
-            endProbing()
-            confirmation = nil
-            try accept(ManifestSet(files), cause: .directory, directoryDigest: directory.files.digest)
-        } catch {
-            agent.log.error("manifests in \(source.name) are not accepted: \(error)")
-            noteRejected(
-                error.diagnostics.isEmpty
-                    ? [LocatedDiagnostic(rule: "rejected", message: error.message)] : error.diagnostics)
-        }
+        return (files, digest)
+    }
+
+    /// Makes what the source holds the desired state.
+    func takeSource(_ prepared: PreparedSet, _ digest: UInt64) throws(AgentError) {
+        try accept(prepared, cause: .directory, directoryDigest: digest)
+        // A revision that awaits confirmation gives way: somebody has changed the manifests meanwhile.
+        endProbing()
+        confirmation = nil
+    }
+
+    func rejectSource(_ error: AgentError) {
+        agent.log.error("manifests in \(source?.name ?? "-") are not accepted: \(error)")
+        noteRejected(
+            error.diagnostics.isEmpty
+                ? [LocatedDiagnostic(rule: "rejected", message: error.message)] : error.diagnostics)
+    }
+
+    /// Each once, until it is gone.
+    func noteWarnings(of source: any DesiredStateSource) {
+        for warning in source.warnings where !sourceWarnings.contains(warning) { agent.log.warning("\(warning)") }
+        sourceWarnings = Set(source.warnings)
     }
 
     func noteRejected(_ diagnostics: [LocatedDiagnostic]) {
@@ -75,7 +55,7 @@ extension ReconcileLoop {
             let isNews = state.status.rejected != diagnostics
             state.status.rejected = diagnostics
             if isNews, !diagnostics.isEmpty { state.metrics.revisionsRejected += 1 }
-            if desired == nil { state.status.reason = diagnostics.first?.description }
+            if desired == nil, unusable == nil { state.status.reason = diagnostics.first?.description }
             return isNews
         }
         guard isNews, let first = diagnostics.first else { return }
@@ -87,21 +67,28 @@ extension ReconcileLoop {
     /// Makes a set the desired state: only when it is valid as a whole, and on the disk.
     @discardableResult
     func accept(
-        _ set: ManifestSet, cause: Revision.Cause, directoryDigest: UInt64?, confirmBy: Int? = nil
+        _ prepared: PreparedSet, cause: Revision.Cause, directoryDigest: UInt64?, confirmBy: Int? = nil
     ) throws(AgentError) -> Desired {
-        let provisional = Revision(
-            number: 0, time: 0, cause: cause, digest: 0, directoryDigest: nil, files: [], confirmBy: nil)
-        var next = try resolved(set, provisional)
+        guard var next = prepared.desired else {
+            throw AgentError(.conflict, "the manifests are in force already")
+        }
+        hasReadWholeSet = true
+        let former = desired?.revision.number
         next.revision = try agent.revisions.add(
-            set.sources, cause: cause, directoryDigest: directoryDigest, confirmBy: confirmBy,
-            keeping: confirmBy == nil ? nil : desired?.revision.number)
+            prepared.set.sources, cause: cause, directoryDigest: directoryDigest, confirmBy: confirmBy,
+            keeping: confirmBy == nil ? nil : former)
         take(next)
+        // Numbers that another revision was given since are not in it.
+        if let (facts, compilation) = prepared.compiled, prepared.base == former {
+            expect(compilation, of: facts, for: next.revision.number)
+        }
         announce(next)
         return next
     }
 
     /// Says that there is a new desired state, and has a pass made for it.
     func announce(_ next: Desired) {
+        unusable = nil
         noteRejected([])
         agent.shared.withLock { state in
             state.status.desiredRevision = next.revision.number
@@ -116,89 +103,34 @@ extension ReconcileLoop {
         noteNewDesiredState()
     }
 
-    /// A set that is valid as a whole, for this host.
-    func resolved(_ set: ManifestSet, _ revision: Revision) throws(AgentError) -> Desired {
-        hasReadWholeSet = true
-        let resolution = Topology.resolve(set.model)
-        let diagnostics = set.located(resolution.diagnostics)
-        guard set.isValid, let topology = resolution.topology,
-            !diagnostics.contains(where: { $0.severity == .error })
-        else {
-            let errors = diagnostics.filter { $0.severity == .error }
-            let first = errors.first.map { "\($0)" } ?? "the manifests are not valid"
-            throw AgentError(
-                .invalidManifest, errors.count > 1 ? "\(first) (and \(errors.count - 1) more)" : first,
-                diagnostics: errors)
-        }
-        return Desired(
-            revision: revision, files: set.sources.fileDigests, resourceCount: set.model.resourceCount,
-            topology: topology, host: try host(in: topology))
-    }
-
-    private func host(in topology: Topology) throws(AgentError) -> Int {
-        let names = topology.hosts.map(\.metadata.name)
-        if let name = agent.configuration.host {
-            if let index = names.firstIndex(of: name) { return index }
-            throw AgentError(
-                .invalidManifest,
-                "no Host is named \(name), as this machine shall be; there are: \(names.prefix(20).joined(separator: ", "))"
-            )
-        }
-        let local: Set<IPAddress>
-        do {
-            local = try agent.kernel.localAddresses()
-        } catch {
-            throw AgentError(.kernel, "\(error)")
-        }
-        let here = topology.hosts.indices.filter { local.contains(topology.hosts[$0].underlayAddress) }
-        guard let host = here.first, here.count == 1 else {
-            throw AgentError(
-                .invalidManifest,
-                here.isEmpty
-                    ? "no Host has its underlay address on this machine; name one with 'host' in the configuration"
-                    : "several Hosts have their underlay address on this machine; name one with 'host' in the configuration"
-            )
-        }
-        return host
-    }
-
     // MARK: - Requests
 
-    func plan(_ sources: [ManifestSource]?) throws(AgentError) -> PlannedRevision {
-        let (wanted, set) = try wanted(sources)
-        do {
-            let plan = try reconciler.plan(wanted.topology, host: wanted.host)
-            return PlannedRevision(host: wanted.host, topology: wanted.topology, manifests: set, plan: plan)
-        } catch {
-            throw AgentError(.kernel, "\(error)")
-        }
-    }
-
-    /// What these manifests say; without any, the desired state, whose manifests are on the disk.
-    private func wanted(_ sources: [ManifestSource]?) throws(AgentError) -> (Desired, ManifestSet) {
-        if let sources {
-            let none = Revision(
-                number: 0, time: 0, cause: .apply, digest: 0, directoryDigest: nil, files: [], confirmBy: nil)
-            let set = ManifestSet(sources)
-            return (try resolved(set, none), set)
-        }
-        guard let desired else { throw AgentError(.notFound, "no desired state is known yet") }
-        hasReadWholeSet = true
-        return (desired, ManifestSet(try agent.revisions.sources(of: desired.revision)))
-    }
-
-    func apply(
-        _ sources: [ManifestSource], confirmSeconds: Int?, _ reply: @escaping Agent.Reply<AppliedRevision>
-    ) throws(AgentError) {
-        if let confirmation, confirmSeconds != nil {
+    /// Why a revision cannot be tried now.
+    func checkTrial(_ confirmSeconds: Int?) throws(AgentError) {
+        guard confirmSeconds != nil else { return }
+        if let confirmation {
             throw AgentError(
                 .conflict,
                 "revision \(confirmation.revision.number) still awaits its confirmation; 'vpcctl confirm' it or roll it back first"
             )
         }
-        let set = ManifestSet(sources)
-        if let desired, confirmSeconds == nil, confirmation == nil, desired.revision.digest == sources.digest {
+        if desired == nil, !isPreparing {
+            throw AgentError(
+                .conflict, "there is no revision to go back to: apply the first one without a confirmation")
+        }
+    }
+
+    func apply(
+        _ prepared: PreparedSet, confirmSeconds: Int?, _ reply: @escaping Agent.Reply<AppliedRevision>
+    ) throws(AgentError) {
+        try checkTrial(confirmSeconds)
+        let set = prepared.set
+        if let desired, confirmSeconds == nil, confirmation == nil, desired.revision.digest == set.sources.digest {
             return reply(.success(try bring(desired, set)))
+        }
+        if prepared.desired == nil {
+            // It was in force when it came, and is not any more.
+            return proposeFirst(Proposal(origin: .request(confirmSeconds: confirmSeconds, reply), load: { set }))
         }
         let previous = desired?.revision.number
         if confirmSeconds != nil, previous == nil {
@@ -207,7 +139,8 @@ extension ReconcileLoop {
         }
         let deadline = confirmSeconds.map { time(nil) + $0 }
         let accepted = try accept(
-            set, cause: .apply, directoryDigest: readDirectory(), confirmBy: deadline)
+            prepared, cause: .apply, directoryDigest: readDirectory(), confirmBy: deadline)
+        dropSourceProposals()
         endProbing()
         confirmation = nil
         guard let confirmSeconds, let previous else { return reply(.success(try bring(accepted, set))) }
@@ -218,14 +151,12 @@ extension ReconcileLoop {
         probe(accepted)
     }
 
-    func rollback(to number: Int) throws(AgentError) -> AppliedRevision {
-        let revision = try agent.revisions.revision(number)
-        let set = ManifestSet(try agent.revisions.sources(of: revision))
+    func rollback(to number: Int, _ prepared: PreparedSet) throws(AgentError) -> AppliedRevision {
+        let accepted = try accept(prepared, cause: .rollback(number), directoryDigest: readDirectory())
+        dropSourceProposals()
         endProbing()
         confirmation = nil
-        let accepted = try accept(
-            set, cause: .rollback(number), directoryDigest: readDirectory())
-        return try bring(accepted, set)
+        return try bring(accepted, prepared.set)
     }
 
     /// Makes a pass for a revision that somebody waits for.
@@ -305,7 +236,8 @@ extension ReconcileLoop {
             let previous = try agent.revisions.revision(confirmation.previous)
             let set = ManifestSet(try agent.revisions.sources(of: previous))
             try accept(
-                set, cause: .revert(previous.number), directoryDigest: confirmation.revision.directoryDigest)
+                agent.prepare(set, PreparationBase()), cause: .revert(previous.number),
+                directoryDigest: confirmation.revision.directoryDigest)
             agent.log.warning("revision \(number) is taken back: \(reason)")
             agent.events.add(.reverted, reason, revision: number)
             agent.shared.withLock { $0.metrics.reverts += 1 }
@@ -315,7 +247,7 @@ extension ReconcileLoop {
         }
     }
 
-    private func publishConfirmation(_ deadline: Int) {
+    func publishConfirmation(_ deadline: Int) {
         guard let confirmation else { return }
         agent.shared.withLock { state in
             state.status.confirmation = AgentStatus.Confirmation(

@@ -17,13 +17,21 @@ final class ReconcileLoop {
     var source: (any DesiredStateSource)?
     /// Nil as long as no complete and valid state is known: then nothing is touched.
     private(set) var desired: Desired?
+    /// Why none is known although there are revisions.
+    var unusable: UnusableRevision?
     /// What the source held when it was read last, where that is what the desired state was made of.
     var directory = DirectoryContent()
+    var sourceWarnings: Set<String> = []
+    /// Whose set is being prepared, and those that wait for theirs to be.
+    var proposal: Proposal? { didSet { notePending() } }
+    var proposals: [Proposal] = [] { didSet { notePending() } }
     var confirmation: Confirmation?
     var ledger = RepairLedger()
 
     private var mirror: MirrorBox?
     private var compiled: Compiled?
+    /// What was compiled beside the loop, for a revision that no pass was made for yet.
+    private var expected: Compiled?
     /// Where routes may be others than was compiled; of all others the last passes have seen that they are not.
     private var suspectRoutes = ChangedKeys<Route.Key>.any
     /// Operations that failed last time are tried again by and by.
@@ -40,7 +48,7 @@ final class ReconcileLoop {
     /// Of parameters, and of some settings of devices, the kernel does not tell: they are looked at now and then.
     private var checkDue = ContinuousClock.now + checkInterval
     private var isCheckDue = false
-    private static let checkInterval: Duration = .seconds(10)
+    private static let checkInterval: Duration = .seconds(4)
     private var isStopping = false
     /// Since memory was given back last.
     var hasReadWholeSet = false
@@ -133,6 +141,19 @@ final class ReconcileLoop {
         compiled?.pending = (revision, exchange)
     }
 
+    /// Knows what a revision is compiled to as long as nothing has changed.
+    func expect(_ compilation: Compilation, of facts: HostFacts, for revision: Int) {
+        expected = Compiled(revision: revision, facts: facts, compilation: compilation)
+    }
+
+    /// What a set that is prepared now is compared with and compiled for.
+    func preparationBase(for proposal: Proposal) -> PreparationBase {
+        var base = PreparationBase(revision: desired?.revision.number, snapshot: mirror?.mirror.snapshot)
+        // Only who asks for what is in force already, and for good, is answered without a new revision.
+        if case .request(nil, _) = proposal.origin, confirmation == nil { base.digest = desired?.revision.digest }
+        return base
+    }
+
     // MARK: - The loop
 
     func run() {
@@ -147,12 +168,13 @@ final class ReconcileLoop {
             meetDeadlines()
         }
         endProbing()
+        endPreparing()
         for reply in settling { reply(.failure(AgentError(.stopping, "the agent is about to end"))) }
     }
 
     private func answerSettled() {
         // Another pass is due where somebody interfered with the last one, or a newer request came.
-        if isPassDue || settling.isEmpty { return }
+        if isPassDue || isPreparing || settling.isEmpty { return }
         let status = agent.shared.withLock { $0.status }
         for reply in settling { reply(.success(status)) }
         settling.removeAll()
@@ -224,6 +246,8 @@ final class ReconcileLoop {
     /// Trusts nothing that was heard: reads manifests and kernel again.
     private func resynchronize() {
         loadDue = nil
+        // Its files may have been put right, or what it needs of the machine has come.
+        if unusable != nil { takeUpNewest() }
         loadSource()
         (isResyncDue, isPassDue) = (true, true)
     }
@@ -237,17 +261,25 @@ final class ReconcileLoop {
         case .resynchronize: resynchronize()
         case .reload(let reply):
             resynchronize()
-            reply(.success(()))
+            whenSourceIsTaken(reply)
         case .ping(let reply): reply(.success(()))
-        case .plan(let sources, let reply): reply(Result { () throws(AgentError) in try plan(sources) })
         case .apply(let sources, let seconds, let reply):
-            do throws(AgentError) { try apply(sources, confirmSeconds: seconds, reply) } catch {
+            do throws(AgentError) {
+                try checkTrial(seconds)
+                propose(
+                    Proposal(origin: .request(confirmSeconds: seconds, reply), load: { ManifestSet(sources) }))
+            } catch {
                 reply(.failure(error))
             }
+        case .prepared(let result): take(result)
         case .probed(let revision, let outcomes): take(outcomes, of: revision)
         case .confirm(let reply): reply(Result { () throws(AgentError) in try confirm() })
         case .rollback(let number, let reply):
-            reply(Result { () throws(AgentError) in try rollback(to: number) })
+            let revisions = agent.revisions
+            propose(
+                Proposal(origin: .rollback(number, reply)) { () throws(AgentError) in
+                    ManifestSet(try revisions.sources(of: revisions.revision(number)))
+                })
         }
     }
 
@@ -275,7 +307,7 @@ final class ReconcileLoop {
             let update = try observe(desired)
             if isResyncDue { scheduleResync() }
             // Of what changed nothing was ours.
-            if update.isEmpty, state == .settled, ledger.entries.isEmpty { return nil }
+            if update.isEmpty, state == .settled, ledger.entries.isEmpty, !hasRefusals { return nil }
             return .success(try reconcile(desired, update, begin))
         } catch {
             fail(error)
@@ -342,16 +374,21 @@ final class ReconcileLoop {
 
     private static let attempts = 8
 
+    /// Whether a device cannot be had because others use it. That their routes are gone is not told of.
+    private var hasRefusals: Bool { !(compiled?.facts.foreignDevices.isEmpty ?? true) }
+
     private func observe(_ desired: Desired) throws -> KernelMirror.Update {
-        let request = HostReconciler<KernelDriver>.observation(of: desired.topology, host: desired.host)
+        func request() -> ObservationRequest {
+            HostReconciler<KernelDriver>.observation(of: desired.topology, host: desired.host)
+        }
         guard let box = mirror else {
-            mirror = MirrorBox(try KernelMirror(agent.kernel, request))
+            mirror = MirrorBox(try KernelMirror(agent.kernel, request()))
             suspectRoutes = .any
             var update = KernelMirror.Update()
             update.kinds = Set(ObjectKind.allCases)
             return update
         }
-        if compiled?.revision != desired.revision.number { try box.mirror.follow(request) }
+        if compiled?.revision != desired.revision.number { try box.mirror.follow(request()) }
         // The safety net looks at everything.
         if isResyncDue { suspectRoutes = .any }
         var update = isResyncDue ? try box.mirror.resynchronize() : try box.mirror.update()
@@ -370,16 +407,39 @@ final class ReconcileLoop {
     /// Compiles where that may give another intent.
     /// - Returns: whether the intent is that of the pass before.
     private func compile(_ desired: Desired, _ snapshot: KernelSnapshot) throws -> Bool {
-        let facts = try HostFacts(of: desired.host, in: desired.topology, from: snapshot)
+        let facts = try reconciler.facts(of: desired.host, in: desired.topology, from: snapshot)
         if let compiled, compiled.revision == desired.revision.number, compiled.facts == facts, retry.delay == .zero {
             return true
         }
-        if followCompiled(desired, facts, snapshot) { return false }
+        if let ready = expected.take(), ready.revision == desired.revision.number, ready.facts == facts,
+            retry.delay == .zero
+        {
+            compiled = ready
+            suspectRoutes = .any
+            return false
+        }
+        if followWays(desired, facts, snapshot) || followCompiled(desired, facts, snapshot) { return false }
         let before = compiled
         let compilation = try reconciler.compile(desired.topology, desired.host, facts, snapshot.host)
         compiled = Compiled(revision: desired.revision.number, facts: facts, compilation: compilation)
         suspectRoutes = .any
         return before?.revision == desired.revision.number && before?.facts == facts
+    }
+
+    /// Where only the ways to other hosts are others, no route of ours is: as after an exchange of no interface.
+    private func followWays(_ desired: Desired, _ facts: HostFacts, _ snapshot: KernelSnapshot) -> Bool {
+        let number = desired.revision.number
+        guard let compiled, compiled.revision == number, compiled.pending == nil, retry.delay == .zero,
+            compiled.facts.differOnlyInWays(from: facts)
+        else { return false }
+        guard let former = self.compiled.take()?.compilation,
+            let (compilation, routes) = reconciler.compile(
+                desired.topology, desired.host, facts, snapshot.host, following: former,
+                .nothing(in: desired.topology))
+        else { return false }
+        self.compiled = Compiled(revision: number, facts: facts, compilation: compilation)
+        suspectRoutes.insert(routes)
+        return true
     }
 
     /// Changes what was compiled where only little of the topology has changed since.

@@ -55,7 +55,7 @@ public struct Revision: Sendable, Hashable {
 }
 
 extension Revision {
-    /// As in `revision.json` and in the API.
+    /// As in the API.
     public var structured: StructuredValue {
         [
             "apiVersion": "vpcctl.dev/v1", "kind": "Revision", "number": .integer(number), "time": .integer(time),
@@ -65,8 +65,24 @@ extension Revision {
         ]
     }
 
-    init?(_ value: StructuredValue) {
-        guard let number = value["number"]?.number, let time = value["time"]?.number,
+    /// `revision.json`: all that is known of it, with a checksum.
+    var file: [UInt8] {
+        guard case .object(let members) = structured else { return [] }
+        let checksum = String(Array(structured.compactJSON.utf8).contentDigest, radix: 16)
+        return Array(StructuredValue.object(members + [.init("checksum", .string(checksum))]).json.utf8)
+    }
+
+    /// Reads ``file`` back; nil where a single bit of it is another.
+    init?(file bytes: [UInt8]) {
+        guard let revision = (try? StructuredValue(json: bytes)).flatMap({ Revision($0) }) else { return nil }
+        // Without a checksum: as it was written before there was one.
+        guard bytes == revision.file || bytes == Array(revision.structured.json.utf8) else { return nil }
+        self = revision
+    }
+
+    private init?(_ value: StructuredValue) {
+        guard let number = value["number"]?.number, let time = value["time"]?.number, Self.times.contains(time),
+            value["confirmBy"]?.number.map({ Self.times.contains($0) }) ?? true,
             let cause = value["cause"]?.text.flatMap({ Cause($0) }), let digest = Self.digest(value["digest"])
         else { return nil }
         self.init(
@@ -75,12 +91,8 @@ extension Revision {
             files: value["files"]?.elements.compactMap(\.text) ?? [], confirmBy: value["confirmBy"]?.number)
     }
 
-    private static func digest(_ value: StructuredValue?) -> UInt64? {
-        // A digest without letters is read as a number.
-        switch value {
-        case .string(let text): UInt64(text, radix: 16)
-        case .integer(let number): UInt64(String(number), radix: 16)
-        default: nil
-        }
-    }
+    /// Up to the end of the year 9999: what is computed with them has no overflow.
+    private static let times = 0...253_402_300_799
+
+    private static func digest(_ value: StructuredValue?) -> UInt64? { value?.text.flatMap { UInt64($0, radix: 16) } }
 }

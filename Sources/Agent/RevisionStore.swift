@@ -23,9 +23,26 @@ public struct RevisionStore: Sendable {
 
     private static let unfinished = "new-"
 
+    /// A link that says which revision is the newest: so it is missed when it is gone.
+    private var newestLink: String { path + "/newest" }
+
+    /// Numbers end long before arithmetic does.
+    private static let numbers = 1...999_999_999_999
+
+    /// The number that a directory's name stands for; nil where it is none as we write them.
+    static func number(_ name: String) -> Int? {
+        guard let number = Int(name), numbers.contains(number), String(number) == name else { return nil }
+        return number
+    }
+
     /// The numbers of the revisions that are kept, ascending.
     public func numbers() throws(AgentError) -> [Int] {
-        try Files.names(in: path).compactMap { Int($0) }.sorted()
+        try Files.names(in: path).compactMap { Self.number($0) }.sorted()
+    }
+
+    /// Names beside the revisions that nobody of us has given.
+    func strangers() throws(AgentError) -> [String] {
+        try Files.names(in: path).filter { Self.number($0) == nil && path + "/" + $0 != newestLink }
     }
 
     /// All that are kept, ascending. One that cannot be read is left out.
@@ -37,14 +54,40 @@ public struct RevisionStore: Sendable {
         return list
     }
 
-    public func latest() throws(AgentError) -> Revision? { try revisions().last }
+    /// The number of the newest, whether or not it is still there.
+    func newest() throws(AgentError) -> Int? {
+        [try numbers().last, Files.link(at: newestLink).flatMap { Self.number($0) }].compactMap(\.self).max()
+    }
+
+    /// The newest revision.
+    /// - Throws: where it is damaged or gone. None before it is what was wanted last.
+    public func latest() throws(AgentError) -> Revision? {
+        guard let number = try newest() else { return nil }
+        return try revision(number)
+    }
+
+    /// The newest before a number that is whole, manifests and all.
+    func intact(before number: Int) -> Int? {
+        let numbers = (try? numbers()) ?? []
+        return numbers.last { candidate in
+            guard candidate < number, let revision = try? revision(candidate) else { return false }
+            return (try? sources(of: revision)) != nil
+        }
+    }
 
     public func revision(_ number: Int) throws(AgentError) -> Revision {
         guard let bytes = try Files.read(note(number)) else {
+            var status = stat()
+            let isThere = lstat(directory(number), &status) == 0
+            let newest = try newest()
+            if isThere || number == newest {
+                throw AgentError(.storage, "revision \(number) is damaged: \(note(number)) is missing")
+            }
             throw AgentError(.notFound, "there is no revision \(number); 'vpcctl history' lists those that are kept")
         }
-        guard let revision = StructuredValue(reading: bytes).flatMap({ Revision($0) }), revision.number == number else {
-            throw AgentError(.storage, "\(note(number)) is damaged")
+        guard let revision = Revision(file: bytes), revision.number == number else {
+            throw AgentError(
+                .storage, "revision \(number) is damaged: \(note(number)) is not as it was written")
         }
         return revision
     }
@@ -56,7 +99,8 @@ public struct RevisionStore: Sendable {
             sources.append(ManifestSource(name: name, bytes: try bytes(of: revision, index)))
         }
         guard sources.digest == revision.digest else {
-            throw AgentError(.storage, "revision \(revision.number) was changed on disk: its digest is another")
+            throw AgentError(
+                .storage, "revision \(revision.number) is damaged: its manifests are not as they were written")
         }
         return sources
     }
@@ -77,7 +121,10 @@ public struct RevisionStore: Sendable {
         _ files: [RevisionFile], cause: Revision.Cause, directoryDigest: UInt64?, confirmBy: Int? = nil,
         keeping: Int? = nil
     ) throws(AgentError) -> Revision {
-        let number = (try numbers().last ?? 0) + 1
+        let number = (try newest() ?? 0) + 1
+        guard Self.numbers.contains(number) else {
+            throw AgentError(.storage, "there is no number left for a revision in \(path)")
+        }
         let revision = Revision(
             number: number, time: time(nil), cause: cause, digest: files.map(\.digest).digest,
             directoryDigest: directoryDigest, files: files.map(\.digest.name), confirmBy: confirmBy)
@@ -86,6 +133,7 @@ public struct RevisionStore: Sendable {
         do throws(AgentError) {
             try write(revision, files, into: unfinished)
             guard rename(unfinished, directory(number)) == 0 else { throw .system("rename \(unfinished)") }
+            pointNewest(to: number)
             try Files.sync(directory: path)
         } catch {
             try? Files.removeTree(unfinished)
@@ -95,9 +143,16 @@ public struct RevisionStore: Sendable {
         return revision
     }
 
+    /// After the revision itself: never does the link name one that was not there.
+    private func pointNewest(to number: Int) {
+        let temporary = path + "/" + Self.unfinished + "newest"
+        unlink(temporary)
+        if symlink(String(number), temporary) == 0 { rename(temporary, newestLink) }
+    }
+
     /// Changes what is known about a revision; its manifests stay as they are.
     public func update(_ revision: Revision) throws(AgentError) {
-        try Files.replace(note(revision.number), with: Array(revision.structured.json.utf8))
+        try Files.replace(note(revision.number), with: revision.file)
     }
 
     private func write(
@@ -112,7 +167,7 @@ public struct RevisionStore: Sendable {
             case .kept(let revision, let index): try keep(revision, index, as: path)
             }
         }
-        try Files.write(Array(revision.structured.json.utf8), to: folder + "/revision.json")
+        try Files.write(revision.file, to: folder + "/revision.json")
         try Files.sync(directory: folder + "/manifests")
         try Files.sync(directory: folder)
     }
@@ -129,7 +184,7 @@ public struct RevisionStore: Sendable {
     func bytes(of revision: Revision, _ index: Int) throws(AgentError) -> [UInt8] {
         let file = manifests(revision.number) + "/" + Self.fileName(index, revision.files[index])
         guard let bytes = try Files.read(file) else {
-            throw AgentError(.storage, "revision \(revision.number) is incomplete: \(file) is missing")
+            throw AgentError(.storage, "revision \(revision.number) is damaged: \(file) is missing")
         }
         return bytes
     }

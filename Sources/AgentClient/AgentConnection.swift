@@ -47,7 +47,7 @@ struct AgentConnection: ~Copyable {
                 }
             }
             switch failure {
-            case 0: return
+            case 0: return try checkPeer()
             case EINTR: continue
             case EAGAIN:
                 // The queue of a Unix socket is full; poll(2) does not tell when it is no more.
@@ -62,6 +62,23 @@ struct AgentConnection: ~Copyable {
                 throw .system(.unreachable, "no agent at \(path)", failure)
             default: throw .system(.unreachable, "connect to \(path)", failure)
             }
+        }
+    }
+
+    /// Whoever listens is root, or the user himself: what anybody else says of this host is not believed, and nothing is
+    /// handed over to him.
+    private func checkPeer() throws(AgentClientError) {
+        // struct ucred of socket(7).
+        var credentials = (pid: pid_t(0), uid: uid_t(0), gid: gid_t(0))
+        var size = socklen_t(MemoryLayout.size(ofValue: credentials))
+        guard getsockopt(descriptor, SOL_SOCKET, SO_PEERCRED, &credentials, &size) == 0 else {
+            throw .system(.unreachable, "look who listens at \(path)")
+        }
+        guard credentials.uid == 0 || credentials.uid == geteuid() else {
+            throw AgentClientError(
+                .protocol,
+                "what listens at \(path) is no agent: process \(credentials.pid) of user \(credentials.uid), which is not root"
+            )
         }
     }
 

@@ -7,10 +7,10 @@ import VPCManifest
 extension API {
     var changeRoutes: [Route] {
         [
-            Route(method: .post, path: "/v1/plan", takesBody: true) { call in
-                plan(try await agent.plan(try call.body.manifests()))
+            Route(method: .post, path: "/v1/plan", takesBody: true, isWork: true) { call in
+                plan(try await agent.plan(try call.body.manifests(), while: call.isWanted))
             },
-            Route(method: .post, path: "/v1/apply", query: ["confirm"], takesBody: true) { call in
+            Route(method: .post, path: "/v1/apply", query: ["confirm"], takesBody: true, isWork: true) { call in
                 let seconds = try call.number("confirm", in: 1...86_400)
                 return applied(try await agent.apply(try call.body.manifests(), confirmSeconds: seconds))
             },
@@ -18,7 +18,7 @@ extension API {
                 let number = try await agent.confirm()
                 return .json(["apiVersion": .apiVersion, "kind": "Confirmation", "revision": .integer(number)])
             },
-            Route(method: .post, path: "/v1/rollback", takesBody: true) { call in
+            Route(method: .post, path: "/v1/rollback", takesBody: true, isWork: true) { call in
                 applied(try await agent.rollback(to: try call.body.revision()))
             },
         ]

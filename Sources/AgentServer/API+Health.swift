@@ -8,7 +8,7 @@ extension API {
         [
             Route(method: .get, path: "/healthz", isPublic: true) { _ in await health() },
             Route(method: .get, path: "/readyz", isPublic: true) { _ in readiness() },
-            Route(method: .get, path: "/metrics", isPublic: true) { _ in try await metrics() },
+            Route(method: .get, path: "/metrics", isPublic: true, isWork: true) { _ in try await metrics() },
             Route(method: .get, path: "/openapi.json") { _ in
                 HTTPAnswer(body: .bytes(Self.description))
             },

@@ -13,6 +13,10 @@ extension API {
         to request: Request, of client: Client, _ writer: consuming ResponseWriter, _ channel: any Channel
     ) async throws {
         let begin = ContinuousClock.now
+        if client.isRefused {
+            return try await send(
+                Self.answer(to: .busy(client, "connections")), to: request, isRead: false, writer, channel)
+        }
         guard client.isPermitted else {
             log.warning("\(client.description) may not use the API")
             return try await send(
@@ -24,8 +28,10 @@ extension API {
             mayContinue = false
         }
         var isRead = !Self.mayHaveBody(request)
-        let answer = await answer(request, client.access) {
-            let bytes = try await Self.body(of: request)
+        var held = 0
+        defer { bodies.giveBack(held, of: client.peer) }
+        let answer = await answer(request, client, channel) {
+            let bytes = try await body(of: request, client, &held)
             isRead = true
             return bytes
         }
@@ -46,12 +52,16 @@ extension API {
 
     private static func length(of request: Request) -> Int? { request.headers[.contentLength].flatMap { Int($0) } }
 
-    private static func body(of request: Request) async throws -> [UInt8] {
-        if let length = length(of: request), length > bodyLimit { throw tooLarge }
+    /// - Parameter held: Counts what is taken of the client's share.
+    private func body(of request: Request, _ client: Client, _ held: inout Int) async throws -> [UInt8] {
+        if let length = Self.length(of: request), length > Self.bodyLimit { throw Self.tooLarge }
         var bytes: [UInt8] = []
         do {
             for try await part in request.body {
-                if bytes.count + part.readableBytes > bodyLimit { throw tooLarge }
+                let count = part.readableBytes
+                if bytes.count + count > Self.bodyLimit { throw Self.tooLarge }
+                guard bodies.take(count, for: client.peer) else { throw HTTPProblem.busy(client, "large bodies") }
+                held += count
                 part.withUnsafeReadableBytes { bytes += $0 }
             }
         } catch let error as HTTPParserError {

@@ -12,13 +12,15 @@ extension API {
     var stateRoutes: [Route] {
         [
             Route(method: .get, path: "/v1/status") { _ in .json(status) },
-            Route(method: .get, path: "/v1/resources", query: ["kind", "name", "phase"]) { try await resources($0) },
-            Route(method: .get, path: "/v1/plan") { _ in plan(try await agent.plan(nil)) },
-            Route(method: .get, path: "/v1/revisions") { _ in try await revisions() },
-            Route(method: .get, path: "/v1/revisions/{number}") { try await revision($0) },
+            Route(method: .get, path: "/v1/resources", query: ["kind", "name", "phase"], isWork: true) {
+                try await resources($0)
+            },
+            Route(method: .get, path: "/v1/plan", isWork: true) { plan(try await agent.plan(nil, while: $0.isWanted)) },
+            Route(method: .get, path: "/v1/revisions", isWork: true) { _ in try await revisions() },
+            Route(method: .get, path: "/v1/revisions/{number}", isWork: true) { try await revision($0) },
             Route(method: .get, path: "/v1/events", query: ["after", "follow"]) { try events($0) },
-            Route(method: .get, path: "/v1/objects") { _ in try await objects() },
-            Route(method: .get, path: "/v1/counters") { _ in try await counters() },
+            Route(method: .get, path: "/v1/objects", isWork: true) { _ in try await objects() },
+            Route(method: .get, path: "/v1/counters", isWork: true) { _ in try await counters() },
         ]
     }
 
@@ -91,6 +93,8 @@ extension API {
                 ("summary", planned.plan.changes.counts.structured),
                 ("routeAggregation", planned.plan.aggregation?.structured ?? .null),
                 ("obstacles", .list(presentation.obstacles.map { .string($0) })),
+                ("warnings", .list(presentation.warnings.map { .string($0) })),
+                ("refused", .boolean(presentation.isRefused)),
             ], "operations", count: operations.count
         ) { presentation.presented(operations[$0]).structured }
     }

@@ -24,6 +24,10 @@ struct API: Sendable {
     let followers = FollowerCount()
     /// For what reads the kernel, which takes its time.
     let threads: NIOThreadPool
+    /// Requests that are worked on, by client.
+    let work: Shares
+    /// Bytes of bodies, by client.
+    let bodies: Shares
 
     /// The largest body that is taken, in bytes: manifests of some 200,000 interfaces.
     static let bodyLimit = 64 << 20
@@ -41,14 +45,20 @@ struct API: Sendable {
     // MARK: One request
 
     /// Finds what is asked for, and what comes back; never throws, for an error is an answer too.
-    func answer(_ request: Request, _ access: Access, body: () async throws -> [UInt8]) async -> HTTPAnswer {
+    func answer(
+        _ request: Request, _ client: Client, _ channel: any Channel, body: () async throws -> [UInt8]
+    ) async -> HTTPAnswer {
         do {
-            let (route, parameters) = try route(for: request, access)
+            let (route, parameters) = try route(for: request, client.access)
             var call = Route.Call(parameters: parameters)
             call.query = try query(of: request, route)
+            call.isWanted = { channel.isActive }
             if route.method == .post, route.takesBody {
                 call.body = try RequestDocument(try await body(), contentType: request.headers[.contentType])
             }
+            guard route.isWork else { return try await route.answer(call) }
+            guard work.take(for: client.peer) else { throw HTTPProblem.busy(client, "requests") }
+            defer { work.giveBack(of: client.peer) }
             return try await route.answer(call)
         } catch let problem as HTTPProblem {
             return Self.answer(to: problem)

@@ -16,16 +16,17 @@ public final class AgentServer: Service {
     private let local: ListeningSocket
     private let tcp: ListeningSocket?
     private let group: gid_t?
-    private let idleTimeout: TimeAmount
+    private let limits: ServerLimits
 
     /// Begins to listen; what comes is answered by ``run()``.
     /// - Parameters:
     ///   - version: Of the program.
-    ///   - idleTimeout: After which a client that sends nothing, or only half a request, is cut off.
     /// - Throws: `AgentError` where a socket is in use or cannot be made.
-    public init(
-        _ agent: Agent, version: String, log: Logger, idleTimeout: Duration = .seconds(60)
-    ) throws(AgentError) {
+    public convenience init(_ agent: Agent, version: String, log: Logger) throws(AgentError) {
+        try self.init(agent, version: version, log: log, limits: ServerLimits())
+    }
+
+    init(_ agent: Agent, version: String, log: Logger, limits: ServerLimits) throws(AgentError) {
         let configuration = agent.configuration
         group = groupNumber(of: configuration.socket.group)
         if group == nil {
@@ -35,9 +36,11 @@ public final class AgentServer: Service {
         }
         local = try .unix(configuration.socket.path, group: group)
         tcp = try configuration.metricsListen.map { (address) throws(AgentError) in try .tcp(address) }
-        api = API(agent: agent, version: version, log: log, threads: NIOThreadPool(numberOfThreads: 2))
+        api = API(
+            agent: agent, version: version, log: log, threads: NIOThreadPool(numberOfThreads: 2),
+            work: Shares(limits.work), bodies: Shares(limits.bodies))
         self.log = log
-        self.idleTimeout = TimeAmount(idleTimeout)
+        self.limits = limits
     }
 
     /// Answers until the service group is told to shut down; then requests under way are finished.
@@ -79,19 +82,20 @@ public final class AgentServer: Service {
                 throw AgentError(.startup, "nobody listens at \(socket.name)")
             }
             let quiescing = ServerQuiescingHelper(group: loops)
+            let isLocal = access == .full
+            let places = ConnectionPlaces(
+                isLocal ? server.limits.connections : server.limits.metrics, refusals: server.limits.refusals,
+                givesWay: !isLocal)
             channel = try await ServerBootstrap(group: loops)
                 .serverChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
                         let operations = channel.pipeline.syncOperations
-                        try operations.addHandler(
-                            AvailableConnectionsChannelHandler<MaximumAvailableConnections>(
-                                maxConnections: AgentServer.connectionLimit))
                         try operations.addHandler(quiescing.makeServerChannelHandler(channel: channel))
                     }
                 }
                 // A client may say that it has sent everything and still wait for the answer.
                 .childChannelOption(.allowRemoteHalfClosure, value: true)
-                .bind(descriptor) { channel in server.connection(channel, access) }
+                .bind(descriptor) { channel in server.connection(channel, access, places) }
             self.quiescing = quiescing
             log = server.log
         }
@@ -118,21 +122,31 @@ public final class AgentServer: Service {
         func run(_ log: Logger) async { await http.handle(value: value, logger: log) }
     }
 
-    /// More wait until one of these has ended.
-    private static let connectionLimit = 128
-
-    private func connection(_ channel: any Channel, _ access: API.Access) -> EventLoopFuture<Connection> {
-        let client = Client(channel, access, group)
+    private func connection(
+        _ channel: any Channel, _ access: API.Access, _ places: ConnectionPlaces
+    ) -> EventLoopFuture<Connection> {
+        var client = Client(channel, access, group)
+        switch places.take(channel, of: client.peer) {
+        case .served: break
+        case .refused: client.isRefused = true
+        case .none: return channel.eventLoop.makeFailedFuture(ChannelError.alreadyClosed)
+        }
+        let idleTimeout = TimeAmount(client.isRefused ? Self.timeOfRefusal : limits.idleTimeout)
         let http = HTTP1Channel(
-            responder: { [api] request, writer, channel in
+            responder: { [api, client] request, writer, channel in
                 try await api.respond(to: request, of: client, writer, channel)
             },
             configuration: HTTP1Channel.Configuration(
-                additionalChannelHandlers: [MalformedRequestHandler()], idleTimeout: idleTimeout,
+                additionalChannelHandlers: [
+                    MalformedRequestHandler(), StalledConnectionHandler(patience: idleTimeout),
+                ], idleTimeout: idleTimeout,
                 httpDecoderConfiguration: .init(
                     maxHeaderFieldSize: 16 << 10, maxHeaderListSize: 32 << 10, maxHeaderFieldCount: 100)))
         return http.setup(channel: channel, logger: log).map { Connection(http: http, value: $0) }
     }
+
+    /// In which a client for whom there is no place may ask, to be told so.
+    private static let timeOfRefusal = Duration.seconds(2)
 }
 
 /// Who is at the other end of a connection.
@@ -141,18 +155,24 @@ struct Client: Sendable {
     /// Nil over TCP, and where the kernel does not tell.
     var credentials: PeerCredentials?
     var isPermitted: Bool
+    var peer: Peer
+    /// There is no place for it.
+    var isRefused = false
 
     /// On the channel's event loop.
     init(_ channel: any Channel, _ access: API.Access, _ group: gid_t?) {
         self.access = access
         switch access {
-        case .metrics: isPermitted = true
+        case .metrics:
+            isPermitted = true
+            peer = Peer(channel.remoteAddress)
         case .full:
             credentials =
                 (try? channel.pipeline.syncOperations.withUnsafeTransportIfAvailable(of: NIOBSDSocket.Handle.self) {
                     PeerCredentials(socket: $0)
                 }) ?? nil
             isPermitted = credentials?.isPermitted(group) ?? false
+            peer = Peer(credentials)
         }
     }
 

@@ -18,6 +18,15 @@ struct HTTPProblem: Error, Sendable {
         HTTPProblem(status: .badRequest, code: "badRequest", message: message)
     }
 
+    /// - Parameter things: What the client has too many of.
+    static func busy(_ client: Client, _ things: String) -> HTTPProblem {
+        let whose = client.credentials.map { "user \($0.uid)" } ?? "this client"
+        return HTTPProblem(
+            status: .tooManyRequests, code: "busy",
+            message:
+                "there are too many \(things) of \(whose), or of all users, at a time; try again when some have ended")
+    }
+
     init(
         status: HTTPResponse.Status, code: String, message: String, diagnostics: [LocatedDiagnostic] = [],
         allow: [String] = []
@@ -35,6 +44,7 @@ struct HTTPProblem: Error, Sendable {
             case .invalidManifest: .unprocessableContent
             case .notFound: .notFound
             case .conflict: .conflict
+            case .busy: .tooManyRequests
             case .storage, .kernel, .startup: .internalServerError
             case .stopping: .serviceUnavailable
             }

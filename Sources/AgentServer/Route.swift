@@ -11,6 +11,8 @@ struct Route: Sendable {
     /// Whether it is told to whoever asks over TCP.
     var isPublic = false
     var takesBody = false
+    /// Whether it is more than telling what is known: of these one client cannot have many at a time.
+    var isWork = false
     var answer: @Sendable (Call) async throws -> HTTPAnswer
 
     /// What one request says.
@@ -19,6 +21,8 @@ struct Route: Sendable {
         var parameters: [String] = []
         var query: [String: String] = [:]
         var body: RequestDocument = .none
+        /// Whether the client still waits for the answer.
+        var isWanted: @Sendable () -> Bool = { true }
     }
 
     /// The values of a path's `{}`; nil where it is another path.

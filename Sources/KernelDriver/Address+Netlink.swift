@@ -12,6 +12,11 @@ struct AddressReading {
 }
 
 extension AddressReading {
+    /// The address that IPv6 makes for every device (IFAPROT_KERNEL_LL): nobody's.
+    var isKernelLinkLocal: Bool { address.address.family == .ipv6 && routeProtocol == Self.kernelLinkLocal }
+
+    private static let kernelLinkLocal = RouteProtocol(UInt8(IFAPROT_KERNEL_LL))
+
     init?(_ message: borrowing Message, _ names: DeviceNames) throws(CodecError) {
         let header = try message.header(as: ifaddrmsg.self)
         var address: IPAddress?

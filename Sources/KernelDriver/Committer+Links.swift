@@ -75,7 +75,9 @@ extension Committer {
         for (position, replacement) in replacements.enumerated() {
             let link = replacement.new
             let change = offset + position
-            guard let device = devices[replacement.old.name] else {
+            let settings = link.settingsDiffering(from: replacement.old)
+            let spared = settings == .ipv4 ? session.spared[link.name] : nil
+            guard let device = devices[replacement.old.name] ?? spared else {
                 outcome.fail(change, .dependency("link \(replacement.old.name)"))
                 continue
             }
@@ -85,8 +87,8 @@ extension Committer {
                 continue
             }
             var task = LinkTask(
-                change: change, index: device.index, link: link, isNew: false,
-                settings: link.settingsDiffering(from: replacement.old))
+                change: change, index: device.index, link: link, isNew: false, settings: settings)
+            task.formerNotes = replacement.old.notes ?? []
             if task.settings.contains(.name) { task.settings.insert(.isUp) }
             if let missing = task.resolve(devices) {
                 outcome.fail(change, missing)
@@ -112,6 +114,12 @@ extension Committer {
     private mutating func configure(
         _ tasks: [LinkTask], _ session: Session, _ outcome: inout StepOutcome
     ) throws(NetlinkError) -> Set<Int> {
+        var none: Set<Int> = []
+        // Whatever happens to us after a change, what was before it is noted.
+        try send(tasks.filter { !$0.newNotes.isEmpty }, session, &outcome, unmade: &none) { task, writer in
+            task.encode(task.newNotes, RTM_NEWLINKPROP, into: &writer)
+        }
+        let tasks = tasks.filter { outcome.failures[$0.change] == nil }
         var unmade: Set<Int> = []
         try send(tasks, session, &outcome, unmade: &unmade) { task, writer in
             if task.isNew { task.encodeCreation(into: &writer) }
@@ -127,11 +135,15 @@ extension Committer {
             session.rename(task.index, to: task.link.name)
         }
         try writeIPv6(ready, session, &outcome)
-        ready.removeAll { outcome.failures[$0.change] != nil || !$0.settings.contains(.isUp) }
-        ready.removeAll { $0.isNew && !$0.link.isUp }
-        var none: Set<Int> = []
-        try send(ready, session, &outcome, unmade: &none) { task, writer in
+        ready.removeAll { outcome.failures[$0.change] != nil }
+        let waiting = ready.filter { $0.settings.contains(.isUp) && ($0.link.isUp || !$0.isNew) }
+        try send(waiting, session, &outcome, unmade: &none) { task, writer in
             task.encodeState(isUp: task.link.isUp, into: &writer)
+        }
+        // And forgotten when all is as it was.
+        let done = ready.filter { outcome.failures[$0.change] == nil && !$0.oldNotes.isEmpty }
+        try send(done, session, &outcome, unmade: &none) { task, writer in
+            task.encode(task.oldNotes, RTM_DELLINKPROP, into: &writer)
         }
         return unmade
     }
@@ -172,7 +184,7 @@ extension Committer {
                 master != task.master,
                 let former = replacements.first(where: { $0.new.name == task.link.name })?.old
             else { continue }
-            let settings = task.settings.subtracting([.master, .isUp, .ipv6Disabled])
+            let settings = task.settings.subtracting([.master, .isUp, .ipv6])
             let release = LinkTask(
                 change: task.change, index: task.index, link: former, isNew: false, settings: settings)
             var unmade: Set<Int> = [], ignored = StepOutcome()
@@ -184,7 +196,7 @@ extension Committer {
     private mutating func writeIPv6(
         _ tasks: [LinkTask], _ session: Session, _ outcome: inout StepOutcome
     ) throws(NetlinkError) {
-        let concerned = tasks.filter { $0.settings.contains(.ipv6Disabled) && $0.link.ipv6Disabled != nil }
+        let concerned = tasks.filter { $0.settings.contains(.ipv6) && $0.link.ipv6Disabled != nil }
         if concerned.isEmpty { return }
         var writes = 0
         try session.namespace.enter { () throws(NetlinkError) in
@@ -193,9 +205,12 @@ extension Committer {
                 let directory = "net/ipv6/conf/\(task.link.name)"
                 do throws(NetlinkError) {
                     // Should somebody switch IPv6 on, the device still makes no link-local address by itself.
-                    if isDisabled { try session.write("\(directory)/addr_gen_mode", "1") }
+                    if let mode = task.link.addressGeneration ?? (isDisabled ? 1 : nil) {
+                        try session.write("\(directory)/addr_gen_mode", "\(mode)")
+                        writes += 1
+                    }
                     try session.write("\(directory)/disable_ipv6", isDisabled ? "1" : "0")
-                    writes += isDisabled ? 2 : 1
+                    writes += 1
                 } catch {
                     if isDisabled, error.isAbsence { continue }
                     outcome.fail(task.change, error.reason)
@@ -247,7 +262,8 @@ extension Committer {
         for (change, _) in doomed where outcome.failures[change] == nil { session.remove(links[change].name) }
     }
 
-    /// Gives devices of somebody else back: no master, no group, the namespace's defaults.
+    /// Gives devices of somebody else back of which nobody has noted what they were: no master, no group, the namespace's
+    /// defaults.
     private mutating func giveBack(
         _ links: [Link], _ devices: DeviceTable, _ session: Session, _ outcome: inout StepOutcome
     ) throws(NetlinkError) {
@@ -280,13 +296,11 @@ private struct LinkDefaults {
     var ipv6Disabled: Bool?
 
     init() throws(NetlinkError) {
-        func number(_ name: String) throws(NetlinkError) -> UInt8 {
-            try ParameterFile.read("net/ipv4/conf/default/\(name)").flatMap { UInt8($0) } ?? 0
+        ipv4 = IPv4DeviceConfiguration()
+        for setting in IPv4DeviceConfiguration.Setting.allCases {
+            let value = try ParameterFile.read("net/ipv4/conf/default/\(setting.rawValue)")
+            ipv4[setting] = value.flatMap { Int32($0) } ?? 0
         }
-        ipv4 = IPv4DeviceConfiguration(
-            proxyARP: try number("proxy_arp") != 0, acceptLocal: try number("accept_local") != 0,
-            sendRedirects: try number("send_redirects") != 0, acceptRedirects: try number("accept_redirects") != 0,
-            reversePathFilter: try number("rp_filter"))
         ipv6Disabled = try ParameterFile.read("net/ipv6/conf/default/disable_ipv6").map { $0 != "0" }
     }
 }

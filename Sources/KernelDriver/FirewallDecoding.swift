@@ -75,13 +75,16 @@ extension NFObservedSet {
             case NFTA_SET_DATA_LEN.rawValue: dataLength = Int(try attribute.number())
             case NFTA_SET_OBJ_TYPE.rawValue: objectType = try attribute.number()
             case NFTA_SET_DESC.rawValue: try shape.readDescription(attribute.nested)
+            case NFTA_SET_EXPR.rawValue: shape.expression = try NFExpression(attribute.nested)
+            case NFTA_SET_TIMEOUT.rawValue: shape.timeout = try attribute.longNumber()
             default: break
             }
         }
         guard flags & NFT_SET_ANONYMOUS.rawValue == 0 else { return nil }
         shape.isInterval = flags & NFT_SET_INTERVAL.rawValue != 0
         shape.isConstant = flags & NFT_SET_CONSTANT.rawValue != 0
-        shape.otherFlags = flags & ~NFSetShape.knownFlags
+        let timed = shape.timeout == nil ? 0 : NFT_SET_TIMEOUT.rawValue
+        shape.otherFlags = flags & ~(NFSetShape.knownFlags | timed)
         if flags & NFT_SET_CONCAT.rawValue == 0 { shape.fieldLengths = [] }
         if flags & NFT_SET_OBJECT.rawValue != 0 {
             shape.data = .object(objectType ?? 0)
@@ -256,6 +259,8 @@ struct FirewallElementReader {
     let isSplit: Bool
     /// Used again for each element, so that none of them costs an allocation.
     private var record: [UInt32] = []
+    /// How the kernel writes the expression that every element of the set bears.
+    private var expression: [UInt8] = []
 
     struct Bound {
         /// In host order.
@@ -298,6 +303,7 @@ struct FirewallElementReader {
         var hasKey = false
         var hasEnd = false
         var hasData = false
+        var hasExpression = false
         while let attribute = try attributes.next() {
             switch UInt32(attribute.type) {
             case NFTA_SET_ELEM_KEY.rawValue:
@@ -319,8 +325,11 @@ struct FirewallElementReader {
             case NFTA_SET_ELEM_USERDATA.rawValue:
                 let notes = FirewallNotes.read(attribute.payload)
                 comment = notes.comment
+            case NFTA_SET_ELEM_EXPR.rawValue:
+                hasExpression = try isExpressionOfSet(attribute)
+                isOdd = isOdd || !hasExpression
             case NFTA_SET_ELEM_PAD.rawValue: break
-            // A timeout, an expression: not one of ours.
+            // A timeout, an expression more: not one of ours.
             default: isOdd = true
             }
         }
@@ -334,12 +343,23 @@ struct FirewallElementReader {
         case .object: bearsItsKind = object != nil
         case .verdict, .value: bearsItsKind = hasData && object == nil
         }
-        guard flags == 0, hasKey, !isOdd, bearsItsKind, record.count == layout.stride, !(isSplit && hasEnd) else {
+        guard flags == 0, hasKey, !isOdd, bearsItsKind, record.count == layout.stride, !(isSplit && hasEnd),
+            hasExpression == (shape.expression != nil)
+        else {
             isIrregular = true
             return
         }
         if isSplit { appendBound(isEnd: false) }
         elements.append(record: record[...], verdict: verdict, object: object, comment: comment)
+    }
+
+    /// All elements have the same bytes there, unless somebody added one with another limit: only the first is read.
+    private mutating func isExpressionOfSet(_ attribute: borrowing Attribute) throws(CodecError) -> Bool {
+        guard let wanted = shape.expression else { return false }
+        if attribute.payload.withUnsafeBytes({ $0.elementsEqual(expression) }) { return true }
+        guard try NFExpression(attribute.nested) == wanted else { return false }
+        expression = attribute.payload.withUnsafeBytes { Array($0) }
+        return true
     }
 
     private mutating func appendBound(isEnd: Bool) {

@@ -152,6 +152,7 @@ public struct FirewallDriver: ~Copyable, Sendable {
     }
 
     mutating func readElements(of set: inout NFObservedSet, _ table: NFTable) throws(NetlinkError) {
+        if set.shape.timeout != nil { return }
         let name = set.name
         for attempt in 0..<Self.listingAttempts {
             let reader = try socket.dump(

@@ -29,6 +29,12 @@ struct FirewallEncoder {
                     put(elements, shape, set, name, header, isAddition: true, subject, &writer)
                 case .removeElements(let set, let shape, let elements):
                     put(elements, shape, set, name, header, isAddition: false, subject, &writer)
+                case .renewElements(let set, let shape, let elements):
+                    // The time of an element that is there stays as it is (Linux 6.12 can change it), and one that is not
+                    // there cannot be removed: so it is made sure of, removed, and added.
+                    put(elements, shape, set, name, header, isAddition: true, adding: [.create], subject, &writer)
+                    put(elements, shape, set, name, header, isAddition: false, subject, &writer)
+                    put(elements, shape, set, name, header, isAddition: true, subject, &writer)
                 default:
                     message(subject, Self.type(of: operation), Self.flags(of: operation), header, &writer) {
                         Self.put(operation, name, set.table.family, &$0)
@@ -57,7 +63,7 @@ struct FirewallEncoder {
         case .deleteObject: NFT_MSG_DELOBJ
         case .createSet: NFT_MSG_NEWSET
         case .deleteSet: NFT_MSG_DELSET
-        case .addElements: NFT_MSG_NEWSETELEM
+        case .addElements, .renewElements: NFT_MSG_NEWSETELEM
         case .removeElements, .flushSet: NFT_MSG_DELSETELEM
         case .createChain, .changePolicy: NFT_MSG_NEWCHAIN
         case .deleteChain: NFT_MSG_DELCHAIN
@@ -129,7 +135,7 @@ struct FirewallEncoder {
             writer.put(NFTA_RULE_TABLE, table)
             writer.put(NFTA_RULE_CHAIN, chain)
             writer.put(NFTA_RULE_HANDLE, BigEndian(handle))
-        case .addElements, .removeElements: break
+        case .addElements, .removeElements, .renewElements: break
         }
     }
 
@@ -153,6 +159,7 @@ struct FirewallEncoder {
         case .object(let type):
             writer.put(NFTA_SET_OBJ_TYPE, number: type)
         }
+        if let timeout = shape.timeout { writer.put(NFTA_SET_TIMEOUT, BigEndian(timeout)) }
         if shape.size != nil || !shape.fieldLengths.isEmpty {
             writer.nested(NFTA_SET_DESC) { description in
                 if let size = shape.size { description.put(NFTA_SET_DESC_SIZE, number: size) }
@@ -164,6 +171,7 @@ struct FirewallEncoder {
                 }
             }
         }
+        if let expression = shape.expression { writer.nested(NFTA_SET_EXPR) { $0.put(contentsOf: expression) } }
         writer.put(NFTA_SET_USERDATA, bytes: FirewallNotes.bytes(of: shape).span.bytes)
     }
 
@@ -193,10 +201,11 @@ struct FirewallEncoder {
     /// Writes as many messages as it takes.
     private mutating func put(
         _ elements: NFElements, _ shape: NFSetShape, _ set: String, _ table: String, _ header: nfgenmsg,
-        isAddition: Bool, _ subject: Subject, _ writer: inout MessageWriter
+        isAddition: Bool, adding: MessageFlags = [.create, .exclusive], _ subject: Subject,
+        _ writer: inout MessageWriter
     ) {
         let type = isAddition ? NFT_MSG_NEWSETELEM : NFT_MSG_DELSETELEM
-        let flags: MessageFlags = isAddition ? [.create, .exclusive] : []
+        let flags = isAddition ? adding : []
         let records = FirewallRecords(elements, shape, withData: isAddition)
         var next = 0
         while next < elements.count {
@@ -303,6 +312,7 @@ extension NFSetShape {
 
     var kernelFlags: UInt32 {
         var flags = otherFlags
+        if timeout != nil { flags |= NFT_SET_TIMEOUT.rawValue }
         if isInterval { flags |= NFT_SET_INTERVAL.rawValue }
         if !fieldLengths.isEmpty { flags |= NFT_SET_CONCAT.rawValue }
         if isConstant { flags |= NFT_SET_CONSTANT.rawValue }

@@ -8,13 +8,16 @@ import Netlink
 extension MessageWriter {
     /// Writes an expression as a member of a list.
     mutating func put(expression: NFExpression) {
-        nested(NFTA_LIST_ELEM) { writer in
-            writer.put(NFTA_EXPR_NAME, expression.kernelName)
-            if case .unknown(_, let bytes) = expression {
-                writer.put(NFTA_EXPR_DATA.rawValue | UInt32(NLA_F_NESTED), bytes: bytes.span.bytes)
-            } else {
-                writer.nested(NFTA_EXPR_DATA) { $0.put(attributesOf: expression) }
-            }
+        nested(NFTA_LIST_ELEM) { $0.put(contentsOf: expression) }
+    }
+
+    /// Writes an expression's name and attributes.
+    mutating func put(contentsOf expression: NFExpression) {
+        put(NFTA_EXPR_NAME, expression.kernelName)
+        if case .unknown(_, let bytes) = expression {
+            put(NFTA_EXPR_DATA.rawValue | UInt32(NLA_F_NESTED), bytes: bytes.span.bytes)
+        } else {
+            nested(NFTA_EXPR_DATA) { $0.put(attributesOf: expression) }
         }
     }
 
@@ -214,6 +217,21 @@ extension NFExpression {
         case .hash: "hash"
         case .unknown(let name, _): name
         }
+    }
+
+    /// Reads an expression's name and attributes.
+    init(_ attributes: consuming AttributeReader) throws(CodecError) {
+        var name = ""
+        var expression: NFExpression?
+        while let attribute = try attributes.next() {
+            switch UInt32(attribute.type) {
+            case NFTA_EXPR_NAME.rawValue: name = attribute.string()
+            case NFTA_EXPR_DATA.rawValue: expression = try NFExpression(name: name, attribute.payload)
+            default: break
+            }
+        }
+        if expression == nil { expression = try NFExpression(name: name, RawSpan()) }
+        self = expression ?? .unknown(name: name, [])
     }
 
     /// Reads an expression; one that cannot be said in the words above becomes ``unknown(name:_:)``.

@@ -224,6 +224,7 @@ struct FirewallState {
             if !isRemoval { stale.parts.insert(.table(table.table)) }
             return
         }
+        if set.shape.timeout != nil { return }
         if set.isIrregular {
             stale.parts.insert(part)
         } else {

@@ -24,6 +24,7 @@ public struct KernelDriver: KernelAccess, Sendable {
         var snapshot = KernelSnapshot()
         var observer = try Observer(namespace, owner: request.owner)
         observer.likelyRoutes = request.likelyRoutes
+        observer.paths = request.paths
         snapshot.host = try observer.host(sysctls: request.sysctls).snapshot
         if !request.firewall.isEmpty {
             var firewall = try FirewallDriver(in: namespace)
@@ -68,6 +69,12 @@ public struct KernelDriver: KernelAccess, Sendable {
         if tables.isEmpty { return [] }
         var observer = try Observer(namespace, owner: Ownership(routeProtocol: RouteProtocol(0), aliasPrefix: ""))
         return try observer.occupied(tables)
+    }
+
+    public func foreignRoutes(by devices: [InterfaceName], owner: Ownership) throws -> [InterfaceName: String] {
+        if devices.isEmpty { return [:] }
+        var socket = try NetlinkSocket(in: namespace)
+        return try socket.foreignRoutes(by: devices, owner.routeProtocol)
     }
 
     public func counters(of table: NFTable) throws -> [NFObservedObject] {

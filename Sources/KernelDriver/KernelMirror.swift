@@ -105,7 +105,7 @@ public struct KernelMirror: ~Copyable {
         var changes = NamespaceChanges()
         var poll = try Poll()
         let host = try NamespaceMirror(
-            driver.namespace, owner: request.owner, isGuest: false, receiveBuffer: receiveBuffer,
+            driver.namespace, owner: request.owner, isGuest: false, paths: request.paths, receiveBuffer: receiveBuffer,
             into: &snapshot.host, &changes)
         let firewall = try FirewallMirror(
             driver.namespace, request.firewall, receiveBuffer: receiveBuffer, into: &snapshot.host.firewall, &changes)
@@ -169,6 +169,7 @@ public struct KernelMirror: ~Copyable {
         if request == self.request { return }
         self.request = request
         host.owner = request.owner
+        host.paths = request.paths
         for guest in guests.values { guest.mirror.owner = request.owner }
         firewall.tables = request.firewall
         var update = carried
@@ -201,7 +202,7 @@ public struct KernelMirror: ~Copyable {
     }
 
     /// Takes in all notifications and reads the settings of all devices of the host's namespace, of some of whose changes
-    /// nobody tells. The cost is that of a list of them.
+    /// nobody tells, and the ways that were asked for. The cost is that of a list of the devices and of a question per way.
     public mutating func checkLinks() throws(NetlinkError) -> Update {
         host.suspectLinks()
         return try update()
@@ -239,6 +240,7 @@ public struct KernelMirror: ~Copyable {
         try host.update(&snapshot.host, &changes)
         try firewall.update(&snapshot.host.firewall, &changes)
         update.add(changes)
+        if changes.areParametersSuspect { try readParameters(&update) }
         if changes.kinds.contains(.link) { try followGuests(&update) }
     }
 

@@ -19,7 +19,7 @@ extension ifinfomsg {
 
 extension LinkSettings {
     static let all: LinkSettings = [
-        .alias, .master, .group, .mtu, .hardwareAddress, .isUp, .ipv4, .proxyDelay, .ipv6Disabled,
+        .alias, .master, .group, .mtu, .hardwareAddress, .isUp, .ipv4, .proxyDelay, .ipv6, .underlay,
         .promotesSecondaries,
     ]
 }
@@ -32,6 +32,8 @@ struct LinkTask {
     var link: Link
     var isNew: Bool
     var settings: LinkSettings
+    /// The notes that the device has.
+    var formerNotes: [String] = []
     private(set) var master: UInt32 = 0
     private var underlay: UInt32 = 0
     var peerNamespace: OpenNamespace?
@@ -46,17 +48,11 @@ struct LinkTask {
 
     /// Looks up what the link refers to; returns what is missing.
     mutating func resolve(_ devices: DeviceTable) -> CommitReport.Reason? {
-        if let name = link.master {
+        if settings.contains(.master), let name = link.master {
             guard let device = devices[name] else { return .dependency("link \(name)") }
             master = device.index
         }
-        let lower: InterfaceName? =
-            switch link.kind {
-            case .gre(let tunnel): tunnel.underlay
-            case .greExternal(let underlay): underlay
-            default: nil
-            }
-        if isNew, let lower {
+        if settings.contains(.underlay), let lower = link.kind.underlay, !lower.isNone {
             guard let device = devices[lower] else { return .dependency("link \(lower)") }
             underlay = device.index
         }
@@ -122,6 +118,14 @@ struct LinkTask {
     /// Everything but the operational state and IPv6.
     // ip link set NAME alias … group … mtu … address … master …; sysctl net.ipv4.conf.NAME.…
     func encodeSettings(into writer: inout MessageWriter) {
+        if !isNew, settings.contains(.underlay), link.kind.underlay != nil {
+            // ip link change NAME type gre … dev UNDERLAY. All of the kind's parameters are given again: those that are not
+            // would be set to zero. Without the MTU the kernel would choose one.
+            writer.message(MessageType(RTM_NEWLINK), [], ifinfomsg(index: index)) { message in
+                if let mtu = link.mtu { message.put(IFLA_MTU, mtu) }
+                message.nested(IFLA_LINKINFO) { encodeKind(into: &$0) }
+            }
+        }
         let bySettings = settings.intersection([
             .alias, .master, .group, .mtu, .hardwareAddress, .ipv4, .promotesSecondaries, .name,
         ])
@@ -155,6 +159,25 @@ struct LinkTask {
         }
     }
 
+    /// Notes that the device does not have yet.
+    var newNotes: [String] { notes(link.notes, without: formerNotes) }
+    /// Notes that it shall have no longer.
+    var oldNotes: [String] { notes(formerNotes, without: link.notes ?? []) }
+
+    private func notes(_ some: [String]?, without others: [String]) -> [String] {
+        settings.contains(.notes) ? (some ?? []).filter { !others.contains($0) } : []
+    }
+
+    // ip link property add|del dev NAME altname NOTE
+    func encode(_ notes: [String], _ type: Int, into writer: inout MessageWriter) {
+        if notes.isEmpty { return }
+        writer.message(MessageType(type), [], ifinfomsg(index: index)) { message in
+            message.nested(IFLA_PROP_LIST) { list in
+                for note in notes { list.put(IFLA_ALT_IFNAME, note) }
+            }
+        }
+    }
+
     private func encodeIPv4(into message: inout MessageWriter) {
         let configuration = settings.contains(.ipv4) ? link.ipv4 : nil
         let promotion = settings.contains(.promotesSecondaries) ? link.promotesSecondaries : nil
@@ -172,15 +195,5 @@ struct LinkTask {
     // ip link set NAME up|down
     func encodeState(isUp: Bool, into writer: inout MessageWriter) {
         writer.message(MessageType(RTM_SETLINK), [], ifinfomsg(index: index, isUp: isUp))
-    }
-}
-
-extension IPv4DeviceConfiguration {
-    fileprivate func encode(into configuration: inout MessageWriter) {
-        configuration.put(IPV4_DEVCONF_PROXY_ARP, UInt32(proxyARP ? 1 : 0))
-        configuration.put(IPV4_DEVCONF_ACCEPT_LOCAL, UInt32(acceptLocal ? 1 : 0))
-        configuration.put(IPV4_DEVCONF_SEND_REDIRECTS, UInt32(sendRedirects ? 1 : 0))
-        configuration.put(IPV4_DEVCONF_ACCEPT_REDIRECTS, UInt32(acceptRedirects ? 1 : 0))
-        configuration.put(IPV4_DEVCONF_RP_FILTER, UInt32(reversePathFilter))
     }
 }

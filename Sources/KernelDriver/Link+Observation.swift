@@ -16,13 +16,20 @@ struct LinkReading {
     var group: UInt32 = 0
     var mtu: UInt32?
     var hardwareAddress: MACAddress?
-    /// IFLA_LINK.
+    /// IFLA_LINK; of a VXLAN device, which does not tell it there, IFLA_VXLAN_LINK.
     var lower: UInt32 = 0
+    /// IFLA_LINK_NETNSID: that is a device of another namespace.
+    var isLowerElsewhere = false
+    var isLoopback = false
+    /// IFLA_ALT_IFNAME.
+    var alternativeNames: [String] = []
     var kindName = ""
     var vrfTable: TableID?
     var tunnel = TunnelReading()
     var ipv4: IPv4DeviceConfiguration?
     var ipv6Disabled: Bool?
+    /// IFLA_INET6_ADDR_GEN_MODE.
+    var addressGeneration: UInt8?
     var promotesSecondaries: Bool?
 
     /// IFLA_GRE_*.
@@ -43,6 +50,7 @@ struct LinkReading {
         let header = try message.header(as: ifinfomsg.self)
         index = UInt32(bitPattern: header.ifi_index)
         isUp = header.ifi_flags & UInt32(IFF_UP) != 0
+        isLoopback = header.ifi_flags & UInt32(IFF_LOOPBACK) != 0
         hasCarrier = header.ifi_flags & (IFF_LOWER_UP.rawValue | UInt32(IFF_RUNNING)) != 0
         var attributes = message.attributes(after: ifinfomsg.self)
         while let attribute = try attributes.next() {
@@ -54,11 +62,20 @@ struct LinkReading {
             case IFLA_MTU: mtu = try attribute.value(as: UInt32.self)
             case IFLA_ADDRESS: hardwareAddress = attribute.macAddress()
             case IFLA_LINK: lower = try attribute.value(as: UInt32.self)
+            case IFLA_LINK_NETNSID: isLowerElsewhere = true
+            case IFLA_PROP_LIST: try readProperties(attribute.nested)
             case IFLA_OPERSTATE: isOperational = try attribute.value(as: UInt8.self) == UInt8(IF_OPER_UP)
             case IFLA_LINKINFO: try readKind(attribute.nested)
             case IFLA_AF_SPEC: try readFamilies(attribute.nested)
             default: break
             }
+        }
+    }
+
+    private mutating func readProperties(_ attributes: consuming AttributeReader) throws(CodecError) {
+        var attributes = attributes
+        while let attribute = try attributes.next() {
+            if attribute.type == IFLA_ALT_IFNAME { alternativeNames.append(attribute.string()) }
         }
     }
 
@@ -70,6 +87,7 @@ struct LinkReading {
             case IFLA_INFO_KIND: kindName = attribute.string()
             case IFLA_INFO_DATA where kindName == LinkKindName.vrf: try readVRF(attribute.nested)
             case IFLA_INFO_DATA where kindName == LinkKindName.gre: try tunnel.read(attribute.nested)
+            case IFLA_INFO_DATA where kindName == LinkKindName.vxlan: try readVXLAN(attribute.nested)
             default: break
             }
         }
@@ -79,6 +97,13 @@ struct LinkReading {
         var attributes = attributes
         while let attribute = try attributes.next() {
             if attribute.type == IFLA_VRF_TABLE { vrfTable = TableID(try attribute.value(as: UInt32.self)) }
+        }
+    }
+
+    private mutating func readVXLAN(_ attributes: consuming AttributeReader) throws(CodecError) {
+        var attributes = attributes
+        while let attribute = try attributes.next() {
+            if attribute.type == IFLA_VXLAN_LINK { lower = try attribute.value(as: UInt32.self) }
         }
     }
 
@@ -97,6 +122,8 @@ struct LinkReading {
                     let index = DEVCONF_DISABLE_IPV6
                     guard index < attribute.count(of: Int32.self) else { break }
                     ipv6Disabled = attribute.element(index, as: Int32.self) != 0
+                case (Int(AF_INET6), IFLA_INET6_ADDR_GEN_MODE):
+                    addressGeneration = try attribute.value(as: UInt8.self)
                 default: break
                 }
             }
@@ -112,10 +139,12 @@ struct LinkReading {
             hardwareAddress: hardwareAddress,
             isUp: isUp, ipv4: ipv4, proxyDelay: proxyDelay,
             // No IPv6 on the device, or in the kernel, is as good as IPv6 switched off.
-            ipv6Disabled: ipv6Disabled ?? true, promotesSecondaries: promotesSecondaries)
+            ipv6Disabled: ipv6Disabled ?? true, addressGeneration: addressGeneration,
+            notes: alternativeNames.filter { $0.hasPrefix(owner.notePrefix) }.sorted(),
+            promotesSecondaries: promotesSecondaries)
         return ObservedLink(
             index: index, link: link, kindName: kindName, isOwned: isOwned, isOperational: isOperational,
-            peerIndex: lower)
+            peerIndex: lower, isPeerElsewhere: isLowerElsewhere, isLoopback: isLoopback)
     }
 
     /// What the model would have to ask for to get this device. Where it cannot (somebody gave our tunnel a remote
@@ -163,26 +192,12 @@ extension LinkReading.TunnelReading {
     }
 }
 
-extension IPv4DeviceConfiguration {
-    /// From the array of all parameters that the kernel sends, IPV4_DEVCONF_FORWARDING (1) first.
-    fileprivate init?(_ attribute: borrowing Attribute) {
-        let count = attribute.count(of: UInt32.self)
-        guard count >= IPV4_DEVCONF_ACCEPT_LOCAL else { return nil }
-        self.init(
-            proxyARP: attribute.element(IPV4_DEVCONF_PROXY_ARP - 1, as: UInt32.self) != 0,
-            acceptLocal: attribute.element(IPV4_DEVCONF_ACCEPT_LOCAL - 1, as: UInt32.self) != 0,
-            sendRedirects: attribute.element(IPV4_DEVCONF_SEND_REDIRECTS - 1, as: UInt32.self) != 0,
-            acceptRedirects: attribute.element(IPV4_DEVCONF_ACCEPT_REDIRECTS - 1, as: UInt32.self) != 0,
-            reversePathFilter: UInt8(
-                truncatingIfNeeded: attribute.element(IPV4_DEVCONF_RP_FILTER - 1, as: UInt32.self)))
-    }
-}
-
 /// IFLA_INFO_KIND: the kernel's names, which no header has.
 enum LinkKindName {
     static let vrf = "vrf"
     static let gre = "gre"
     static let veth = "veth"
+    static let vxlan = "vxlan"
     static let bridge = "bridge"
     static let dummy = "dummy"
 }

@@ -9,15 +9,18 @@ struct NamespaceMirror: ~Copyable {
 
     /// Listens, and then reads everything into `snapshot`.
     ///
-    /// - Parameter isGuest: Of a guest's namespace neither neighbours nor nexthops are known.
+    /// - Parameters:
+    ///   - isGuest: Of a guest's namespace neither neighbours nor nexthops are known.
+    ///   - paths: The ways that are to be known.
     init(
-        _ namespace: NetworkNamespace, owner: Ownership, isGuest: Bool, receiveBuffer: Int,
+        _ namespace: NetworkNamespace, owner: Ownership, isGuest: Bool, paths: PathRequest? = nil, receiveBuffer: Int,
         into snapshot: inout NamespaceSnapshot, _ changes: inout NamespaceChanges
     ) throws(NetlinkError) {
         let monitor = try NetlinkMonitor(
             groups: isGuest ? Self.guestGroups : Self.guestGroups + [.neighbour], in: namespace,
             receiveBuffer: receiveBuffer)
         var state = NamespaceState(owner: owner, isGuest: isGuest)
+        state.paths.request = paths
         state.stale.everything = true
         try state.settle(&snapshot, &changes, namespace)
         self.namespace = namespace
@@ -41,6 +44,18 @@ struct NamespaceMirror: ~Copyable {
         }
     }
 
+    /// The ways that are to be known.
+    var paths: PathRequest? {
+        get { state.paths.request }
+        set {
+            if newValue == state.paths.request { return }
+            state.paths.request = newValue
+            state.suspectPaths()
+            // Those of before are not told of any more, also where none is wanted now.
+            state.stale.everything = state.stale.everything || state.stale.paths.isEmpty
+        }
+    }
+
     // MARK: What to read again with the next update
 
     mutating func suspectEverything() { state.stale.everything = true }
@@ -49,6 +64,7 @@ struct NamespaceMirror: ~Copyable {
     mutating func suspectLinks() {
         state.stale.allLinks = true
         state.stale.proxyDelays = true
+        state.suspectPaths()
     }
 
     /// The settings of these devices.
@@ -103,6 +119,8 @@ struct NamespaceChanges {
     var notifications = 0
     var wasOverrun = false
     var objectsRead = 0
+    /// Whether parameters of the namespace may be others now.
+    var areParametersSuspect = false
     /// Names that a device had which is gone, or has another name now.
     var vanished: Set<InterfaceName> = []
 }

@@ -36,6 +36,7 @@ extension NamespaceState {
         guard header.ifi_family == UInt8(AF_UNSPEC) else { return }
         let index = UInt32(bitPattern: header.ifi_index)
         guard let old = devices.remove(index) else { return }
+        suspectPaths(by: old)
         forget(old, &snapshot, &changes)
         if nexthopDevices.has(index) { stale.nexthopDevices.insert(index) }
         refreshReferring(to: index, &snapshot, &changes)
@@ -50,6 +51,7 @@ extension NamespaceState {
         let old = devices[index]
         devices.set(reading)
         if let old {
+            suspectPaths(old, reading)
             if old.name != reading.name { rename(old, &snapshot, &changes) }
             if let mtu = reading.mtu, let before = old.mtu, mtu != before, min(mtu, before) < Self.leastMTU {
                 // IPv4 or IPv6 comes or goes, after this was told of.
@@ -132,14 +134,20 @@ extension NamespaceState {
         for reading in devices.referring(to: index) { refresh(reading, &snapshot, &changes) }
     }
 
-    /// Some of a device's IPv4 settings are told of when they are changed through /proc/sys.
-    mutating func noteConfiguration(_ message: borrowing Message) throws(CodecError) {
+    /// Some of a device's IPv4 settings, and of those for all devices and for new ones, are told of when they are changed
+    /// through /proc/sys.
+    mutating func noteConfiguration(
+        _ message: borrowing Message, _ changes: inout NamespaceChanges
+    ) throws(CodecError) {
         var attributes = message.attributes(after: netconfmsg.self)
         while let attribute = try attributes.next() {
             guard attribute.type == NETCONFA_IFINDEX else { continue }
             let index = try attribute.value(as: UInt32.self)
+            if Self.sharedConfigurations.contains(Int32(bitPattern: index)) { changes.areParametersSuspect = true }
             // A device that is being made has not been told of yet.
             if devices[index] != nil { stale.links.insert(index) }
         }
     }
+
+    private static let sharedConfigurations: Set<Int32> = [NETCONFA_IFINDEX_ALL, NETCONFA_IFINDEX_DEFAULT]
 }

@@ -9,10 +9,12 @@ extension NamespaceState {
     ) throws(NetlinkError) {
         applyEdits(&snapshot, &changes)
         isAfterReading = false
+        defer { if changes.kinds.contains(.link) { refreshPaths(&snapshot, &changes) } }
         if stale.isEmpty { return }
         isAfterReading = true
         var observer = try Observer(namespace, owner: owner)
         observer.likelyRoutes = snapshot.routes.count
+        observer.paths = paths.request
         if stale.everything {
             try readEverything(&observer, &snapshot, &changes)
         } else {
@@ -101,6 +103,7 @@ extension NamespaceState {
         devices = reading.devices
         nexthopDevices = reading.nexthopDevices
         hasPointToPoint = reading.hasPointToPoint
+        paths = reading.paths
         contested = Set(reading.snapshot.routes.repeatedKeys)
         var read = reading.snapshot
         read.sysctls = snapshot.sysctls
@@ -134,6 +137,10 @@ extension NamespaceState {
         try readNexthops(parts, &observer, &snapshot, &changes)
         try readNeighbors(parts, &observer, &snapshot, &changes)
         try readRoutes(parts, &observer, &snapshot, &changes)
+        if !parts.paths.isEmpty {
+            try paths.read(parts.paths, &observer.socket)
+            refreshPaths(&snapshot, &changes)
+        }
     }
 
     private mutating func readLinks(
@@ -298,7 +305,7 @@ extension NamespaceSnapshot {
         if addresses != old.addresses || foreignAddresses != old.foreignAddresses { kinds.insert(.address) }
         if neighbors != old.neighbors { kinds.insert(.neighbor) }
         if nexthops != old.nexthops || foreignNexthops != old.foreignNexthops { kinds.insert(.nexthop) }
-        if routes != old.routes { kinds.insert(.route) }
+        if routes != old.routes || paths != old.paths { kinds.insert(.route) }
         return kinds
     }
 }

@@ -15,6 +15,8 @@ struct NamespaceState {
     var devices = DeviceReadings()
     var nexthopDevices = NexthopDevices()
     var hasPointToPoint = false
+    /// The ways that are to be known; none of a guest.
+    var paths = PathReadings()
 
     var addressEdits = SortedEdits<Address>()
     var foreignAddressEdits = SortedEdits<Address>()
@@ -54,15 +56,17 @@ struct NamespaceState {
         var devices: Set<UInt32> = []
         /// Nexthops by these devices, and all groups.
         var nexthopDevices: Set<UInt32> = []
+        /// Ways, by position.
+        var paths = 0..<0
 
         var isEmpty: Bool {
             !everything && !allLinks && links.isEmpty && !proxyDelays && !addresses && !rules && !neighbors
-                && !nexthops && !routes && tables.isEmpty && devices.isEmpty && nexthopDevices.isEmpty
+                && !nexthops && !routes && tables.isEmpty && devices.isEmpty && nexthopDevices.isEmpty && paths.isEmpty
         }
 
         /// Whether this is about what the kernel does only after it has told of its cause.
         var followsItsNotification: Bool {
-            routes || nexthops || !links.isEmpty || !devices.isEmpty || !nexthopDevices.isEmpty
+            routes || nexthops || !links.isEmpty || !devices.isEmpty || !nexthopDevices.isEmpty || !paths.isEmpty
         }
     }
 
@@ -87,7 +91,7 @@ struct NamespaceState {
         case RTM_DELRULE: try setRule(message, isRemoved: true, &snapshot, &changes)
         case RTM_NEWLINK: try addLink(message, &snapshot, &changes)
         case RTM_DELLINK: try removeLink(message, &snapshot, &changes)
-        case RTM_NEWNETCONF: try noteConfiguration(message)
+        case RTM_NEWNETCONF: try noteConfiguration(message, &changes)
         default: break
         }
     }
@@ -100,6 +104,7 @@ struct NamespaceState {
         _ message: borrowing Message, _ snapshot: inout NamespaceSnapshot, _ changes: inout NamespaceChanges
     ) throws(CodecError) {
         guard let (route, isOwned) = try read(message) else { return }
+        suspectPaths(by: route.key)
         // By another one of that name or number.
         if goneNexthops.contains(route.nexthop) || goneDevices.contains(route.device) {
             removeGone(&snapshot, &changes)
@@ -124,7 +129,9 @@ struct NamespaceState {
     }
 
     private mutating func removeRoute(_ message: borrowing Message, _ routes: [Route]) throws(CodecError) {
-        guard let (route, isOwned) = try read(message), isOwned else { return }
+        guard let (route, isOwned) = try read(message) else { return }
+        suspectPaths(by: route.key)
+        if !isOwned { return }
         if contested.contains(route.key) {
             stale.tables.insert(route.key.table)
         } else if let held = routeEdits.find(route.key, in: routes) {
@@ -173,6 +180,7 @@ struct NamespaceState {
         let id = reading.id
         if goneNexthops.contains(id) { removeGone(&snapshot, &changes) }
         if isGuest { return }
+        suspectPaths(by: reading)
         if nexthopDevices[id] != nil, stale.nexthops || !stale.nexthopDevices.isEmpty { renewedNexthops.insert(id) }
         put(reading, &snapshot, &changes)
     }
@@ -194,7 +202,9 @@ struct NamespaceState {
         _ message: borrowing Message, _ snapshot: inout NamespaceSnapshot, _ changes: inout NamespaceChanges
     ) throws(CodecError) {
         // Of the groups that it was in the kernel tells, of the routes by it not.
-        remove(try NexthopReading(message).id, &snapshot, &changes)
+        let reading = try NexthopReading(message)
+        suspectPaths(by: reading)
+        remove(reading.id, &snapshot, &changes)
     }
 
     mutating func remove(
@@ -231,6 +241,7 @@ struct NamespaceState {
             return
         }
         guard let reading = try AddressReading(message, devices.names) else { return }
+        suspectPaths(by: reading, isRemoved: isRemoved)
         if reading.address.address.family == .ipv6 {
             // The first and the last one come and go with IPv6 on the device, of which nobody tells.
             stale.links.insert(index)
@@ -250,7 +261,11 @@ struct NamespaceState {
             foreignAddressEdits.remove(reading.address.key)
         } else {
             addressEdits.remove(reading.address.key)
-            foreignAddressEdits.put(reading.address)
+            if reading.isKernelLinkLocal {
+                foreignAddressEdits.remove(reading.address.key)
+            } else {
+                foreignAddressEdits.put(reading.address)
+            }
         }
     }
 
@@ -276,6 +291,7 @@ struct NamespaceState {
         _ message: borrowing Message, isRemoved: Bool, _ snapshot: inout NamespaceSnapshot,
         _ changes: inout NamespaceChanges
     ) throws(CodecError) {
+        suspectPaths()
         guard let reading = try RuleReading(message), !reading.isBeyondModel else { return }
         let rule = reading.rule
         let index = snapshot.rules.lowerBound(of: rule.key)

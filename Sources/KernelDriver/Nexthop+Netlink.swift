@@ -10,11 +10,14 @@ extension Nexthop {
         header.nh_protocol = owner.routeProtocol.rawValue
         switch body {
         case .encapsulate(let tunnel, _):
-            // ip nexthop add id ID encap ip id KEY src S dst D ttl T key dev gx
+            // ip nexthop add id ID encap ip id KEY src S dst D ttl T key via D dev gx onlink
             header.nh_family = tunnel.destination.familyNumber
+            header.nh_flags = UInt32(RTNH_F_ONLINK)
             writer.message(MessageType(RTM_NEWNEXTHOP), flags, header) { message in
                 message.put(NHA_ID, id.rawValue)
                 message.put(NHA_OIF, index)
+                // The device asks nobody, but without a gateway there would be a neighbour entry for every destination.
+                message.put(NHA_GATEWAY, tunnel.destination)
                 message.put(NHA_ENCAP_TYPE, UInt16(LWTUNNEL_ENCAP_IP.rawValue))
                 message.nested(NHA_ENCAP) { encapsulation in
                     encapsulation.put(LWTUNNEL_IP_ID.rawValue, BigEndian(UInt64(tunnel.key)))
@@ -151,7 +154,7 @@ struct NexthopReading {
             return Nexthop(id: id, body: .group(NexthopGroup(members: members, algorithm: algorithm)))
         }
         if encapsulationType == UInt16(LWTUNNEL_ENCAP_IP.rawValue), tunnelFlags == linux_tunnel_key_flag(),
-            gateway == nil
+            isOnLink, gateway == tunnel.destination
         {
             return Nexthop(id: id, body: .encapsulate(tunnel, device: names[device]))
         }

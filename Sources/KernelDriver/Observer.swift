@@ -9,6 +9,8 @@ struct Observer: ~Copyable {
     let owner: Ownership
     var socket: NetlinkSocket
     var likelyRoutes = 0
+    /// The ways to tell of.
+    var paths: PathRequest?
 
     init(_ namespace: NetworkNamespace, owner: Ownership) throws(NetlinkError) {
         self.namespace = namespace
@@ -24,6 +26,9 @@ struct Observer: ~Copyable {
             reading.snapshot.neighbors = try observer.socket.neighbors(
                 observer.owner.routeProtocol, reading.devices.names)
             reading.takeNexthops(try observer.socket.nexthops(), observer.owner)
+            reading.paths = PathReadings(observer.paths)
+            try reading.paths.read(reading.paths.all, &observer.socket)
+            reading.snapshot.paths = reading.paths.paths(reading.devices)
         }
     }
 
@@ -77,6 +82,7 @@ struct NamespaceReading {
     var snapshot = NamespaceSnapshot()
     var devices: DeviceReadings
     var nexthopDevices = NexthopDevices()
+    var paths = PathReadings()
     /// Whether there is an address with another end: only then two can have one key.
     var hasPointToPoint = false
 
@@ -107,7 +113,7 @@ extension [AddressReading] {
         for reading in self {
             if reading.routeProtocol == owner.routeProtocol {
                 owned.append(reading.address)
-            } else {
+            } else if !reading.isKernelLinkLocal {
                 foreign.append(reading.address)
             }
         }

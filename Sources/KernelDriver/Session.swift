@@ -11,6 +11,8 @@ final class Session {
     private var known: DeviceTable?
     /// Devices that must not be used.
     private var unusable: Set<InterfaceName>
+    /// Those of them that were there: somebody else's, of which only settings may change.
+    private(set) var spared: [InterfaceName: DeviceTable.Device] = [:]
 
     init(
         _ namespace: NetworkNamespace, owner: Ownership, without unusable: Set<InterfaceName>,
@@ -29,7 +31,10 @@ final class Session {
         get throws(NetlinkError) {
             if let known { return known }
             var table = DeviceTable(try socket.links(), owner)
-            for name in unusable { table.remove(name) }
+            for name in unusable {
+                spared[name] = table[name]
+                table.remove(name)
+            }
             known = table
             return table
         }

@@ -97,7 +97,17 @@ extension Replacement {
     public var summary: String {
         guard let new = new as? Link, let old = old as? Link else { return new.description }
         let different = new.settingsDiffering(from: old)
-        let names = LinkSettings.names.filter { different.contains($0.0) }.map(\.1)
+        let names = LinkSettings.names.filter { different.contains($0.0) }.flatMap { setting, name in
+            setting == .ipv4 ? new.ipv4Differences(from: old, name) : [name]
+        }
         return "\(new.description) set \(names.joined(separator: ","))"
+    }
+}
+
+extension Link {
+    /// `ipv4.conf.forwarding=1`, by setting.
+    fileprivate func ipv4Differences(from old: Link, _ name: String) -> [String] {
+        guard let ipv4, let former = old.ipv4 else { return [name] }
+        return ipv4.settings(differingFrom: former).map { "\(name).\($0.rawValue)=\(ipv4[$0])" }
     }
 }

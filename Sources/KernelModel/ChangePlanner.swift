@@ -26,14 +26,17 @@ struct ChangePlanner {
     }
 
     mutating func planned() -> ChangePlan {
-        let links = LinkChanges(intent: self.intent, snapshot: snapshot)
+        let links = LinkChanges(intent: self.intent, snapshot: snapshot, owner: owner)
         plan.conflicts = links.conflicts
         let intent = self.intent.without(links.unavailable)
         let host = snapshot.host.surviving(links)
         let wanted = intent.host
 
-        plan.append(
-            ChangeSet(replacements: wanted.sysctls.replacements(from: snapshot.host.sysctls)), as: { .sysctls($0) })
+        let parameters = ParameterChanges(self.intent.host, snapshot.host, owner, taken: links.planned)
+        plan.append(ChangeSet(replacements: parameters.noting), as: { .links($0) })
+        plan.append(ChangeSet(replacements: parameters.raisedDefaults), as: { .sysctls($0) })
+        plan.append(ChangeSet(replacements: parameters.raisedDevices), as: { .links($0) })
+        plan.append(ChangeSet(replacements: parameters.replacements), as: { .sysctls($0) })
         let rules = ruleChanges(wanted.rules, displaced: wanted.displacedRules, observed: snapshot.host.rules)
         plan.append(ChangeSet(creations: rules.creations), as: { .rules($0) })
         plan.append(ChangeSet(deletions: rules.displaced), as: { .rules($0) })
@@ -75,10 +78,15 @@ struct ChangePlanner {
             ChangeSet(deletions: neighbors.deletions.filter { remaining($0.device) }), as: { .neighbors($0) })
         plan.append(
             ChangeSet(deletions: addresses.deletions.filter { remaining($0.device) }), as: { .addresses($0) })
+        plan.append(ChangeSet(replacements: parameters.restored), as: { .sysctls($0) })
+        plan.append(ChangeSet(replacements: links.releases.map(parameters.settled)), as: { .links($0) })
         for rank in (0...3).reversed() {
             plan.append(ChangeSet(deletions: links.deletions.filter { $0.rank == rank }), as: { .links($0) })
         }
         append(removals)
+        plan.append(ChangeSet(replacements: parameters.loweredDevices), as: { .links($0) })
+        plan.append(ChangeSet(replacements: parameters.loweredDefaults), as: { .sysctls($0) })
+        plan.append(ChangeSet(replacements: parameters.forgetting), as: { .links($0) })
         plan.append(ChangeSet(deletions: rules.deletions), as: { .rules($0) })
         planFirewallRemoval()
         return plan
@@ -201,6 +209,8 @@ struct LinkChanges {
     var givingWay: [Link] = []
     /// Deleted at the end.
     var deletions: [Link] = []
+    /// Devices of others that are given back as they were, at the end.
+    var releases: [Replacement<Link>] = []
     var conflicts: [ChangePlan.Conflict] = []
     /// Devices that cannot be had: somebody else's have their names or those of their masters.
     var unavailable: Set<InterfaceName> = []
@@ -216,6 +226,9 @@ struct LinkChanges {
     /// The guests' ends of the pairs that are deleted at the beginning.
     var lostEnds: [NamespaceName: Set<InterfaceName>] = [:]
     var portsToAwait: [InterfaceName] = []
+    /// Devices of others that are ours to set, and those that are given back.
+    var planned: Set<InterfaceName> = []
+    private let owner: Ownership
 
     var goneAtFirst: Set<InterfaceName> { Set(givingWay.map(\.name)) }
 
@@ -224,11 +237,13 @@ struct LinkChanges {
         Set(deletions.map(\.name)).union(renamed.keys).union(givingWay.lazy.map(\.name).filter(doomed.contains))
     }
 
-    init(intent: KernelIntent, snapshot: KernelSnapshot) {
+    init(intent: KernelIntent, snapshot: KernelSnapshot, owner: Ownership) {
+        self.owner = owner
         let wanted = intent.host.links
         findConflicts(wanted, snapshot)
         let available = wanted.including { !unavailable.contains($0.object.name) }
         let names = Set(wanted.map(\.object.name))
+        planned = names.subtracting(unavailable)
         let missing = findWhatGivesWay(available, names, snapshot)
         let gone = goneAtFirst
         for link in available where !missing.contains(link.object.name) { adjust(link, snapshot, gone) }
@@ -236,7 +251,14 @@ struct LinkChanges {
         let ownMasters = Set(snapshot.host.links.filter(\.isOwned).map(\.link.name))
         for seen in snapshot.host.links where !names.contains(seen.link.name) {
             let isAdopted = seen.link.master.map(ownMasters.contains) ?? false
+            if !seen.isOwned, let former = seen.former(owner) {
+                let released = seen.link.released(to: former)
+                releases.append(Replacement(old: seen.link, new: released, origin: .none))
+                planned.insert(seen.link.name)
+                continue
+            }
             guard seen.isOwned || isAdopted, renamed[seen.link.name] == nil else { continue }
+            planned.insert(seen.link.name)
             if seen.isOwned { doomed.insert(seen.link.name) }
             if !gone.contains(seen.link.name) { deletions.append(seen.link) }
         }
@@ -332,14 +354,26 @@ struct LinkChanges {
 
     private mutating func adjust(_ link: Attributed<Link>, _ snapshot: KernelSnapshot, _ gone: Set<InterfaceName>) {
         let name = link.object.name
-        guard let seen = snapshot.host.link(named: name)?.link.without(masters: gone) else { return }
-        let different = link.object.settingsDiffering(from: seen)
+        guard let present = snapshot.host.link(named: name) else { return }
+        let seen = present.link.without(masters: gone)
+        var wanted = link.object
+        wanted.notes = notes(of: wanted, present, snapshot.host)
+        let different = wanted.settingsDiffering(from: seen)
         if different.isEmpty { return }
-        replacements.append(Replacement(old: seen, new: link.object, origin: link.origin))
+        replacements.append(Replacement(old: seen, new: wanted, origin: link.origin))
         if different.contains(.master) { disrupted.insert(name) }
         if different.contains(.master) || different.contains(.isUp), case .veth = link.object.kind {
             portsToAwait.append(name)
         }
+    }
+
+    /// What a device of somebody else was is noted before it is taken, and as long as we have it.
+    private func notes(of link: Link, _ seen: ObservedLink, _ host: NamespaceSnapshot) -> [String]? {
+        guard link.kind == .adopted, link.master != nil, !seen.isOwned else { return nil }
+        // One that an earlier version took is ours already, and what it was is lost.
+        let isTaken = seen.link.master.flatMap(host.link(named:))?.isOwned ?? false
+        if isTaken || seen.former(owner) != nil { return seen.link.notes }
+        return [FormerSettings(of: seen.link).note(owner, index: seen.index)]
     }
 
     private mutating func create(_ link: Attributed<Link>) {
@@ -478,15 +512,4 @@ extension ChangeSet<Route> {
 
 extension Route {
     fileprivate var length: UInt8 { key.destination.length }
-}
-
-extension [Attributed<Sysctl>] {
-    /// Parameters are never created nor deleted; one that the kernel does not have is left out by the observer.
-    fileprivate func replacements(from observed: [Sysctl]) -> [Replacement<Sysctl>] {
-        let values = Dictionary(observed.map { ($0.path, $0) }, uniquingKeysWith: { first, _ in first })
-        return compactMap { wanted in
-            guard let seen = values[wanted.object.path], seen.value != wanted.object.value else { return nil }
-            return Replacement(old: seen, new: wanted.object, origin: wanted.origin)
-        }
-    }
 }

@@ -44,8 +44,8 @@ extension NFSetShape {
 }
 
 extension NFElements {
-    /// The name that the element's key begins with.
-    fileprivate func device(of index: Int) -> InterfaceName {
+    /// The name of the device that the element's key begins with.
+    public func device(of index: Int) -> InterfaceName {
         let start = index * layout.stride
         return slots[start..<start + 4].withUnsafeBytes { InterfaceName(bytes: $0) }
     }

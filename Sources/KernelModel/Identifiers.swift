@@ -54,4 +54,9 @@ public struct Ownership: Hashable, Sendable {
         self.aliasPrefix = aliasPrefix
         self.privateTables = privateTables
     }
+
+    /// Beginning of the alternative names (IFLA_ALT_IFNAME) in which is noted what something was before we changed it.
+    public var notePrefix: String {
+        (aliasPrefix.last == ":" ? String(aliasPrefix.dropLast()) : aliasPrefix) + ".was."
+    }
 }

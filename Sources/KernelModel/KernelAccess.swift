@@ -13,6 +13,8 @@ public struct ObservationRequest: Sendable, Hashable {
     public var firewall: [NFTable]
     /// Whether what is in those tables, or only which of them exist.
     public var readsFirewall: Bool
+    /// Which ways of the host's namespace; nil: none.
+    public var paths: PathRequest?
     /// How many routes of the owner there may be. A wrong guess costs nothing but the time to make room for them.
     public var likelyRoutes = 0
 
@@ -110,6 +112,9 @@ public protocol KernelAccess {
     func commit(_ plan: ChangePlan, owner: Ownership) -> CommitReport
     /// Those of `tables` in which there are routes or rules of anybody.
     func occupied(_ tables: [TableID]) throws -> Set<TableID>
+    /// Of these devices of the host's namespace those by which routes or nexthop objects of others than the owner and the
+    /// kernel leave: one of them, as ip(8) would show it.
+    func foreignRoutes(by devices: [InterfaceName], owner: Ownership) throws -> [InterfaceName: String]
     /// The named counters of a table in the host's namespace, by name; none where there is no such table.
     func counters(of table: NFTable) throws -> [NFObservedObject]
     /// What tables of the host's namespace hold, without their elements and rules; those that exist.

@@ -9,7 +9,8 @@ public struct NamespaceSnapshot: Sendable, Hashable {
     /// All devices, ours and others'.
     public var links: [ObservedLink] = []
     public var addresses: [Address] = []
-    /// Addresses that are not ours: where the underlay device is found.
+    /// Addresses that are not ours, but for the link-local ones that the kernel makes: where the underlay device is found,
+    /// and what keeps a device from being adopted.
     public var foreignAddresses: [Address] = []
     public var neighbors: [Neighbor] = []
     public var nexthops: [Nexthop] = []
@@ -18,6 +19,8 @@ public struct NamespaceSnapshot: Sendable, Hashable {
     public var routes: [Route] = []
     /// The tables of nf_tables that were asked for and exist.
     public var firewall = NFSnapshot(generation: 0)
+    /// The ways to the destinations that were asked for and can be reached, by destination.
+    public var paths: [Path] = []
 
     public init() {}
 
@@ -41,9 +44,14 @@ public struct ObservedLink: Sendable, Hashable {
     public var isOperational: Bool
     /// IFLA_LINK: for a veth the index of its other end, in that end's namespace.
     public var peerIndex: UInt32
+    /// Whether that is in another namespace (IFLA_LINK_NETNSID).
+    public var isPeerElsewhere: Bool
+    /// IFF_LOOPBACK.
+    public var isLoopback: Bool
 
     public init(
-        index: UInt32, link: Link, kindName: String, isOwned: Bool, isOperational: Bool, peerIndex: UInt32
+        index: UInt32, link: Link, kindName: String, isOwned: Bool, isOperational: Bool, peerIndex: UInt32,
+        isPeerElsewhere: Bool = false, isLoopback: Bool = false
     ) {
         self.index = index
         self.link = link
@@ -51,6 +59,8 @@ public struct ObservedLink: Sendable, Hashable {
         self.isOwned = isOwned
         self.isOperational = isOperational
         self.peerIndex = peerIndex
+        self.isPeerElsewhere = isPeerElsewhere
+        self.isLoopback = isLoopback
     }
 }
 

@@ -21,6 +21,10 @@ public struct Link: Hashable, Sendable {
     public var proxyDelay: UInt64?
     /// net.ipv6.conf.DEVICE.disable_ipv6.
     public var ipv6Disabled: Bool?
+    /// How IPv6 makes link-local addresses (net.ipv6.conf.DEVICE.addr_gen_mode).
+    public var addressGeneration: UInt8?
+    /// Alternative names of ours, in which is noted what the device was before we changed it; ascending.
+    public var notes: [String]?
     /// net.ipv4.conf.DEVICE.promote_secondaries: whether the other addresses of a subnet stay when the first one goes.
     public var promotesSecondaries: Bool?
 
@@ -28,6 +32,7 @@ public struct Link: Hashable, Sendable {
         case vrf(table: TableID)
         case gre(GRETunnel)
         /// A GRE device that takes key and destination from the route's nexthop (IFLA_GRE_COLLECT_METADATA).
+        /// - Parameter underlay: See ``GRETunnel/underlay``.
         case greExternal(underlay: InterfaceName)
         /// One end of a veth pair; the other is made with it, in another namespace.
         case veth(peer: VethPeer)
@@ -41,7 +46,7 @@ public struct Link: Hashable, Sendable {
         name: InterfaceName, kind: Kind, alias: String = "", master: InterfaceName? = nil, group: UInt32 = 0,
         mtu: UInt32? = nil, hardwareAddress: MACAddress? = nil, isUp: Bool = true,
         ipv4: IPv4DeviceConfiguration? = nil, proxyDelay: UInt64? = nil, ipv6Disabled: Bool? = nil,
-        promotesSecondaries: Bool? = nil
+        addressGeneration: UInt8? = nil, notes: [String]? = nil, promotesSecondaries: Bool? = nil
     ) {
         self.name = name
         self.kind = kind
@@ -54,6 +59,8 @@ public struct Link: Hashable, Sendable {
         self.ipv4 = ipv4
         self.proxyDelay = proxyDelay
         self.ipv6Disabled = ipv6Disabled
+        self.addressGeneration = addressGeneration
+        self.notes = notes
         self.promotesSecondaries = promotesSecondaries
     }
 }
@@ -64,7 +71,8 @@ public struct GRETunnel: Hashable, Sendable {
     /// Input and output key, host byte order.
     public var key: UInt32
     public var ttl: UInt8
-    /// The device the packets leave by (IFLA_GRE_LINK).
+    /// The device the packets leave by (IFLA_GRE_LINK); `.none` where they may leave by several. It decides no way: the
+    /// kernel reserves the headroom that this device needs, so that no packet has to be copied.
     public var underlay: InterfaceName
 
     public init(local: IPAddress, key: UInt32, ttl: UInt8, underlay: InterfaceName) {
@@ -90,27 +98,6 @@ public struct VethPeer: Hashable, Sendable {
     }
 }
 
-/// The part of net.ipv4.conf.DEVICE that is set through netlink (IFLA_INET_CONF, IPV4_DEVCONF_* of linux/ip.h).
-public struct IPv4DeviceConfiguration: Hashable, Sendable {
-    public var proxyARP: Bool
-    public var acceptLocal: Bool
-    public var sendRedirects: Bool
-    public var acceptRedirects: Bool
-    /// 0 off, 1 strict, 2 loose (RFC 3704).
-    public var reversePathFilter: UInt8
-
-    public init(
-        proxyARP: Bool = false, acceptLocal: Bool = false, sendRedirects: Bool = false, acceptRedirects: Bool = false,
-        reversePathFilter: UInt8 = 0
-    ) {
-        self.proxyARP = proxyARP
-        self.acceptLocal = acceptLocal
-        self.sendRedirects = sendRedirects
-        self.acceptRedirects = acceptRedirects
-        self.reversePathFilter = reversePathFilter
-    }
-}
-
 // MARK: - Comparison
 
 /// The settings of a link that can be changed while it lives.
@@ -126,15 +113,19 @@ public struct LinkSettings: OptionSet, Hashable, Sendable {
     public static let isUp = LinkSettings(rawValue: 1 << 5)
     public static let ipv4 = LinkSettings(rawValue: 1 << 6)
     public static let proxyDelay = LinkSettings(rawValue: 1 << 7)
-    public static let ipv6Disabled = LinkSettings(rawValue: 1 << 8)
-    public static let promotesSecondaries = LinkSettings(rawValue: 1 << 9)
-    public static let name = LinkSettings(rawValue: 1 << 10)
+    /// Whether IPv6 is on, and how it makes addresses.
+    public static let ipv6 = LinkSettings(rawValue: 1 << 8)
+    public static let notes = LinkSettings(rawValue: 1 << 9)
+    /// Of a GRE device.
+    public static let underlay = LinkSettings(rawValue: 1 << 10)
+    public static let promotesSecondaries = LinkSettings(rawValue: 1 << 11)
+    public static let name = LinkSettings(rawValue: 1 << 12)
 
     /// Each setting with the name ip(8) or sysctl(8) gives it.
     public static let names: [(LinkSettings, String)] = [
         (.alias, "alias"), (.master, "master"), (.group, "group"), (.mtu, "mtu"), (.hardwareAddress, "address"),
-        (.isUp, "up"), (.ipv4, "ipv4.conf"), (.proxyDelay, "proxy_delay"), (.ipv6Disabled, "disable_ipv6"),
-        (.promotesSecondaries, "promote_secondaries"), (.name, "name"),
+        (.isUp, "up"), (.ipv4, "ipv4.conf"), (.proxyDelay, "proxy_delay"), (.ipv6, "disable_ipv6"), (.notes, "altname"),
+        (.underlay, "dev"), (.promotesSecondaries, "promote_secondaries"), (.name, "name"),
     ]
 }
 
@@ -150,7 +141,14 @@ extension Link {
         if isUp != observed.isUp { different.insert(.isUp) }
         if let ipv4, ipv4 != observed.ipv4 { different.insert(.ipv4) }
         if let proxyDelay, proxyDelay != observed.proxyDelay { different.insert(.proxyDelay) }
-        if let ipv6Disabled, ipv6Disabled != observed.ipv6Disabled { different.insert(.ipv6Disabled) }
+        if let ipv6Disabled, ipv6Disabled != observed.ipv6Disabled { different.insert(.ipv6) }
+        // With less than this there is no IPv6 on a device; it comes back as new.
+        if ipv6Disabled != nil, let mtu, let old = observed.mtu, old < Self.leastIPv6MTU, mtu >= Self.leastIPv6MTU {
+            different.insert(.ipv6)
+        }
+        if let addressGeneration, addressGeneration != observed.addressGeneration { different.insert(.ipv6) }
+        if let notes, notes != observed.notes { different.insert(.notes) }
+        if let underlay = kind.underlay, underlay != observed.kind.underlay { different.insert(.underlay) }
         if let promotesSecondaries, promotesSecondaries != observed.promotesSecondaries {
             different.insert(.promotesSecondaries)
         }
@@ -158,12 +156,29 @@ extension Link {
         return different
     }
 
+    /// IPV6_MIN_MTU of linux/ipv6.h.
+    private static let leastIPv6MTU: UInt32 = 1280
+
     /// Whether the kernel can turn `observed` into this link without making it anew.
     public func canReuse(_ observed: Link) -> Bool {
         switch (kind, observed.kind) {
         case (.adopted, _): true
         case (.veth(let peer), .veth(let other)): peer.name == other.name && peer.namespace == other.namespace
+        case (.greExternal, .greExternal): true
+        case (.gre(let tunnel), .gre(let other)):
+            (tunnel.local, tunnel.key, tunnel.ttl) == (other.local, other.key, other.ttl)
         default: kind == observed.kind
+        }
+    }
+}
+
+extension Link.Kind {
+    /// What a GRE device is bound to; nil for any other.
+    public var underlay: InterfaceName? {
+        switch self {
+        case .gre(let tunnel): tunnel.underlay
+        case .greExternal(let underlay): underlay
+        default: nil
         }
     }
 }
@@ -187,13 +202,14 @@ extension Link: KernelObject {
         var text = "link \(name)"
         switch kind {
         case .vrf(let table): text += " type vrf table \(table)"
-        case .gre(let tunnel): text += " type gre local \(tunnel.local) key \(tunnel.key) dev \(tunnel.underlay)"
-        case .greExternal(let underlay): text += " type gre external dev \(underlay)"
+        case .gre(let tunnel): text += " type gre local \(tunnel.local) key \(tunnel.key)"
+        case .greExternal: text += " type gre external"
         case .veth(let peer): text += " type veth peer \(peer.name) netns \(peer.namespace)"
         case .bridge: text += " type bridge"
         case .dummy: text += " type dummy"
         case .adopted: break
         }
+        if let underlay = kind.underlay, !underlay.isNone { text += " dev \(underlay)" }
         if let master { text += " master \(master)" }
         return text
     }

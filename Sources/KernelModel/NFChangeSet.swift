@@ -56,6 +56,8 @@ public enum NFOperation: Sendable, Hashable {
     case deleteSet(name: String)
     case addElements(set: String, NFSetShape, NFElements)
     case removeElements(set: String, NFSetShape, NFElements)
+    /// Adds elements that go by themselves; those that are there begin anew.
+    case renewElements(set: String, NFSetShape, NFElements)
     /// Removes all elements of a set.
     case flushSet(name: String)
     /// Without its rules.
@@ -78,7 +80,7 @@ public enum NFOperation: Sendable, Hashable {
 extension NFOperation {
     public var action: Operation.Action {
         switch self {
-        case .createTable, .createCounter, .createSet, .addElements, .createChain, .addRule: .create
+        case .createTable, .createCounter, .createSet, .addElements, .renewElements, .createChain, .addRule: .create
         case .wakeTable, .changePolicy: .change
         case .deleteTable, .deleteObject, .deleteSet, .removeElements, .flushSet, .deleteChain, .flushChain,
             .deleteRule:
@@ -91,7 +93,8 @@ extension NFOperation {
 
     public var elements: NFElements? {
         switch self {
-        case .addElements(_, _, let elements), .removeElements(_, _, let elements): elements
+        case .addElements(_, _, let elements), .removeElements(_, _, let elements), .renewElements(_, _, let elements):
+            elements
         default: nil
         }
     }

@@ -3,8 +3,25 @@ extension NFTableIntent {
     ///
     /// - Parameter departing: Devices that will be gone soon: what the table says about them stays until its removal.
     public func changes(from observed: NFObservedTable?, departing: Set<InterfaceName> = []) -> NFChangeSet {
-        let changes = changes(from: observed, departing, inPlace: true)
-        return changes.isTorn ? self.changes(from: observed, departing, inPlace: false) : changes
+        var changes = changes(from: observed, departing, inPlace: true)
+        if changes.isTorn { changes = self.changes(from: observed, departing, inPlace: false) }
+        // In the transaction with which they come.
+        changes.turn += newcomers(since: observed ?? NFObservedTable(table))
+        return changes
+    }
+
+    /// The new elements of sets, for the sets that hold such elements for a while.
+    private func newcomers(since observed: NFObservedTable) -> [NFOperation] {
+        let present = NFPresentSets(self, observed)
+        return sets.compactMap { set in
+            guard let followed = sets.first(where: { $0.name == set.newcomersTo }) else { return nil }
+            let seen = present.current(followed.name).flatMap { $0.shape.isLike(followed.shape) ? $0.elements : nil }
+            let known = seen ?? NFElements(layout: followed.shape.layout)
+            let (_, added) = followed.elements.difference(from: known)
+            // What cannot be changed is made under another name, and what is in use has the name that it has.
+            let name = present.base(of: set, inPlace: true)?.name ?? set.name
+            return added.isEmpty ? nil : .renewElements(set: name, set.shape, added)
+        }
     }
 
     private func changes(

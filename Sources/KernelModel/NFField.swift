@@ -50,6 +50,8 @@ public struct NFField: Hashable, Sendable {
     public static let iifgroup = NFField(.meta(.iifgroup), .interfaceGroup)
     public static let oifgroup = NFField(.meta(.oifgroup), .interfaceGroup)
     public static let mark = NFField(.meta(.mark), .mark)
+    /// Bytes from the network header on.
+    public static let length = NFField(.meta(.length), .mark)
     public static let l4proto = NFField(.meta(.l4proto), .internetProtocol)
     /// The protocol in the link layer's words.
     public static let `protocol` = NFField(.meta(.protocol), .etherType)

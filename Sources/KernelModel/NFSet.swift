@@ -24,10 +24,15 @@ public struct NFSetShape: Hashable, Sendable {
     public var data: Data?
     /// The most elements there can be (`NFTA_SET_DESC_SIZE`); a set without grows without limit.
     public var size: UInt32?
+    /// What a packet that finds an element has to pass, with a state for each element (`NFTA_SET_EXPR`).
+    public var expression: NFExpression?
+    /// Milliseconds after which an element is gone (`NFTA_SET_TIMEOUT`). What is in such a set is nobody's to compare.
+    public var timeout: UInt64?
 
     public init(
         keyCode: UInt32, keyLength: Int, fieldLengths: [Int] = [], isInterval: Bool = false, isConstant: Bool = false,
-        otherFlags: UInt32 = 0, data: Data? = nil, size: UInt32? = nil
+        otherFlags: UInt32 = 0, data: Data? = nil, size: UInt32? = nil, expression: NFExpression? = nil,
+        timeout: UInt64? = nil
     ) {
         self.keyCode = keyCode
         self.keyLength = keyLength
@@ -37,6 +42,8 @@ public struct NFSetShape: Hashable, Sendable {
         self.otherFlags = otherFlags
         self.data = data
         self.size = size
+        self.expression = expression
+        self.timeout = timeout
     }
 
     public var dataLength: Int {
@@ -73,6 +80,9 @@ public struct NFSet: Hashable, Sendable {
     /// Whether its elements let packets pass that are dropped without: a first load in several transactions ends with
     /// them.
     public let admits: Bool
+    /// The set whose new elements are put into this one too, to be in it for ``NFSetShape/timeout``. Nothing else is ever
+    /// put there, and an element that is gone is not put back.
+    public let newcomersTo: String?
     public var origin: Origin
 
     /// - Parameters:
@@ -84,13 +94,16 @@ public struct NFSet: Hashable, Sendable {
     ///     list while it changes. One without grows in the background.
     ///   - grows: See ``grows``; instead of a size.
     ///   - admits: See ``admits``.
+    ///   - limit: A rate for each element by itself: a packet that is over it finds nothing. The kernel's counts of it are
+    ///     no part of what is compared.
     public init(
         _ name: String, of key: NFType..., to data: Data? = nil, isInterval: Bool = false, isConstant: Bool = false,
-        size: UInt32? = nil, grows: Bool = false, admits: Bool = false, origin: Origin = .none
+        size: UInt32? = nil, grows: Bool = false, admits: Bool = false, limit: NFLimit? = nil, origin: Origin = .none
     ) {
         self.name = name
         self.grows = grows
         self.admits = admits
+        newcomersTo = nil
         self.origin = origin
         precondition(!grows || size == nil && !isInterval, "a size is either fixed or grows")
         // The kernel orders keys by their bytes.
@@ -106,7 +119,20 @@ public struct NFSet: Hashable, Sendable {
                 case .values(let types): .value(code: NFType.code(of: types), length: Self.length(of: types))
                 case .counter: .object(1)
                 }
-            }, size: size)
+            }, size: size, expression: limit.map { .limit($0) })
+        elements = NFElements(layout: shape.layout)
+    }
+
+    /// The new elements of `set`, each for so many seconds, see ``newcomersTo``.
+    public init(_ name: String, newcomersTo set: NFSet, seconds: UInt32, origin: Origin = .none) {
+        self.name = name
+        grows = false
+        admits = false
+        newcomersTo = set.name
+        self.origin = origin
+        precondition(!set.shape.isInterval && set.shape.data == nil, "intervals and data do not go by themselves")
+        shape = NFSetShape(
+            keyCode: set.shape.keyCode, keyLength: set.shape.keyLength, timeout: UInt64(seconds) * 1000)
         elements = NFElements(layout: shape.layout)
     }
 

@@ -97,6 +97,15 @@ public struct NFStatement: Sendable {
         }
     }
 
+    /// `A . B . C vmap @MAP`, or with `first` `(A . B map @FIRST) . B . C vmap @MAP`: what `first` has for the first two
+    /// fields takes the place of the first one; it is of its type.
+    public static func vmap(_ fields: NFField..., through first: String?, map: String) -> NFStatement {
+        NFStatement { lowering in
+            lowering.load(fields, through: first)
+            lowering.expressions.append(.verdictMap(set: map, 0))
+        }
+    }
+
     // MARK: Doing
 
     /// `FIELD set NUMBER`: a mark or the zone.
@@ -145,6 +154,14 @@ public struct NFStatement: Sendable {
     public static func counter(map: String, _ fields: NFField...) -> NFStatement {
         NFStatement { lowering in
             lowering.load(fields, at: 0)
+            lowering.expressions.append(.counterMap(set: map, 0))
+        }
+    }
+
+    /// `counter name A . B . C map @MAP`, with `first` as `vmap(_:through:map:)`.
+    public static func counter(map: String, _ fields: NFField..., through first: String?) -> NFStatement {
+        NFStatement { lowering in
+            lowering.load(fields, through: first)
             lowering.expressions.append(.counterMap(set: map, 0))
         }
     }
@@ -309,6 +326,12 @@ struct NFLowering {
             register += UInt8(field.type.slots)
         }
         precondition(register <= 16, "there are 16 registers")
+    }
+
+    /// Loads fields, and puts what a map has for the first two in the place of the first.
+    mutating func load(_ fields: [NFField], through map: String?) {
+        load(fields, at: 0)
+        if let map { expressions.append(.lookup(set: map, 0, into: 0)) }
     }
 
     mutating func compare(_ field: NFField, _ comparison: NFComparison, _ value: [UInt8]) {

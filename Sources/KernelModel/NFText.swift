@@ -97,7 +97,8 @@ extension NFChangeSet {
     public func forEachItem(_ body: (Item) -> Void) {
         for operation in operations {
             switch operation {
-            case .addElements(let set, let shape, let elements), .removeElements(let set, let shape, let elements):
+            case .addElements(let set, let shape, let elements), .removeElements(let set, let shape, let elements),
+                .renewElements(let set, let shape, let elements):
                 for index in 0..<elements.count {
                     body(
                         Item(
@@ -135,7 +136,8 @@ extension NFOperation {
         case .flushChain(let name): "rules of chain \(table) \(name)"
         case .addRule(let chain, let rule, _): "rule \(table) \(chain) \(rule)"
         case .deleteRule(let chain, let handle, let rule): "rule \(table) \(chain) handle \(handle) \(rule)"
-        case .addElements(let set, _, _), .removeElements(let set, _, _): "elements of set \(table) \(set)"
+        case .addElements(let set, _, _), .removeElements(let set, _, _), .renewElements(let set, _, _):
+            "elements of set \(table) \(set)"
         }
     }
 }
@@ -146,7 +148,8 @@ extension NFFailure: CustomStringConvertible {
         guard let operation else { return "table \(table): \(reason)" }
         if let element, let elements = operation.elements, element < elements.count {
             switch operation {
-            case .addElements(let set, let shape, _), .removeElements(let set, let shape, _):
+            case .addElements(let set, let shape, _), .removeElements(let set, let shape, _),
+                .renewElements(let set, let shape, _):
                 return "element \(table) \(set) { \(shape.text(of: element, in: elements)) }: \(reason)"
             default: break
             }

@@ -47,7 +47,8 @@ extension NFChangeSet {
         return phases
     }
 
-    private var isFirstLoad: Bool { if case .createTable = turn.first { true } else { false } }
+    /// Whether the table is made.
+    public var isFirstLoad: Bool { if case .createTable = turn.first { true } else { false } }
 
     /// - Parameter fill: Puts operations where they belong in a transaction.
     private func cut(

@@ -202,6 +202,74 @@ public struct NetlinkSocket: ~Copyable, Sendable {
         }
     }
 
+    /// Asks for many objects, many questions per system call. The kernel answers all of them before the call returns.
+    ///
+    /// - Parameters:
+    ///   - count: How many questions.
+    ///   - limit: How many go into one `send`. The answers to them wait together: some 4 KiB each.
+    ///   - encode: Writes the one GET message of the question with that index.
+    ///   - each: Called with every message of the answers.
+    ///   - failed: Called for each question that the kernel answers with an error.
+    public mutating func query(
+        _ count: Int, limit: Int = 64, encode: (_ index: Int, _ writer: inout MessageWriter) -> Void,
+        each: (_ index: Int, borrowing Message) throws(CodecError) -> Void,
+        failed: (_ index: Int, NetlinkError) -> Void
+    ) throws(NetlinkError) {
+        let first = sequence &+ 1
+        sequence = sequence &+ UInt32(truncatingIfNeeded: count)
+        for start in stride(from: 0, to: count, by: limit) {
+            writer.removeAll()
+            for index in start..<min(start + limit, count) {
+                writer.sequence = first &+ UInt32(truncatingIfNeeded: index)
+                encode(index, &writer)
+            }
+            if let failure = writer.takeFailure() { throw NetlinkError(failure, operation: "encode") }
+            try exchange(first, each, failed)
+        }
+        writer.removeAll()
+    }
+
+    /// Sends the questions that the writer holds and takes all answers.
+    private mutating func exchange(
+        _ first: UInt32, _ each: (Int, borrowing Message) throws(CodecError) -> Void,
+        _ failed: (Int, NetlinkError) -> Void
+    ) throws(NetlinkError) {
+        writer.acknowledgeLast()
+        let (family, portID, last) = (family, transport.portID, writer.lastSequence)
+        try transport.send(writer.bytes) { Self.operation(family, of: writer.bytes) }
+        let questions = UInt32(truncatingIfNeeded: writer.messageCount)
+        var cursor = RequestCursor()
+        var isOver = false
+        while !isOver {
+            switch try transport.receive() {
+            case .overrun: throw NetlinkError(errno: ENOBUFS, operation: Self.operation(family, of: writer.bytes))
+            case .foreign: break
+            case .empty:
+                guard try transport.wait(Self.replyTimeout) else {
+                    throw NetlinkError(
+                        errno: ETIMEDOUT, operation: Self.operation(family, of: writer.bytes),
+                        message: "the kernel did not answer")
+                }
+            case .datagram(let byteCount):
+                var objects = 0
+                try Self.forEachMessage(transport.datagram(byteCount)) { message throws(CodecError) in
+                    // Else an answer to an earlier question that was given up.
+                    guard message.portID == portID, last &- message.sequence < questions else { return }
+                    let index = Int(message.sequence &- first)
+                    guard message.type == .error else {
+                        objects += 1
+                        return try each(index, message)
+                    }
+                    if message.sequence == last { isOver = true }
+                    let reply = try Reply(message)
+                    guard reply.errno != 0, let request = cursor.find(reply.request, in: writer.bytes) else { return }
+                    failed(index, reply.error(family, about: writer.bytes.extracting(request)))
+                }
+                objectCount += objects
+            }
+        }
+    }
+
     /// Lists objects.
     ///
     /// The kernel filters by what the header and the attributes of the request name, where it can; what it cannot

@@ -40,6 +40,20 @@ public struct PlanPresentation: Sendable {
         return conflicts + absent
     }
 
+    /// What is not as it might be and keeps nothing from being done, a line each.
+    public var warnings: [String] {
+        plan.unreachable.compactMap { index in
+            manifests.map { manifests in
+                let remote = manifests.topology.hosts[index]
+                return place(ResourceReference(.host, remote.metadata.name)) + ": "
+                    + HostPlan.unreachableReason(remote.underlayAddress)
+            }
+        }
+    }
+
+    /// Whether a part of it is not to be had until somebody changes the manifest or the machine.
+    public var isRefused: Bool { plan.unattached.contains { $0.reason.isRefusal } }
+
     private func place(_ resource: ResourceReference?) -> String {
         guard let resource else { return "object without resource" }
         return manifests?.place(of: resource) ?? resource.description
@@ -55,16 +69,20 @@ public struct PlanPresentation: Sendable {
 
     /// What to do about the failures that have one cause.
     private func remedy(_ failure: CommitReport.Failure) -> String {
-        guard case .refused(let code, _, _) = failure.reason, code == "EOPNOTSUPP", failure.operation.kind == .link
-        else { return "" }
+        guard case .refused(let code, _, _) = failure.reason else { return "" }
+        if failure.operation.kind == .sysctl, ["EROFS", "EACCES"].contains(code) {
+            return "; /proc/sys/net cannot be written here, as in many containers: write the value from outside"
+        }
+        guard code == "EOPNOTSUPP", failure.operation.kind == .link else { return "" }
         return "; the kernel lacks a module (vrf, ip_gre or veth): 'vpcctl doctor' names it"
     }
 
     /// As a value, every operation included.
     public var presented: PresentedPlan {
         PresentedPlan(
-            host: host, counts: plan.changes.counts, obstacles: obstacles,
-            operations: plan.changes.operations.map { presented($0) }, aggregation: plan.aggregation)
+            host: host, counts: plan.changes.counts, obstacles: obstacles, warnings: warnings,
+            operations: plan.changes.operations.map { presented($0) }, aggregation: plan.aggregation,
+            isRefused: isRefused)
     }
 }
 
@@ -116,19 +134,24 @@ public struct PresentedPlan: Sendable, Hashable {
     public var host: String?
     public var counts: ChangePlan.Counts
     public var obstacles: [String]
+    public var warnings: [String]
     public var operations: [PresentedOperation]
     /// Nil where routes are not aggregated.
     public var aggregation: RouteAggregation?
+    /// Whether a part of it is not to be had until somebody changes the manifest or the machine.
+    public var isRefused: Bool
 
     public init(
-        host: String?, counts: ChangePlan.Counts, obstacles: [String], operations: [PresentedOperation],
-        aggregation: RouteAggregation?
+        host: String?, counts: ChangePlan.Counts, obstacles: [String], warnings: [String],
+        operations: [PresentedOperation], aggregation: RouteAggregation?, isRefused: Bool = false
     ) {
         self.host = host
         self.counts = counts
         self.obstacles = obstacles
+        self.warnings = warnings
         self.operations = operations
         self.aggregation = aggregation
+        self.isRefused = isRefused
     }
 
     /// Whether there is something to do, or something in the way of it.
@@ -138,7 +161,9 @@ public struct PresentedPlan: Sendable, Hashable {
         [
             "apiVersion": .apiVersion, "kind": "ChangePlan", "host": .string(orNull: host),
             "summary": counts.structured, "routeAggregation": aggregation?.structured ?? .null,
-            "obstacles": .list(obstacles.map { .string($0) }), "operations": .list(operations.map(\.structured)),
+            "obstacles": .list(obstacles.map { .string($0) }), "warnings": .list(warnings.map { .string($0) }),
+            "refused": .boolean(isRefused),
+            "operations": .list(operations.map(\.structured)),
         ]
     }
 
@@ -148,8 +173,9 @@ public struct PresentedPlan: Sendable, Hashable {
         let operations = value["operations"]?.elements ?? []
         self.init(
             host: value["host"]?.text, counts: counts, obstacles: value["obstacles"]?.texts ?? [],
-            operations: operations.compactMap { PresentedOperation($0) },
-            aggregation: value["routeAggregation"].flatMap { RouteAggregation($0) })
+            warnings: value["warnings"]?.texts ?? [], operations: operations.compactMap { PresentedOperation($0) },
+            aggregation: value["routeAggregation"].flatMap { RouteAggregation($0) },
+            isRefused: value["refused"]?.flag ?? false)
         if self.operations.count != operations.count { return nil }
     }
 }

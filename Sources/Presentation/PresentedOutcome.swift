@@ -18,6 +18,8 @@ public struct PresentedOutcome: Sendable, Hashable {
     public var failures: [String] = []
     /// What stood in the way, a line each.
     public var obstacles: [String] = []
+    /// What is not as it might be and kept nothing from being done, a line each.
+    public var warnings: [String] = []
     /// What reading back found still to be done.
     public var remaining = ChangePlan.Counts()
     /// The first of it, where nothing else explains it.
@@ -29,6 +31,7 @@ public struct PresentedOutcome: Sendable, Hashable {
         writes = outcome.report.writes
         failures = outcome.report.failures.map { plan.describe($0) }
         obstacles = plan.obstacles
+        warnings = plan.warnings
         remaining = outcome.remaining.counts
         guard failures.isEmpty, plan.plan.changes.conflicts.isEmpty else { return }
         outcome.remaining.forEachOperation { operation in
@@ -45,6 +48,7 @@ public struct PresentedOutcome: Sendable, Hashable {
             "revision": .integer(orNull: revision), "reverted": .boolean(isReverted),
             "probes": .list(probes.map(\.structured)), "applied": applied.structured, "writes": .integer(writes),
             "failures": .list(failures.map { .string($0) }), "obstacles": .list(obstacles.map { .string($0) }),
+            "warnings": .list(warnings.map { .string($0) }),
             "remaining": remaining.structured, "remainingOperations": .list(remainingOperations.map(\.structured)),
         ]
     }
@@ -61,6 +65,7 @@ public struct PresentedOutcome: Sendable, Hashable {
         self.writes = writes
         failures = value["failures"]?.texts ?? []
         obstacles = value["obstacles"]?.texts ?? []
+        warnings = value["warnings"]?.texts ?? []
         self.remaining = remaining
         remainingOperations = value["remainingOperations"]?.elements.compactMap { PresentedOperation($0) } ?? []
     }

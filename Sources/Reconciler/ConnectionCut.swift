@@ -12,6 +12,18 @@ extension ChangePlan {
         }
     }
 
+    /// The ports of guests that come to this host. Where the firewall was gone, nobody has come because of that.
+    var arrivingPorts: Set<InterfaceName> {
+        var ports: Set<InterfaceName> = []
+        for case .firewall(let tables, _) in steps.map(\.work) {
+            for case .renewElements(let set, _, let elements) in tables.filter({ !$0.isFirstLoad }).flatMap(\.turn)
+            where set.prefix(while: { $0 != "." }) == Conventions.arrivals {
+                ports.formUnion((0..<elements.count).map(elements.device))
+            }
+        }
+        return ports
+    }
+
     /// The same plan, with `connections` ended as soon as the new policy is in.
     func cutting(_ connections: [Connection]) -> ChangePlan {
         guard !connections.isEmpty, let position = steps.lastIndex(where: \.changesPolicy) else { return self }

@@ -85,7 +85,8 @@ public struct Doctor {
             let external = InterfaceName("gx0")
         else { return [] }
         let address = IPAddress(v4: 0xC000_0201)  // 192.0.2.1 (RFC 5737)
-        let gateway = GREEncapsulation(key: 1, source: address, destination: address, ttl: 64)
+        let other = IPAddress(v4: 0xC000_0202)
+        let gateway = GREEncapsulation(key: 1, source: address, destination: other, ttl: 64)
         let algorithm = NexthopGroup.Algorithm.resilient(buckets: 64, idleTimer: 6000)
         let group = NexthopGroup(members: [.init(id: NexthopID(1), weight: 1)], algorithm: algorithm)
         let links: [(String, String, Link)] = [

@@ -1,3 +1,4 @@
+public import IPAddressing
 public import KernelModel
 public import VPCCompiler
 public import VPCTopology
@@ -19,14 +20,17 @@ public struct HostReconciler<Kernel: KernelAccess> {
 
     /// What of the kernel a plan is made from.
     public static func observation(of topology: Topology, host: Int) -> ObservationRequest {
-        ObservationRequest(
+        var request = ObservationRequest(
             owner: Conventions.ownership, sysctls: Conventions.sysctlPaths, guests: topology.guests(of: host),
             firewall: FirewallTables.all)
+        request.paths = PathRequest(
+            from: topology.hosts[host].underlayAddress, to: topology.hosts.map(\.underlayAddress))
+        return request
     }
 
     /// What has to be done where the kernel is as `snapshot` says.
     public func plan(_ topology: Topology, host: Int, from snapshot: KernelSnapshot) throws -> HostPlan {
-        let facts = try HostFacts(of: host, in: topology, from: snapshot)
+        let facts = try facts(of: host, in: topology, from: snapshot)
         return try plan(compile(topology, host, facts, snapshot.host), from: snapshot)
     }
 
@@ -37,9 +41,16 @@ public struct HostReconciler<Kernel: KernelAccess> {
     ) throws -> HostPlan {
         var changes = compilation.intent.changes(from: snapshot, owner: Conventions.ownership, routes: routes)
         let isTightened = changes.mayTightenPolicy && !compilation.policy.isEmpty
-        if isTightened { changes = changes.cutting(compilation.policy.forbidden(try kernel.connections())) }
+        let arriving = changes.arrivingPorts
+        if isTightened || !arriving.isEmpty && !compilation.policy.isEmpty {
+            let connections = try kernel.connections()
+            let forbidden = isTightened ? compilation.policy.forbidden(connections) : []
+            let others = Set(connections).subtracting(forbidden)
+            changes = changes.cutting(forbidden + compilation.policy.outdated(Array(others), arriving: arriving))
+        }
         return HostPlan(
-            intent: compilation.intent, unattached: compilation.unattached, changes: changes,
+            intent: compilation.intent, unattached: compilation.unattached, unreachable: compilation.unreachable,
+            changes: changes,
             aggregation: compilation.aggregation, tightenedPolicy: isTightened ? compilation.policy : nil)
     }
 
@@ -47,7 +58,8 @@ public struct HostReconciler<Kernel: KernelAccess> {
     public func removalPlan() throws -> HostPlan {
         let snapshot = try kernel.observe(
             ObservationRequest(
-                owner: Conventions.ownership, guestScope: .rules, firewall: FirewallTables.all, readsFirewall: false))
+                owner: Conventions.ownership, sysctls: Conventions.sysctlPaths, guestScope: .rules,
+                firewall: FirewallTables.all, readsFirewall: false))
         let intent = KernelIntent.removal(from: snapshot)
         let changes = intent.changes(from: snapshot, owner: Conventions.ownership)
         var plan = HostPlan(intent: intent, unattached: [], changes: changes)
@@ -129,6 +141,8 @@ public struct HostReconciler<Kernel: KernelAccess> {
 public struct HostPlan: Sendable {
     public var intent: KernelIntent
     public var unattached: [Compilation.Unattached]
+    /// See ``Compilation/unreachable``.
+    public var unreachable: [Int] = []
     public var changes: ChangePlan
     /// What the aggregation of routes saves; nil where it is not asked for.
     public var aggregation: RouteAggregation?
@@ -136,6 +150,11 @@ public struct HostPlan: Sendable {
     var tightenedPolicy: HostPolicy?
     /// Which host the namespace is now; nil where it is none, or where nobody asked.
     public var presentHost: String?
+
+    /// What is said of ``unreachable`` hosts.
+    public static func unreachableReason(_ address: IPAddress) -> String {
+        "this machine has no route to its underlay address \(address): no interface there can be reached from here"
+    }
 }
 
 extension NamespaceSnapshot {

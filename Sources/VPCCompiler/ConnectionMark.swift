@@ -19,6 +19,9 @@ enum ConnectionMark {
     static let epochMask: UInt32 = 0x01FF_FFFF
     /// No epoch is that, so no rule gives it: the connection is cut, whatever belongs to it is dropped.
     static let cut = Conventions.cutMark
+    /// No epoch is that either: the connection was found in its middle, by an answer, after a guest's move. The kernel takes
+    /// that for its first packet; nothing is remembered, and each packet is judged.
+    static let found = cut - 1
     /// A port here that may use any address was given packets of the original direction by another port or host, and its
     /// groups let them in.
     static let given: UInt32 = 1 << 25

@@ -16,6 +16,9 @@ public enum Conventions {
     /// Bytes that the outer IPv4 header (20), GRE (4) and its key (4) take.
     public static let tunnelOverhead: UInt32 = 28
     static let tunnelTTL: UInt8 = 64
+    /// What the kernel allows an IPv4 tunnel's device: ETH_MIN_MTU…IP_MAX_MTU less the overhead (ip_tunnel_change_mtu,
+    /// net/ipv4/ip_tunnel.c).
+    static let tunnelMTUs: ClosedRange<UInt32> = 68...(65_535 - tunnelOverhead)
     /// The MAC address of every gateway: a guest that moves between hosts finds the one it knows.
     static let gatewayMAC = MACAddress(rawValue: 0x0200_5E00_0001)
     /// ICMP errors of a VRF without an address of its own come from here (RFC 7600) and not from the underlay address.
@@ -26,12 +29,20 @@ public enum Conventions {
     static let lastMetric = UInt32.max
 
     /// The parameters of the host's namespace that are compared.
-    public static let sysctlPaths = HostSettings.sysctls.map(\.path)
+    public static let sysctlPaths =
+        HostSettings.sysctls.map(\.path) + [HostSettings.fragmentTime, HostSettings.fragmentMemory]
+        + SharedSetting.paths(of: HostSettings.sharedSettings)
 
     /// The mark of a connection that was cut: the firewall drops what belongs to it.
     public static let cutMark: UInt32 = 0x01FF_FFFF
     /// How long that lasts. By then whoever answers has heard nothing for longer than an answer is on its way.
     public static let cutSeconds: UInt32 = 10
+
+    /// How long after a guest's arrival its TCP connections are taken in: as long as TCP sends again what is under way
+    /// (`tcp_retries2`: 15 times, 924 seconds; RFC 9293 asks for more than 100).
+    static let arrivalSeconds: UInt32 = 900
+    /// The set of the ports that have arrived.
+    public static let arrivals = "arrived_ports"
 
     /// Classes of devices (IFLA_GROUP).
     enum LinkGroup {

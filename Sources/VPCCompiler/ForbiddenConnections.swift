@@ -7,49 +7,89 @@ extension HostPolicy {
     /// Those of `connections` that the groups of this host's interfaces would not let begin: what a tightened policy cuts.
     ///
     /// One that has been cut already is none of them. One whose first packet bears the address of an interface here, and
-    /// did not come from its port, is: a gateway has made it. A connection that neither begins nor ends at an interface here (one
-    /// that a gateway forwards) is left alone: which ports it passed is not in its entry.
+    /// did not come from its port, is: a gateway has made it. A connection that neither begins nor ends at an interface
+    /// here (one that a gateway forwards) is left alone: which ports it passed is not in its entry.
     public func forbidden(_ connections: [Connection]) -> [Connection] {
-        connections.filter { $0.mark != Conventions.cutMark && !allows($0) }
+        var rules = RuleIndex(topology: topology)
+        return connections.filter { $0.mark != Conventions.cutMark && !allows($0, &rules) }
     }
 
-    private func allows(_ connection: Connection) -> Bool {
+    private func allows(_ connection: Connection, _ rules: inout RuleIndex) -> Bool {
         guard let vpc = vpcOfZone[connection.zone] else { return true }
-        let packet = connection.packet
+        // Asked for with every packet.
+        if connection.mark == ConnectionMark.found { return true }
+        let service = connection.service
         if let sender = interface(vpc, connection.source),
             connection.mark & ConnectionMark.allowed(.original, [.leaving]) == 0
-                || !allows(packet, of: sender, .egress, far: connection.destination)
+                || !rules.allow(service, of: sender, .egress, far: connection.destination)
         {
             return false
         }
         if let receiver = interface(vpc, connection.destination),
-            !allows(packet, of: receiver, .ingress, far: connection.source)
+            !rules.allow(service, of: receiver, .ingress, far: connection.source)
         {
             return false
         }
         return true
     }
 
+    /// Those of `connections` that guests at these ports had when they were here before, as far as nothing here has seen them
+    /// since: the kernel would find the guests' segments far from where they were.
+    public func outdated(_ connections: [Connection], arriving ports: Set<InterfaceName>) -> [Connection] {
+        let names = Set(ports.map(\.description))
+        let arriving = Set(interfaces.filter { names.contains(topology.interfaces[$0.value].portName.rawValue) }.keys)
+        return connections.filter { connection in
+            guard connection.ipProtocol == IPProtocol.tcp.rawValue, connection.mark & ConnectionMark.given == 0,
+                let vpc = vpcOfZone[connection.zone]
+            else { return false }
+            let ends = [connection.source, connection.destination].map { InterfaceKey(vpc: vpc, address: $0) }
+            return ends.contains(where: arriving.contains) && !ends.allSatisfy(present.contains)
+        }
+    }
+
     private func interface(_ vpc: Int, _ address: IPAddress) -> Int? {
         interfaces[InterfaceKey(vpc: vpc, address: address)]
     }
+}
 
-    /// Whether any group of the interface allows the packet; without groups everything is.
-    private func allows(
-        _ packet: TrafficBox, of interface: Int, _ direction: TrafficDirection, far: IPAddress
-    ) -> Bool {
-        let groups = topology.interfaces[interface].securityGroups
-        if groups.isEmpty { return true }
-        return groups.contains { group in
-            let resolved = topology.securityGroups[group]
-            let rules = direction == .ingress ? resolved.ingress : resolved.egress
-            return rules.contains { rule in
-                let isPeer =
-                    rule.cidrs.contains { $0.contains(far) }
-                    || rule.groups.contains { members[$0]?.contains(far) ?? false }
-                return isPeer && rule.traffic.boxes(0...UInt32.max).contains { $0.contains(packet) }
-            }
+/// The rules of groups, to look connections up in: each direction of a group is made ready once, when it is needed.
+private struct RuleIndex {
+    struct Key: Hashable {
+        /// Index into `Topology.securityGroups`.
+        var group: Int
+        var direction: TrafficDirection
+    }
+
+    struct Rules {
+        var byAddress: TrafficStages
+        var byGroup: [Int: GroupServices]
+    }
+
+    let topology: Topology
+    private var known: [Key: Rules] = [:]
+
+    init(topology: Topology) { self.topology = topology }
+
+    /// Whether any group of the interface allows the service; without groups everything is.
+    mutating func allow(_ service: UInt32, of interface: Int, _ direction: TrafficDirection, far: IPAddress) -> Bool {
+        let own = topology.interfaces[interface]
+        if own.securityGroups.isEmpty { return true }
+        let member = topology.position(ofAddress: far, inVPC: own.vpc)
+        let peers = member.map { topology.interfaces[$0].securityGroups } ?? []
+        for group in own.securityGroups {
+            let rules = rules(of: Key(group: group, direction: direction))
+            if rules.byAddress.line(far.v4, service) != nil { return true }
+            if peers.contains(where: { rules.byGroup[$0]?.line(service) != nil }) { return true }
         }
+        return false
+    }
+
+    private mutating func rules(of key: Key) -> Rules {
+        if let rules = known[key] { return rules }
+        let list = topology.securityGroups[key.group].rules(isIngress: key.direction == .ingress)
+        let rules = Rules(byAddress: TrafficStages(list.map(\.line)), byGroup: list.servicesOfGroups)
+        known[key] = rules
+        return rules
     }
 }
 
@@ -59,8 +99,8 @@ public struct HostPolicy: Sendable {
     let vpcOfZone: [UInt16: Int]
     /// Interfaces with groups that have a guest on this host.
     let interfaces: [InterfaceKey: Int]
-    /// The addresses of the members of every group that a rule of these interfaces' groups names.
-    let members: [Int: Set<IPAddress>]
+    /// All that have a guest here.
+    let present: Set<InterfaceKey>
 
     struct InterfaceKey: Hashable, Sendable {
         var vpc: Int
@@ -69,7 +109,7 @@ public struct HostPolicy: Sendable {
 
     /// The same where the interfaces of other hosts have moved.
     func following(_ topology: Topology) -> HostPolicy {
-        HostPolicy(topology: topology, vpcOfZone: vpcOfZone, interfaces: interfaces, members: members)
+        HostPolicy(topology: topology, vpcOfZone: vpcOfZone, interfaces: interfaces, present: present)
     }
 
     /// Nothing here has a group: nothing can be forbidden.
@@ -87,27 +127,19 @@ extension HostCompiler {
             let interface = topology.interfaces[index]
             interfaces[HostPolicy.InterfaceKey(vpc: interface.vpc, address: interface.address)] = index
         }
-        return HostPolicy(
-            topology: topology, vpcOfZone: zones, interfaces: interfaces,
-            members: members(forGroupsOf: interfaces.values))
-    }
-
-    private func members(forGroupsOf interfaces: some Sequence<Int>) -> [Int: Set<IPAddress>] {
-        var members: [Int: Set<IPAddress>] = [:]
-        for group in Set(interfaces.flatMap { topology.interfaces[$0].securityGroups }) {
-            let resolved = topology.securityGroups[group]
-            for named in (resolved.ingress + resolved.egress).flatMap(\.groups) where members[named] == nil {
-                members[named] = Set(topology.securityGroups[named].members.map { topology.interfaces[$0].address })
-            }
+        let present = attached.map { index in
+            let interface = topology.interfaces[index]
+            return HostPolicy.InterfaceKey(vpc: interface.vpc, address: interface.address)
         }
-        return members
+        return HostPolicy(
+            topology: topology, vpcOfZone: zones, interfaces: interfaces, present: Set(present))
     }
 }
 
 extension Connection {
-    /// The connection's first packet.
-    fileprivate var packet: TrafficBox {
+    /// What the connection's first packet asks for, as ``ServiceRange`` counts.
+    fileprivate var service: UInt32 {
         let selector = icmp.map { UInt16($0.type) << 8 | UInt16($0.code) } ?? destinationPort
-        return TrafficBox(addresses: 0...0, protocols: ipProtocol...ipProtocol, selectors: selector...selector)
+        return UInt32(ipProtocol) << 16 | UInt32(selector)
     }
 }

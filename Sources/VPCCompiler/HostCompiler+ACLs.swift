@@ -4,8 +4,8 @@ import VPCModel
 import VPCTopology
 
 extension HostCompiler {
-    /// An ordered list of allow and deny becomes disjoint boxes, and those one interval map to verdicts: one lookup
-    /// however many lines. A chain per ACL, and a small one per subnet: what stays inside the subnet is not the ACL's.
+    /// An ordered list of allow and deny becomes disjoint boxes, and those an interval map to verdicts: one lookup, seldom
+    /// several (``TrafficStages``), however many lines. A chain per ACL, and a small one per subnet: what stays inside the subnet is not the ACL's.
     mutating func addACLs(to table: inout NFTableIntent) {
         var maps = (in: verdictMap("acl_in"), out: verdictMap("acl_out"))
         var subnets: Set<Int> = []
@@ -41,23 +41,23 @@ extension HostCompiler {
     }
 
     private func addChain(ofACL acl: Int, _ direction: TrafficDirection, to table: inout NFTableIntent) {
-        let lines = ACLLines(topology.acls[acl], direction)
         let origin = Origin(.networkACL, acl)
+        let lines = ACLLines(topology.acls[acl], direction, origin: origin)
         for line in lines.rules {
             table.counters.append(NFCounter(FirewallName.rule(lines.prefix, line.priority), origin: origin))
         }
         let denials = lines.rules.map { rule in
             rule.action == .allow ? "" : denialChain(.acl(acl, direction, priority: rule.priority), &table)
         }
-        for place in lines.boxes.keys.sorted() {
+        table.sets += lines.classMaps
+        for lookup in lines.lookups {
             var verdicts = NFSet(
-                lines.name(place), of: .ipv4Address, .internetProtocol, .internetService, to: .verdict,
-                isInterval: true,
+                lookup.name, of: .ipv4Address, .internetProtocol, .internetService, to: .verdict, isInterval: true,
                 origin: origin)
             var counters = NFSet(
-                lines.name(place) + "_count", of: .ipv4Address, .internetProtocol, .internetService, to: .counter,
+                lines.countName(lookup), of: .ipv4Address, .internetProtocol, .internetService, to: .counter,
                 isInterval: true, origin: origin)
-            for entry in lines.boxes[place] ?? [] {
+            for entry in lookup.entries {
                 let rule = lines.rules[entry.line]
                 let verdict: NFVerdict = rule.action == .allow ? .return : .goto(denials[entry.line])
                 verdicts.add(
@@ -71,11 +71,10 @@ extension HostCompiler {
         }
         let unmatched = denialChain(.acl(acl, direction, priority: nil), &table)
         table.chain(lines.prefix, origin: origin) { chain in
-            for place in lines.boxes.keys.sorted() {
+            for lookup in lines.lookups {
                 let far = direction.farAddress
-                chain.rule(
-                    place.guardStatement, .counter(map: lines.name(place) + "_count", far, .ipProtocol, place.field))
-                chain.rule(place.guardStatement, .vmap(far, .ipProtocol, place.field, map: lines.name(place)))
+                chain.rule(lookup.place.guardStatement, lookup.count(far, in: lines.countName(lookup)))
+                chain.rule(lookup.place.guardStatement, lookup.decide(far))
             }
             chain.rule(.goto(unmatched))
         }
@@ -83,7 +82,7 @@ extension HostCompiler {
 
     /// Changes when what an ACL of this host decides may have changed: then every connection is judged once more. It is
     /// made of the ACLs themselves, so that it needs no memory, and of whether there are middleboxes, because then more
-    /// is judged; less than ``ConnectionMark/cut``.
+    /// is judged; less than ``ConnectionMark/found``.
     var policyEpoch: UInt32 {
         var digest = Digest()
         for index in Set(attached.map { topology.interfaces[$0].subnet }).sorted() {
@@ -97,7 +96,7 @@ extension HostCompiler {
             }
         }
         if hasMiddleboxes { digest.add("middleboxes") }
-        return UInt32(digest.value % UInt64(ConnectionMark.cut))
+        return UInt32(digest.value % UInt64(ConnectionMark.found))
     }
 }
 
@@ -122,21 +121,24 @@ extension Digest {
     }
 }
 
-/// One direction of an ACL as disjoint boxes.
+/// One direction of an ACL as lookups.
 struct ACLLines {
     /// `acl_web_in`.
     let prefix: String
     /// By priority.
     let rules: [ACLRule]
-    private(set) var boxes: [SelectorPlace: [DisjointBoxes.Entry]] = [:]
+    let lookups: [PolicyLookup]
+    let classMaps: [NFSet]
 
-    init(_ acl: ResolvedACL, _ direction: TrafficDirection) {
+    /// - Parameter origin: Of the sets.
+    init(_ acl: ResolvedACL, _ direction: TrafficDirection, origin: Origin) {
         prefix = FirewallName.acl(acl.name, direction)
-        rules = direction == .ingress ? acl.ingress : acl.egress
-        var disjoint = DisjointBoxes()
-        for (line, rule) in rules.enumerated() { disjoint.add(rule.traffic.boxes(rule.cidr.range), line: line) }
-        for part in disjoint.entries.flatMap(\.bySelector) { boxes[part.place, default: []].append(part.entry) }
+        rules = acl.lines(isIngress: direction == .ingress)
+        let stages = TrafficStages(rules.map(\.line))
+        lookups = stages.lookups(prefix)
+        classMaps = stages.classMaps(prefix, origin: origin)
     }
 
-    func name(_ place: SelectorPlace) -> String { place == .port ? prefix + "_map" : prefix + "_icmp" }
+    /// The map to counters that goes with a map to verdicts.
+    func countName(_ lookup: PolicyLookup) -> String { lookup.name + "_count" }
 }

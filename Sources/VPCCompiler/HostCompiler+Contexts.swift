@@ -87,7 +87,8 @@ extension HostCompiler {
     mutating func addVRF(alias: String, from origin: Origin) -> (TableID, InterfaceName) {
         let table = numbering.table(forAlias: alias)
         let link = Link(
-            name: Conventions.vrf(table), kind: .vrf(table: table), alias: alias, group: Conventions.LinkGroup.vrf)
+            name: Conventions.vrf(table), kind: .vrf(table: table), alias: alias, group: Conventions.LinkGroup.vrf,
+            ipv4: IPv4DeviceConfiguration(forwarding: true))
         intent.host.links.append(Attributed(link, from: origin))
         return (table, link.name)
     }
@@ -105,10 +106,10 @@ extension HostCompiler {
         _ name: InterfaceName, key: UInt32, master: InterfaceName, alias: String, from origin: Origin
     ) {
         let tunnel = GRETunnel(
-            local: underlayAddress, key: key, ttl: Conventions.tunnelTTL, underlay: facts.underlayDevice)
+            local: underlayAddress, key: key, ttl: Conventions.tunnelTTL, underlay: tunnelDevice)
         let link = Link(
             name: name, kind: .gre(tunnel), alias: alias, master: master, group: Conventions.LinkGroup.overlayReceive,
-            mtu: overlayMTU, ipv4: IPv4DeviceConfiguration(acceptLocal: true), ipv6Disabled: true)
+            mtu: overlayMTU, ipv4: IPv4DeviceConfiguration(forwarding: true, acceptLocal: true), ipv6Disabled: true)
         intent.host.links.append(Attributed(link, from: origin))
     }
 }

@@ -17,12 +17,13 @@ extension HostCompiler {
         let origin = Origin(.host, host)
         filter.counters = [
             RuleCounter.spoofed, "unknown_key", "foreign_tunnel", RuleCounter.toHost, "unknown_port",
-            RuleCounter.deniedByGroup, RuleCounter.deniedByACL,
+            RuleCounter.deniedByGroup, RuleCounter.deniedByACL, "excess_fragments",
         ]
         .map { NFCounter($0, origin: origin) }
         addZones(to: &filter)
         addGatewaySets(to: &filter)
         addPrerouting(to: &filter, origin)
+        addFragments(to: &filter, origin)
         addInput(to: &filter, origin)
         addForwarding(to: &filter, origin)
         addSecurityGroups(to: &filter)
@@ -78,83 +79,110 @@ extension HostCompiler {
             devices.add(
                 Conventions.vrf(numbering.knownTable(forAlias: gatewayAlias(interface))), data: zone, origin: origin)
         }
-        var hosts = NFSet("hosts", of: .ipv4Address, grows: true)
-        for (index, host) in topology.hosts.enumerated() {
-            hosts.add(host.underlayAddress, origin: Origin(.host, index))
-        }
-        table.sets += [ports, speakers, forwarders, devices, hosts]
+        table.sets.append(
+            NFSet(
+                Conventions.arrivals, newcomersTo: ports, seconds: Conventions.arrivalSeconds,
+                origin: Origin(.host, host)))
+        table.sets += [ports, speakers, forwarders, devices, receivedHosts()]
     }
 
     // MARK: - Chains
+
+    /// Before connection tracking puts fragments together (NF_IP_PRI_CONNTRACK_DEFRAG, -400): what is dropped here takes
+    /// none of the memory that all fragments share, and zones are put together apart.
+    static let beforeReassembly: Int32 = -450
 
     /// Every packet of every device comes this way: what is frequent comes first, and names of devices, 16 bytes to copy
     /// and compare, are looked up only where their class does not tell.
     private func addPrerouting(to table: inout NFTableIntent, _ origin: Origin) {
         let (guest, receive, transmit, vrf) = LinkGroups.numbers
-        table.chain("raw_prerouting", NFBaseChain(.filter, .prerouting, priority: -300), origin: origin) { chain in
+        let prerouting = NFBaseChain(.filter, .prerouting, priority: Self.beforeReassembly)
+        table.chain("raw_prerouting", prerouting, origin: origin) { chain in
             // A VRF's packet passes twice; the first time it came in by its port.
             chain.rule(.match(.iifgroup, vrf), .accept)
             chain.rule(.match(.iifgroup, guest), .goto("from_guest"))
             chain.rule(.match(.iifgroup, receive), .set(.ctZone, map: "dev_zone", .iifname), .accept)
             // The sending device receives every key that no other device has.
             chain.rule(.match(.iifgroup, transmit), .counter("unknown_key"), .drop)
-            // By whatever device it comes: the kernel's tunnels do not ask.
+            // Only by the devices that lead to that host: the kernel's tunnels do not ask by which one it comes.
             chain.rule(
                 .match(.l4proto, NFProtocol.gre), .match(.ipDestination, underlayAddress),
-                .match(.ipSource, in: "hosts"), .notrack, .accept)
+                .match(.iifname, .ipSource, in: "hosts"), .notrack, .accept)
             chain.rule(
                 .match(.l4proto, NFProtocol.gre), .match(.ipDestination, underlayAddress),
                 .counter("foreign_tunnel"), .drop)
         }
         table.chain("from_guest", origin: origin) { chain in
-            chain.rule(.set(.ctZone, map: "port_zone", .iifname, .etherSource, .ipSource), .accept)
-            chain.rule(.set(.ctZone, map: "open_port_zone", .iifname, .etherSource), .accept)
+            chain.rule(Self.isFragment, .goto("fragment"))
+            addSpeakers(to: &chain, .accept)
+        }
+        table.chain("spoofed", origin: origin) { chain in
             if isLogging { chain.rule(.vmap(.iifname, map: "log_spoofed")) }
             chain.rule(.counter(RuleCounter.spoofed), .drop)
         }
-        table.chain("raw_output", NFBaseChain(.filter, .output, priority: -300), origin: origin) { chain in
+        let output = NFBaseChain(.filter, .output, priority: Self.beforeReassembly)
+        table.chain("raw_output", output, origin: origin) { chain in
             chain.rule(.match(.l4proto, NFProtocol.gre), .match(.ipSource, underlayAddress), .notrack, .accept)
             chain.rule(.set(.ctZone, map: "dev_zone", .oifname))
         }
     }
 
-    /// What a guest may say to the host itself: ping its gateway.
+    /// Whoever speaks for himself goes on, in his VPC's zone.
+    func addSpeakers(to chain: inout NFChainBuilder, _ verdict: NFStatement) {
+        chain.rule(.set(.ctZone, map: "port_zone", .iifname, .etherSource, .ipSource), verdict)
+        chain.rule(.set(.ctZone, map: "open_port_zone", .iifname, .etherSource), verdict)
+        chain.rule(.goto("spoofed"))
+    }
+
+    /// Echo requests to a gateway that a port may send in a second: answering them is the host's own work.
+    private static let echoRate = NFLimit(100, burst: 100)
+
+    /// What a guest may say to the host itself: ping its gateway, and answer what the host began. No ICMP errors: the
+    /// kernel looks up the route that they are about in the main table, whatever VRF they came in by, and a guest may
+    /// have the address of another host.
     private func addInput(to table: inout NFTableIntent, _ origin: Origin) {
         let (_, _, _, vrf) = LinkGroups.numbers
         table.chain("input", NFBaseChain(.filter, .input, priority: 0), origin: origin) { chain in
             chain.rule(.match(.iifgroup, vrf), .jump("guest_to_host"))
         }
+        var echoRates = NFSet("echo_rate", of: .interfaceName, grows: true, limit: Self.echoRate)
+        addPorts(to: &echoRates)
+        table.sets.append(echoRates)
         table.chain("guest_to_host", origin: origin) { chain in
-            chain.rule(.match(.icmpType, NFICMPType(8)), .limit(NFLimit(1000, burst: 1000)), .accept)
-            chain.rule(.match([.established, .related]), .accept)
+            chain.rule(.match(.icmpType, NFICMPType(8)), .match(.sdifname, in: "echo_rate"), .accept)
+            chain.rule(.match(.ctDirection, NFDirection.reply), .match([.established]), .accept)
             if isLogging { chain.rule(.vmap(.sdifname, map: "log_to_host")) }
             chain.rule(.counter(RuleCounter.toHost), .drop)
         }
     }
 
+    /// Adds every port of this host to a set of devices.
+    func addPorts(to set: inout NFSet) {
+        for index in attached {
+            set.add(port(of: topology.interfaces[index]), origin: Origin(.networkInterface, index))
+        }
+    }
+
     // MARK: - ARP
 
-    /// A guest speaks for its own addresses only.
+    /// A guest speaks for its interface's address only, even where it may send for others: the kernel makes a neighbour
+    /// entry for every sender that it answers, in a table that all devices share.
     private func arpTable(_ origin: Origin) -> NFTableIntent {
         var table = NFTableIntent(FirewallTables.arp)
         table.counters = [NFCounter("spoofed", origin: origin)]
         var senders = NFSet("senders", of: .interfaceName, .etherAddress, .ipv4Address, grows: true)
-        var forwarders = NFSet("open_senders", of: .interfaceName, .etherAddress, grows: true)
         for index in attached {
             let interface = topology.interfaces[index]
             let origin = Origin(.networkInterface, index)
-            if interface.sourceDestCheck {
-                senders.add(port(of: interface), interface.mac, interface.address, origin: origin)
-            } else {
-                forwarders.add(port(of: interface), interface.mac, origin: origin)
-            }
+            senders.add(port(of: interface), interface.mac, interface.address, origin: origin)
+            // Whoever asks whether an address is free has none yet (RFC 5227), and makes no entry.
+            senders.add(port(of: interface), interface.mac, IPAddress.anyIPv4, origin: origin)
         }
-        table.sets = [senders, forwarders]
+        table.sets = [senders]
         let (guest, _, _, _) = LinkGroups.numbers
         table.chain("input", NFBaseChain(.filter, .input, priority: 0), origin: origin) { chain in
             chain.rule(
                 .match(.iifgroup, guest), .match(.iifname, .arpSenderEther, .arpSenderIP, in: "senders"), .accept)
-            chain.rule(.match(.iifgroup, guest), .match(.iifname, .arpSenderEther, in: "open_senders"), .accept)
             chain.rule(.match(.iifgroup, guest), .counter("spoofed"), .drop)
         }
         return table

@@ -78,6 +78,7 @@ extension HostCompiler {
                 let bits = ConnectionMark.allowed(direction, [.arriving])
                 chain.rule(.match(.ctDirection, direction), .match(.ctMark, masked: bits, .equal, bits), .accept)
             }
+            chain.rule(.match(.oifgroup, guest), .match(.ctMark, ConnectionMark.found), .accept)
             if hasForwarders {
                 // On its way through a gateway.
                 chain.rule(
@@ -106,6 +107,10 @@ extension HostCompiler {
 
     func addCut(to chain: inout NFChainBuilder) {
         chain.rule(.match(.ctMark, ConnectionMark.cut), .counter(RuleCounter.deniedByGroup), .drop)
+    }
+
+    func addFound(to chain: inout NFChainBuilder) {
+        chain.rule(.match(.ctMark, ConnectionMark.found), .accept)
     }
 
     /// - Parameter relays: Whether a guest that may use any address may have sent it.
@@ -155,6 +160,7 @@ extension HostCompiler {
         _ name: String, _ sides: [ConnectionMark.Side], to table: inout NFTableIntent, _ origin: Origin
     ) {
         table.chain(name, origin: origin) { chain in
+            addFound(to: &chain)
             chain.rule(
                 .match(.ctMark, masked: ConnectionMark.epochMask, .notEqual, epoch),
                 .set(.ctMark, keeping: ConnectionMark.lasting, adding: epoch))

@@ -57,6 +57,7 @@ extension HostCompiler {
             chain.rule(.jump("gateway_out"))
             chain.rule(.match(.oifname, in: "open_ports"), .jump("gateway_in"))
             chain.rule(.match(.oifname, notIn: "open_ports"), .jump(Self.chain(of: .arriving)))
+            addFound(to: &chain)
             chain.rule(
                 isFirst, .match(.sdifname, .ipSource, in: "open_addresses"),
                 .set(.ctMark, keeping: .max, adding: originator))
@@ -74,6 +75,7 @@ extension HostCompiler {
             addACLs(to: &chain)
             chain.rule(.jump(Self.chain(of: .leaving)))
             chain.rule(.jump("gateway_in"))
+            addFound(to: &chain)
             chain.rule(
                 isFirst, .match(.sdifname, in: "ports"),
                 .set(.ctMark, keeping: .max, adding: originator | given), .accept)

@@ -24,7 +24,8 @@ extension HostCompiler {
     private func link(_ name: InterfaceName, _ interface: ResolvedInterface, master: InterfaceName) -> Link {
         var link = Link(
             name: name, kind: .adopted, master: master, group: Conventions.LinkGroup.guestPort,
-            ipv4: IPv4DeviceConfiguration(proxyARP: true, acceptLocal: true), proxyDelay: 0, ipv6Disabled: true)
+            ipv4: IPv4DeviceConfiguration(forwarding: true, proxyARP: true, acceptLocal: true), proxyDelay: 0,
+            ipv6Disabled: true)
         guard case .namespace(let namespace, let device) = interface.attachment, let far = InterfaceName(device) else {
             return link
         }

@@ -4,8 +4,8 @@ import VPCModel
 import VPCTopology
 
 extension HostCompiler {
-    /// Data, not rules: a group's CIDR rules are one interval map to the rules' counters, its rules by group a set of
-    /// members and a map of ports. A chain per distinct list of groups, not per interface. A member that joins or leaves
+    /// Data, not rules: a group's CIDR rules are an interval map to the rules' counters (seldom several,
+    /// ``TrafficStages``), its rules by group a set of members and a map of ports. A chain per distinct list of groups, not per interface. A member that joins or leaves
     /// is one element.
     mutating func addSecurityGroups(to table: inout NFTableIntent) {
         var lists: [[Int]: Origin] = [:]
@@ -23,14 +23,18 @@ extension HostCompiler {
         table.sets += [maps.in, maps.out]
         let groups = Set(lists.keys.joined()).sorted()
         var referenced: Set<Int> = []
+        // Once per group, however many lists it is in: cutting rules into boxes is the costly part.
+        var cut: [TrafficDirection: [Int: SecurityGroupRules]] = [:]
         for direction in TrafficDirection.allCases {
-            // Once per group, however many lists it is in: cutting rules into boxes is the costly part.
-            let rules = Dictionary(
+            cut[direction] = Dictionary(
                 uniqueKeysWithValues: groups.map {
-                    ($0, SecurityGroupRules(topology.securityGroups[$0], direction))
+                    ($0, SecurityGroupRules(topology.securityGroups[$0], direction, origin: Origin(.securityGroup, $0)))
                 })
+        }
+        for direction in TrafficDirection.allCases {
+            let rules = cut[direction] ?? [:]
             for list in lists.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
-                addChain(of: list, direction, rules, to: &table)
+                addChain(of: list, direction, cut, to: &table)
             }
             for group in groups {
                 guard let rules = rules[group] else { continue }
@@ -39,6 +43,10 @@ extension HostCompiler {
             }
         }
         for group in referenced.sorted() { addMembers(of: group, to: &table) }
+        addServices(of: groups, to: &table)
+        if !lists.isEmpty {
+            for direction in TrafficDirection.allCases { addFoundAnswers(direction, to: &table) }
+        }
         if !lists.isEmpty { addDenial("group", counter: RuleCounter.deniedByGroup, to: &table) }
     }
 
@@ -58,46 +66,63 @@ extension HostCompiler {
     }
 
     private func addChain(
-        of groups: [Int], _ direction: TrafficDirection, _ rules: [Int: SecurityGroupRules],
+        of groups: [Int], _ direction: TrafficDirection, _ rules: [TrafficDirection: [Int: SecurityGroupRules]],
         to table: inout NFTableIntent
     ) {
         let origin = Origin(.securityGroup, groups[0])
         let names = groups.map { topology.securityGroups[$0].name }.joined(separator: ",")
         let strays = denialChain(.groups(groups, direction, isStray: true), &table)
         let unmatched = denialChain(.groups(groups, direction, isStray: false), &table)
-        table.chain("\(listName(groups))_\(direction.rawValue)", origin: origin) { chain in
-            chain.rule(.match([.invalid]), .goto(strays), comment: names)
+        let list = "\(listName(groups))_\(direction.rawValue)"
+        let unknown = list + "_unknown"
+        table.chain(list, origin: origin) { chain in
             // A connection begins with SYN: else the server's next packet would reopen one that was cut.
+            chain.rule(.match([.invalid]), .goto(unknown), comment: names)
             chain.rule(
                 .match(.l4proto, NFProtocol.tcp), .match([.new]), .match(Self.tcpFlags, masked: 0x17, .notEqual, 0x02),
-                .goto(strays))
+                .goto(unknown))
             // And an association with INIT (RFC 9260): connection tracking would take ABORT, HEARTBEAT and others for one.
             chain.rule(
                 .match(.l4proto, NFProtocol.sctp), .match([.new]), .match(Self.sctpChunk, .notEqual, 0x01),
                 .goto(strays))
             for group in groups {
-                guard let rules = rules[group] else { continue }
-                let origin = Origin(.securityGroup, group)
-                let far = direction.farAddress
-                for selector in rules.byAddress.keys.sorted() {
-                    chain.rule(
-                        selector.guardStatement, .counter(map: rules.name(selector), far, .ipProtocol, selector.field),
-                        .return, origin: origin)
-                }
-                for key in rules.byGroup.keys.sorted() {
-                    let map = rules.name(key.selector, group: name(ofGroup: key.group))
-                    chain.rule(
-                        .match(far, in: membersName(key.group)), key.selector.guardStatement,
-                        .counter(map: map, .ipProtocol, key.selector.field),
-                        .return, origin: origin)
+                if let rules = rules[direction]?[group] {
+                    addQuestions(to: rules, group, direction.farAddress, to: &chain)
                 }
             }
+            addMoved(direction, list + "_moved", to: &chain)
+            chain.rule(.match(.ctMark, ConnectionMark.found), .goto(list + "_moved"))
             chain.rule(.goto(unmatched))
+        }
+        table.chain(unknown, origin: origin) { chain in
+            addMoved(direction, list + "_moved", to: &chain)
+            chain.rule(.goto(strays))
+        }
+        addMovedChain(list + "_moved", groups, direction, rules, strays: strays, unmatched: unmatched, to: &table)
+    }
+
+    /// The rules of one direction of a group, asked about one packet.
+    /// - Parameters:
+    ///   - far: where the far end's address is in the packet.
+    ///   - port: where the responder's port is; by default where first packets have it.
+    func addQuestions(
+        to rules: SecurityGroupRules, _ group: Int, _ far: NFField, port: NFField? = nil,
+        then verdict: NFStatement = .return, to chain: inout NFChainBuilder
+    ) {
+        let origin = Origin(.securityGroup, group)
+        for lookup in rules.byAddress where port == nil || lookup.place == .port {
+            chain.rule(lookup.place.guardStatement, lookup.count(far, port: port), verdict, origin: origin)
+        }
+        for key in rules.byGroup.keys.sorted() where port == nil || key.place == .port {
+            let map = rules.name(key.place, group: name(ofGroup: key.group))
+            chain.rule(
+                .match(far, in: membersName(key.group)), key.place.guardStatement,
+                .counter(map: map, .ipProtocol, port ?? key.place.field), verdict, origin: origin)
         }
     }
 
     /// FIN, SYN, RST and ACK are in the low bits of byte 13 of a TCP header (RFC 9293).
-    private static let tcpFlags = NFField.bytes(.transport, offset: 13, .icmpType)
+    static let tcpFlags = NFField.bytes(.transport, offset: 13, .icmpType)
     /// The type of the first chunk, behind SCTP's common header of 12 bytes (RFC 9260); INIT has the packet to itself.
     private static let sctpChunk = NFField.bytes(.transport, offset: 12, .icmpType)
 
@@ -107,11 +132,12 @@ extension HostCompiler {
     private func addSets(of group: Int, _ rules: SecurityGroupRules, to table: inout NFTableIntent) {
         let origin = Origin(.securityGroup, group)
         for line in 0..<rules.count { table.counters.append(NFCounter(rules.counter(line), origin: origin)) }
-        for selector in rules.byAddress.keys.sorted() {
+        table.sets += rules.classMaps
+        for lookup in rules.byAddress {
             var set = NFSet(
-                rules.name(selector), of: .ipv4Address, .internetProtocol, .internetService, to: .counter,
-                isInterval: true, origin: origin)
-            for entry in rules.byAddress[selector] ?? [] {
+                lookup.name, of: .ipv4Address, .internetProtocol, .internetService, to: .counter, isInterval: true,
+                origin: origin)
+            for entry in lookup.entries {
                 set.add(
                     entry.box.addressKey, entry.box.protocolKey, entry.box.selectorKey,
                     counter: rules.counter(entry.line), origin: origin)
@@ -120,7 +146,7 @@ extension HostCompiler {
         }
         for key in rules.byGroup.keys.sorted() {
             var set = NFSet(
-                rules.name(key.selector, group: name(ofGroup: key.group)), of: .internetProtocol, .internetService,
+                rules.name(key.place, group: name(ofGroup: key.group)), of: .internetProtocol, .internetService,
                 to: .counter, isInterval: true, origin: origin)
             for entry in rules.byGroup[key] ?? [] {
                 set.add(

@@ -15,6 +15,8 @@ struct HostCompiler {
     var attached: [Int] = []
     var unattached: [Compilation.Unattached] = []
     private var unattachedInterfaces: Set<Int> = []
+    /// Other hosts with interfaces of VPCs that are here, ascending.
+    var peers: [Int] = []
     /// By VPC, the main table first.
     var contexts: [Context] = []
     var contextIndexes: [Context.Key: Int] = [:]
@@ -33,7 +35,6 @@ struct HostCompiler {
     }
 
     var underlayAddress: IPAddress { topology.hosts[host].underlayAddress }
-    var overlayMTU: UInt32 { facts.underlayMTU - min(facts.underlayMTU, Conventions.tunnelOverhead) }
 
     mutating func compiled() -> Compilation {
         addAllBeforeRoutes()
@@ -49,6 +50,7 @@ struct HostCompiler {
 
     private mutating func addAllBeforeRoutes() {
         findGuests()
+        findPeers()
         addHostSettings()
         addContexts()
         addPorts()
@@ -60,7 +62,7 @@ struct HostCompiler {
         addFirewall()
         intent.normalize()
         return Compilation(
-            intent: intent, unattached: unattached, tables: tables,
+            intent: intent, unattached: unattached, unreachable: unreachable, tables: tables,
             policy: policy, aggregation: topology.hosts[host].aggregatesRoutes ? aggregation : nil, contexts: contexts)
     }
 
@@ -74,8 +76,13 @@ struct HostCompiler {
                 unattached.append(.init(interface: index, reason: .noNamespace(NamespaceName(name))))
             case .device(let name) where InterfaceName(name).map(facts.missingDevices.contains) ?? true:
                 unattached.append(.init(interface: index, reason: .noDevice(name)))
-            default:
-                attached.append(index)
+            case .device(let name):
+                guard let device = InterfaceName(name), let use = facts.foreignDevices[device] else {
+                    attached.append(index)
+                    continue
+                }
+                unattached.append(.init(interface: index, reason: .foreignDevice(device, use)))
+            case .namespace: attached.append(index)
             }
         }
         unattachedInterfaces = Set(unattached.map(\.interface))
@@ -84,10 +91,12 @@ struct HostCompiler {
     private mutating func addHostSettings() {
         let origin = Origin(.host, host)
         let alias = Conventions.alias(ResourceReference(.host, topology.hosts[host].metadata.name))
-        intent.host.sysctls = HostSettings.sysctls.map { Attributed($0, from: origin) }
+        intent.host.sysctls = (HostSettings.sysctls + fragmentSysctls).map { Attributed($0, from: origin) }
+        intent.host.sharedSettings = HostSettings.sharedSettings
+        intent.host.parameterOrigin = origin
         intent.host.rules = HostSettings.rules.map { Attributed($0, from: origin) }
         intent.host.displacedRules = [HostSettings.kernelLocalRule]
-        let external = HostSettings.external(underlay: facts.underlayDevice, mtu: overlayMTU, alias: alias)
+        let external = HostSettings.external(underlay: tunnelDevice, mtu: overlayMTU, alias: alias)
         intent.host.links.append(Attributed(external, from: origin))
         let dummy = Address(device: external.name, address: Conventions.dummyAddress, prefixLength: 32)
         intent.host.addresses.append(Attributed(dummy, from: origin))

@@ -6,21 +6,30 @@ import VPCModel
 public struct HostFacts: Sendable, Hashable {
     /// The device that owns the host's underlay address.
     public var underlayDevice: InterfaceName
-    /// Bytes.
+    /// Bytes. What counts is ``paths``; this only where there are none.
     public var underlayMTU: UInt32
+    /// The ways to the other hosts' underlay addresses, by address; none to a host that there is no route to.
+    public var paths: [Path]
     /// Guests' namespaces that do not exist.
-    public var missingNamespaces: Set<NamespaceName>
+    public var missingNamespaces: Set<NamespaceName> = []
     /// Devices to adopt that do not exist.
-    public var missingDevices: Set<InterfaceName>
+    public var missingDevices: Set<InterfaceName> = []
+    /// Devices to adopt that others use, and for what: `it has the address 192.0.2.1/24`.
+    public var foreignDevices: [InterfaceName: String] = [:]
 
-    public init(
-        underlayDevice: InterfaceName, underlayMTU: UInt32, missingNamespaces: Set<NamespaceName> = [],
-        missingDevices: Set<InterfaceName> = []
-    ) {
+    public init(underlayDevice: InterfaceName, underlayMTU: UInt32, paths: [Path] = []) {
         self.underlayDevice = underlayDevice
         self.underlayMTU = underlayMTU
-        self.missingNamespaces = missingNamespaces
-        self.missingDevices = missingDevices
+        self.paths = paths
+    }
+}
+
+extension HostFacts {
+    /// Whether nothing is other than in `others` but the device of the underlay address and the ways to other hosts.
+    public func differOnlyInWays(from others: HostFacts) -> Bool {
+        var same = self
+        (same.underlayDevice, same.underlayMTU, same.paths) = (others.underlayDevice, others.underlayMTU, others.paths)
+        return same == others
     }
 }
 
@@ -28,16 +37,19 @@ public struct HostFacts: Sendable, Hashable {
 public enum HostFactsError: Error, Hashable, Sendable, CustomStringConvertible {
     /// No device has the host's underlay address.
     case addressNotHere(host: String, address: String)
-    /// The named underlay device does not exist or has not the address.
-    case deviceWithoutAddress(host: String, device: String, address: String, found: String?)
+    /// The named underlay device is another one than that which has the address, and which leads to other hosts.
+    case deviceWithoutAddress(host: String, device: String, address: String, found: String)
+    /// The named underlay device does not exist.
+    case noDevice(host: String, device: String)
 
     public var description: String {
         switch self {
         case .addressNotHere(let host, let address):
             return "underlay address \(address) of host \(host) is not on this machine: no device has it"
         case .deviceWithoutAddress(let host, let device, let address, let found):
-            let where_ = found.map { "it is on \($0)" } ?? "no device has it"
-            return "underlay device \(device) of host \(host) has not the address \(address): \(where_)"
+            return "underlay device \(device) of host \(host) has not the address \(address): it is on \(found)"
+        case .noDevice(let host, let device):
+            return "underlay device \(device) of host \(host) does not exist on this machine"
         }
     }
 }
@@ -47,15 +59,12 @@ extension HostFacts {
     public init(of host: Int, in topology: Topology, from snapshot: KernelSnapshot) throws(HostFactsError) {
         let wanted = topology.hosts[host]
         let holder = snapshot.host.foreignAddresses.first { $0.address == wanted.underlayAddress }
-        if let name = wanted.underlayDevice, holder.map(\.device.description) != name {
-            throw .deviceWithoutAddress(
-                host: wanted.metadata.name, device: name, address: "\(wanted.underlayAddress)",
-                found: holder.map(\.device.description))
-        }
         guard let holder, let device = snapshot.host.link(named: holder.device) else {
             throw .addressNotHere(host: wanted.metadata.name, address: "\(wanted.underlayAddress)")
         }
-        var facts = HostFacts(underlayDevice: holder.device, underlayMTU: device.link.mtu ?? 1500)
+        var facts = HostFacts(
+            underlayDevice: holder.device, underlayMTU: device.link.mtu ?? 1500, paths: snapshot.host.paths)
+        try facts.check(wanted, snapshot.host)
         for index in topology.interfacesOfHost[host] {
             switch topology.interfaces[index].attachment {
             case .namespace(let name, _):
@@ -69,5 +78,18 @@ extension HostFacts {
             }
         }
         self = facts
+    }
+
+    /// The named device is the one with the address, or an uplink where no packet leaves by the one with the address: then
+    /// that is `lo`, or as good as that.
+    private func check(_ host: VPCModel.Host, _ snapshot: NamespaceSnapshot) throws(HostFactsError) {
+        guard let name = host.underlayDevice, name != underlayDevice.description else { return }
+        guard let device = InterfaceName(name), snapshot.link(named: device) != nil else {
+            throw .noDevice(host: host.metadata.name, device: name)
+        }
+        if paths.contains(where: { $0.devices.contains(underlayDevice) }) {
+            throw .deviceWithoutAddress(
+                host: host.metadata.name, device: name, address: "\(host.underlayAddress)", found: "\(underlayDevice)")
+        }
     }
 }

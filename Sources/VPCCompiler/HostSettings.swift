@@ -5,10 +5,6 @@ import KernelModel
 enum HostSettings {
     /// Global parameters. Those of single devices are settings of the links.
     static let sysctls: [Sysctl] = [
-        Sysctl("net/ipv4/ip_forward", "1"),
-        // The effective value is the greater of `all` and the device's own.
-        Sysctl("net/ipv4/conf/all/rp_filter", "0"),
-        Sysctl("net/ipv4/conf/all/send_redirects", "0"),
         // Services of the host that listen on every address must not be reachable from a VRF.
         Sysctl("net/ipv4/tcp_l3mdev_accept", "0"),
         Sysctl("net/ipv4/udp_l3mdev_accept", "0"),
@@ -18,6 +14,16 @@ enum HostSettings {
         Sysctl("net/ipv4/fib_multipath_hash_fields", "55"),
         // Else a changed nexthop is announced once per route that uses it.
         Sysctl("net/ipv4/nexthop_compat_mode", "0"),
+    ]
+
+    // What they shall be depends on the ports: see `fragmentSysctls`.
+    static let fragmentTime = "net/ipv4/ipfrag_time"
+    static let fragmentMemory = "net/ipv4/ipfrag_high_thresh"
+
+    /// What docs/datapath.md says of each holds on devices of ours only if `all` does not say otherwise.
+    static let sharedSettings = [
+        SharedSetting(.reversePathFilter, most: 0), SharedSetting(.sendRedirects, most: 0),
+        SharedSetting(.arpIgnore, most: 1), SharedSetting(.arpFilter, most: 0),
     ]
 
     private static let owner = Conventions.ownership.routeProtocol
@@ -37,7 +43,8 @@ enum HostSettings {
     static func external(underlay: InterfaceName, mtu: UInt32, alias: String) -> Link {
         Link(
             name: Conventions.external, kind: .greExternal(underlay: underlay), alias: alias,
-            group: Conventions.LinkGroup.overlayTransmit, mtu: mtu, ipv4: IPv4DeviceConfiguration(),
-            ipv6Disabled: true)
+            group: Conventions.LinkGroup.overlayTransmit, mtu: mtu,
+            // What comes in by it has a key that nobody here receives: not forwarding, it gets nowhere.
+            ipv4: IPv4DeviceConfiguration(), ipv6Disabled: true)
     }
 }

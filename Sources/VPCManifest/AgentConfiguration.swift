@@ -51,7 +51,7 @@ public struct AgentConfiguration: Hashable, Sendable {
     /// Reads a file strictly: unknown fields, wrong types and values out of range are diagnostics with their places.
     /// - Returns: nil where there is any.
     public static func load(
-        path: String, limits: ManifestLimits = ManifestLimits()
+        path: String, limits: ManifestLimits = .ofDaemon
     ) -> (configuration: AgentConfiguration?, diagnostics: [LocatedDiagnostic]) {
         var finder = SourceFinder(limits: limits)
         finder.addFile(path)

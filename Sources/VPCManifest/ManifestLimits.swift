@@ -2,6 +2,10 @@
 public struct ManifestLimits: Hashable, Sendable {
     /// Bytes of one file.
     public var fileSize = 256 << 20
+    /// Bytes of all files of a set.
+    public var setSize = 1 << 30
+    /// Whether a pipe or a device that is named counts as a file: whoever waits for its end may wait for ever.
+    public var allowsStreams = true
     /// Levels of mappings and sequences inside each other.
     public var depth = 64
     /// Nodes that the aliases of one document may repeat.
@@ -10,4 +14,11 @@ public struct ManifestLimits: Hashable, Sendable {
     public var errors = 10_000
 
     public init() {}
+
+    /// Of a daemon, which nobody may hold up.
+    public static var ofDaemon: ManifestLimits {
+        var limits = ManifestLimits()
+        limits.allowsStreams = false
+        return limits
+    }
 }

@@ -91,6 +91,8 @@ struct SourceFinder {
     private(set) var diagnostics: [LocatedDiagnostic] = []
     /// What has been read, so that a file named twice is no duplicate of itself, and links form no circle.
     private var seen: Set<FileID> = []
+    /// Of all files so far.
+    private var byteCount = 0
 
     private struct FileID: Hashable {
         var device: dev_t
@@ -143,8 +145,9 @@ struct SourceFinder {
             }
             switch status.st_mode & S_IFMT {
             case S_IFDIR: addDirectory(child, status)
-            case S_IFREG where isManifest: readFile(child)
-            default: break
+            case S_IFREG where isManifest: readFile(child, isRegular: true)
+            // By its name it was meant to say something.
+            default: if isManifest { reportStream(child) }
             }
         }
     }
@@ -157,11 +160,23 @@ struct SourceFinder {
         readFile(path)
     }
 
-    private mutating func readFile(_ path: String) {
-        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { return report(path, errno) }
+    /// - Parameter isRegular: Whether it was one a moment ago, and shall be one still.
+    private mutating func readFile(_ path: String, isRegular: Bool = false) {
+        let isRegular = isRegular || !limits.allowsStreams
+        // A pipe that nobody writes to holds up whoever opens it.
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (isRegular ? O_NONBLOCK : 0))
+        guard descriptor >= 0 else { return errno == ENXIO ? reportStream(path) : report(path, errno) }
         defer { close(descriptor) }
+        var status = stat()
+        if isRegular, fstat(descriptor, &status) == 0, status.st_mode & S_IFMT != S_IFREG { return reportStream(path) }
         read(descriptor, name: path)
+    }
+
+    private mutating func reportStream(_ path: String) {
+        diagnostics.append(
+            LocatedDiagnostic(
+                rule: "no-file", message: "\(path): this is a pipe, a socket or a device, not a file",
+                hint: "put a regular file, or a link to one, in its place"))
     }
 
     /// Reads a descriptor to its end; it stays open.
@@ -174,6 +189,8 @@ struct SourceFinder {
             guard seen.insert(FileID(device: status.st_dev, node: status.st_ino)).inserted else { return }
             // Taken before reading: what is written meanwhile gives another one.
             stamp = FileStamp(status)
+            byteCount = byteCount.addingReportingOverflow(Int(status.st_size)).partialValue
+            guard (0...limits.setSize).contains(byteCount) else { return reportSetSize(name) }
             if let stamp, known[name] == stamp {
                 files.append(ManifestFile(name: name, stamp: stamp, bytes: nil))
                 return
@@ -215,6 +232,17 @@ struct SourceFinder {
             capacity = min(capacity * 2, limits.fileSize + 1)
         }
         files.append(ManifestFile(name: name, stamp: stamp, bytes: bytes))
+    }
+
+    /// Once: of those that follow nothing is read either.
+    private mutating func reportSetSize(_ path: String) {
+        byteCount = .max
+        if diagnostics.contains(where: { $0.rule == "set-too-large" }) { return }
+        diagnostics.append(
+            LocatedDiagnostic(
+                rule: "set-too-large",
+                message: "\(path): with this file the manifests are larger than \(limits.setSize >> 20) MiB",
+                hint: "the machine keeps all of them in memory; take out what is no manifest"))
     }
 
     private mutating func report(_ path: String, _ code: Int32) {

@@ -23,6 +23,11 @@ public struct InterfaceExchange: Sendable {
         shift = PositionShift(departures: moves.departures, arrivals: moves.places)
     }
 
+    /// No interface goes or comes.
+    public static func nothing(in topology: Topology) -> InterfaceExchange {
+        InterfaceExchange(removing: [], adding: [], in: topology)
+    }
+
     /// Where an interface is, was, or both.
     package var places: [(vpc: Int, address: IPAddress)] { (removed + added).map { ($0.vpc, $0.address) } }
 

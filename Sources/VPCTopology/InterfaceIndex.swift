@@ -43,6 +43,8 @@ public struct InterfaceIndex: Sendable {
                 return topology.interfaces[target].vpc == vpc ? nil : Place(vpc: vpc, address: probe.toAddress)
             })
         isUsable = !topology.hosts.contains { $0.underlayDevice?.hasPrefix(PortName.prefix) == true }
+        // Else an interface may bring a host more policies than it can hold.
+        isUsable = isUsable && topology.policyElements <= TrafficStages.Limits().elementsOfHost
         guard isUsable else { return }
         names.reserveCapacity(topology.interfaces.count)
         devices.reserveCapacity(topology.interfaces.count)

@@ -16,9 +16,12 @@ public struct Resolution: Sendable, Equatable {
 extension Topology {
     /// Resolves all references of a model and checks every rule that concerns more than one field.
     ///
-    /// Takes time in proportion to the model (sorting aside), and reports every violation, not only the first.
-    public static func resolve(_ model: Model) -> Resolution {
-        var resolver = Resolver(model)
+    /// Takes time in proportion to the model (sorting aside), and reports every violation, not only the first. Policies
+    /// that no host can hold are a violation: `policy-too-large`.
+    public static func resolve(_ model: Model) -> Resolution { resolve(model, limits: TrafficStages.Limits()) }
+
+    static func resolve(_ model: Model, limits: TrafficStages.Limits) -> Resolution {
+        var resolver = Resolver(model, limits: limits)
         resolver.resolveHosts()
         resolver.resolveVPCs()
         resolver.resolveRouteTables()
@@ -27,6 +30,7 @@ extension Topology {
         resolver.resolveRoutes()
         resolver.resolveACLs()
         resolver.resolveSecurityGroups()
+        resolver.checkPolicySizes()
         resolver.resolveProbes()
         let isSound = model.gaps.isEmpty && !resolver.diagnostics.contains { $0.severity == .error }
         return Resolution(topology: isSound ? resolver.topology : nil, diagnostics: resolver.diagnostics)

@@ -68,8 +68,16 @@ extension Resolver {
                     "the first one is here", at: acl.reference, direction.path(other) + ["priority"]))
         }
         guard first.count == rules.count else { return }
-        var finder = ShadowFinder()
         let order = rules.byPriority
+        let size = PolicySize(order.map { rules[$0].line }, limits: limits)
+        admit(size, of: acl.reference) { direction.path(order[$0]) }
+        if !size.eachLineDecides { warnOfShadowedLines(of: acl, direction, rules, order) }
+    }
+
+    private mutating func warnOfShadowedLines(
+        of acl: NetworkACL, _ direction: Direction, _ rules: [ACLRule], _ order: [Int]
+    ) {
+        var finder = ShadowFinder()
         for position in order {
             let rule = rules[position]
             let regions = rule.traffic.boxes(rule.cidr.range).map {
@@ -128,7 +136,6 @@ extension Resolver {
     ) -> [ResolvedSecurityRule] {
         var resolved: [ResolvedSecurityRule] = []
         resolved.reserveCapacity(rules.count)
-        var finder = ShadowFinder()
         let peersKey: FieldPath.Component = direction == .ingress ? "from" : "to"
         for (number, rule) in rules.enumerated() {
             var result = ResolvedSecurityRule(traffic: rule.traffic, cidrs: [], groups: [])
@@ -143,9 +150,18 @@ extension Resolver {
                 }
             }
             resolved.append(result)
-            // Of a rule with a broken reference it is not known what it matches.
-            let isWhole = result.cidrs.count + result.groups.count == rule.peers.count
-            warnWhereShadowed(result, isWhole, number, of: group, vpc, direction, &finder)
+        }
+        let size = PolicySize(resolved.map(\.line), resolved.servicesOfGroups, limits: limits)
+        admit(size, of: group.reference) { direction.path($0) }
+        // A rule by addresses may hold those of every member.
+        let isSimple = resolved.allSatisfy { $0.groups.isEmpty } || resolved.allSatisfy { $0.cidrs.isEmpty }
+        if !size.eachLineDecides || !isSimple {
+            var finder = ShadowFinder()
+            for (number, rule) in resolved.enumerated() {
+                // Of a rule with a broken reference it is not known what it matches.
+                let isWhole = rule.cidrs.count + rule.groups.count == rules[number].peers.count
+                warnWhereShadowed(rule, isWhole, number, of: group, vpc, direction, &finder)
+            }
         }
         return resolved
     }

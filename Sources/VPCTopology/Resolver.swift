@@ -22,13 +22,20 @@ struct Resolver {
     var routeTableOrder: [Int] = []
     var securityGroupOrder: [Int] = []
 
+    let limits: TrafficStages.Limits
+    /// Elements that the policies take, of both directions.
+    var policyElements: [ResourceReference: Int] = [:]
+
     /// How many dangling references still get a suggestion: each costs a pass over all names.
     private var suggestions = 20
 
     typealias Index = [String: Int]
     static let broken = -1
 
-    init(_ model: Model) { self.model = model }
+    init(_ model: Model, limits: TrafficStages.Limits = TrafficStages.Limits()) {
+        self.model = model
+        self.limits = limits
+    }
 
     // MARK: Diagnostics
 

@@ -27,7 +27,7 @@ struct ShadowFinder {
     /// of a manifest, and a warning that is not given does no harm.
     private(set) var budget: Int
 
-    init(budget: Int = 20_000_000) { self.budget = budget }
+    init(budget: Int = 5_000_000) { self.budget = budget }
 
     /// Adds the next line.
     /// - Parameters:

@@ -24,6 +24,8 @@ public struct Topology: Sendable, Equatable {
     public var acls: [ResolvedACL] = []
     /// By name.
     public var probes: [ResolvedProbe] = []
+    /// Elements of nftables that all security groups and ACLs take together.
+    package internal(set) var policyElements = 0
 
     public init() {}
 }

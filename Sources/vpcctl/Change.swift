@@ -48,6 +48,7 @@ struct Change {
             let line = "probe \(probe.name) \(probe.verdict): \(probe.reason)"
             if probe.verdict == "failed" { global.error(line) } else { global.note(line) }
         }
+        for warning in outcome.warnings { global.warning(warning) }
         for obstacle in outcome.obstacles { global.error(obstacle) }
         for failure in outcome.failures { global.error(failure) }
         for operation in outcome.remainingOperations {

@@ -125,7 +125,7 @@ struct DenialPresentation {
             let text = (groups.count == 1 ? "group " : "groups ") + names
             return text + (isStray ? ": of no connection that is known" : ": no \(direction.field) rule allows it")
         case .spoofed: return "source or MAC address is another's"
-        case .toHost: return "the host takes pings of the gateway only"
+        case .toHost: return "the host takes pings of the gateway only, and not more than 100 a second"
         }
     }
 

@@ -6,7 +6,7 @@ import Reconciler
 
 struct Plan: KernelCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Show what apply would do; exit code 2 when there is something.")
+        abstract: "Show what apply would do; exit code 2 when there is something, 4 when a part is refused.")
 
     @OptionGroup var manifests: ManifestOptions
     @OptionGroup var host: HostOption
@@ -19,6 +19,7 @@ struct Plan: KernelCommand {
         let manifests = try Manifests(manifests, global)
         let plan = try display(of: manifests)
         plan.show(output.format, global)
+        if plan.isRefused { throw ExitStatus.partlyApplied.code }
         if plan.counts.total > 0 || !plan.obstacles.isEmpty { throw ExitStatus.changesPending.code }
     }
 

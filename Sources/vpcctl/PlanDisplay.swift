@@ -10,7 +10,9 @@ struct PlanDisplay {
     let host: String?
     let counts: ChangePlan.Counts
     let obstacles: [String]
+    let warnings: [String]
     let aggregation: RouteAggregation?
+    let isRefused: Bool
     /// Hands over every operation in order; a plan can have a million, so there is no list of them.
     let forEachOperation: ((PresentedOperation) -> Void) -> Void
     private let structured: () -> StructuredValue
@@ -19,7 +21,9 @@ struct PlanDisplay {
         host = plan.host
         counts = plan.plan.changes.counts
         obstacles = plan.obstacles
+        warnings = plan.warnings
         aggregation = plan.plan.aggregation
+        isRefused = plan.isRefused
         forEachOperation = { body in plan.plan.changes.forEachOperation { body(plan.presented($0)) } }
         structured = { plan.presented.structured }
     }
@@ -28,7 +32,9 @@ struct PlanDisplay {
         host = plan.host
         counts = plan.counts
         obstacles = plan.obstacles
+        warnings = plan.warnings
         aggregation = plan.aggregation
+        isRefused = plan.isRefused
         forEachOperation = { plan.operations.forEach($0) }
         structured = { plan.structured }
     }
@@ -43,7 +49,7 @@ struct PlanDisplay {
         case .name: forEachOperation { Streams.outputLine($0.object) }
         case .table, .wide:
             showOperations(global)
-            for obstacle in obstacles { global.warning(obstacle) }
+            for line in obstacles + warnings { global.warning(line) }
             if let aggregation {
                 Streams.outputLine(
                     "routes of \(subject): \(aggregation.routes) instead of \(aggregation.withoutAggregation), aggregated"

@@ -1,6 +1,5 @@
 import Agent
 import AgentClient
-import AgentServer
 import Foundation
 import KernelDriver
 import Logging
@@ -9,6 +8,8 @@ import ServiceLifecycle
 import TestSupport
 import Testing
 import VPCManifest
+
+@testable import AgentServer
 
 /// An agent with its API, in a namespace of its own that has the address of host h1.
 ///
@@ -35,7 +36,7 @@ final class InProcessRun: Served {
 
     /// Makes one, and takes it away when `body` has ended.
     static func with<Result>(
-        _ change: (inout AgentConfiguration) -> Void = { _ in }, idleTimeout: Duration = .seconds(60),
+        _ change: (inout AgentConfiguration) -> Void = { _ in }, limits: ServerLimits = ServerLimits(),
         _ body: (InProcessRun) async throws -> Result
     ) async throws -> Result {
         let namespace = "api-\(UUID().uuidString.prefix(8))"
@@ -46,7 +47,7 @@ final class InProcessRun: Served {
             try Run.checked("ip", "-n", namespace, "addr", "add", "172.31.0.1/24", "dev", "u0")
             try Run.checked("ip", "-n", namespace, "link", "set", "u0", "up")
         }
-        let run = try InProcessRun(namespace, change, idleTimeout)
+        let run = try InProcessRun(namespace, change, limits)
         do {
             let result = try await body(run)
             try await run.remove()
@@ -58,7 +59,7 @@ final class InProcessRun: Served {
     }
 
     private init(
-        _ namespace: String, _ change: (inout AgentConfiguration) -> Void, _ idleTimeout: Duration
+        _ namespace: String, _ change: (inout AgentConfiguration) -> Void, _ limits: ServerLimits
     ) throws {
         self.namespace = namespace
         folder = FileManager.default.temporaryDirectory.appending(path: "vpcd-\(UUID().uuidString)").path()
@@ -72,7 +73,7 @@ final class InProcessRun: Served {
         let log = Logger(label: "vpcd") { _ in SwiftLogNoOpLogHandler() }
         let kernel = KernelDriver(namespace: .named(namespace), operationalTimeout: .seconds(10))
         agent = try Agent(configuration, kernel: kernel, log: log)
-        let server = try AgentServer(agent, version: "0.0.0-test", log: log, idleTimeout: idleTimeout)
+        let server = try AgentServer(agent, version: "0.0.0-test", log: log, limits: limits)
         let services = ServiceGroup(
             configuration: ServiceGroupConfiguration(
                 services: [.init(service: server)], gracefulShutdownSignals: [], logger: log))

@@ -3,6 +3,8 @@ import TestSupport
 import Testing
 import VPCManifest
 
+@testable import AgentServer
+
 /// The document and the server say the same of each other.
 @Suite(.enabled(if: geteuid() == 0, "needs root")) struct OpenAPITests {
     private static let document = URL(filePath: #filePath).deletingLastPathComponent()
@@ -19,6 +21,9 @@ import VPCManifest
         }
         try await InProcessRun.with { run in answers += try await failures(run) }
         try await InProcessRun.with { run in answers += try await afterTheEnd(run) }
+        var nothing = ServerLimits()
+        nothing.work = Shares.Limits(total: 0, reserved: 0, each: 0)
+        try await InProcessRun.with(limits: nothing) { run in answers += try await refusedWork(run) }
         let folder = FileManager.default.temporaryDirectory.appending(path: "openapi-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
@@ -33,6 +38,17 @@ import VPCManifest
 
     /// What is not brought about here: a disk that fails between two writes, a kernel without GRE that is ready.
     private static let unseen = ["500 POST /v1/confirm", "422 POST /v1/rollback", "200 GET /readyz"]
+
+    private func refusedWork(_ run: InProcessRun) async throws -> [Answer] {
+        var answers = [
+            try await run.post("/v1/plan", manifest), try await run.post("/v1/apply", manifest),
+            try await run.post("/v1/rollback", "{\"revision\": 1}"),
+        ]
+        for path in ["plan", "resources", "revisions", "revisions/1", "objects", "counters"] {
+            answers.append(try await run.curl("/v1/" + path))
+        }
+        return answers + [try await run.curl("/metrics")]
+    }
 
     private let manifest = InProcessRun.sources(InProcessRun.manifest)
 

@@ -4,6 +4,8 @@ import TestSupport
 import Testing
 import VPCManifest
 
+@testable import AgentServer
+
 /// HTTP as it should not be, and as it rarely is.
 @Suite(.enabled(if: geteuid() == 0, "needs root")) struct RequestTests {
     /// What listens answers these bytes with, up to the end of the connection.
@@ -51,15 +53,46 @@ import VPCManifest
         "GET /v1/status HT", "POST /v1/plan HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{",
     ])
     func aSlowClientIsCutOff(_ text: String) async throws {
-        try await InProcessRun.with(idleTimeout: .milliseconds(300)) { run in
+        try await InProcessRun.with(limits: .impatient) { run in
             let answer = try await exchange(run, text)
             #expect(!answer.contains("HTTP/1.1 2"), "\(answer)")
         }
     }
 
+    /// A byte now and then is no request either.
+    @Test func aDrippingClientIsCutOff() async throws {
+        try await InProcessRun.with(limits: .impatient) { run in
+            let socket = run.socket
+            try await waiting {
+                let connection = try RawConnection(socket)
+                try connection.send(
+                    "POST /v1/plan HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 1000000\r\n\r\n")
+                // Ends when the other end has had enough.
+                while connection.sendByte() { usleep(20_000) }
+                connection.close()
+            }
+        }
+    }
+
+    /// Who asks for much and takes nothing of it holds neither a place nor the memory.
+    @Test func whoTakesNoAnswerIsCutOff() async throws {
+        try await InProcessRun.with(limits: .impatient) { run in
+            let text = InProcessRun.manifest + "# " + String(repeating: "x", count: 8 << 20) + "\n"
+            _ = try await run.agent.apply([ManifestSource(name: "large.yaml", text: text)])
+            let socket = run.socket
+            let answer = try await waiting {
+                let connection = try RawConnection(socket)
+                try connection.send("GET /v1/revisions/1 HTTP/1.1\r\nHost: x\r\n\r\n")
+                connection.awaitEnd()
+                return try connection.rest()
+            }
+            #expect(answer.utf8.count < 8 << 20)
+        }
+    }
+
     /// Who follows events sends nothing for hours, and is no slow client.
     @Test func aFollowerIsNotCutOff() async throws {
-        try await InProcessRun.with(idleTimeout: .milliseconds(100)) { run in
+        try await InProcessRun.with(limits: .impatient) { run in
             async let stream = run.curl("/v1/events?follow=true")
             try await run.followed()
             // Time is what this is about.
@@ -187,6 +220,15 @@ import VPCManifest
     }
 }
 
+extension ServerLimits {
+    /// Nobody is waited for long.
+    static var impatient: ServerLimits {
+        var limits = ServerLimits()
+        limits.idleTimeout = .milliseconds(300)
+        return limits
+    }
+}
+
 /// A connection without any HTTP.
 final class RawConnection: Sendable {
     private let descriptor: Int32
@@ -215,6 +257,15 @@ final class RawConnection: Sendable {
             if count < 0 { return }
             bytes = bytes.dropFirst(count)
         }
+    }
+
+    /// - Returns: whether anybody takes it.
+    func sendByte() -> Bool { Glibc.send(descriptor, "x", 1, Int32(MSG_NOSIGNAL)) == 1 }
+
+    /// Waits until the other end has gone, without taking what it sends.
+    func awaitEnd() {
+        var request = pollfd(fd: descriptor, events: 0, revents: 0)
+        while poll(&request, 1, -1) < 0 || request.revents & Int16(POLLHUP | POLLERR) == 0 {}
     }
 
     func closeForSending() { shutdown(descriptor, Int32(SHUT_WR)) }

@@ -89,6 +89,34 @@ import Testing
         }
     }
 
+    /// Each element has a rate of its own, and what has passed is no difference.
+    @Test func ratesAreEachElementsOwn() throws {
+        try withFirewall { scratch, driver in
+            try scratch.run("ip", "link", "set", "lo", "up")
+            var table = NFTableIntent(FirewallTables.table)
+            table.counters = [NFCounter("within")]
+            var rates = NFSet("rates", of: .internetService, grows: true, limit: NFLimit(1, per: 3600, burst: 3))
+            rates.add(NFPort(9))
+            rates.add(NFPort(10))
+            table.sets = [rates]
+            table.chain("out", NFBaseChain(.filter, .output, priority: 0)) { chain in
+                chain.rule(.match(.udpDestination, in: "rates"), .counter("within"))
+            }
+            try driver.apply(table)
+            for port: UInt16 in [9, 9, 9, 9, 9, 10, 11] { try scratch.sendDatagram(to: port) }
+            #expect(try driver.counters(of: table.table)[0].counts.packets == 4)
+            #expect(try driver.plan(table).0.description == "")
+
+            // Another rate is another set.
+            table.sets[0] = NFSet("rates", of: .internetService, grows: true, limit: NFLimit(2, per: 3600, burst: 3))
+            table.sets[0].add(NFPort(9))
+            try driver.apply(table)
+            #expect(try driver.plan(table).0.description == "")
+            try scratch.sendDatagram(to: 9)
+            #expect(try driver.counters(of: table.table)[0].counts.packets == 5)
+        }
+    }
+
     @Test func chains() throws {
         try withFirewall { _, driver in
             var table = NFTableIntent(FirewallTables.table)

@@ -46,6 +46,11 @@ import Testing
             "delete element inet probe vteps { 172.31.0.1 }\nadd element inet probe vteps { 172.31.0.1 comment \"x\" }"
         ),
         ("changes a mark", "flush set inet probe ep_full\nadd element inet probe ep_full { 1 }"),
+        (
+            "gives an element another rate",
+            "delete element inet probe rates { \"v1\" }\nadd element inet probe rates { \"v1\" limit rate 5/second }"
+        ),
+        ("adds an element with a rate", "add element inet probe rates { \"v9\" }"),
         ("adds a set", "add set inet probe foreign { type ipv4_addr; flags timeout; }"),
         ("adds a counter", "add counter inet probe foreign"),
         ("adds a quota", "add quota inet probe foreign { over 1 mbytes }"),

@@ -60,11 +60,14 @@ enum FirewallTables {
             slots.add(
                 NFMark(UInt32(slot)), data: NFKey(address("10.0.2.\(2 + slot % 2)"), NFPort(8080)))
         }
+        var rates = NFSet("rates", of: .interfaceName, size: 64, limit: NFLimit(1024, burst: 256))
+        rates.add(device("v1"))
+        rates.add(device("v2"), comment: "the second")
         var counted = NFSet("counted", of: .ipv4Address, to: .counter)
         counted.add(address("10.0.1.9"), counter: "c_sg")
         router.sets += [
             portZone, deviceZone, portMAC, vteps, policyOut, full, half, promote, fresh, service, hairpin, groups,
-            slots, counted,
+            slots, counted, rates,
         ]
     }
 

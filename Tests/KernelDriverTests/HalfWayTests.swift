@@ -15,8 +15,8 @@ import Testing
             try run("ip", "-n", host.name, "link", "add", "tap0", "type", "veth", "peer", "name", "tap1")
             for tap in ["tap0", "tap1"] { try run("ip", "-n", host.name, "link", "set", tap, "up") }
             let bridge = try "b0".device
-            host.sysctls = ["net/ipv4/ip_forward"]
-            host.intent.host.sysctls = [Attributed(Sysctl("net/ipv4/ip_forward", "1"), from: .none)]
+            host.sysctls = ["net/ipv4/fib_multipath_hash_policy"]
+            host.intent.host.sysctls = [Attributed(Sysctl("net/ipv4/fib_multipath_hash_policy", "1"), from: .none)]
             host.add(Link(name: bridge, kind: .bridge, alias: "test:b0", mtu: 1400))
             try host.addPort("p1", guest: guests[0], master: bridge)
             try host.addPort("p2", guest: guests[0], device: "eth1")
@@ -142,7 +142,7 @@ import Testing
         let report = host.driver.commit(try removal(host), owner: owner)
         #expect(report.failures == [], "\(step)")
         // Parameters stay as they are; the next apply is to begin with this one again.
-        try run("ip", "netns", "exec", host.name, "sysctl", "-qw", "net.ipv4.ip_forward=0")
+        try run("ip", "netns", "exec", host.name, "sysctl", "-qw", "net.ipv4.fib_multipath_hash_policy=0")
     }
 
     /// All that there is, ours or not.
@@ -156,7 +156,7 @@ import Testing
     private func lines(_ snapshot: NamespaceSnapshot) -> Set<String> {
         // Whether they are operational is up to the moment; IPv6 comes back without the address that it makes by itself.
         var lines = snapshot.links.map { "\($0.index) \($0.link) \($0.isOwned)" }
-        lines += snapshot.rules.map { "\($0) \($0.routeProtocol)" }
+        lines += snapshot.rules.map { "\($0.family) \($0) \($0.routeProtocol)" }
         lines += snapshot.addresses.map(\.description)
         lines += snapshot.foreignAddresses.filter { $0.address.family == .ipv4 }.map(\.description)
         lines += snapshot.neighbors.map(\.description) + snapshot.nexthops.map(\.description)

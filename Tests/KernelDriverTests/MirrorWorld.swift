@@ -34,9 +34,12 @@ final class MirrorWorld {
         dice = Dice(seed: seed)
         // Whoever has no other end does not become operational.
         driver = KernelDriver(namespace: .named(host), operationalTimeout: .milliseconds(100))
-        request = ObservationRequest(
+        var request = ObservationRequest(
             owner: owner, sysctls: ["net/ipv4/ip_forward", "net/ipv4/no_such_parameter"],
             guests: [NamespaceName(guests[0])], firewall: Self.tables)
+        let destinations = ["10.1.0.1", "10.1.0.9", "10.2.0.1", "10.2.0.2", "10.6.0.2", "10.8.0.2", "192.0.2.9"]
+        request.paths = PathRequest(from: try "10.7.0.1".address, to: try destinations.map { try $0.address })
+        self.request = request
         try Self.quiet(host)
         // One is there from the beginning.
         try NetworkNamespace.create(named: guests[0])

@@ -61,6 +61,21 @@ import Testing
         #expect(lowered(.inet, .match(.iifname, beginsWith: "p")) == "meta iifname => r0; r0 == 0x70")
     }
 
+    /// What a first map has takes the place of the first field, behind all tests, which need that register, too.
+    @Test func aMapBeforeTheMap() {
+        let direct = "meta nfproto => r0; r0 == 0x02; @network,12,4 => r0; @network,9,1 => r1; @transport,2,2 => r2; "
+        let counted = lowered(
+            .inet, .counter(map: "m", .ipSource, .ipProtocol, .destinationPort, through: "c"), .return)
+        let plain = lowered(.inet, .counter(map: "m", .ipSource, .ipProtocol, .destinationPort), .return)
+        #expect(plain.hasPrefix(direct))
+        #expect(counted == direct + "lookup @c r0 => r0; " + plain.dropFirst(direct.count))
+        #expect(
+            lowered(.inet, .counter(map: "m", .ipSource, .ipProtocol, .destinationPort, through: nil), .return) == plain
+        )
+        let decided = lowered(.inet, .vmap(.ipSource, .ipProtocol, .destinationPort, through: "c", map: "m"))
+        #expect(decided.hasPrefix(direct + "lookup @c r0 => r0; "))
+    }
+
     @Test func statementsOnMarks() {
         #expect(
             lowered(.inet, .set(.ctMark, keeping: 0xFF, adding: 0x100))

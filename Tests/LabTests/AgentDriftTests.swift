@@ -55,7 +55,8 @@ extension LabTests {
                 line: "ip link add vpc-g77 type dummy; ip link set vpc-g77 alias vpcctl:VPC/x; ip link set vpc-g77 up",
                 kind: "link"),
             Damage(what: "element deleted", line: "nft delete element inet vpcctl ports '{ e-web1 }'", kind: "element"),
-            Damage(what: "element added", line: "nft add element inet vpcctl hosts '{ 192.0.2.7 }'", kind: "element"),
+            Damage(
+                what: "element added", line: "nft add element inet vpcctl hosts '{ u0 . 192.0.2.7 }'", kind: "element"),
             Damage(what: "rule of nf_tables added", line: "nft insert rule inet vpcctl forward accept", kind: "rule"),
             Damage(what: "chain emptied", line: "nft flush chain inet vpcctl forward", kind: "rule"),
             Damage(what: "table deleted", line: "nft delete table inet vpcctl", kind: "table"),

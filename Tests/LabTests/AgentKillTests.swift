@@ -174,6 +174,8 @@ final class Daemon {
     }
 
     func unfinishedFiles() throws -> [String] {
-        try FileManager.default.contentsOfDirectory(atPath: folder + "/state/revisions").filter { Int($0) == nil }
+        try FileManager.default.contentsOfDirectory(atPath: folder + "/state/revisions").filter {
+            Int($0) == nil && $0 != "newest"
+        }
     }
 }

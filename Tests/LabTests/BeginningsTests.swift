@@ -20,6 +20,7 @@ extension LabTests {
         /// The server's group takes TCP to 7001 from everybody: the segment that asks for a connection, and none that
         /// pretends to be of one.
         @Test(arguments: ["near", "far"]) func aTCPConnectionBeginsWithSYN(_ client: String) throws {
+            try lab.settle()
             let address: IPAddress = client == "near" ? "10.0.1.11" : "10.0.1.12"
             let server: IPAddress = "10.0.2.21"
             let arrivals = try Capture(in: .named(lab.namespace("green-server")))

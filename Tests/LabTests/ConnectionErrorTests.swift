@@ -89,14 +89,46 @@ extension LabTests {
             #expect(!watch.has { $0.icmpError?.about == neverSent.flow })
         }
 
-        /// The server says "port unreachable" (RFC 792).
-        private func complain(about packet: OutgoingPacket) throws {
+        /// An error is about a connection, and comes from anybody in the VPC, with whatever text behind the headers.
+        @Test func anErrorCarriesWhatItsSenderLikes() throws {
+            let port: UInt16 = 40005
+            #expect(try lab.station("blue-far").ask(Self.server, sourcePort: port)?.name == "blue-server")
+            let question = OutgoingPacket(
+                from: Self.client, to: Self.server,
+                .udp(sourcePort: port, destinationPort: Station.udpPort, payload: [1]))
+            let text = [UInt8](repeating: UInt8(ascii: "t"), count: 900)
+            for (guest, address) in [("blue-server", Self.server), ("blue-near", "10.0.1.11" as IPAddress)] {
+                let watch = try Capture(in: .named(lab.namespace("blue-far")))
+                try complain(about: question, text, by: guest, address)
+                #expect(watch.waits { $0.icmpError?.from == address && Array($0.bytes.suffix(900)) == text })
+            }
+            // To whom the connection is none of his own, it does not pass.
+            let third = OutgoingPacket(
+                from: "10.0.1.11", to: Self.server,
+                .udp(sourcePort: port, destinationPort: Station.udpPort, payload: [1]))
+            let watch = try Capture(in: .named(lab.namespace("blue-far")))
+            try complain(about: third, by: "blue-server", Self.server)
+            #expect(try lab.station("blue-far").ask(Self.server)?.name == "blue-server")
+            #expect(!watch.has { $0.icmpError?.about == third.flow })
+        }
+
+        /// The host's own error comes from the gateway of its receiver's subnet, and quotes the receiver's own packet.
+        @Test func theHostSpeaksAsTheGateway() throws {
+            let outcome = try lab.station("blue-near").ping("10.0.3.77")
+            #expect(outcome.error?.from == "10.0.1.1", "\(outcome)")
+        }
+
+        /// Somebody tells the client "port unreachable" (RFC 792).
+        private func complain(
+            about packet: OutgoingPacket, _ text: [UInt8] = [], by guest: String = "blue-server",
+            _ address: IPAddress = Self.server
+        ) throws {
             var message: [UInt8] = [3, 3, 0, 0, 0, 0, 0, 0]
-            message += packet.bytes
+            message += packet.bytes + text
             message.setChecksum(at: 2)
             let bytes = IPv4Packet.bytes(
-                source: Self.server, destination: Self.client, protocolNumber: 1, payload: message)
-            #expect(try sender("blue-server", as: Self.server).send(bytes, to: Self.client) == 0)
+                source: address, destination: Self.client, protocolNumber: 1, payload: message)
+            #expect(try sender(guest, as: address).send(bytes, to: Self.client) == 0)
         }
 
         /// An ACL knows no connections: who allows a service has to allow its answers, to the ports that clients use.

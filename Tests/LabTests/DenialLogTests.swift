@@ -113,6 +113,7 @@ extension LabTests {
         ]
 
         @Test func everyDeniedPacketIsReportedWithItsReason() throws {
+            try lab.settle()
             let manifest = "/tmp/\(lab.prefix)denied.json"
             try Scenario.reported.text(prefix: lab.prefix).write(
                 toFile: manifest, atomically: true, encoding: .utf8)

@@ -98,7 +98,7 @@ extension LabTests {
             #expect(lines.allSatisfy { ["priority", "src", "l3mdev", "},{"].contains(where: $0.contains) }, "\(lines)")
         }
 
-        private static func difference(_ before: String, _ after: String) -> String {
+        static func difference(_ before: String, _ after: String) -> String {
             let (old, new) = (before.split(separator: "\n"), after.split(separator: "\n"))
             return new.difference(from: old).map { change in
                 switch change {

@@ -61,7 +61,7 @@ extension LabTests {
             let intent = try reconciler.plan(topology, host: 0).intent
             try lab.shell("h1", "nft delete table inet vpcctl")
             let snapshot = try kernel.observe(HostReconciler<KernelDriver>.observation(of: topology, host: 0))
-            let plan = intent.changes(from: snapshot, owner: Conventions.ownership, elementLimit: 4)
+            let plan = intent.changes(from: snapshot, owner: Conventions.ownership, elementLimit: 3)
             #expect(plan.steps.count > 8)
             #expect(plan.steps.allSatisfy { $0.work.kind == .firewall })
             try lab.shell("green-near", "ip addr add 10.0.1.99/32 dev lo")

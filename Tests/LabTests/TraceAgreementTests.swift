@@ -23,7 +23,8 @@ extension LabTests {
         @Test(arguments: seeds) func drawnPacketsGoWhereTheTraceSays(_ seed: UInt64) throws {
             print("trace agreement: seed \(seed) (VPCCTL_TRACE_SEED=\(seed) repeats it)")
             var dice = Dice(seed: seed)
-            let scenario = Scenario.drawn(&dice)
+            // The first draw has lists of a few lines, every other one some that take several lookups as well.
+            let scenario = Scenario.drawn(&dice, hasLongLists: seed != 1)
             let lab = try TestLab(scenario)
             defer { lab.tearDown() }
             let topology = lab.lab.plan.topology
@@ -276,12 +277,13 @@ extension OutgoingPacket.Content {
 extension Scenario {
     /// Three hosts and two VPCs with the same addresses, each with two subnets of guests, one of gateways, a route table,
     /// groups and ACLs.
-    fileprivate static func drawn(_ dice: inout Dice) -> Scenario {
+    fileprivate static func drawn(_ dice: inout Dice, hasLongLists: Bool) -> Scenario {
         var scenario = Scenario()
         for number in 1...3 { scenario.host("h\(number)", IPAddress(v4: 0xAC1F_0000 + UInt32(number))) }
         for (number, vpc) in ["blue", "green"].enumerated() {
             scenario.vpc(vpc, UInt32(101 + number), "10.0.0.0/16")
             scenario.drawPolicies(vpc, &dice)
+            if hasLongLists { scenario.lengthenPolicies(vpc, &dice) }
             scenario.drawSubnets(vpc, &dice)
         }
         // One guest in both.
@@ -368,6 +370,37 @@ extension Scenario {
                 NetworkACL(
                     metadata: Metadata(name: "\(vpc)-acl-\(number)"), vpc: vpc, ingress: Self.drawnLines(&dice),
                     egress: Self.drawnLines(&dice)))
+        }
+    }
+
+    /// Puts a list of published blocks before the rules of groups, and lines of many ports and of many addresses between
+    /// those of ACLs: one is looked up by the class of the address, the other in stages.
+    private mutating func lengthenPolicies(_ vpc: String, _ dice: inout Dice) {
+        let published = (0..<1200 as Range<UInt32>).map { number in
+            IPPrefix(containing: IPAddress(v4: 0x6440_0000 + number << 7), length: 26)
+        }
+        for index in model.securityGroups.indices where model.securityGroups[index].vpc == vpc {
+            let block = Self.prefix(dice.pick(Self.blocks))
+            let traffic = TrafficMatch(ipProtocol: .tcp, ports: [80...80, 443...443, 5432...5432])
+            let rule = SecurityRule(traffic: traffic, peers: (published + [block]).map { .cidr($0) })
+            model.securityGroups[index].ingress.insert(rule, at: 0)
+            if dice.happens(50) { model.securityGroups[index].egress.insert(rule, at: 0) }
+        }
+        for index in model.acls.indices where model.acls[index].vpc == vpc {
+            let lines = (0..<70).map { number in
+                let port = number == 35 ? 5432 : UInt16(9000 + 2 * number)
+                return ACLRule(
+                    priority: 100 + number, action: .deny,
+                    traffic: TrafficMatch(ipProtocol: .tcp, ports: [port...port]), cidr: .defaultIPv4)
+            }
+            let block = Self.prefix(dice.pick(Self.blocks))
+            let others = (0..<70).map { number in
+                ACLRule(
+                    priority: 200 + number, action: dice.happens(80) ? .allow : .deny,
+                    traffic: TrafficMatch(ipProtocol: .tcp), cidr: number == 35 ? block : published[number])
+            }
+            model.acls[index].ingress += lines + others
+            if dice.happens(50) { model.acls[index].egress += lines + others }
         }
     }
 

@@ -79,6 +79,7 @@ struct TunnelTests {
         "link change g101 type gre local 172.31.0.1 key 101 ttl 63 dev u0",
         "link change g101 type gre local 172.31.0.9 key 101 ttl 64 dev u0",
         "link change g101 type gre local 172.31.0.1 ikey 101 okey 102 ttl 64 dev u0",
+        "link change g101 type gre local 172.31.0.1 key 101 ttl 64 dev lo",
         "link set g101 nomaster", "link set g101 mtu 1400", "link del g101", "link del v1",
     ]) func tunnelsAreRepaired(command: String) throws {
         try withUnderlay { host, _ in
@@ -88,6 +89,36 @@ struct TunnelTests {
             try run("sh", "-c", "ip -n \(host.name) \(command)")
             #expect(try !host.plan().isEmpty)
             try host.converge()
+        }
+    }
+
+    /// Bound to another device, to none, and to a device again: the same devices, with all that hangs on them.
+    @Test func tunnelsAreBoundAnewInPlace() throws {
+        try withUnderlay { host, _ in
+            host.add(try external())
+            host.add(try tunnel("g101", key: 101))
+            let encapsulation = GREEncapsulation(
+                key: 101, source: Self.underlayAddress, destination: try "172.31.0.2".address, ttl: 64)
+            host.add(Nexthop(id: NexthopID(7), body: .encapsulate(encapsulation, device: try "gx".device)))
+            try host.converge()
+            let indexes = try ["gx", "g101"].map { try ip(host.name, "link", "show", $0).first?["ifindex"] as? Int }
+            for (number, device) in ["lo", "", "u0"].enumerated() {
+                let underlay = try device.isEmpty ? InterfaceName.none : device.device
+                host.intent.host.links = []
+                var (external, tunnel) = (try external(), try tunnel("g101", key: 101))
+                external.kind = .greExternal(underlay: underlay)
+                tunnel.kind = .gre(GRETunnel(local: Self.underlayAddress, key: 101, ttl: 64, underlay: underlay))
+                external.mtu = 1400 + UInt32(number)
+                tunnel.mtu = external.mtu
+                host.add(external)
+                host.add(tunnel)
+                let plan = try host.plan()
+                #expect(plan.counts == .init(changed: 2))
+                #expect(plan.operations.allSatisfy { $0.object.hasSuffix("set mtu,dev") }, "\(plan.operations)")
+                try host.converge()
+            }
+            #expect(
+                try ["gx", "g101"].map { try ip(host.name, "link", "show", $0).first?["ifindex"] as? Int } == indexes)
         }
     }
 

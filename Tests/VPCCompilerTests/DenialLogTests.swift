@@ -102,7 +102,9 @@ import VPCTopology
                 log("vpcctl groups blue-db,blue-web in stray", rate: 7), "goto deny_by_group",
             ])
         let rules = chain(list, table)
-        #expect(rules.count { $0.contains("goto deny_\(list)_stray") } == 3)
+        #expect(rules.count { $0.contains("goto \(list)_unknown") } == 2)
+        #expect(rules.count { $0.contains("goto deny_\(list)_stray") } == 1)
+        #expect(chain("\(list)_unknown", table).last == "goto deny_\(list)_stray")
         #expect(rules.last == "goto deny_\(list)")
     }
 

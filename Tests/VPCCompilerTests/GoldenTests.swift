@@ -18,7 +18,11 @@ import VPCTopology
         let topology = try #require(Topology.resolve(set.model).topology)
         try #require(!topology.hosts.isEmpty)
         for (index, host) in topology.hosts.enumerated() {
-            let facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)
+            let device = InterfaceName("u0")!
+            let paths = topology.hosts.map(\.underlayAddress).sorted().map {
+                Path(destination: $0, devices: [device], mtu: 1500)
+            }
+            let facts = HostFacts(underlayDevice: device, underlayMTU: 1500, paths: paths)
             let compiled = text(of: topology.compiled(for: index, facts: facts).intent, topology)
             let file = folder.appending(path: "\(host.metadata.name).txt")
             if ProcessInfo.processInfo.environment["UPDATE_GOLDEN"] != nil {

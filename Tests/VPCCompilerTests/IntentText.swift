@@ -31,8 +31,9 @@ private func details(of link: Link) -> String {
     if let address = link.hardwareAddress { text += " address \(address)" }
     if !link.alias.isEmpty { text += " alias \"\(link.alias)\"" }
     if let ipv4 = link.ipv4 {
-        if ipv4.proxyARP { text += " proxy_arp" }
-        if ipv4.acceptLocal { text += " accept_local" }
+        for setting in IPv4DeviceConfiguration.Setting.allCases where ipv4[setting] != 0 {
+            text += " \(setting.rawValue)" + (ipv4[setting] == 1 ? "" : "=\(ipv4[setting])")
+        }
     }
     if let delay = link.proxyDelay { text += " proxy_delay \(delay)" }
     if link.ipv6Disabled == true { text += " disable_ipv6" }

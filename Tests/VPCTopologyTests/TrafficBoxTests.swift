@@ -21,10 +21,20 @@ private struct Packet: Hashable {
 /// A rule as a reader of the manifest understands it: nothing of boxes in here.
 private struct Line {
     var traffic: TrafficMatch
-    var cidr: IPPrefix
+    var cidr: IPPrefix { cidrs[0] }
+    var cidrs: [IPPrefix]
+
+    init(traffic: TrafficMatch, cidrs: [IPPrefix]) {
+        self.traffic = traffic
+        self.cidrs = cidrs
+    }
+
+    init(traffic: TrafficMatch, cidr: IPPrefix) { self.init(traffic: traffic, cidrs: [cidr]) }
+
+    var line: TrafficLine { TrafficLine(traffic, from: cidrs) }
 
     func matches(_ packet: Packet) -> Bool {
-        guard cidr.contains(IPAddress(v4: packet.address)) else { return false }
+        guard cidrs.contains(where: { $0.contains(IPAddress(v4: packet.address)) }) else { return false }
         guard let wanted = traffic.ipProtocol else { return true }
         guard wanted.rawValue == packet.ipProtocol else { return false }
         if wanted == .icmp {
@@ -69,6 +79,11 @@ private struct Generator {
     }
 
     mutating func lines() -> [Line] { (0..<number(1...12)).map { _ in Line(traffic: traffic(), cidr: cidr()) } }
+
+    /// Of several blocks each, as rules of a group are.
+    mutating func wideLines() -> [Line] {
+        (0..<number(1...12)).map { _ in Line(traffic: traffic(), cidrs: (0..<number(1...4)).map { _ in cidr() }) }
+    }
 
     mutating func packet() -> Packet {
         let cidr = cidr()
@@ -187,5 +202,78 @@ private struct Generator {
 
     private func region(_ address: UInt32) -> ShadowFinder.Region {
         ShadowFinder.Region(space: .addresses, box: TrafficBox(addresses: address...address))
+    }
+}
+
+/// As the kernel reads the sets: stage after stage, in each the class of the address if there are classes, then the box.
+extension TrafficStages {
+    fileprivate func lookUp(_ packet: Packet) -> [Int] {
+        for stage in stages {
+            var address = packet.address
+            if !stage.classes.isEmpty {
+                guard let alike = stage.classes.first(where: { $0.addresses.contains(address) }) else { continue }
+                address = alike.representative
+            }
+            var box = packet.box
+            box.addresses = address...address
+            let found = stage.entries.filter { $0.box.contains(box) }.map(\.line)
+            if !found.isEmpty { return found }
+        }
+        return []
+    }
+}
+
+extension TrafficBoxTests {
+    /// However a list is cut into stages and classes, a packet finds the line that reading the list finds.
+    @Test(arguments: [1000, 12, 3, 0])
+    func stagesDecideAsTheFirstMatchingLineDoes(price: Int) {
+        var limits = TrafficStages.Limits()
+        limits.price = price
+        limits.slacks = [price, 4 * price, .max / 64]
+        limits.stages = 100
+        var generator = Generator(random: Dice(seed: Self.seed ^ UInt64(price)))
+        var (stages, classes) = (0, 0)
+        for round in 0..<60 {
+            let lines = generator.wideLines()
+            let found = TrafficStages(lines.map(\.line), limits)
+            #expect(found.excess == nil, "seed \(Self.seed), round \(round)")
+            stages = max(stages, found.stages.count)
+            classes = max(classes, found.stages.map(\.classes.count).max() ?? 0)
+            for _ in 0..<50 {
+                let packet = generator.packet()
+                let expected = lines.firstIndex { $0.matches(packet) }
+                let context: Comment = "seed \(Self.seed), price \(price), round \(round): \(packet) of \(lines)"
+                #expect(found.lookUp(packet) == (expected.map { [$0] } ?? []), context)
+                #expect(found.line(packet.address, packet.box.services.lowerBound) == expected, context)
+            }
+            for stage in found.stages {
+                for (index, entry) in stage.entries.enumerated() {
+                    let overlapping = stage.entries[(index + 1)...].first { $0.box.overlaps(entry.box) }
+                    #expect(overlapping == nil, "seed \(Self.seed), price \(price), round \(round): \(entry)")
+                }
+                for (one, next) in zip(stage.classes, stage.classes.dropFirst()) {
+                    #expect(one.addresses.upperBound < next.addresses.lowerBound)
+                }
+            }
+        }
+        // Each way of doing it was tried.
+        #expect(price > 3 || stages > 1)
+        #expect(price > 0 || classes > 1)
+    }
+
+    /// One lookup has no more boxes than cutting each line by those before it gives, all lists taken together.
+    @Test func mergingIsNoWorseThanCutting() {
+        var generator = Generator(random: Dice(seed: Self.seed ^ 3))
+        var (merged, cut) = (0, 0)
+        for _ in 0..<150 {
+            let lines = generator.wideLines()
+            var boxes = DisjointBoxes()
+            for (number, line) in lines.enumerated() {
+                boxes.add(line.cidrs.flatMap { line.traffic.boxes($0.range) }, line: number)
+            }
+            merged += TrafficStages(lines.map(\.line)).elementCount
+            cut += boxes.entries.count
+        }
+        #expect(merged <= cut, "seed \(Self.seed)")
     }
 }

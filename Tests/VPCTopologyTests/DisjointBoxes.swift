@@ -1,22 +1,24 @@
+@testable import VPCTopology
+
 /// Boxes of which no two overlap, each with the line that decides for it.
 ///
-/// Lines are added in the order in which they decide: what an earlier line covers is cut out of the later ones. So a
+/// The plain way, to compare with: every box against every other. Lines are added in the order in which they decide: what an earlier line covers is cut out of the later ones. So a
 /// lookup that finds the one box of a packet finds what reading the lines from the top would have found.
-package struct DisjointBoxes: Sendable {
-    package struct Entry: Hashable, Sendable {
-        package var box: TrafficBox
+struct DisjointBoxes: Sendable {
+    struct Entry: Hashable, Sendable {
+        var box: TrafficBox
         /// The position of the line.
-        package var line: Int
+        var line: Int
     }
 
-    package private(set) var entries: [Entry] = []
+    private(set) var entries: [Entry] = []
 
-    package init() {}
+    init() {}
 
     /// Adds what of `boxes` no earlier line covers.
     /// - Returns: whether anything was left of them: false means that the line can never decide.
     @discardableResult
-    package mutating func add(_ boxes: [TrafficBox], line: Int) -> Bool {
+    mutating func add(_ boxes: [TrafficBox], line: Int) -> Bool {
         var left = boxes
         for entry in entries where !left.isEmpty {
             left = left.flatMap { $0.subtracting(entry.box) }
@@ -32,5 +34,5 @@ package struct DisjointBoxes: Sendable {
     }
 
     /// The line that decides for a packet.
-    package func line(for packet: TrafficBox) -> Int? { entries.first { $0.box.contains(packet) }?.line }
+    func line(for packet: TrafficBox) -> Int? { entries.first { $0.box.contains(packet) }?.line }
 }

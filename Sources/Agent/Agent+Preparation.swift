@@ -1,0 +1,120 @@
+import IPAddressing
+import KernelModel
+import Reconciler
+import VPCCompiler
+import VPCManifest
+import VPCModel
+import VPCTopology
+
+/// A set of manifests as far as it can be got without touching anything: what takes long is done here, away from the loop.
+struct PreparedSet: Sendable {
+    var set: ManifestSet
+    /// For this host; nil where the set is that which is in force.
+    var desired: ReconcileLoop.Desired?
+    /// What it is compiled to where the kernel is as it was then; nil where that could not be told.
+    var compiled: (facts: HostFacts, compilation: Compilation)?
+    /// The revision that was in force then: numbers that were given since are not known.
+    var base: Int?
+}
+
+/// What the loop knows when it has a set prepared.
+struct PreparationBase: Sendable {
+    var revision: Int?
+    var digest: UInt64?
+    var snapshot: KernelSnapshot?
+}
+
+extension Agent {
+    /// Reads, validates, resolves and compiles a set. Touches nothing, and may be called on any thread.
+    /// - Throws: where the set is not valid as a whole, or cannot be read.
+    func prepare(_ set: ManifestSet, _ base: PreparationBase) throws(AgentError) -> PreparedSet {
+        beforePreparation.withLock { $0 }?()
+        var prepared = PreparedSet(set: set, base: base.revision)
+        if let digest = base.digest, digest == set.sources.digest { return prepared }
+        let none = Revision(
+            number: 0, time: 0, cause: .apply, digest: 0, directoryDigest: nil, files: [], confirmBy: nil)
+        let desired = try resolved(set, none)
+        prepared.desired = desired
+        guard let snapshot = base.snapshot,
+            let facts = try? HostFacts(of: desired.host, in: desired.topology, from: snapshot),
+            let compilation = try? HostReconciler(kernel: kernel).compile(
+                desired.topology, desired.host, facts, snapshot.host)
+        else { return prepared }
+        prepared.compiled = (facts, compilation)
+        return prepared
+    }
+
+    /// A set that is valid as a whole, for this host.
+    func resolved(_ set: ManifestSet, _ revision: Revision) throws(AgentError) -> ReconcileLoop.Desired {
+        let resolution = Topology.resolve(set.model)
+        let diagnostics = set.located(resolution.diagnostics)
+        guard set.isValid, let topology = resolution.topology,
+            !diagnostics.contains(where: { $0.severity == .error })
+        else {
+            let errors = diagnostics.filter { $0.severity == .error }
+            let first = errors.first.map { "\($0)" } ?? "the manifests are not valid"
+            throw AgentError(
+                .invalidManifest, errors.count > 1 ? "\(first) (and \(errors.count - 1) more)" : first,
+                diagnostics: errors)
+        }
+        return ReconcileLoop.Desired(
+            revision: revision, files: set.sources.fileDigests, resourceCount: set.model.resourceCount,
+            topology: topology, host: try host(in: topology))
+    }
+
+    private func host(in topology: Topology) throws(AgentError) -> Int {
+        let names = topology.hosts.map(\.metadata.name)
+        if let name = configuration.host {
+            if let index = names.firstIndex(of: name) { return index }
+            throw AgentError(
+                .invalidManifest,
+                "no Host is named \(name), as this machine shall be; there are: \(names.prefix(20).joined(separator: ", "))"
+            )
+        }
+        let local: Set<IPAddress>
+        do {
+            local = try kernel.localAddresses()
+        } catch {
+            throw AgentError(.kernel, "\(error)")
+        }
+        let here = topology.hosts.indices.filter { local.contains(topology.hosts[$0].underlayAddress) }
+        guard let host = here.first, here.count == 1 else {
+            throw AgentError(
+                .invalidManifest,
+                here.isEmpty
+                    ? "no Host has its underlay address on this machine; name one with 'host' in the configuration"
+                    : "several Hosts have their underlay address on this machine; name one with 'host' in the configuration"
+            )
+        }
+        return host
+    }
+
+    /// What would be done for a set; nil: for the desired state.
+    func makePlan(_ sources: [ManifestSource]?, while isWanted: () -> Bool) throws(AgentError) -> PlannedRevision {
+        beforePreparation.withLock { $0 }?()
+        guard isWanted() else { throw Self.abandoned }
+        let set: ManifestSet
+        let (topology, host): (Topology, Int)
+        if let sources {
+            set = ManifestSet(sources)
+            let none = Revision(
+                number: 0, time: 0, cause: .apply, digest: 0, directoryDigest: nil, files: [], confirmBy: nil)
+            let wanted = try resolved(set, none)
+            (topology, host) = (wanted.topology, wanted.host)
+        } else {
+            guard let desired else { throw AgentError(.notFound, "no desired state is known yet") }
+            set = ManifestSet(try revisions.sources(of: desired.revision))
+            (topology, host) = (desired.topology, desired.host)
+        }
+        guard isWanted() else { throw Self.abandoned }
+        do {
+            let plan = try HostReconciler(kernel: kernel).plan(topology, host: host)
+            return PlannedRevision(host: host, topology: topology, manifests: set, plan: plan)
+        } catch {
+            throw AgentError(.kernel, "\(error)")
+        }
+    }
+
+    /// Nobody reads it.
+    private static let abandoned = AgentError(.conflict, "the client has gone")
+}

@@ -1,0 +1,90 @@
+import IPAddressing
+import KernelModel
+import VPCModel
+import VPCTopology
+
+/// Where the 16 bits of a box are in a packet.
+enum SelectorPlace: Int, Comparable, Hashable, CaseIterable {
+    /// Destination port: bytes 2 and 3 of the transport header.
+    case port
+    /// ICMP type and code: bytes 0 and 1.
+    case icmp
+
+    static func < (left: SelectorPlace, right: SelectorPlace) -> Bool { left.rawValue < right.rawValue }
+
+    var field: NFField { self == .port ? .destinationPort : .sourcePort }
+
+    /// What has to hold before the field means anything.
+    var guardStatement: NFStatement {
+        // Of a protocol without ports the boxes cover all bits.
+        self == .port ? .match(.protocol, NFEtherType.ipv4) : .match(.ipProtocol, NFProtocol.icmp)
+    }
+
+    /// What the name of a set ends with.
+    fileprivate var suffix: String { self == .port ? "_map" : "_icmp" }
+}
+
+extension TrafficBox {
+    /// ICMP types are looked up apart from everything else. With all types ICMP is a protocol like others.
+    var place: SelectorPlace {
+        let icmp = IPProtocol.icmp.rawValue
+        return protocols == icmp...icmp && selectors != Self.allSelectors ? .icmp : .port
+    }
+}
+
+/// One of the lookups by which a packet finds its line: boxes whose selectors are at one place, of one stage.
+struct PolicyLookup {
+    /// `sg_web_in_map`, `sg_web_in_icmp`; of later stages `sg_web_in_map_2`.
+    let name: String
+    let place: SelectorPlace
+    let entries: [TrafficStage.Entry]
+    /// The map that gives the address which the boxes know for that of a packet: `sg_web_in_class`.
+    let classes: String?
+
+    /// Counts a packet for the line that decides on it. What finds no line goes no further in the rule.
+    /// - Parameter port: where the selector is in the packet; by default where first packets have it.
+    func count(_ far: NFField, in set: String? = nil, port: NFField? = nil) -> NFStatement {
+        .counter(map: set ?? name, far, .ipProtocol, port ?? place.field, through: classes)
+    }
+
+    /// Does with a packet what the line says that decides on it.
+    func decide(_ far: NFField) -> NFStatement {
+        .vmap(far, .ipProtocol, place.field, through: classes, map: name)
+    }
+}
+
+extension TrafficStages {
+    /// - Parameter prefix: What the names of the sets begin with: `sg_web_in`.
+    func lookups(_ prefix: String) -> [PolicyLookup] {
+        stages.enumerated().flatMap { number, stage in
+            let boxes = Dictionary(grouping: stage.entries, by: \.box.place)
+            return SelectorPlace.allCases.compactMap { place in
+                boxes[place].map { entries in
+                    PolicyLookup(
+                        name: prefix + place.suffix + Self.suffix(number), place: place, entries: entries,
+                        classes: stage.classes.isEmpty ? nil : Self.className(prefix, number))
+                }
+            }
+        }
+    }
+
+    /// The maps that lead from addresses to those that stand for them. Their second field holds every protocol: intervals
+    /// of one field alone are a tree to the kernel, which takes six times as long to fill.
+    func classMaps(_ prefix: String, origin: Origin) -> [NFSet] {
+        stages.enumerated().filter { !$1.classes.isEmpty }.map { number, stage in
+            var map = NFSet(
+                Self.className(prefix, number), of: .ipv4Address, .internetProtocol, to: .values(.ipv4Address),
+                isInterval: true, origin: origin)
+            for alike in stage.classes {
+                map.add(
+                    IPAddress(v4: alike.addresses.lowerBound)...IPAddress(v4: alike.addresses.upperBound),
+                    NFProtocol.any, data: IPAddress(v4: alike.representative), origin: origin)
+            }
+            return map
+        }
+    }
+
+    private static func className(_ prefix: String, _ number: Int) -> String { prefix + "_class" + suffix(number) }
+
+    private static func suffix(_ number: Int) -> String { number == 0 ? "" : "_\(number + 1)" }
+}

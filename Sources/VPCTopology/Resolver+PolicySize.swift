@@ -1,0 +1,83 @@
+internal import IPAddressing
+internal import VPCModel
+
+/// What a direction of a security group or ACL comes to in the kernel, computed as the compiler does.
+struct PolicySize {
+    /// Elements of its sets.
+    private(set) var elements = 0
+    /// A line for which there is no room.
+    private(set) var excess: Int?
+    /// Whether it is known that each line decides on something.
+    let eachLineDecides: Bool
+
+    /// - Parameters:
+    ///   - lines: As far as they name addresses.
+    ///   - groups: What they allow to members of groups.
+    init(_ lines: [TrafficLine], _ groups: [Int: GroupServices] = [:], limits: TrafficStages.Limits) {
+        let stages = TrafficStages(lines, limits)
+        excess = stages.excess
+        elements = stages.elementCount
+        var taken = [Int](repeating: 0, count: lines.count)
+        for stage in stages.stages { for entry in stage.entries { taken[entry.line] += 1 } }
+        for services in groups.values {
+            let entries = services.entries
+            elements += entries.count
+            for entry in entries { taken[entry.line] += 1 }
+        }
+        // What one stage holds may be all decided in another.
+        eachLineDecides = excess == nil && stages.stages.count < 2 && !taken.contains(0)
+        if excess == nil, elements > limits.elements { excess = taken.indices.max { taken[$0] < taken[$1] } }
+    }
+}
+
+extension Resolver {
+    /// Takes the size of a direction into account, and reports it where it is more than a host can hold.
+    mutating func admit(_ size: PolicySize, of resource: ResourceReference, _ path: (Int) -> FieldPath) {
+        policyElements[resource, default: 0] += size.elements
+        topology.policyElements += size.elements
+        guard let excess = size.excess else { return }
+        report(
+            "policy-too-large",
+            "\(path(excess)) cannot be held by a host: with it this list takes more than"
+                + " \(limits.elements) elements of nftables, or more than"
+                + " \(limits.stages) lookups",
+            hint: Self.remedy, at: resource, path(excess))
+    }
+
+    private static let remedy =
+        "use fewer and larger blocks and port ranges, and do not alternate lines with many ports and lines with many"
+        + " addresses: each of the one that meets one of the other takes an element"
+
+    /// Checks what the policies of each host's interfaces come to together.
+    mutating func checkPolicySizes() {
+        // All policies are as many as a host has at most: then no host needs to be looked at.
+        guard topology.policyElements > limits.elementsOfHost else { return }
+        for (position, interfaces) in topology.interfacesOfHost.enumerated() {
+            let policies = policies(of: interfaces)
+            let elements = policies.reduce(0) { $0 + (policyElements[$1] ?? 0) }
+            guard elements > limits.elementsOfHost,
+                let largest = policies.max(by: { (policyElements[$0] ?? 0, $1) < (policyElements[$1] ?? 0, $0) })
+            else { continue }
+            let host = ResourceReference(.host, topology.hosts[position].metadata.name)
+            report(
+                "policy-too-large",
+                "the security groups and ACLs of its interfaces take \(elements) elements of nftables;"
+                    + " \(limits.elementsOfHost) are the most",
+                hint: Self.remedy, at: host, ["metadata", "name"],
+                related: Diagnostic.Related(
+                    "the largest takes \(policyElements[largest] ?? 0) of them", at: largest, ["metadata", "name"]))
+        }
+    }
+
+    private func policies(of interfaces: [Int]) -> [ResourceReference] {
+        var groups: Set<Int> = []
+        var acls: Set<Int> = []
+        for index in interfaces {
+            let interface = topology.interfaces[index]
+            groups.formUnion(interface.securityGroups)
+            if let acl = topology.subnets[interface.subnet].acl { acls.insert(acl) }
+        }
+        return groups.sorted().map { ResourceReference(.securityGroup, topology.securityGroups[$0].name) }
+            + acls.sorted().map { ResourceReference(.networkACL, topology.acls[$0].name) }
+    }
+}

@@ -1,0 +1,57 @@
+package import VPCModel
+
+extension ResolvedSecurityGroup {
+    package func rules(isIngress: Bool) -> [ResolvedSecurityRule] { isIngress ? ingress : egress }
+}
+
+extension ResolvedSecurityRule {
+    /// The rule as far as it names addresses.
+    package var line: TrafficLine { TrafficLine(traffic, from: cidrs) }
+}
+
+extension [ResolvedSecurityRule] {
+    /// For each group that the rules name, which rule allows what to its members.
+    package var servicesOfGroups: [Int: GroupServices] {
+        var lines: [Int: [(line: Int, services: [ServiceRange])]] = [:]
+        for (position, rule) in enumerated() where !rule.groups.isEmpty {
+            let services = TrafficLine(rule.traffic, from: []).services
+            for group in Set(rule.groups) { lines[group, default: []].append((position, services)) }
+        }
+        return lines.mapValues { GroupServices($0) }
+    }
+}
+
+/// Which rule allows a service, whatever the address.
+package struct GroupServices: Sendable {
+    private let planes: TrafficPlanes
+    private let plane: TrafficPlanes.Plane
+
+    /// - Parameter lines: The first of those with a service decides.
+    init(_ lines: [(line: Int, services: [ServiceRange])]) {
+        var planes = TrafficPlanes()
+        var own: [TrafficPlanes.Plane] = []
+        for line in lines { own.append(planes.plane(of: line.services, line: line.line)) }
+        plane = planes.plane(of: own[...])
+        self.planes = planes
+    }
+
+    /// Boxes of address 0.
+    package var entries: [TrafficStage.Entry] {
+        var entries: [TrafficStage.Entry] = []
+        planes.forEachPiece(of: plane) { piece in
+            let box = TrafficBox(addresses: 0...0, services: piece.services)
+            entries.append(TrafficStage.Entry(box: box, line: Int(piece.line)))
+        }
+        return entries
+    }
+
+    package func line(_ service: UInt32) -> Int? { planes.line(on: plane, service) }
+}
+
+extension ResolvedACL {
+    package func lines(isIngress: Bool) -> [ACLRule] { isIngress ? ingress : egress }
+}
+
+extension ACLRule {
+    package var line: TrafficLine { TrafficLine(traffic, from: [cidr]) }
+}
