@@ -13,7 +13,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 filter=${VPCCTL_TEST_FILTER:-}
 bundle=.build/debug/vpcctlPackageTests.xctest
 # Nothing here takes that long; a test that waits for ever must not.
-limit=1800
+limit=3600
 
 # Tests name this to write what someone may want to see afterwards.
 reports=$PWD/.build/test-reports
