@@ -19,6 +19,13 @@ func text(of intent: KernelIntent, _ topology: Topology) -> String {
         intent.neighbors.forEach { line($0) }
         intent.nexthops.forEach { line($0) }
         intent.routes.forEach { line($0) }
+        for table in intent.firewall {
+            for item in table.changes(from: nil).items {
+                let owner = topology.resource(of: item.origin).map { "  (\($0))" } ?? ""
+                lines.append(item.object + owner)
+            }
+            for set in table.sets { lines.append("\(set.name) has \(details(of: set))") }
+        }
     }
     add("host", intent.host)
     for guest in intent.guests { add("netns \(guest.namespace)", guest.intent) }
@@ -37,5 +44,21 @@ private func details(of link: Link) -> String {
     }
     if let delay = link.proxyDelay { text += " proxy_delay \(delay)" }
     if link.ipv6Disabled == true { text += " disable_ipv6" }
+    return text
+}
+
+/// What creating it does not tell: what its elements are made of, and how it is kept.
+private func details(of set: NFSet) -> String {
+    let shape = set.shape
+    var text = "key 0x" + String(shape.keyCode, radix: 16) + " of \(shape.keyLength) bytes"
+    if shape.isInterval { text += " interval \(shape.fieldLengths)" }
+    switch shape.data {
+    case .verdict: text += " verdicts"
+    case .value(let code, let length): text += " values 0x" + String(code, radix: 16) + " of \(length) bytes"
+    case .object(let type): text += " objects of type \(type)"
+    case nil: break
+    }
+    if set.grows { text += " grows" }
+    if set.admits { text += " admits" }
     return text
 }
