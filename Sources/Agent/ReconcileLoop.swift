@@ -428,18 +428,10 @@ final class ReconcileLoop {
 
     /// Where only the ways to other hosts are others, no route of ours is: as after an exchange of no interface.
     private func followWays(_ desired: Desired, _ facts: HostFacts, _ snapshot: KernelSnapshot) -> Bool {
-        let number = desired.revision.number
-        guard let compiled, compiled.revision == number, compiled.pending == nil, retry.delay == .zero,
+        guard let compiled, compiled.revision == desired.revision.number, compiled.pending == nil, retry.delay == .zero,
             compiled.facts.differOnlyInWays(from: facts)
         else { return false }
-        guard let former = self.compiled.take()?.compilation,
-            let (compilation, routes) = reconciler.compile(
-                desired.topology, desired.host, facts, snapshot.host, following: former,
-                .nothing(in: desired.topology))
-        else { return false }
-        self.compiled = Compiled(revision: number, facts: facts, compilation: compilation)
-        suspectRoutes.insert(routes)
-        return true
+        return recompile(desired, facts, snapshot, following: .nothing(in: desired.topology))
     }
 
     /// Changes what was compiled where only little of the topology has changed since.
@@ -454,11 +446,18 @@ final class ReconcileLoop {
             suspectRoutes.insert(moved)
             return true
         }
+        return recompile(desired, facts, snapshot, following: pending.exchange)
+    }
+
+    /// Compiles all but the routes, which follow those of before.
+    private func recompile(
+        _ desired: Desired, _ facts: HostFacts, _ snapshot: KernelSnapshot, following exchange: InterfaceExchange
+    ) -> Bool {
         guard let former = compiled.take()?.compilation,
             let (compilation, routes) = reconciler.compile(
-                desired.topology, desired.host, facts, snapshot.host, following: former, pending.exchange)
+                desired.topology, desired.host, facts, snapshot.host, following: former, exchange)
         else { return false }
-        compiled = Compiled(revision: number, facts: facts, compilation: compilation)
+        compiled = Compiled(revision: desired.revision.number, facts: facts, compilation: compilation)
         suspectRoutes.insert(routes)
         return true
     }
