@@ -115,8 +115,7 @@ import VPCModel
         }
         let (one, ten) = (measured(300), measured(3000))
         #expect(ten.elements <= 12 * one.elements, "\(one) \(ten)")
-        // Lines at one address are sorted by their ports: a little more.
-        #expect(ten.effort <= (shape == "ports" ? 14 : 12) * one.effort, "\(one) \(ten)")
+        #expect(ten.effort <= 12 * one.effort, "\(one) \(ten)")
     }
 
     /// Lines that meet at random come to more than ten times the elements, but each takes few steps.
