@@ -69,9 +69,8 @@ extension Resolver {
         }
         guard first.count == rules.count else { return }
         let order = rules.byPriority
-        let size = PolicySize(order.map { rules[$0].line }, limits: limits)
-        admit(size, of: acl.reference) { direction.path(order[$0]) }
-        if !size.eachLineDecides { warnOfShadowedLines(of: acl, direction, rules, order) }
+        let eachLineDecides = admit(order.map { rules[$0].line }, of: acl.reference) { direction.path(order[$0]) }
+        if !eachLineDecides { warnOfShadowedLines(of: acl, direction, rules, order) }
     }
 
     private mutating func warnOfShadowedLines(
@@ -151,11 +150,12 @@ extension Resolver {
             }
             resolved.append(result)
         }
-        let size = PolicySize(resolved.map(\.line), resolved.servicesOfGroups, limits: limits)
-        admit(size, of: group.reference) { direction.path($0) }
+        let eachLineDecides = admit(resolved.map(\.line), resolved.servicesOfGroups, of: group.reference) {
+            direction.path($0)
+        }
         // A rule by addresses may hold those of every member.
         let isSimple = resolved.allSatisfy { $0.groups.isEmpty } || resolved.allSatisfy { $0.cidrs.isEmpty }
-        if !size.eachLineDecides || !isSimple {
+        if !eachLineDecides || !isSimple {
             var finder = ShadowFinder()
             for (number, rule) in resolved.enumerated() {
                 // Of a rule with a broken reference it is not known what it matches.

@@ -25,6 +25,8 @@ struct Resolver {
     let limits: TrafficStages.Limits
     /// Elements that the policies take, of both directions.
     var policyElements: [ResourceReference: Int] = [:]
+    /// Steps that finding out took so far.
+    var policyEffort = 0
 
     /// How many dangling references still get a suggestion: each costs a pass over all names.
     private var suggestions = 20
