@@ -143,3 +143,23 @@ extension Connection {
         return UInt32(ipProtocol) << 16 | UInt32(selector)
     }
 }
+
+extension NFOperation {
+    /// Whether it may forbid connections that security groups have let begin: ``HostPolicy/forbidden(_:)`` says which.
+    ///
+    /// What is of no family of ours was somebody else's: what it has allowed, or what an older version meant by it, is not
+    /// known.
+    public var mayTightenPolicy: Bool {
+        switch self {
+        case .createTable, .wakeTable: true
+        case .addElements(let name, _, _): FirewallName(name)?.tightensByGaining ?? true
+        case .removeElements(let name, _, _), .deleteSet(let name), .flushSet(let name), .deleteRule(let name, _, _),
+            .flushChain(let name):
+            FirewallName(name)?.tightensByLosing ?? true
+        // What nothing leads to, or leads to no longer, decides nothing; nor do counters.
+        case .createSet, .createChain, .deleteChain, .createCounter, .deleteObject: false
+        // Rules are added beside others that go, elements that go by themselves spare nobody the rules.
+        case .addRule, .renewElements, .changePolicy, .deleteTable: false
+        }
+    }
+}

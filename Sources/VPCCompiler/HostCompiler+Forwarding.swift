@@ -2,6 +2,12 @@ import KernelModel
 import VPCModel
 import VPCTopology
 
+extension FirewallFamily {
+    static let forwarding = FirewallFamily(
+        "forward", "arriving", "staying", "related", "groups_out", "groups_in", "left", "arrived", "stayed",
+        tightens: [])
+}
+
 /// What is forwarded: judged once per connection, direction and epoch; then the connection's mark says that it passed.
 /// docs/security.md has the way, ``ConnectionMark`` the bits.
 extension HostCompiler {
@@ -106,7 +112,7 @@ extension HostCompiler {
     }
 
     func addCut(to chain: inout NFChainBuilder) {
-        chain.rule(.match(.ctMark, ConnectionMark.cut), .counter(RuleCounter.deniedByGroup), .drop)
+        chain.rule(.match(.ctMark, ConnectionMark.cut), .counter(RuleCounter.deniedByGroup.description), .drop)
     }
 
     func addFound(to chain: inout NFChainBuilder) {

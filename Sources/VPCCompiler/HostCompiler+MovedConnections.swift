@@ -2,6 +2,10 @@ import KernelModel
 import VPCModel
 import VPCTopology
 
+extension FirewallFamily {
+    static let foundAnswers = FirewallFamily("found_answer", of: .host, isDirected: true, tightens: [])
+}
+
 /// The TCP connections of a guest that has moved here: this host has not seen them begin.
 ///
 /// While its port is new (``Conventions/arrivals``), a segment from the middle of a connection is judged by what its first
@@ -60,7 +64,9 @@ extension HostCompiler {
         }
     }
 
-    private static func foundAnswer(_ direction: TrafficDirection) -> String { "found_answer_\(direction.rawValue)" }
+    private static func foundAnswer(_ direction: TrafficDirection) -> String {
+        FirewallName(.foundAnswers, direction: direction).description
+    }
 
     /// An answer has been found.
     func addFoundAnswers(_ direction: TrafficDirection, to table: inout NFTableIntent) {
@@ -94,7 +100,7 @@ extension HostCompiler {
     }
 
     private func servicesName(_ group: Int) -> String {
-        FirewallName.group(topology.securityGroups[group].name, .ingress) + "_services"
+        FirewallName(.group, topology.securityGroups[group].name, direction: .ingress, role: "services").description
     }
 
     func addServices(of groups: [Int], to table: inout NFTableIntent) {
