@@ -11,13 +11,13 @@ extension HostPolicy {
     /// here (one that a gateway forwards) is left alone: which ports it passed is not in its entry.
     public func forbidden(_ connections: [Connection]) -> [Connection] {
         var rules = RuleIndex(topology: topology)
-        return connections.filter { $0.mark != Conventions.cutMark && !allows($0, &rules) }
+        return connections.filter { !ConnectionMark.has(ConnectionMark.cut, in: $0.mark) && !allows($0, &rules) }
     }
 
     private func allows(_ connection: Connection, _ rules: inout RuleIndex) -> Bool {
         guard let vpc = vpcOfZone[connection.zone] else { return true }
         // Asked for with every packet.
-        if connection.mark == ConnectionMark.found { return true }
+        if ConnectionMark.has(ConnectionMark.found, in: connection.mark) { return true }
         let service = connection.service
         if let sender = interface(vpc, connection.source),
             connection.mark & ConnectionMark.allowed(.original, [.leaving]) == 0

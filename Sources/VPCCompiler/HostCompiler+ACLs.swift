@@ -98,9 +98,8 @@ extension HostCompiler {
     }
 
     /// Changes when what an ACL of this host decides may have changed: then every connection is judged once more. It is
-    /// made of the ACLs themselves, so that it needs no memory, and of whether there are middleboxes, because then more
-    /// is judged; less than ``ConnectionMark/found``.
-    var policyEpoch: UInt32 {
+    /// made of the ACLs themselves, and of whether there are middleboxes, because then more is judged.
+    var policyDigest: UInt64 {
         var digest = Digest()
         for index in Set(attached.map { topology.interfaces[$0].subnet }).sorted() {
             let subnet = topology.subnets[index]
@@ -113,7 +112,7 @@ extension HostCompiler {
             }
         }
         if hasMiddleboxes { digest.add("middleboxes") }
-        return UInt32(digest.value % UInt64(ConnectionMark.found))
+        return digest.value
     }
 }
 

@@ -43,7 +43,7 @@ extension HostCompiler {
             // Of a connection that is known the right way round this is no answer.
             chain.rule(
                 .match(.ctDirection, NFDirection.original), .match([.established]),
-                .match(.ctMark, .notEqual, ConnectionMark.found), .goto(unmatched))
+                ConnectionMark.hasNot(ConnectionMark.found), .goto(unmatched))
             for group in groups {
                 guard let rules = rules[.ingress]?[group] else { continue }
                 addQuestions(
@@ -72,10 +72,11 @@ extension HostCompiler {
     func addFoundAnswers(_ direction: TrafficDirection, to table: inout NFTableIntent) {
         let bits = ConnectionMark.allowed(.reply, [direction == .ingress ? .arriving : .leaving])
         table.chain(Self.foundAnswer(direction), origin: Origin(.host, host)) { chain in
-            chain.rule(.match([.new]), .set(.ctMark, ConnectionMark.found), .return)
+            chain.rule(
+                .match([.new]), .set(.ctMark, keeping: ConnectionMark.free, adding: ConnectionMark.found), .return)
             // The other end is here, too: the kernel knows which of them has begun it.
             chain.rule(
-                .match([.established]), .match(.ctMark, .notEqual, ConnectionMark.found),
+                .match([.established]), ConnectionMark.hasNot(ConnectionMark.found),
                 .set(.ctMark, keeping: .max, adding: bits))
         }
     }

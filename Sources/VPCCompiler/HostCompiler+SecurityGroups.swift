@@ -111,7 +111,7 @@ extension HostCompiler {
                 }
             }
             addMoved(direction, moved, to: &chain)
-            chain.rule(.match(.ctMark, ConnectionMark.found), .goto(moved))
+            chain.rule(ConnectionMark.has(ConnectionMark.found), .goto(moved))
             chain.rule(.goto(unmatched))
         }
         table.chain(unknown, origin: origin) { chain in
