@@ -13,7 +13,7 @@ import VPCTopology
 /// The agent's one thread: waits for the kernel, the manifests, requests and the clock, and makes a pass.
 final class ReconcileLoop {
     let agent: Agent
-    let reconciler: HostReconciler<KernelDriver>
+    let reconciler: HostReconciler
     var source: (any DesiredStateSource)?
     /// Nil as long as no complete and valid state is known: then nothing is touched.
     private(set) var desired: Desired?
@@ -353,18 +353,8 @@ final class ReconcileLoop {
         // What cannot be had for now is not looked for, and neither is what nobody repairs.
         let isWhole = plan.changes.conflicts.isEmpty && paused.isEmpty
         plan.changes = plan.changes.without(paused)
-        var outcome = HostOutcome()
-        if plan.changes.counts.total > 0 {
-            outcome.report = agent.kernel.commit(plan.changes, owner: Conventions.ownership)
-            outcome.remaining = try remaining(compilation, box, paused, after: plan.changes)
-            // Somebody else's transaction came in between: once more, from what is there now.
-            for _ in 1..<Self.attempts where outcome.report.failures.contains(where: { $0.reason == .stale }) {
-                let again = outcome.remaining
-                outcome.report = outcome.report.retried(
-                    by: agent.kernel.commit(again, owner: Conventions.ownership))
-                outcome.remaining = try remaining(compilation, box, paused, after: again)
-            }
-            try reconciler.cutLateConnections(plan, &outcome.report)
+        let outcome = try reconciler.converge(plan) { changes in
+            try remaining(compilation, box, paused, after: changes)
         }
         let result = PassResult(plan: plan, outcome: outcome)
         note(result, desired, update, isDrift: wasReached && isSame, begin)
@@ -379,7 +369,7 @@ final class ReconcileLoop {
 
     private func observe(_ desired: Desired) throws -> KernelMirror.Update {
         func request() -> ObservationRequest {
-            HostReconciler<KernelDriver>.observation(of: desired.topology, host: desired.host)
+            HostReconciler.observation(of: desired.topology, host: desired.host)
         }
         guard let box = mirror else {
             mirror = MirrorBox(try KernelMirror(agent.kernel, request()))
