@@ -8,13 +8,14 @@ public import VPCManifest
 /// to it, and as long as somebody writes into a file, nothing is read.
 public final class ManifestDirectory: DesiredStateSource {
     public let path: String
+    private let clock: any WaitingClock
     private let inotify: Int32
     private var watches: ManifestWatches
-    private var lastRead = ContinuousClock.now
+    private var lastRead: ContinuousClock.Instant
     /// Files that were written to and not closed since.
     private var unfinished: [String: ContinuousClock.Instant] = [:]
     private var firstChange: ContinuousClock.Instant?
-    private var lastChange = ContinuousClock.now
+    private var lastChange: ContinuousClock.Instant
 
     /// Quiet that ends a burst of changes, and how long a burst may go on.
     private static let quiet: Duration = .milliseconds(100)
@@ -24,10 +25,13 @@ public final class ManifestDirectory: DesiredStateSource {
     /// How often everything is looked at where not everything can be watched.
     private static let lookInterval: Duration = .seconds(10)
 
-    public convenience init(path: String) throws(AgentError) { try self.init(path: path, watchLimit: 32_768) }
+    public convenience init(path: String) throws(AgentError) { try self.init(path: path, SystemClock()) }
 
-    init(path: String, watchLimit: Int) throws(AgentError) {
+    /// - Parameter watchLimit: How many things may be watched.
+    init(path: String, _ clock: any WaitingClock, watchLimit: Int = 32_768) throws(AgentError) {
         self.path = path
+        self.clock = clock
+        (lastRead, lastChange) = (clock.now, clock.now)
         inotify = inotify_init1(Int32(IN_CLOEXEC) | Int32(IN_NONBLOCK))
         watches = ManifestWatches(inotify: inotify, limit: watchLimit)
         guard inotify >= 0 else { throw .system("inotify_init1") }
@@ -41,7 +45,7 @@ public final class ManifestDirectory: DesiredStateSource {
 
     public func read(known: [String: FileStamp]) -> ManifestFiles {
         firstChange = nil
-        lastRead = .now
+        lastRead = clock.now
         // Directories and links may have come, or lead elsewhere.
         watches.follow(path)
         return ManifestFiles(paths: [path], limits: .ofDaemon, known: known)
@@ -65,7 +69,7 @@ public final class ManifestDirectory: DesiredStateSource {
     // MARK: Events
 
     public func noteChanges() throws(AgentError) -> ContinuousClock.Instant? {
-        let now = ContinuousClock.now
+        let now = clock.now
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
         while true {
             let count = Glibc.read(inotify, &buffer, buffer.count)

@@ -1,0 +1,26 @@
+import VPCManifest
+import VPCModel
+import VPCTopology
+
+/// What the host shall be. Without its manifests: they are on the disk, and of a hundred thousand interfaces they take half
+/// of the memory.
+struct Desired {
+    var revision: Revision
+    /// Those of the revision.
+    var files: [FileDigest]
+    var resourceCount: Int
+    var topology: Topology
+    /// Index into `topology.hosts`.
+    var host: Int
+    /// Of the topology; made when it is needed first.
+    var index: InterfaceIndex?
+
+    var hostName: String { topology.hosts[host].metadata.name }
+}
+
+extension Model {
+    var resourceCount: Int {
+        hosts.count + vpcs.count + subnets.count + routeTables.count + interfaces.count + securityGroups.count
+            + acls.count + probes.count
+    }
+}
