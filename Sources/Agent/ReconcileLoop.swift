@@ -554,10 +554,3 @@ final class ReconcileLoop {
         isPassDue = true
     }
 }
-
-extension Model {
-    var resourceCount: Int {
-        hosts.count + vpcs.count + subnets.count + routeTables.count + interfaces.count + securityGroups.count
-            + acls.count + probes.count
-    }
-}
