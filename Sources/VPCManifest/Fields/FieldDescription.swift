@@ -29,7 +29,8 @@ struct FieldDescription: Sendable {
     /// The row, and those of the fields inside: `routes[].destination`.
     func rows(below prefix: String = "") -> [String] {
         let path = prefix + name
-        return ["| `\(path)` | \(type) | \(absent) | \(about) |"]
+        let cells = ["`\(path)`", type, absent, about].map { $0.isEmpty ? " " : " \($0) " }
+        return ["|" + cells.joined(separator: "|") + "|"]
             + fields.flatMap { $0.rows(below: path + (isList ? "[]." : ".")) }
     }
 }

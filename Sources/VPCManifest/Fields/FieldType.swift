@@ -85,7 +85,7 @@ extension FieldType {
         of type: FieldType<Element>, _ elements: String, emptyHint: String? = nil
     ) -> FieldType where Value == [Element] {
         FieldType(
-            type.fields.isEmpty ? "list of \(elements)" : "list", fields: type.fields, isList: true,
+            "list of \(elements)", fields: type.fields, isList: true,
             read: { reader, node in
                 let values = reader.list(node, of: elements) { type.read(&$0, $1) }
                 if let emptyHint, reader.isEmptyList(node) {

@@ -5,7 +5,7 @@ extension Host: ManifestResource {
     static let blank = Host(metadata: Metadata(name: ""), underlayAddress: .anyIPv4)
 
     static let spec = FieldList<Host>([
-        .required("underlay", underlay),
+        .required("underlay", underlay, "where the other hosts find it"),
         .optional("region", \.region, .string, "free"),
         .optional("zone", \.zone, .string, "free"),
         .optional(

@@ -21,7 +21,7 @@ extension NetworkInterface: ManifestResource {
         .optional(
             "securityGroups", \.securityGroups, .list(of: .name(of: SecurityGroup.self), "names"), default: [],
             absent: "none: everything is allowed",
-            "names of [security groups](#securitygroup), up to 5, each once, of the interface's VPC. What any of them"
+            "of [security groups](#securitygroup): up to 5, each once, of the interface's VPC. What any of them"
                 + " allows is allowed"),
         .required(
             "attachment", \.attachment, .object(Attachment.fields, from: .device("")),
@@ -41,7 +41,9 @@ extension NetworkInterface.Attachment {
                 FieldDescription(
                     "netns", "string", "none",
                     "a named network namespace (`ip netns`): a file name of 1 to 128 bytes"),
-                FieldDescription("device", FieldType.device, "required", ""),
+                FieldDescription(
+                    "device", FieldType.device, "required",
+                    "the guest's end, in that namespace; without one a device of the host"),
             ],
             read: { reader, nodes, attachment in
                 let netns = reader.optional(nodes, 0)

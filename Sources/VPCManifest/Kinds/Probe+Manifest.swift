@@ -37,7 +37,7 @@ extension Probe: ManifestResource {
             case .icmp:
                 if let node {
                     reader.report(
-                        "conflicting-fields", "\(reader.path(node)) means nothing for icmp", hint: "remove the port",
+                        "conflicting-fields", "spec.port means nothing for icmp", hint: "remove the port",
                         at: node)
                 }
             case .tcp: probe.transport = .tcp(port: port)

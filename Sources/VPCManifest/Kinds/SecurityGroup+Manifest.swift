@@ -27,7 +27,7 @@ extension SecurityRule {
         let (position, otherPosition) = key == "from" ? (0, 1) : (1, 0)
         let peers = Field<SecurityRule>(
             names,
-            [FieldDescription(key, type, "required", "at least one: the far ends, each of which has one of these")],
+            [FieldDescription(key, type, "required", "at least one; each has one of the following")],
             read: { reader, nodes, rule in
                 if let node = reader.optional(nodes, otherPosition) {
                     return reader.report(
