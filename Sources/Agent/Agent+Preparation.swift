@@ -58,7 +58,7 @@ extension Agent {
                 diagnostics: errors)
         }
         return Desired(
-            revision: revision, files: set.sources.fileDigests, resourceCount: set.model.resourceCount,
+            revision: revision, files: set.sources.fileDigests, resourceCount: set.model.count,
             topology: topology, host: try host(in: topology))
     }
 

@@ -117,12 +117,14 @@ extension Topology {
                 }
             }
         }
-        for probe in probes.indices {
-            shift.apply(to: &probes[probe].from)
-            if var target = probes[probe].toInterface {
+        probes = probes.map { probe in
+            var probe = probe
+            shift.apply(to: &probe.from)
+            if var target = probe.toInterface {
                 shift.apply(to: &target)
-                probes[probe].toInterface = target
+                probe.toInterface = target
             }
+            return probe
         }
         for (number, place) in moves.places.enumerated() { join(shift.position(ofArrival: number, at: place)) }
     }

@@ -22,8 +22,8 @@ public struct Topology: Sendable, Equatable {
     public var securityGroups: [ResolvedSecurityGroup] = []
     /// By VPC, then name.
     public var acls: [ResolvedACL] = []
-    /// By name.
-    public var probes: [ResolvedProbe] = []
+    /// Resolved resources of the kinds that have no table above: these are the many, and those that are read the most.
+    var tables = ResolvedTables()
     /// Elements of nftables that all security groups and ACLs take together.
     package internal(set) var policyElements = 0
 
@@ -143,7 +143,18 @@ public struct ResolvedInterface: Sendable, Equatable {
     }
 }
 
-public struct ResolvedProbe: Sendable, Equatable {
+extension Topology {
+    /// By name.
+    public var probes: [ResolvedProbe] {
+        get { self[ResolvedProbe.self] }
+        set { self[ResolvedProbe.self] = newValue }
+    }
+}
+
+public struct ResolvedProbe: ResolvedResource {
+    public static var kind: ResourceKind { .probe }
+
+
     public var name: String
     /// Index into `Topology.interfaces`.
     public var from: Int
