@@ -17,10 +17,3 @@ struct Desired {
 
     var hostName: String { topology.hosts[host].metadata.name }
 }
-
-extension Model {
-    var resourceCount: Int {
-        hosts.count + vpcs.count + subnets.count + routeTables.count + interfaces.count + securityGroups.count
-            + acls.count + probes.count
-    }
-}

@@ -121,7 +121,8 @@ import VPCTopology
             for host in topology.hosts.indices {
                 let facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)
                 var compiler = HostCompiler(topology: topology, host: host, facts: facts, numbering: Numbering())
-                let intent = try #require(compiler.compiled().intent.host.firewall.first { $0.table == FirewallTables.filter })
+                let intent = try #require(
+                    compiler.compiled().intent.host.firewall.first { $0.table == FirewallTables.filter })
                 var table = NFObservedTable(FirewallTables.filter)
                 table.chains = intent.chains.map { chain in
                     NFObservedChain(
@@ -146,7 +147,9 @@ import VPCTopology
             let set = ManifestSet.load(paths: [GoldenTests.folder.appending(path: "\(name)/manifest.yaml").path()])
             let topology = try #require(Topology.resolve(set.model).topology)
             let facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)
-            let tables = topology.hosts.indices.flatMap { topology.compiled(for: $0, facts: facts).intent.host.firewall }
+            let tables = topology.hosts.indices.flatMap {
+                topology.compiled(for: $0, facts: facts).intent.host.firewall
+            }
             for rule in tables.flatMap(\.chains).flatMap(\.rules) {
                 let expressions = rule.expressions
                 for index in expressions.indices {

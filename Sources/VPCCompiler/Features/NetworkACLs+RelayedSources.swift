@@ -16,7 +16,7 @@ extension FirewallFamily {
 /// asks the ACL, in place of the receiver's, for what it sends into a subnet with a source inside that subnet.
 extension HostCompiler {
     /// - Returns: the ACLs whose ingress is asked.
-    mutating func addRelayedSources(to table: inout NFTableIntent) -> Set<Int> {
+    func addRelayedSources(to table: inout NFTableIntent) -> Set<Int> {
         var dispatch = verdictMap("relayed")
         var maps: [Int: NFSet] = [:]
         var asked: Set<Int> = []
@@ -44,7 +44,8 @@ extension HostCompiler {
     private func relayedSources(from interface: ResolvedInterface, _ asked: inout Set<Int>) -> NFSet {
         let origin = Origin(.subnet, interface.subnet)
         var map = NFSet(
-            relayName(interface.subnet).with(role: "map").description, of: .ipv4Address, .ipv4Address, to: .verdict, isInterval: true,
+            relayName(interface.subnet).with(role: "map").description, of: .ipv4Address, .ipv4Address, to: .verdict,
+            isInterval: true,
             origin: origin)
         for way in topology.subnetsBehind(interface) {
             for index in way.subnets where index != interface.subnet {

@@ -4,6 +4,7 @@ import VPCModel
 import VPCTopology
 
 extension FirewallFamily {
+    static let groupSides = FirewallFamily("groups_out", "groups_in", tightens: [])
     /// Which chain a port's packets go to: an interface that had no groups gets some, or loses one.
     static let groups = FirewallFamily("sg", of: .host, isDirected: true, tightens: [.losing, .gaining])
     static let group = FirewallFamily(
@@ -23,11 +24,44 @@ extension FirewallFamily {
     static let groupDenials = FirewallFamily("deny_by_group", "denied_by_group", tightens: [])
 }
 
+/// Which connections may begin.
+struct SecurityGroups: HostFeature {
+    let names: [FirewallFamily] = [
+        .groupSides, .groups, .group, .members, .list, .longList, .listDenial, .longListDenial, .groupDenials,
+        .foundAnswers,
+    ]
+
+    func contribute(to firewall: inout Firewall, of host: HostCompiler) {
+        firewall.counters(RuleCounter.deniedByGroup.description)
+        host.addSecurityGroups(to: &firewall.filter)
+        for side in [ConnectionMark.Side.leaving, .arriving] {
+            firewall.filter.chain(Self.chain(of: side), origin: firewall.origin) { chain in
+                for direction in NFDirection.allCases {
+                    chain.rule(ConnectionMark.hasBegun(direction, [side]) + [.return])
+                }
+                chain.rule(Self.dispatch(side))
+            }
+        }
+        firewall.rule(at: Forwarded.groups, Self.dispatch(.leaving))
+        firewall.rule(at: Arriving.groups, Self.dispatch(.arriving))
+        firewall.rule(at: Staying.groups, .jump(Self.chain(of: .leaving)))
+        firewall.rule(at: Staying.groups, .jump(Self.chain(of: .arriving)))
+        firewall.rule(at: RelatedErrors.groups, Self.dispatch(.arriving))
+    }
+
+    private static func dispatch(_ side: ConnectionMark.Side) -> NFStatement {
+        side == .leaving ? .vmap(.sdifname, map: "sg_out") : .vmap(.oifname, map: "sg_in")
+    }
+
+    /// The groups on one side, asked for what they have not let begin.
+    static func chain(of side: ConnectionMark.Side) -> String { side == .leaving ? "groups_out" : "groups_in" }
+}
+
 extension HostCompiler {
     /// Data, not rules: a group's CIDR rules are an interval map to the rules' counters (seldom several,
     /// ``TrafficStages``), its rules by group a set of members and a map of ports. A chain per distinct list of groups, not per interface. A member that joins or leaves
     /// is one element.
-    mutating func addSecurityGroups(to table: inout NFTableIntent) {
+    fileprivate func addSecurityGroups(to table: inout NFTableIntent) {
         var lists: [[Int]: Origin] = [:]
         var maps = (in: verdictMap("sg_in"), out: verdictMap("sg_out"))
         for index in attached {

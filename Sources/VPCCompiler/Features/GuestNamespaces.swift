@@ -3,9 +3,13 @@ import KernelModel
 import VPCModel
 import VPCTopology
 
+/// What is set inside the guests' namespaces.
+struct GuestNamespaces: HostFeature {
+    func contribute(to host: inout HostCompiler) { host.addGuests() }
+}
+
 extension HostCompiler {
-    /// What is set inside the guests' namespaces.
-    mutating func addGuests() {
+    fileprivate mutating func addGuests() {
         var guests: [NamespaceName: [Int]] = [:]
         for index in attached {
             guard case .namespace(let name, _) = topology.interfaces[index].attachment else { continue }

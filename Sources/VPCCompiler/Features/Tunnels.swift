@@ -3,6 +3,38 @@ import KernelModel
 import VPCModel
 import VPCTopology
 
+extension FirewallFamily {
+    static let tunnels = FirewallFamily("hosts", "unknown_key", "foreign_tunnel", tightens: [])
+}
+
+/// GRE of the hosts of the manifests, and of nobody else.
+struct Tunnels: HostFeature {
+    let names = [FirewallFamily.tunnels]
+
+    func contribute(to firewall: inout Firewall, of host: HostCompiler) {
+        firewall.counters("unknown_key", "foreign_tunnel")
+        firewall.filter.sets.append(host.receivedHosts())
+        firewall.rules(at: BeforeRouting.received) { chain in
+            chain.rule(
+                .match(.iifgroup, LinkGroups.overlayReceive), .set(.ctZone, map: "dev_zone", .iifname), .accept)
+            // The sending device receives every key that no other device has.
+            chain.rule(.match(.iifgroup, LinkGroups.overlayTransmit), .counter("unknown_key"), .drop)
+        }
+        let isTunnel: [NFStatement] = [
+            .match(.l4proto, NFProtocol.gre), .match(.ipDestination, host.underlayAddress),
+        ]
+        firewall.rules(at: BeforeRouting.underlay) { chain in
+            // Only by the devices that lead to that host: the kernel's tunnels do not ask by which one it comes.
+            chain.rule(isTunnel + [.match(.iifname, .ipSource, in: "hosts"), .notrack, .accept])
+            chain.rule(isTunnel + [.counter("foreign_tunnel"), .drop])
+        }
+        firewall.rule(
+            at: FromHost.tunnels, .match(.l4proto, NFProtocol.gre), .match(.ipSource, host.underlayAddress), .notrack,
+            .accept)
+        firewall.rule(at: Forwarded.transit, .match(.sdifname, notIn: "ports"), .accept)
+    }
+}
+
 /// What the ways to the other hosts mean for the tunnels: their MTU, the device they are bound to, and by which devices
 /// they may come. docs/datapath.md says why.
 extension HostCompiler {

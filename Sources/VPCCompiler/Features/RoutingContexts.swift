@@ -38,6 +38,22 @@ extension Topology {
     }
 }
 
+/// Where packets are routed: a VPC's main table, and route tables with routes of their own.
+struct RoutingContexts: HostFeature {
+    func contribute(to host: inout HostCompiler) { host.addContexts() }
+
+    func contribute(to firewall: inout Firewall, of host: HostCompiler) {
+        for context in host.contexts {
+            let zone = host.zone(ofVPC: context.vpc)
+            firewall.deviceZones.add(context.device, data: zone, origin: context.origin)
+            if context.routeTable == nil {
+                let receiver = Conventions.receiver(host.topology.vpcs[context.vpc].id)
+                firewall.deviceZones.add(receiver, data: zone, origin: context.origin)
+            }
+        }
+    }
+}
+
 extension HostCompiler {
     /// A VRF for the main table of every VPC that has a guest here, where its tunnel delivers, and one for each route
     /// table with routes of its own that a guest here uses.
@@ -63,6 +79,13 @@ extension HostCompiler {
 
     func context(of interface: ResolvedInterface) -> Context? {
         context(vpc: interface.vpc, routeTable: routeTable(of: interface))
+    }
+
+    /// The conntrack zone of a VPC: tenants with equal addresses never share a connection. It is the position of the main
+    /// table's number, so it lives where that lives, in the kernel.
+    func zone(ofVPC vpc: Int) -> NFZone {
+        let table = context(vpc: vpc, routeTable: nil)?.table ?? TableID(Conventions.tables.lowerBound)
+        return NFZone(UInt16(truncatingIfNeeded: table.rawValue - Conventions.tables.lowerBound + 1))
     }
 
     func context(vpc: Int, routeTable: Int?) -> Context? {

@@ -15,6 +15,17 @@ extension FirewallFamily {
 ///
 /// The kernel's log says which rule it was by a fixed text per rule, so every reason has a chain of its own, which is
 /// entered by denied packets only: what passes pays nothing.
+struct DenialReports: HostFeature {
+    let names: [FirewallFamily] = [.aclDenial, .reports, .spoofedReport, .toHostReport]
+
+    func contribute(to firewall: inout Firewall, of host: HostCompiler) {
+        guard host.isLogging else { return }
+        host.addPortDenials(to: &firewall.filter)
+        firewall.rule(at: Spoofed.report, .vmap(.iifname, map: "log_spoofed"))
+        firewall.rule(at: GuestToHost.report, .vmap(.sdifname, map: "log_to_host"))
+    }
+}
+
 extension HostCompiler {
     /// Where a packet goes that is denied by an ACL or by security groups.
     func denialChain(_ denial: Denial, _ table: inout NFTableIntent) -> String {
@@ -58,11 +69,12 @@ extension HostCompiler {
     // MARK: - By port
 
     /// Whether a guest of this host is in a VPC that logs.
-    var isLogging: Bool { attached.contains { topology.vpcs[topology.interfaces[$0].vpc].denialLog != nil } }
+    fileprivate var isLogging: Bool {
+        attached.contains { topology.vpcs[topology.interfaces[$0].vpc].denialLog != nil }
+    }
 
     /// What is dropped because of the port it came from: the port says whose log it belongs to.
-    func addPortDenials(to table: inout NFTableIntent) {
-        guard isLogging else { return }
+    fileprivate func addPortDenials(to table: inout NFTableIntent) {
         for (map, denial) in [("log_spoofed", Denial.spoofed), ("log_to_host", Denial.toHost)] {
             var ports = verdictMap(map)
             var vpcs: Set<Int> = []

@@ -16,10 +16,35 @@ extension FirewallFamily {
     static let aclDenials = FirewallFamily("deny_by_acl", "denied_by_acl", tightens: [])
 }
 
+/// What passes between subnets, each direction by itself.
+struct NetworkACLs: HostFeature {
+    let names: [FirewallFamily] = [.acls, .acl, .subnet, .aclDenials, .relays, .relayed]
+
+    func contribute(to firewall: inout Firewall, of host: HostCompiler) {
+        firewall.counters(RuleCounter.deniedByACL.description)
+        host.addACLs(to: &firewall.filter)
+        firewall.rule(at: Forwarded.policy, .vmap(.sdifname, map: "acl_out"))
+        firewall.rules(at: Arriving.policy) { addDispatch(to: &$0) }
+        firewall.rules(at: RelatedErrors.policy) { addDispatch(to: &$0, relays: host.hasForwarders) }
+        guard host.hasForwarders else { return }
+        firewall.rules(at: FromGatewayGuest.policy) { addDispatch(to: &$0, relays: true) }
+        firewall.rules(at: ToGatewayGuest.policy) { addDispatch(to: &$0) }
+    }
+
+    /// - Parameter relays: Whether a guest that may use any address may have sent it.
+    private func addDispatch(to chain: inout NFChainBuilder, relays: Bool = false) {
+        chain.rule(.vmap(.sdifname, map: "acl_out"))
+        if relays { chain.rule(.vmap(.sdifname, map: "relayed")) }
+        chain.rule(.vmap(.oifname, map: "acl_in"))
+    }
+}
+
 extension HostCompiler {
+    var hasACLs: Bool { attached.contains { topology.subnets[topology.interfaces[$0].subnet].acl != nil } }
+
     /// An ordered list of allow and deny becomes disjoint boxes, and those an interval map to verdicts: one lookup, seldom
     /// several (``TrafficStages``), however many lines. A chain per ACL, and a small one per subnet: what stays inside the subnet is not the ACL's.
-    mutating func addACLs(to table: inout NFTableIntent) {
+    fileprivate func addACLs(to table: inout NFTableIntent) {
         var maps = (in: verdictMap("acl_in"), out: verdictMap("acl_out"))
         var subnets: Set<Int> = []
         for index in attached {
@@ -39,7 +64,9 @@ extension HostCompiler {
         for subnet in subnets.sorted() {
             for direction in TrafficDirection.allCases { addChain(ofSubnet: subnet, direction, to: &table) }
         }
-        if !acls.union(asked).isEmpty { addDenial("deny_by_acl", counter: RuleCounter.deniedByACL.description, to: &table) }
+        if !acls.union(asked).isEmpty {
+            addDenial("deny_by_acl", counter: RuleCounter.deniedByACL.description, to: &table)
+        }
     }
 
     private func subnetName(_ subnet: Int, _ direction: TrafficDirection) -> String {

@@ -2,6 +2,22 @@ import KernelModel
 import VPCModel
 import VPCTopology
 
+/// What routes lead to gateways by: a key and a VRF for each that is here.
+struct GatewayTunnels: HostFeature {
+    func contribute(to host: inout HostCompiler) { host.addGateways() }
+
+    func contribute(to firewall: inout Firewall, of host: HostCompiler) {
+        for (index, interface, key) in host.localGateways {
+            let origin = Origin(.networkInterface, index)
+            let zone = host.zone(ofVPC: interface.vpc)
+            let table = host.numbering.knownTable(forAlias: host.gatewayAlias(interface))
+            firewall.deviceZones.add(
+                Conventions.gatewayReceiver(key.rawValue & 0x7FFF_FFFF), data: zone, origin: origin)
+            firewall.deviceZones.add(Conventions.vrf(table), data: zone, origin: origin)
+        }
+    }
+}
+
 extension HostCompiler {
     /// The guests here that are the target of a route.
     var localGateways: [(index: Int, interface: ResolvedInterface, key: GatewayKey)] {
