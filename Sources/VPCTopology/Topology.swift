@@ -154,7 +154,6 @@ extension Topology {
 public struct ResolvedProbe: ResolvedResource {
     public static var kind: ResourceKind { .probe }
 
-
     public var name: String
     /// Index into `Topology.interfaces`.
     public var from: Int

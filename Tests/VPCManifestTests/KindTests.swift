@@ -78,6 +78,17 @@ import VPCModel
         #expect(read("field_1: 1\n", list).rules == ["unknown-field"])
     }
 
+    /// Names are told apart by every byte and their length.
+    @Test(arguments: ["\\0name", "nam", "namee", "\\0\\0\\0\\0name", "longer-than-eight1", "longer-than-eight"])
+    func aKeyIsTheWholeName(_ key: String) {
+        let list = FieldList<Box>([
+            Field(
+                ["name", "longer-than-eight2"], [], read: { _, _, box in box.numbers.append(1) }, write: { _, _ in })
+        ])
+        #expect(read("{\"\(key)\": 1}", list).rules == ["unknown-field"])
+        #expect(read("{name: 1, longer-than-eight2: 2}", list).rules == [])
+    }
+
     private static let union = FieldList<Box>([
         .oneOf(
             \.choice, missing: "holds nothing", severalHint: "remove one",

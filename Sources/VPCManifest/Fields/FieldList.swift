@@ -14,8 +14,8 @@ struct FieldList<Object>: Sendable {
 
     /// - Parameters:
     ///   - listed: The names in the order in which a complaint lists them, where that is not the order of writing.
-    ///   - check: The rules that are about several fields; it reports what breaks them, when all fields are read. Of a field
-    ///     that is wrong or missing the object has what the blank one had.
+    ///   - check: Reports what breaks the rules that are about several fields, when all of these are read. Of a field that
+    ///     is wrong or missing the object has what the blank one had.
     init(_ fields: [Field<Object>], listed: [String]? = nil, check: Check? = nil) {
         names = FieldNames(fields.flatMap(\.names), listed: listed)
         var position = 0

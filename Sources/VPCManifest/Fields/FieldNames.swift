@@ -1,8 +1,20 @@
 /// The names of the fields that a mapping may have, prepared for looking keys up.
 struct FieldNames: Sendable {
     let names: [String]
-    /// Of each name, its first eight bytes: most keys are found and told apart by these.
-    private let beginnings: [UInt64]
+    /// By these most keys are found and told apart.
+    private let outlines: [Outline]
+
+    private struct Outline: Equatable {
+        var length: Int
+        /// The first eight bytes.
+        var beginning: UInt64 = 0
+
+        init(_ text: UnsafeBufferPointer<UInt8>) {
+            length = text.count
+            for byte in text.prefix(8) { beginning = beginning << 8 | UInt64(byte) }
+        }
+    }
+
     /// The order in which a complaint lists them.
     let listed: [String]
 
@@ -10,22 +22,15 @@ struct FieldNames: Sendable {
     init(_ names: [String], listed: [String]? = nil) {
         self.names = names
         self.listed = listed ?? names
-        beginnings = names.map { name in Array(name.utf8).withUnsafeBufferPointer(Self.beginning(of:)) }
+        outlines = names.map { Array($0.utf8).withUnsafeBufferPointer { Outline($0) } }
     }
 
     /// Which of the names a text is.
     func position(of text: UnsafeBufferPointer<UInt8>) -> Int? {
-        let beginning = Self.beginning(of: text)
-        return beginnings.indices.first { position in
-            beginnings[position] == beginning
-                && (text.count < 8 || text.elementsEqual(names[position].utf8))
+        let outline = Outline(text)
+        return outlines.indices.first { position in
+            outlines[position] == outline && (text.count <= 8 || text.elementsEqual(names[position].utf8))
         }
-    }
-
-    private static func beginning(of text: UnsafeBufferPointer<UInt8>) -> UInt64 {
-        var beginning: UInt64 = 0
-        for byte in text.prefix(8) { beginning = beginning << 8 | UInt64(byte) }
-        return beginning
     }
 }
 
