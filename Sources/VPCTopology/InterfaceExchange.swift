@@ -113,7 +113,9 @@ extension Topology {
         for table in routeTables.indices {
             for route in routeTables[table].routes.indices {
                 for hop in routeTables[table].routes[route].nextHops.indices {
-                    shift.apply(to: &routeTables[table].routes[route].nextHops[hop].interface)
+                    guard var interface = routeTables[table].routes[route].nextHops[hop].interface else { continue }
+                    shift.apply(to: &interface)
+                    routeTables[table].routes[route].nextHops[hop].target = .interface(interface)
                 }
             }
         }

@@ -98,13 +98,26 @@ public struct ResolvedRoute: Sendable, Equatable {
 }
 
 public struct ResolvedNextHop: Sendable, Equatable {
-    /// Index into `Topology.interfaces`.
-    public var interface: Int
+    public var target: Target
     /// 1…256.
     public var weight: Int
 
-    public init(interface: Int, weight: Int) {
-        self.interface = interface
+    /// The resource that a route leads to. Each kind answers two questions in files of its own: which nexthop leads there
+    /// from a host (`HostCompiler.nexthop(to:)`), and what becomes of a packet on its way (`Walk.follow(_:in:_:from:_:)`).
+    public enum Target: Sendable, Hashable {
+        /// Index into `Topology.interfaces`; only these share a route.
+        case interface(Int)
+    }
+
+    /// Nil where it is none.
+    public var interface: Int? {
+        switch target {
+        case .interface(let interface): interface
+        }
+    }
+
+    public init(_ target: Target, weight: Int = 1) {
+        self.target = target
         self.weight = weight
     }
 }

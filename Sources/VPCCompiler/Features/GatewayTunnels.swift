@@ -43,9 +43,9 @@ extension HostCompiler {
 
     /// The tables of the gateways' VRFs with their only route.
     mutating func gatewayRoutes() -> [(table: TableID, route: Attributed<Route>)] {
-        localGateways.map { index, interface, _ in
+        localGateways.compactMap { index, interface, _ in
             let table = numbering.table(forAlias: gatewayAlias(interface))
-            let id = nexthop(toGateway: index)
+            guard let id = nexthop(toGateway: index) else { return nil }
             let route = Route.via(id, Route.Key(table: table, destination: .defaultIPv4))
             return (table, Attributed(route, from: Origin(.networkInterface, index)))
         }
@@ -55,11 +55,12 @@ extension HostCompiler {
         localGateways.map { numbering.knownTable(forAlias: gatewayAlias($0.interface)) }
     }
 
-    /// The nexthop that hands packets to a gateway, here or on its host.
-    mutating func nexthop(toGateway index: Int) -> NexthopID {
+    /// The nexthop that hands packets to a gateway, here or on its host; nil where it should be here and is not.
+    mutating func nexthop(toGateway index: Int) -> NexthopID? {
         let interface = topology.interfaces[index]
         let origin = Origin(.networkInterface, index)
         if interface.host == host {
+            guard isAttachedHere(index) else { return nil }
             return nexthop(.gateway(interface.address, device: port(of: interface)), from: origin)
         }
         guard let key = interface.gatewayKey else { preconditionFailure("\(interface.name) is the target of no route") }

@@ -79,7 +79,7 @@ extension Topology {
         }
         let table = subnets[interface.subnet].routeTable
         for route in table.map({ routeTables[$0].routes }) ?? [] {
-            let behind = Set(route.nextHops.map { interfaces[$0.interface].subnet }).sorted()
+            let behind = Set(route.nextHops.compactMap(\.interface).map { interfaces[$0].subnet }).sorted()
             let isInside = vpc.cidrs.contains { $0.contains(route.destination) }
             blocks.append(RoutedBlock(range: route.destination.range, kind: .route(behind, isInside: isInside)))
         }

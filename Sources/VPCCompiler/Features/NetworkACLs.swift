@@ -46,22 +46,24 @@ extension HostCompiler {
     /// several (``TrafficStages``), however many lines. A chain per ACL, and a small one per subnet: what stays inside the subnet is not the ACL's.
     fileprivate func addACLs(to table: inout NFTableIntent) {
         var maps = (in: verdictMap("acl_in"), out: verdictMap("acl_out"))
-        var subnets: Set<Int> = []
+        var subnets: [Int: (incoming: String, outgoing: String)] = [:]
         for index in attached {
             let interface = topology.interfaces[index]
             guard topology.subnets[interface.subnet].acl != nil else { continue }
-            subnets.insert(interface.subnet)
             let origin = Origin(.networkInterface, index)
-            let (incoming, outgoing) = (subnetName(interface.subnet, .ingress), subnetName(interface.subnet, .egress))
-            maps.in.add(port(of: interface), verdict: .jump(incoming), origin: origin)
-            maps.out.add(port(of: interface), verdict: .jump(outgoing), origin: origin)
+            let names =
+                subnets[interface.subnet]
+                ?? (subnetName(interface.subnet, .ingress), subnetName(interface.subnet, .egress))
+            subnets[interface.subnet] = names
+            maps.in.add(port(of: interface), verdict: .jump(names.incoming), origin: origin)
+            maps.out.add(port(of: interface), verdict: .jump(names.outgoing), origin: origin)
         }
         table.sets += [maps.in, maps.out]
-        let acls = Set(subnets.compactMap { topology.subnets[$0].acl })
+        let acls = Set(subnets.keys.compactMap { topology.subnets[$0].acl })
         let asked = addRelayedSources(to: &table)
         for acl in acls.union(asked).sorted() { addChain(ofACL: acl, .ingress, to: &table) }
         for acl in acls.sorted() { addChain(ofACL: acl, .egress, to: &table) }
-        for subnet in subnets.sorted() {
+        for subnet in subnets.keys.sorted() {
             for direction in TrafficDirection.allCases { addChain(ofSubnet: subnet, direction, to: &table) }
         }
         if !acls.union(asked).isEmpty {

@@ -62,17 +62,19 @@ extension HostCompiler {
     /// ``TrafficStages``), its rules by group a set of members and a map of ports. A chain per distinct list of groups, not per interface. A member that joins or leaves
     /// is one element.
     fileprivate func addSecurityGroups(to table: inout NFTableIntent) {
-        var lists: [[Int]: Origin] = [:]
+        var lists: [[Int]: (incoming: String, outgoing: String)] = [:]
         var maps = (in: verdictMap("sg_in"), out: verdictMap("sg_out"))
         for index in attached {
             let interface = topology.interfaces[index]
-            guard !interface.securityGroups.isEmpty else { continue }
-            let origin = Origin(.networkInterface, index)
-            if lists[interface.securityGroups] == nil { lists[interface.securityGroups] = origin }
-            let port = port(of: interface)
             let list = interface.securityGroups
-            maps.in.add(port, verdict: .jump(listName(list, .ingress).description), origin: origin)
-            maps.out.add(port, verdict: .jump(listName(list, .egress).description), origin: origin)
+            if list.isEmpty { continue }
+            let origin = Origin(.networkInterface, index)
+            let port = port(of: interface)
+            let names =
+                lists[list] ?? (listName(list, .ingress).description, listName(list, .egress).description)
+            lists[list] = names
+            maps.in.add(port, verdict: .jump(names.incoming), origin: origin)
+            maps.out.add(port, verdict: .jump(names.outgoing), origin: origin)
         }
         table.sets += [maps.in, maps.out]
         let groups = Set(lists.keys.joined()).sorted()
