@@ -167,7 +167,7 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ], exclude: ["check_openapi.py", "check_openmetrics.py", "hold_connections.py", "squat.py"]),
-        tests("ConsoleTests", ["Console"]),
+        tests("ConsoleTests", ["Console", "TestSupport"]),
         tests("CommandTests", ["TestSupport"]),
         tests(
             "LabTests",

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Commands that touch the running kernel, in fresh network namespaces, whatever devices the kernel has.
-@Suite struct KernelCommandTests {
+@Suite(.timeLimit(minutes: 10)) struct KernelCommandTests {
     /// Without privileges: exit code 77, and the capability is named.
     @Test(arguments: [["apply", "-f", example("one-host.yaml"), "--host", "h1"], ["delete", "--host", "h1"]])
     func notPermittedNamesTheCapability(_ arguments: [String]) throws {

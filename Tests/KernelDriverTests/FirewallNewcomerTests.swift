@@ -1,10 +1,11 @@
 import KernelModel
+import TestSupport
 import Testing
 
 @testable import KernelDriver
 
 /// Sets that hold the new elements of others for a while.
-@Suite struct FirewallNewcomerTests {
+@Suite(.timeLimit(minutes: 10)) struct FirewallNewcomerTests {
     private func table(_ ports: [String], seconds: UInt32 = 500) throws -> NFTableIntent {
         var table = NFTableIntent(FirewallTables.table)
         var set = NFSet("ports", of: .interfaceName, grows: true)

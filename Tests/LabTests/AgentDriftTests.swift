@@ -1,10 +1,11 @@
 import Agent
 import KernelModel
+import TestSupport
 import Testing
 
 extension LabTests {
     /// Whatever somebody else does to what is ours is undone, because the kernel tells of it.
-    @Suite(.needsOverlay, .serialized) struct AgentDriftTests {
+    @Suite(.needsOverlay, .serialized, .timeLimit(minutes: 10)) struct AgentDriftTests {
         struct Damage: Sendable, CustomTestStringConvertible {
             var what: String
             /// On the host, or in that guest.

@@ -4,7 +4,7 @@ import Testing
 
 extension LabTests {
     /// What makes packets dearer is found where it is, and nowhere else.
-    @Suite(.needsOverlay) struct DoctorTests {
+    @Suite(.needsOverlay, .timeLimit(minutes: 10)) struct DoctorTests {
         private struct Finding {
             var isGood: Bool
             var isCostly: Bool

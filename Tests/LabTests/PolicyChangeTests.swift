@@ -5,6 +5,7 @@ import KernelModel
 import Netlink
 import Reconciler
 import Synchronization
+import TestSupport
 import Testing
 import Traffic
 import VPCCompiler
@@ -14,7 +15,7 @@ import VPCModel
 
 extension LabTests {
     /// What packets see while a policy changes.
-    @Suite(.needsOverlay, .lab(.guarded)) struct PolicyChangeTests {
+    @Suite(.needsOverlay, .lab(.guarded), .timeLimit(minutes: 10)) struct PolicyChangeTests {
         let lab: TestLab
         init() throws {
             lab = try TestLab.current

@@ -1,6 +1,7 @@
 import IPAddressing
 import KernelDriver
 import Reconciler
+import TestSupport
 import Testing
 import VPCModel
 
@@ -91,7 +92,7 @@ extension ACLRule {
 
 extension LabTests {
     /// Groups, ACLs and anti-spoofing, while they change.
-    @Suite(.needsOverlay, .lab(.guarded)) struct SecurityTests {
+    @Suite(.needsOverlay, .lab(.guarded), .timeLimit(minutes: 10)) struct SecurityTests {
         let lab: TestLab
         init() throws {
             lab = try TestLab.current

@@ -1,5 +1,6 @@
 import IPAddressing
 import Netlink
+import TestSupport
 import Testing
 import Traffic
 
@@ -7,7 +8,7 @@ import Traffic
 
 extension LabTests {
     /// What reaches whom, on the wires of two tenants with the same addresses.
-    @Suite(.needsOverlay, .lab(.tenants)) struct TrafficTests {
+    @Suite(.needsOverlay, .lab(.tenants), .timeLimit(minutes: 10)) struct TrafficTests {
         let lab: TestLab
         init() throws { lab = try TestLab.current }
 

@@ -1,12 +1,13 @@
 import IPAddressing
 import KernelModel
+import TestSupport
 import Testing
 import VPCCompiler
 import VPCModel
 import VPCTopology
 
 /// No two things of a table have one name, whatever resources are called.
-@Suite struct FirewallNameTests {
+@Suite(.timeLimit(minutes: 10)) struct FirewallNameTests {
     /// Words that our own names are made of, and more of the same.
     private static let words = [
         "a", "acl", "b", "by", "count", "db", "default", "deny", "from", "full", "group", "host", "icmp", "in", "log",

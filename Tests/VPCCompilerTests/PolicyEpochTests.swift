@@ -1,5 +1,6 @@
 import IPAddressing
 import KernelModel
+import TestSupport
 import Testing
 import VPCModel
 import VPCTopology
@@ -7,7 +8,7 @@ import VPCTopology
 @testable import VPCCompiler
 
 /// A changed ACL is another epoch: every connection is judged anew. Nothing else is.
-@Suite struct PolicyEpochTests {
+@Suite(.timeLimit(minutes: 10)) struct PolicyEpochTests {
     private func epoch(_ ingress: [ACLRule], _ egress: [ACLRule] = [], _ change: (inout Model) -> Void = { _ in })
         throws
         -> UInt32
