@@ -1,6 +1,9 @@
+import CLinux
 import Foundation
 import TestSupport
 import Testing
+
+@testable import KernelWitness
 
 extension LabTests {
     /// What makes packets dearer is found where it is, and nowhere else.
@@ -60,6 +63,33 @@ extension LabTests {
             #expect(with.isCostly == isTrackedAnyway())
             #expect(with.isGood && with.isCostly == with.detail.contains("openvswitch"))
             #expect(with.isCostly == with.remedy.contains("modprobe -r openvswitch"))
+        }
+
+        /// On a host with all that the product makes, whose guests are other namespaces.
+        @Test func libnlReadsTheSame() throws {
+            let lab = try TestLab(.agents)
+            defer { lab.tearDown() }
+            let run = Command.run("\(Run.program("vpcctl")) doctor --witness", in: lab.namespace("h1"))
+            #expect(run.status == 0, "\(run.output)")
+            let line = try #require(run.output.split(separator: "\n").first { $0.contains("libnl as a second reader") })
+            #expect(line.hasPrefix("ok ") && line.hasSuffix("in 3 namespaces"), "\(line)")
+            #expect(!line.contains(" 0 "))
+        }
+
+        /// Why it does not do the driver's work; docs/architecture.md says so.
+        @Test func libnlRefusesRoutesByNexthopsWithGRE() throws {
+            let lab = try TestLab(.agents)
+            defer { lab.tearDown() }
+            let socket = try WitnessSocket(in: .named(lab.namespace("h1")))
+            let refusals = try socket.list(RTM_GETROUTE, rtmsg()) { message -> Bool? in
+                guard let id = message.number(RTA_NH_ID.rawValue), id != 0 else { return nil }
+                do {
+                    return try message.object { _ in false }
+                } catch {
+                    return true
+                }
+            }
+            #expect(refusals.contains(true))
         }
 
         @Test func otherFiltersAreFound() throws {
