@@ -26,7 +26,9 @@ enum WitnessFindings {
             (.link, "links"), (.address, "addresses"), (.neighbor, "neighbours"), (.rule, "rules"), (.route, "routes"),
         ]
         let counts = kinds.map { "\(report.objects[$0.0] ?? 0) \($0.1)" }.joined(separator: ", ")
-        return Finding(subject: subject, isGood: true, detail: "it saw \(counts) in \(report.namespaces) namespaces")
+        return Finding(
+            subject: subject, isGood: true,
+            detail: "it saw \(counts) on the host and in \(report.namespaces - 1) guests")
     }
 
     private static func finding(_ disagreement: Disagreement) -> Finding {
