@@ -7,7 +7,7 @@ import VPCManifest
 @testable import Agent
 
 /// Manifests behind links, wherever these lead: what becomes of any of them is heard of.
-@Suite struct ManifestLinkTests {
+@Suite(.timeLimit(minutes: 10)) struct ManifestLinkTests {
     struct Case: Sendable, CustomTestStringConvertible {
         var testDescription: String
         /// Lines for sh(1), in a folder of their own.

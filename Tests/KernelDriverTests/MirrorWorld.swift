@@ -59,18 +59,11 @@ final class MirrorWorld {
         for guest in guests { try? NetworkNamespace.remove(named: guest) }
     }
 
-    /// The given ones, those that the environment asks for, and a fresh one.
-    static func seeds(_ fixed: [UInt64]) -> [UInt64] {
-        let wanted = ProcessInfo.processInfo.environment["VPCCTL_MIRROR_SEEDS"] ?? ""
-        return fixed + wanted.split(separator: ",").compactMap { UInt64($0) } + [.random(in: 1000...(.max))]
-    }
-
     static func play(seed: UInt64, rounds: Int) throws {
         let wanted = ProcessInfo.processInfo.environment["VPCCTL_MIRROR_ROUNDS"].flatMap { Int($0) }
         try withScratchNamespace { host, _ in
             let world = try MirrorWorld(host, guests: ["\(host)-a", "\(host)-b"], seed: seed)
             defer { world.removeGuests() }
-            print("what the mirror has to show is drawn from seed \(seed)")
             for number in 0..<(wanted ?? rounds) { try world.round(number) }
             // These seeds reach everything; of others three out of ten do not.
             if seed < 1000 {

@@ -4,7 +4,7 @@ import Testing
 @testable import VPCCompiler
 
 /// Features put rules at places; the chain has them in the order of the places.
-@Suite struct FirewallPlaceTests {
+@Suite(.timeLimit(minutes: 10)) struct FirewallPlaceTests {
     private enum Way: Int, FirewallPlace {
         case first
         case second

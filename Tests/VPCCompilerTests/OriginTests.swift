@@ -7,7 +7,7 @@ import VPCTopology
 @testable import VPCCompiler
 
 /// An origin is of one resource of one kind, however many kinds there are.
-@Suite struct OriginTests {
+@Suite(.timeLimit(minutes: 10)) struct OriginTests {
     private static let manifest = """
         apiVersion: vpcctl.dev/v1
         kind: Host

@@ -7,7 +7,7 @@ import VPCTopology
 @testable import VPCCompiler
 
 /// Into which subnets an interface's routes lead.
-@Suite struct RelayedSourceTests {
+@Suite(.timeLimit(minutes: 10)) struct RelayedSourceTests {
     /// Ten addresses of a /28 for each of some subnets, and routes as drawn, against the longest match of each address.
     @Test(arguments: 1...40) func waysAreThoseOfTheLongestMatch(_ seed: UInt64) throws {
         var dice = Dice(seed: seed)

@@ -7,7 +7,7 @@ import VPCModel
 /// docs/manifest.md and docs/openapi.json say what the kinds declare.
 ///
 /// `UPDATE_GOLDEN=1` writes the tables of docs/manifest.md anew; read the difference before it is committed.
-@Suite struct KindDocumentationTests {
+@Suite(.timeLimit(minutes: 10)) struct KindDocumentationTests {
     static let docs = URL(fileURLWithPath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent().appending(path: "docs")
 

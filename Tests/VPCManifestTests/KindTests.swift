@@ -4,7 +4,7 @@ import VPCModel
 @testable import VPCManifest
 
 /// What holds of every kind, whatever it is.
-@Suite struct KindTests {
+@Suite(.timeLimit(minutes: 10)) struct KindTests {
     @Test func kindsAreNumberedInTheirOrder() {
         #expect(ResourceKind.allCases.map(\.ordinal) == Array(ResourceKind.allCases.indices))
         #expect(ResourceKind.allCases.count < ResourceKind.limit)

@@ -1,10 +1,11 @@
 import Foundation
+import TestSupport
 import Testing
 import VPCManifest
 import VPCTopology
 
 /// docs/manifest.md says what is so.
-@Suite struct DocumentationTests {
+@Suite(.timeLimit(minutes: 10)) struct DocumentationTests {
     static let repository = URL(fileURLWithPath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 

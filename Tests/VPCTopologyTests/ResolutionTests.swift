@@ -1,10 +1,11 @@
 import IPAddressing
+import TestSupport
 import Testing
 import VPCManifest
 import VPCModel
 import VPCTopology
 
-@Suite struct TopologyTests {
+@Suite(.timeLimit(minutes: 10)) struct TopologyTests {
     static let manifest = """
         apiVersion: vpcctl.dev/v1
         kind: Host
@@ -99,7 +100,7 @@ import VPCTopology
 }
 
 /// Equal models give equal topologies, whatever the order of their documents.
-@Suite struct ResolutionPropertyTests {
+@Suite(.timeLimit(minutes: 10)) struct ResolutionPropertyTests {
     /// A model of many VPCs, subnets and interfaces, everything in it used.
     static func model(interfaces count: Int, shuffledBy random: inout some RandomNumberGenerator) throws -> Model {
         var resources: [Resource] = []
