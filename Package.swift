@@ -127,6 +127,9 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["CTestSupport"], path: "Tests/TestSupport",
             swiftSettings: swiftSettings),
+        .target(
+            name: "FakeKernel", dependencies: ["IPAddressing", "KernelModel"], path: "Tests/FakeKernel",
+            swiftSettings: swiftSettings),
         tests("IPAddressingTests", ["IPAddressing", "TestSupport"]),
         tests(
             "VPCManifestTests",
@@ -153,9 +156,15 @@ let package = Package(
         tests(
             "KernelDriverTests", ["CLinux", "IPAddressing", "KernelDriver", "KernelModel", "Netlink", "TestSupport"]),
         tests(
+            "ReconcilerTests",
+            [
+                "FakeKernel", "IPAddressing", "KernelModel", "Reconciler", "VPCCompiler", "VPCManifest", "VPCTopology",
+            ]),
+        tests(
             "AgentTests",
             [
-                "Agent", "KernelDriver", "Netlink", "Reconciler", "TestSupport", "VPCManifest", "VPCTopology",
+                "Agent", "FakeKernel", "IPAddressing", "KernelDriver", "KernelModel", "Netlink", "Reconciler",
+                "TestSupport", "VPCCompiler", "VPCManifest", "VPCTopology",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests(
