@@ -141,7 +141,7 @@ final class ReconcileLoop {
         requestPass(looking: .everything)
     }
 
-    private func carryOut(_ command: Agent.Command) {
+    func carryOut(_ command: Agent.Command) {
         switch command {
         case .stop: isStopping = true
         case .settle(let reply):
