@@ -162,7 +162,8 @@ let package = Package(
         tests(
             "ReconcilerTests",
             [
-                "FakeKernel", "IPAddressing", "KernelModel", "Reconciler", "VPCCompiler", "VPCManifest", "VPCTopology",
+                "FakeKernel", "IPAddressing", "KernelModel", "Reconciler", "TestSupport", "VPCCompiler", "VPCManifest",
+                "VPCTopology",
             ]),
         tests(
             "AgentTests",

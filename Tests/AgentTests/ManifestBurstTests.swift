@@ -6,7 +6,7 @@ import Testing
 @testable import Agent
 
 /// When a change of a directory is read. The clock stands still: what is due now was not waited for.
-@Suite struct ManifestBurstTests {
+@Suite(.timeLimit(minutes: 10)) struct ManifestBurstTests {
     private let clock = VirtualClock()
 
     private func withFolder(

@@ -11,7 +11,7 @@ import VPCManifest
 @testable import Agent
 
 /// The daemon's loop over a kernel in memory, turn by turn, by a clock that only waiting moves.
-@Suite struct ReconcileLoopTests {
+@Suite(.timeLimit(minutes: 10)) struct ReconcileLoopTests {
     /// A host with one guest, and a loop that looks after it.
     private final class Host {
         let kernel: FakeKernel
@@ -137,9 +137,10 @@ import VPCManifest
         let host = try Host()
         let parameter = try #require(
             host.kernel.world.host.state.sysctls.first { parameter in
-                parameter.value != "0" && host.kernel.commits.flatMap(\.operations).contains {
-                    $0.object == parameter.description
-                }
+                parameter.value != "0"
+                    && host.kernel.commits.flatMap(\.operations).contains {
+                        $0.object == parameter.description
+                    }
             })
         let commits = host.kernel.commits.count
         host.kernel.disturb { world in

@@ -1,11 +1,12 @@
 import FakeKernel
 import KernelModel
+import TestSupport
 import Testing
 
 @testable import Agent
 
 /// Who is repaired how often.
-@Suite struct RepairLedgerTests {
+@Suite(.timeLimit(minutes: 10)) struct RepairLedgerTests {
     private let start = ContinuousClock.now
 
     private func operation(_ object: String, _ kind: ObjectKind = .rule) -> KernelModel.Operation {

@@ -1,6 +1,7 @@
 import FakeKernel
 import IPAddressing
 import KernelModel
+import TestSupport
 import Testing
 import VPCCompiler
 import VPCManifest
@@ -9,7 +10,7 @@ import VPCTopology
 @testable import Reconciler
 
 /// A host is made of manifests, whatever the kernel and everybody else do meanwhile.
-@Suite struct HostReconcilerTests {
+@Suite(.timeLimit(minutes: 10)) struct HostReconcilerTests {
     private let kernel: FakeKernel
     private let reconciler: HostReconciler
     private let guest = NamespaceName("web")
