@@ -154,7 +154,8 @@ let package = Package(
         tests("NetlinkTests", ["CLinux", "Netlink", "TestSupport"]),
         tests("TrafficTests", ["IPAddressing", "Netlink", "TestSupport", "Traffic"]),
         tests(
-            "KernelDriverTests", ["CLinux", "IPAddressing", "KernelDriver", "KernelModel", "Netlink", "TestSupport"]),
+            "KernelDriverTests",
+            ["CLinux", "FakeKernel", "IPAddressing", "KernelDriver", "KernelModel", "Netlink", "TestSupport"]),
         tests(
             "ReconcilerTests",
             [

@@ -137,9 +137,10 @@ import VPCManifest
         let host = try Host()
         let parameter = try #require(
             host.kernel.world.host.state.sysctls.first { parameter in
-                parameter.value != "0" && host.kernel.commits.flatMap(\.operations).contains {
-                    $0.object == parameter.description
-                }
+                parameter.value != "0"
+                    && host.kernel.commits.flatMap(\.operations).contains {
+                        $0.object == parameter.description
+                    }
             })
         let commits = host.kernel.commits.count
         host.kernel.disturb { world in
