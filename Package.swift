@@ -158,7 +158,10 @@ let package = Package(
         tests("TrafficTests", ["IPAddressing", "Netlink", "TestSupport", "Traffic"]),
         tests(
             "KernelDriverTests",
-            ["CLinux", "IPAddressing", "KernelDriver", "KernelModel", "KernelWitness", "Netlink", "TestSupport"]),
+            [
+                "CLinux", "FakeKernel", "IPAddressing", "KernelDriver", "KernelModel", "KernelWitness", "Netlink",
+                "TestSupport",
+            ]),
         tests(
             "ReconcilerTests",
             [

@@ -143,8 +143,10 @@ package struct FakeNamespace: Sendable {
 
     // MARK: - What sits on links
 
-    private func hasAddress(_ address: IPAddress, _ device: InterfaceName) -> Bool {
-        (state.addresses + state.foreignAddresses).contains { $0.device == device && $0.address == address }
+    /// Nobody is reached by an address of the namespace's own, whichever device has it, up or down (fib_check_nh_v4_gw of
+    /// net/ipv4/fib_semantics.c).
+    private func isLocal(_ address: IPAddress) -> Bool {
+        (state.addresses + state.foreignAddresses).contains { $0.address == address }
     }
 
     /// Sets a device down, whoever's it is.
@@ -159,6 +161,16 @@ package struct FakeNamespace: Sendable {
         return state.addresses.insert(address) ? nil : Self.exists
     }
 
+    /// With its last address a device does without IPv4 (fib_inetaddr_event of net/ipv4/fib_frontend.c).
+    mutating func delete(_ address: Address) {
+        let count = state.addresses.count
+        state.addresses.removeAll { $0.key == address.key }
+        let others = state.addresses + state.foreignAddresses.filter { $0.address.family == .ipv4 }
+        if count == state.addresses.count || others.contains(where: { $0.device == address.device }) { return }
+        state.neighbors.removeAll { $0.device == address.device }
+        state.routes.removeAll { $0.device == address.device }
+    }
+
     mutating func create(_ neighbor: Neighbor) -> Reason? {
         if let reason = missing(neighbor.device) { return reason }
         state.neighbors.put(neighbor)
@@ -170,8 +182,7 @@ package struct FakeNamespace: Sendable {
         if let device = nexthop.device {
             if let reason = missing(device) { return reason }
             if !isUp(device) { return Self.down }
-            // fib_check_nh of net/ipv4/fib_semantics.c.
-            if case .gateway(let gateway, _) = nexthop.body, hasAddress(gateway, device) {
+            if case .gateway(let gateway, _) = nexthop.body, isLocal(gateway) {
                 return Self.refused("EINVAL", "Nexthop has invalid gateway")
             }
         }

@@ -119,7 +119,7 @@ struct FakeCommit {
         case .addresses(let changes):
             each(changes, place, device: { $0.device }) { world, change in
                 world.with(place) { namespace in
-                    if change.isDeletion { namespace.state.addresses.removeAll { $0.key == change.new.key } }
+                    if change.isDeletion { namespace.delete(change.new) }
                     return change.isDeletion ? nil : namespace.create(change.new)
                 } ?? nil
             }
