@@ -1,5 +1,6 @@
 import IPAddressing
 public import KernelModel
+import VPCModel
 public import VPCTopology
 
 extension Topology {
@@ -113,14 +114,12 @@ extension [Attributed<Route>] {
     /// Names the interfaces that routes come from by where they are now.
     fileprivate mutating func shiftOrigins(by shift: PositionShift) {
         if shift.isEmpty { return }
-        let (first, end) = (Origin(.networkInterface, shift.start).rawValue, Origin(.securityGroup, 0).rawValue)
-        let kind = Origin(.networkInterface, 0).rawValue
+        let kind = ResourceKind.networkInterface
         withUnsafeMutableBufferPointer { routes in
-            for index in routes.indices
-            where first <= routes[index].origin.rawValue && routes[index].origin.rawValue < end {
-                var position = Int(routes[index].origin.rawValue - kind)
+            for index in routes.indices {
+                guard var position = routes[index].origin.index(of: kind), position >= shift.start else { continue }
                 shift.apply(to: &position)
-                routes[index].origin = Origin(.networkInterface, position)
+                routes[index].origin = Origin(kind, position)
             }
         }
     }

@@ -2,39 +2,35 @@ public import KernelModel
 public import VPCModel
 public import VPCTopology
 
-/// An origin is the kind of a resource in the upper 4 bits and its index in the topology in the others.
+/// An origin is the kind of a resource in the upper 6 bits and its index in the topology in the others. Nothing but this
+/// file knows.
 extension Origin {
+    private static let indexBits: UInt32 = 26
+    private static let indexMask: UInt32 = 1 << indexBits - 1
+
     init(_ kind: ResourceKind, _ index: Int) {
-        self.init(Self.tag(of: kind) << 28 | UInt32(index))
+        assert(index < Int(Self.indexMask), "more resources of a kind than an origin can tell apart")
+        self.init(UInt32(truncatingIfNeeded: kind.ordinal) << Self.indexBits | UInt32(truncatingIfNeeded: index))
     }
 
-    private static func tag(of kind: ResourceKind) -> UInt32 {
-        switch kind {
-        case .host: 0
-        case .vpc: 1
-        case .subnet: 2
-        case .routeTable: 3
-        case .networkInterface: 4
-        case .securityGroup: 5
-        case .networkACL: 6
-        case .probe: 7
-        }
+    /// The index of a resource of this kind; nil where the origin is another one.
+    func index(of kind: ResourceKind) -> Int? {
+        rawValue >> Self.indexBits == UInt32(truncatingIfNeeded: kind.ordinal) ? Int(rawValue & Self.indexMask) : nil
     }
+
+    /// Nil of `Origin.none`.
+    fileprivate var kind: ResourceKind? {
+        let ordinal = Int(rawValue >> Self.indexBits)
+        return ResourceKind.allCases.indices.contains(ordinal) ? ResourceKind.allCases[ordinal] : nil
+    }
+
+    fileprivate var index: Int { Int(rawValue & Self.indexMask) }
 }
 
 extension Topology {
     /// The resource that an intended object was compiled from.
     public func resource(of origin: Origin) -> ResourceReference? {
-        let index = Int(origin.rawValue & 0x0FFF_FFFF)
-        switch origin.rawValue >> 28 {
-        case 0: return ResourceReference(.host, hosts[index].metadata.name)
-        case 1: return ResourceReference(.vpc, vpcs[index].name)
-        case 2: return ResourceReference(.subnet, subnets[index].name)
-        case 3: return ResourceReference(.routeTable, routeTables[index].name)
-        case 4: return ResourceReference(.networkInterface, interfaces[index].name)
-        case 5: return ResourceReference(.securityGroup, securityGroups[index].name)
-        case 6: return ResourceReference(.networkACL, acls[index].name)
-        default: return nil
-        }
+        guard let kind = origin.kind, let name = name(of: kind, at: origin.index) else { return nil }
+        return ResourceReference(kind, name)
     }
 }

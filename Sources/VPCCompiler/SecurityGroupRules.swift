@@ -14,10 +14,9 @@ struct SecurityGroupRules {
         }
     }
 
-    /// `sg_web_in`.
-    let prefix: String
-    /// How many rules there are.
-    let count: Int
+    private let name: FirewallName
+    /// By rule.
+    let counters: [String]
     /// Rules by address.
     let byAddress: [PolicyLookup]
     let classMaps: [NFSet]
@@ -26,12 +25,13 @@ struct SecurityGroupRules {
 
     /// - Parameter origin: Of the sets.
     init(_ group: ResolvedSecurityGroup, _ direction: TrafficDirection, origin: Origin) {
-        prefix = FirewallName.group(group.name, direction)
         let rules = group.rules(isIngress: direction == .ingress)
-        count = rules.count
+        let name = FirewallName(.group, group.name, direction: direction)
+        self.name = name
+        counters = rules.indices.map { name.with(role: "\($0)").description }
         let stages = TrafficStages(rules.map(\.line))
-        byAddress = stages.lookups(prefix)
-        classMaps = stages.classMaps(prefix, origin: origin)
+        byAddress = stages.lookups(name)
+        classMaps = stages.classMaps(name, origin: origin)
         for (member, services) in rules.servicesOfGroups {
             for (place, entries) in Dictionary(grouping: services.entries, by: \.box.place) {
                 byGroup[GroupKey(group: member, place: place)] = entries
@@ -41,9 +41,6 @@ struct SecurityGroupRules {
 
     /// `sg_web_in_from_db`, `sg_web_in_icmp_from_db`.
     func name(_ place: SelectorPlace, group: String) -> String {
-        (place == .port ? prefix : prefix + "_icmp") + "_from_\(group)"
+        name.with(role: (place == .port ? "from_" : "icmp_from_") + group).description
     }
-
-    /// The counter of the rule at that position.
-    func counter(_ line: Int) -> String { FirewallName.rule(prefix, line) }
 }

@@ -67,13 +67,13 @@ public struct InterfaceIndex: Sendable {
         var positions: [Int] = []
         var added: [ResolvedInterface] = []
         for resource in changes.removed.values {
-            guard case .networkInterface(let interface) = resource, !referenced.contains(interface.metadata.name),
+            guard let interface = resource.value as? NetworkInterface, !referenced.contains(interface.metadata.name),
                 let position = position(of: interface, in: topology)
             else { return nil }
             positions.append(position)
         }
         for resource in changes.added.values {
-            guard case .networkInterface(let interface) = resource, !referenced.contains(interface.metadata.name),
+            guard let interface = resource.value as? NetworkInterface, !referenced.contains(interface.metadata.name),
                 let resolved = resolved(interface, topology)
             else { return nil }
             added.append(resolved)

@@ -22,16 +22,7 @@ extension Topology {
 
     static func resolve(_ model: Model, limits: TrafficStages.Limits) -> Resolution {
         var resolver = Resolver(model, limits: limits)
-        resolver.resolveHosts()
-        resolver.resolveVPCs()
-        resolver.resolveRouteTables()
-        resolver.resolveSubnets()
-        resolver.resolveInterfaces()
-        resolver.resolveRoutes()
-        resolver.resolveACLs()
-        resolver.resolveSecurityGroups()
-        resolver.checkPolicySizes()
-        resolver.resolveProbes()
+        resolver.resolve()
         let isSound = model.gaps.isEmpty && !resolver.diagnostics.contains { $0.severity == .error }
         return Resolution(topology: isSound ? resolver.topology : nil, diagnostics: resolver.diagnostics)
     }

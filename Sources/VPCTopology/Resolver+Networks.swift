@@ -5,10 +5,11 @@ extension Resolver {
     // MARK: Hosts
 
     mutating func resolveHosts() {
-        topology.hosts = model.hosts.sorted { $0.metadata.name < $1.metadata.name }
-        for (position, host) in topology.hosts.enumerated() { enter(host.metadata.name, position, .host, in: \.hosts) }
+        let hosts = model.hosts
+        topology.hosts = hosts.sorted { $0.metadata.name < $1.metadata.name }
+        for (position, host) in topology.hosts.enumerated() { enter(host, position) }
         var owners: [IPAddress: Int] = [:]
-        for (position, host) in model.hosts.enumerated() {
+        for (position, host) in hosts.enumerated() {
             let address = host.underlayAddress
             let path: FieldPath = ["spec", "underlay", "address"]
             if let (_, use) = IPPrefix.reserved.first(where: { $0.block.contains(address) }) {
@@ -21,7 +22,7 @@ extension Resolver {
                 report(
                     "duplicate-underlay-address", "the underlay address \(address) is that of another host",
                     hint: "two hosts with one address would receive each other's packets", at: host.reference, path,
-                    related: Diagnostic.Related("the other host is here", at: model.hosts[first].reference, path))
+                    related: Diagnostic.Related("the other host is here", at: hosts[first].reference, path))
             } else {
                 owners[address] = position
             }
@@ -31,12 +32,13 @@ extension Resolver {
     // MARK: VPCs
 
     mutating func resolveVPCs() {
-        let order = model.vpcs.indices.sorted {
-            (model.vpcs[$0].id, model.vpcs[$0].metadata.name) < (model.vpcs[$1].id, model.vpcs[$1].metadata.name)
+        let vpcs = model.vpcs
+        let order = vpcs.indices.sorted {
+            (vpcs[$0].id, vpcs[$0].metadata.name) < (vpcs[$1].id, vpcs[$1].metadata.name)
         }
         for (position, index) in order.enumerated() {
-            let vpc = model.vpcs[index]
-            enter(vpc.metadata.name, position, .vpc, in: \.vpcs)
+            let vpc = vpcs[index]
+            enter(vpc, position)
             topology.vpcs.append(
                 ResolvedVPC(
                     name: vpc.metadata.name, id: vpc.id, cidrs: vpc.cidrs.sorted().outermost, interfaces: 0..<0,
@@ -44,14 +46,14 @@ extension Resolver {
             checkCIDRs(vpc)
         }
         var owners: [VPCID: Int] = [:]
-        for (index, vpc) in model.vpcs.enumerated() {
+        for (index, vpc) in vpcs.enumerated() {
             if let first = owners[vpc.id] {
                 report(
                     "duplicate-vpc-id", "the id \(vpc.id) is that of another VPC",
                     hint: "the id is the GRE key of the VPC's packets: it must be unique", at: vpc.reference,
                     ["spec", "id"],
                     related: Diagnostic.Related(
-                        "VPC \(model.vpcs[first].metadata.name) has it", at: model.vpcs[first].reference,
+                        "VPC \(vpcs[first].metadata.name) has it", at: vpcs[first].reference,
                         ["spec", "id"]))
             } else {
                 owners[vpc.id] = index
@@ -99,21 +101,22 @@ extension Resolver {
 
     /// Route tables without their routes: these name interfaces, which need subnets, which name route tables.
     mutating func resolveRouteTables() {
+        let routeTables = model.routeTables
         var found: [(vpc: Int, index: Int)] = []
-        for (index, table) in model.routeTables.enumerated() {
-            let vpc = position(of: .vpc, table.vpc, in: vpcs, for: table.reference, ["spec", "vpc"])
+        for (index, table) in routeTables.enumerated() {
+            let vpc = position(of: VPC.self, table.vpc, for: table.reference, ["spec", "vpc"])
             if let vpc {
                 found.append((vpc, index))
             } else {
-                enter(table.metadata.name, Self.broken, .routeTable, in: \.routeTables)
+                enter(table, Self.broken)
             }
         }
         found.sort {
-            ($0.vpc, model.routeTables[$0.index].metadata.name) < ($1.vpc, model.routeTables[$1.index].metadata.name)
+            ($0.vpc, routeTables[$0.index].metadata.name) < ($1.vpc, routeTables[$1.index].metadata.name)
         }
         for (position, entry) in found.enumerated() {
-            let table = model.routeTables[entry.index]
-            enter(table.metadata.name, position, .routeTable, in: \.routeTables)
+            let table = routeTables[entry.index]
+            enter(table, position)
             topology.routeTables.append(ResolvedRouteTable(name: table.metadata.name, vpc: entry.vpc, routes: []))
             routeTableOrder.append(entry.index)
         }
@@ -122,13 +125,14 @@ extension Resolver {
     // MARK: Subnets
 
     mutating func resolveSubnets() {
+        let subnets = model.subnets
         var found: [(vpc: Int, index: Int, routeTable: Int?)] = []
         var usedTables = [Bool](repeating: false, count: topology.routeTables.count)
-        for (index, subnet) in model.subnets.enumerated() {
+        for (index, subnet) in subnets.enumerated() {
             let reference = subnet.reference
-            let vpc = position(of: .vpc, subnet.vpc, in: vpcs, for: reference, ["spec", "vpc"])
+            let vpc = position(of: VPC.self, subnet.vpc, for: reference, ["spec", "vpc"])
             let table = subnet.routeTable.flatMap {
-                position(of: .routeTable, $0, in: routeTables, for: reference, ["spec", "routeTable"])
+                position(of: RouteTable.self, $0, for: reference, ["spec", "routeTable"])
             }
             if let table { usedTables[table] = true }
             if let vpc, let table, topology.routeTables[table].vpc != vpc {
@@ -146,24 +150,24 @@ extension Resolver {
             if let vpc, isUsable {
                 found.append((vpc, index, table))
             } else {
-                enter(subnet.metadata.name, Self.broken, .subnet, in: \.subnets)
+                enter(subnet, Self.broken)
             }
         }
         found.sort {
-            ($0.vpc, model.subnets[$0.index].cidr, $0.index) < ($1.vpc, model.subnets[$1.index].cidr, $1.index)
+            ($0.vpc, subnets[$0.index].cidr, $0.index) < ($1.vpc, subnets[$1.index].cidr, $1.index)
         }
         var outer: (vpc: Int, index: Int)?
         for (position, entry) in found.enumerated() {
-            let subnet = model.subnets[entry.index]
-            enter(subnet.metadata.name, position, .subnet, in: \.subnets)
+            let subnet = subnets[entry.index]
+            enter(subnet, position)
             topology.subnets.append(
                 ResolvedSubnet(
                     name: subnet.metadata.name, vpc: entry.vpc, cidr: subnet.cidr,
                     gateway: subnet.usableGateway, routeTable: entry.routeTable))
             // As in `overlaps`: in ascending order, only the last one that is not inside another can contain this one.
-            if let outer, outer.vpc == entry.vpc, model.subnets[outer.index].cidr.contains(subnet.cidr) {
+            if let outer, outer.vpc == entry.vpc, subnets[outer.index].cidr.contains(subnet.cidr) {
                 let (first, second) = (min(outer.index, entry.index), max(outer.index, entry.index))
-                let (other, own) = (model.subnets[first], model.subnets[second])
+                let (other, own) = (subnets[first], subnets[second])
                 report(
                     "subnet-overlap", "\(own.cidr) overlaps \(other.cidr) of subnet \(other.metadata.name)",
                     hint: "the subnets of a VPC must be disjoint", at: own.reference, ["spec", "cidr"],

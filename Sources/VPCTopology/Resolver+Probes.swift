@@ -7,14 +7,14 @@ extension Resolver {
     mutating func resolveProbes() {
         for probe in model.probes.sorted(by: { $0.metadata.name < $1.metadata.name }) {
             let reference = probe.reference
-            let from = position(of: .networkInterface, probe.from, in: interfaces, for: reference, ["spec", "from"])
+            let from = position(of: NetworkInterface.self, probe.from, for: reference, ["spec", "from"])
             var target: Int?
             let address: IPAddress
             switch probe.to {
             case .address(let literal):
                 address = literal
             case .interface(let name):
-                target = position(of: .networkInterface, name, in: interfaces, for: reference, ["spec", "to"])
+                target = position(of: NetworkInterface.self, name, for: reference, ["spec", "to"])
                 guard let target else { continue }
                 address = topology.interfaces[target].address
             }

@@ -13,20 +13,21 @@ extension Resolver {
     // MARK: ACLs
 
     mutating func resolveACLs() {
+        let acls = model.acls
         var found: [(vpc: Int, index: Int)] = []
-        for (index, acl) in model.acls.enumerated() {
-            if let vpc = position(of: .vpc, acl.vpc, in: vpcs, for: acl.reference, ["spec", "vpc"]) {
+        for (index, acl) in acls.enumerated() {
+            if let vpc = position(of: VPC.self, acl.vpc, for: acl.reference, ["spec", "vpc"]) {
                 found.append((vpc, index))
             } else {
-                enter(acl.metadata.name, Self.broken, .networkACL, in: \.acls)
+                enter(acl, Self.broken)
             }
             checkLines(acl, .ingress, acl.ingress)
             checkLines(acl, .egress, acl.egress)
         }
-        found.sort { ($0.vpc, model.acls[$0.index].metadata.name) < ($1.vpc, model.acls[$1.index].metadata.name) }
+        found.sort { ($0.vpc, acls[$0.index].metadata.name) < ($1.vpc, acls[$1.index].metadata.name) }
         for (position, entry) in found.enumerated() {
-            let acl = model.acls[entry.index]
-            enter(acl.metadata.name, position, .networkACL, in: \.acls)
+            let acl = acls[entry.index]
+            enter(acl, position)
             topology.acls.append(
                 ResolvedACL(
                     name: acl.metadata.name, vpc: entry.vpc, ingress: acl.ingress.byPriority.map { acl.ingress[$0] },
@@ -37,8 +38,8 @@ extension Resolver {
 
     private mutating func attachACL(to subnet: Subnet) {
         guard let name = subnet.acl,
-            let acl = position(of: .networkACL, name, in: acls, for: subnet.reference, ["spec", "acl"]),
-            let index = subnets[subnet.metadata.name], index != Self.broken
+            let acl = position(of: NetworkACL.self, name, for: subnet.reference, ["spec", "acl"]),
+            let index = entered(Subnet.self, subnet.metadata.name)
         else { return }
         guard topology.acls[acl].vpc == topology.subnets[index].vpc else {
             report(
@@ -69,9 +70,8 @@ extension Resolver {
         }
         guard first.count == rules.count else { return }
         let order = rules.byPriority
-        let size = PolicySize(order.map { rules[$0].line }, limits: limits)
-        admit(size, of: acl.reference) { direction.path(order[$0]) }
-        if !size.eachLineDecides { warnOfShadowedLines(of: acl, direction, rules, order) }
+        let eachLineDecides = admit(order.map { rules[$0].line }, of: acl.reference) { direction.path(order[$0]) }
+        if !eachLineDecides { warnOfShadowedLines(of: acl, direction, rules, order) }
     }
 
     private mutating func warnOfShadowedLines(
@@ -103,28 +103,29 @@ extension Resolver {
     // MARK: Security groups
 
     mutating func resolveSecurityGroups() {
+        let securityGroups = model.securityGroups
         var found: [(vpc: Int, index: Int)] = []
-        for (index, group) in model.securityGroups.enumerated() {
-            if let vpc = position(of: .vpc, group.vpc, in: vpcs, for: group.reference, ["spec", "vpc"]) {
+        for (index, group) in securityGroups.enumerated() {
+            if let vpc = position(of: VPC.self, group.vpc, for: group.reference, ["spec", "vpc"]) {
                 found.append((vpc, index))
             } else {
-                enter(group.metadata.name, Self.broken, .securityGroup, in: \.securityGroups)
+                enter(group, Self.broken)
             }
         }
         found.sort {
-            ($0.vpc, model.securityGroups[$0.index].metadata.name)
-                < ($1.vpc, model.securityGroups[$1.index].metadata.name)
+            ($0.vpc, securityGroups[$0.index].metadata.name)
+                < ($1.vpc, securityGroups[$1.index].metadata.name)
         }
         for (position, entry) in found.enumerated() {
-            let group = model.securityGroups[entry.index]
-            enter(group.metadata.name, position, .securityGroup, in: \.securityGroups)
+            let group = securityGroups[entry.index]
+            enter(group, position)
             topology.securityGroups.append(
                 ResolvedSecurityGroup(
                     name: group.metadata.name, vpc: entry.vpc, ingress: [], egress: [], members: []))
         }
         // Rules name groups: only now are all of these known.
         for (position, entry) in found.enumerated() {
-            let group = model.securityGroups[entry.index]
+            let group = securityGroups[entry.index]
             topology.securityGroups[position].ingress = rules(of: group, entry.vpc, .ingress, group.ingress)
             topology.securityGroups[position].egress = rules(of: group, entry.vpc, .egress, group.egress)
         }
@@ -151,11 +152,12 @@ extension Resolver {
             }
             resolved.append(result)
         }
-        let size = PolicySize(resolved.map(\.line), resolved.servicesOfGroups, limits: limits)
-        admit(size, of: group.reference) { direction.path($0) }
+        let eachLineDecides = admit(resolved.map(\.line), resolved.servicesOfGroups, of: group.reference) {
+            direction.path($0)
+        }
         // A rule by addresses may hold those of every member.
         let isSimple = resolved.allSatisfy { $0.groups.isEmpty } || resolved.allSatisfy { $0.cidrs.isEmpty }
-        if !size.eachLineDecides || !isSimple {
+        if !eachLineDecides || !isSimple {
             var finder = ShadowFinder()
             for (number, rule) in resolved.enumerated() {
                 // Of a rule with a broken reference it is not known what it matches.
@@ -170,7 +172,7 @@ extension Resolver {
     private mutating func group(
         _ name: String, usedIn vpc: Int, by resource: ResourceReference, _ path: FieldPath
     ) -> Int? {
-        guard let index = position(of: .securityGroup, name, in: securityGroups, for: resource, path) else {
+        guard let index = position(of: SecurityGroup.self, name, for: resource, path) else {
             return nil
         }
         let owner = topology.securityGroups[index].vpc
@@ -221,10 +223,10 @@ extension Resolver {
 
     /// Gives every interface its groups, and every group its members.
     private mutating func joinGroups() {
-        var positions = [Int?](repeating: nil, count: model.interfaces.count)
+        var positions = [Int?](repeating: nil, count: interfaces.count)
         for (position, index) in interfaceOrder.enumerated() { positions[index] = position }
         var lists: Set<[Int]> = []
-        for (index, interface) in model.interfaces.enumerated() where !interface.securityGroups.isEmpty {
+        for (index, interface) in interfaces.enumerated() where !interface.securityGroups.isEmpty {
             let groups = groups(of: interface, at: positions[index]).sorted()
             guard let position = positions[index] else { continue }
             // Most have the groups of another one, and share its list.
@@ -256,7 +258,7 @@ extension Resolver {
                     groups.append(group)
                 }
             } else {
-                _ = self.position(of: .securityGroup, name, in: securityGroups, for: reference, path)
+                _ = self.position(of: SecurityGroup.self, name, for: reference, path)
             }
         }
         let maximum = SecurityGroup.maximumPerInterface

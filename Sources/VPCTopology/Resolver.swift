@@ -8,14 +8,11 @@ struct Resolver {
     var topology = Topology()
     private(set) var diagnostics: [Diagnostic] = []
 
-    /// By name, the index in the topology; `Index.broken` for a resource that exists but cannot be used.
-    var hosts = Index()
-    var vpcs = Index()
-    var subnets = Index()
-    var routeTables = Index()
-    var interfaces = Index()
-    var securityGroups = Index()
-    var acls = Index()
+    /// Those of the model: there are so many that finding them each time would count.
+    let interfaces: [NetworkInterface]
+
+    /// By kind and name, the index in the topology; `broken` for a resource that exists but cannot be used.
+    private var positions = [[String: Int]](repeating: [:], count: ResourceKind.allCases.count)
 
     /// By index in the topology, the index in the model.
     var interfaceOrder: [Int] = []
@@ -25,15 +22,18 @@ struct Resolver {
     let limits: TrafficStages.Limits
     /// Elements that the policies take, of both directions.
     var policyElements: [ResourceReference: Int] = [:]
+    /// Steps that finding out took so far.
+    var policyEffort = 0
 
     /// How many dangling references still get a suggestion: each costs a pass over all names.
     private var suggestions = 20
 
-    typealias Index = [String: Int]
     static let broken = -1
 
     init(_ model: Model, limits: TrafficStages.Limits = TrafficStages.Limits()) {
         self.model = model
+        interfaces = model.interfaces
+        positions[NetworkInterface.kind.ordinal].reserveCapacity(interfaces.count)
         self.limits = limits
     }
 
@@ -64,22 +64,30 @@ struct Resolver {
                 related: related))
     }
 
+    // MARK: Names
+
     /// Enters a name. Names of manifests were checked when these were read; a model may also be made by hand.
-    mutating func enter(
-        _ name: String, _ position: Int, _ kind: ResourceKind, in index: WritableKeyPath<Resolver, Index>
-    ) {
-        guard self[keyPath: index].updateValue(position, forKey: name) != nil else { return }
+    mutating func enter<Kind: ResourceType>(_ resource: Kind, _ position: Int) {
+        let name = resource.metadata.name
+        guard positions[Kind.kind.ordinal].updateValue(position, forKey: name) != nil else { return }
         report(
-            "duplicate-name", "there is another \(kind.rawValue) of this name", at: ResourceReference(kind, name),
+            "duplicate-name", "there is another \(Kind.names.name) of this name", at: resource.reference,
             ["metadata", "name"])
     }
 
+    /// The index of the named resource; nil where there is none or where it is itself broken.
+    func entered<Kind: ResourceType>(_: Kind.Type, _ name: String) -> Int? {
+        let position = positions[Kind.kind.ordinal][name]
+        return position == Self.broken ? nil : position
+    }
+
     /// The index of the named resource; nil where there is none, which is reported, or where it is itself broken.
-    mutating func position(
-        of kind: ResourceKind, _ name: String, in index: Index, for resource: @autoclosure () -> ResourceReference,
+    mutating func position<Kind: ResourceType>(
+        of type: Kind.Type, _ name: String, for resource: @autoclosure () -> ResourceReference,
         _ path: @autoclosure () -> FieldPath
     ) -> Int? {
-        if let position = index[name] { return position == Self.broken ? nil : position }
+        let kind = Kind.kind
+        if let position = positions[kind.ordinal][name] { return position == Self.broken ? nil : position }
         let missing = ResourceReference(kind, name)
         guard !model.gaps.mayHold(missing) else { return nil }
         var hint: String?
@@ -96,31 +104,6 @@ struct Resolver {
         return nil
     }
 }
-
-extension Model {
-    fileprivate func names(of kind: ResourceKind) -> [String] {
-        switch kind {
-        case .host: hosts.map(\.metadata.name)
-        case .vpc: vpcs.map(\.metadata.name)
-        case .subnet: subnets.map(\.metadata.name)
-        case .routeTable: routeTables.map(\.metadata.name)
-        case .networkInterface: interfaces.map(\.metadata.name)
-        case .securityGroup: securityGroups.map(\.metadata.name)
-        case .networkACL: acls.map(\.metadata.name)
-        case .probe: probes.map(\.metadata.name)
-        }
-    }
-}
-
-// The references of the kinds that complaints are about.
-extension Host { var reference: ResourceReference { ResourceReference(.host, metadata.name) } }
-extension VPC { var reference: ResourceReference { ResourceReference(.vpc, metadata.name) } }
-extension Subnet { var reference: ResourceReference { ResourceReference(.subnet, metadata.name) } }
-extension RouteTable { var reference: ResourceReference { ResourceReference(.routeTable, metadata.name) } }
-extension NetworkInterface { var reference: ResourceReference { ResourceReference(.networkInterface, metadata.name) } }
-extension SecurityGroup { var reference: ResourceReference { ResourceReference(.securityGroup, metadata.name) } }
-extension NetworkACL { var reference: ResourceReference { ResourceReference(.networkACL, metadata.name) } }
-extension Probe { var reference: ResourceReference { ResourceReference(.probe, metadata.name) } }
 
 extension IPPrefix {
     /// The ranges that no host or guest can have as its own.

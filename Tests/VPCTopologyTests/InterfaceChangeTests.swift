@@ -57,27 +57,13 @@ import VPCTopology
     /// Many at once are put in by another way than few.
     @Test func manyInterfacesAreExchangedAtOnce() throws {
         func text(_ addresses: some Sequence<Int>) -> [UInt8] {
-            let head = """
-                apiVersion: vpcctl.dev/v1
-                kind: Host
-                metadata: {name: h}
-                spec: {underlay: {address: 172.31.0.1}}
-                ---
-                kind: VPC
-                metadata: {name: v}
-                spec: {id: 7, cidrs: [10.0.0.0/16]}
-                ---
-                kind: Subnet
-                metadata: {name: s}
-                spec: {vpc: v, cidr: 10.0.0.0/16}
-
-                """
+            let head = ManifestHead.subnet("10.0.0.0/16", of: "10.0.0.0/16")
             let interfaces = addresses.map {
                 """
                 ---
                 kind: NetworkInterface
                 metadata: {name: i\($0)}
-                spec: {subnet: s, host: h, address: 10.0.\($0 / 200).\($0 % 200 + 10), attachment: {netns: n\($0), device: eth0}}
+                spec: {subnet: s, host: h1, address: 10.0.\($0 / 200).\($0 % 200 + 10), attachment: {netns: n\($0), device: eth0}}
 
                 """
             }

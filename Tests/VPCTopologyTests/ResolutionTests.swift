@@ -106,7 +106,7 @@ import VPCTopology
         var resources: [Resource] = []
         for host in 0..<8 {
             resources.append(
-                .host(
+                Resource(
                     Host(
                         metadata: Metadata(name: "h\(host)"), underlayAddress: IPAddress(v4: 0xAC1F_0001 + UInt32(host))
                     )))
@@ -117,14 +117,14 @@ import VPCTopology
             let (vpc, subnet) = (number / perVPC, number / perSubnet)
             if number % perVPC == 0 {
                 resources.append(
-                    .vpc(
+                    Resource(
                         VPC(
                             metadata: Metadata(name: "v\(vpc)"), id: try #require(VPCID(UInt32(vpc) + 1)),
                             cidrs: (0..<10).map {
                                 IPPrefix(containing: IPAddress(v4: 0x0A00_0000 | $0 << 8), length: 24)
                             })))
                 resources.append(
-                    .routeTable(
+                    Resource(
                         RouteTable(
                             metadata: Metadata(name: "t\(vpc)"), vpc: "v\(vpc)",
                             routes: (0..<100).map {
@@ -135,7 +135,7 @@ import VPCTopology
             }
             if number % perSubnet == 0 {
                 resources.append(
-                    .subnet(
+                    Resource(
                         Subnet(
                             metadata: Metadata(name: "s\(subnet)"), vpc: "v\(vpc)",
                             cidr: IPPrefix(
@@ -143,14 +143,14 @@ import VPCTopology
                             routeTable: "t\(vpc)")))
             }
             resources.append(
-                .networkInterface(
+                Resource(
                     NetworkInterface(
                         metadata: Metadata(name: "interface-\(number)"), subnet: "s\(subnet)", host: "h\(number % 8)",
                         address: IPAddress(v4: 0x0A00_000A + UInt32(subnet % 10) << 8 + UInt32(number % perSubnet)),
                         sourceDestCheck: number % perVPC != 0, attachment: .namespace("n\(number)", device: "eth0"))))
             if number % 10 == 1 {
                 resources.append(
-                    .probe(
+                    Resource(
                         Probe(
                             metadata: Metadata(name: "p\(number)"), from: "interface-\(number)",
                             to: .interface("interface-\(number - 1)"), transport: .icmp, expect: .allow)))
@@ -159,8 +159,8 @@ import VPCTopology
         return Model(resources.shuffled(using: &random))
     }
 
-    @Test func theOrderOfDocumentsDoesNotMatter() throws {
-        var random = SystemRandomNumberGenerator()
+    @Test(arguments: Seeds.fresh()) func theOrderOfDocumentsDoesNotMatter(_ seed: UInt64) throws {
+        var random = Dice(seed: seed)
         let first = Topology.resolve(try Self.model(interfaces: 2500, shuffledBy: &random))
         let second = Topology.resolve(try Self.model(interfaces: 2500, shuffledBy: &random))
         #expect(first.diagnostics == [] && second.diagnostics == [])
@@ -168,8 +168,8 @@ import VPCTopology
         #expect(first.topology == second.topology)
     }
 
-    @Test func theTopologyIsInOrderAndConsistent() throws {
-        var random = SystemRandomNumberGenerator()
+    @Test(arguments: Seeds.fresh()) func theTopologyIsInOrderAndConsistent(_ seed: UInt64) throws {
+        var random = Dice(seed: seed)
         let topology = try #require(Topology.resolve(try Self.model(interfaces: 2500, shuffledBy: &random)).topology)
         #expect(topology.hosts.map(\.metadata.name) == (0..<8).map { "h\($0)" })
         #expect(topology.vpcs.map(\.id.rawValue) == [1, 2, 3])
@@ -251,8 +251,9 @@ import VPCTopology
     ]
 
     /// However much is wrong, nothing is reported once per pair.
-    @Test(arguments: flaws.indices) func diagnosticsGrowAsTheModelDoes(_ flaw: Int) throws {
-        var random = SystemRandomNumberGenerator()
+    @Test(arguments: flaws.indices, Seeds.fresh()) func diagnosticsGrowAsTheModelDoes(_ flaw: Int, seed: UInt64) throws
+    {
+        var random = Dice(seed: seed)
         let counts = try [500, 4000].map { count in
             var model = try Self.model(interfaces: count, shuffledBy: &random)
             Self.flaws[flaw].apply(&model)
