@@ -130,6 +130,9 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["CTestSupport"], path: "Tests/TestSupport",
             swiftSettings: swiftSettings),
+        .target(
+            name: "FakeKernel", dependencies: ["IPAddressing", "KernelModel"], path: "Tests/FakeKernel",
+            swiftSettings: swiftSettings),
         tests("IPAddressingTests", ["IPAddressing", "TestSupport"]),
         tests(
             "VPCManifestTests",
@@ -157,9 +160,16 @@ let package = Package(
             "KernelDriverTests",
             ["CLinux", "IPAddressing", "KernelDriver", "KernelModel", "KernelWitness", "Netlink", "TestSupport"]),
         tests(
+            "ReconcilerTests",
+            [
+                "FakeKernel", "IPAddressing", "KernelModel", "Reconciler", "TestSupport", "VPCCompiler", "VPCManifest",
+                "VPCTopology",
+            ]),
+        tests(
             "AgentTests",
             [
-                "Agent", "KernelDriver", "Netlink", "Reconciler", "TestSupport", "VPCManifest", "VPCTopology",
+                "Agent", "FakeKernel", "IPAddressing", "KernelDriver", "KernelModel", "Netlink", "Reconciler",
+                "TestSupport", "VPCCompiler", "VPCManifest", "VPCTopology",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests(

@@ -10,7 +10,7 @@ import VPCTopology
 struct PreparedSet: Sendable {
     var set: ManifestSet
     /// For this host; nil where the set is that which is in force.
-    var desired: ReconcileLoop.Desired?
+    var desired: Desired?
     /// What it is compiled to where the kernel is as it was then; nil where that could not be told.
     var compiled: (facts: HostFacts, compilation: Compilation)?
     /// The revision that was in force then: numbers that were given since are not known.
@@ -45,7 +45,7 @@ extension Agent {
     }
 
     /// A set that is valid as a whole, for this host.
-    func resolved(_ set: ManifestSet, _ revision: Revision) throws(AgentError) -> ReconcileLoop.Desired {
+    func resolved(_ set: ManifestSet, _ revision: Revision) throws(AgentError) -> Desired {
         let resolution = Topology.resolve(set.model)
         let diagnostics = set.located(resolution.diagnostics)
         guard set.isValid, let topology = resolution.topology,
@@ -57,8 +57,8 @@ extension Agent {
                 .invalidManifest, errors.count > 1 ? "\(first) (and \(errors.count - 1) more)" : first,
                 diagnostics: errors)
         }
-        return ReconcileLoop.Desired(
-            revision: revision, files: set.sources.fileDigests, resourceCount: set.model.resourceCount,
+        return Desired(
+            revision: revision, files: set.sources.fileDigests, resourceCount: set.model.count,
             topology: topology, host: try host(in: topology))
     }
 

@@ -63,7 +63,7 @@ extension ReconcileLoop {
         // A revision that awaits confirmation gives way: somebody has changed the manifests meanwhile.
         endProbing()
         confirmation = nil
-        expect(exchange, for: revision.number)
+        hostPass.compiled.expect(exchange, in: desired?.revision.number, for: revision.number)
         changeInPlace { desired in
             desired?.apply(exchange)
             desired?.revision = revision
@@ -130,7 +130,7 @@ extension ReconcileLoop {
     }
 }
 
-extension ReconcileLoop.Desired {
+extension Desired {
     fileprivate mutating func makeIndex() { index = InterfaceIndex(of: topology) }
 
     /// What has to be exchanged for these changes; nil where everything has to be resolved.

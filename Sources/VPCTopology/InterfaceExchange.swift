@@ -113,16 +113,20 @@ extension Topology {
         for table in routeTables.indices {
             for route in routeTables[table].routes.indices {
                 for hop in routeTables[table].routes[route].nextHops.indices {
-                    shift.apply(to: &routeTables[table].routes[route].nextHops[hop].interface)
+                    guard var interface = routeTables[table].routes[route].nextHops[hop].interface else { continue }
+                    shift.apply(to: &interface)
+                    routeTables[table].routes[route].nextHops[hop].target = .interface(interface)
                 }
             }
         }
-        for probe in probes.indices {
-            shift.apply(to: &probes[probe].from)
-            if var target = probes[probe].toInterface {
+        probes = probes.map { probe in
+            var probe = probe
+            shift.apply(to: &probe.from)
+            if var target = probe.toInterface {
                 shift.apply(to: &target)
-                probes[probe].toInterface = target
+                probe.toInterface = target
             }
+            return probe
         }
         for (number, place) in moves.places.enumerated() { join(shift.position(ofArrival: number, at: place)) }
     }

@@ -34,7 +34,7 @@ public struct InterfaceIndex: Sendable {
         hosts = Dictionary(uniqueKeysWithValues: topology.hosts.enumerated().map { ($1.metadata.name, $0) })
         securityGroups = Dictionary(uniqueKeysWithValues: topology.securityGroups.enumerated().map { ($1.name, $0) })
         let probed = topology.probes.flatMap { [$0.from] + ($0.toInterface.map { [$0] } ?? []) }
-        let hops = topology.routeTables.flatMap { $0.routes.flatMap { $0.nextHops.map(\.interface) } }
+        let hops = topology.routeTables.flatMap { $0.routes.flatMap { $0.nextHops.compactMap(\.interface) } }
         referenced = Set((probed + hops).map { topology.interfaces[$0].name })
         foreignTargets = Set(
             topology.probes.compactMap { probe in

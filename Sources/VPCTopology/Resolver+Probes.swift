@@ -5,6 +5,7 @@ extension Resolver {
     // MARK: Probes
 
     mutating func resolveProbes() {
+        var probes: [ResolvedProbe] = []
         for probe in model.probes.sorted(by: { $0.metadata.name < $1.metadata.name }) {
             let reference = probe.reference
             let from = position(of: NetworkInterface.self, probe.from, for: reference, ["spec", "from"])
@@ -20,12 +21,13 @@ extension Resolver {
             }
             guard let from else { continue }
             if let target { check(probe, from: from, to: target) }
-            topology.probes.append(
+            probes.append(
                 ResolvedProbe(
                     name: probe.metadata.name, from: from, toInterface: target, toAddress: address,
                     transport: probe.transport,
                     expect: probe.expect))
         }
+        topology.probes = probes
     }
 
     private mutating func check(_ probe: Probe, from: Int, to: Int) {

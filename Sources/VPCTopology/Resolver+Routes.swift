@@ -102,7 +102,7 @@ extension Resolver {
                 path + ["nextHops", .index(NextHop.maximumPerRoute)])
         }
         var numbers: [Int: Int] = [:]
-        var resolved: [ResolvedNextHop] = []
+        var resolved: [(interface: Int, weight: Int)] = []
         for (number, hop) in hops.enumerated() {
             let hopPath = path + ["nextHops", .index(number), "interface"]
             guard
@@ -128,7 +128,7 @@ extension Resolver {
                 continue
             }
             numbers[index] = number
-            resolved.append(ResolvedNextHop(interface: index, weight: hop.weight))
+            resolved.append((index, hop.weight))
             if interface.sourceDestCheck, warned.insert(index).inserted {
                 warn(
                     "next-hop-checks-source",
@@ -138,7 +138,8 @@ extension Resolver {
             }
             enterGateway(index, in: &keys)
         }
-        return resolved.sorted { $0.interface < $1.interface }
+        let ordered = resolved.sorted { $0.interface < $1.interface }
+        return ordered.map { ResolvedNextHop(.interface($0.interface), weight: $0.weight) }
     }
 
     /// Gives a route's target its key. Keys are hashes of names: two that are equal cannot be told apart on the wire.

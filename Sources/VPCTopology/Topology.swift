@@ -22,8 +22,8 @@ public struct Topology: Sendable, Equatable {
     public var securityGroups: [ResolvedSecurityGroup] = []
     /// By VPC, then name.
     public var acls: [ResolvedACL] = []
-    /// By name.
-    public var probes: [ResolvedProbe] = []
+    /// Resolved resources of the kinds that have no table above: these are the many, and those that are read the most.
+    var tables = ResolvedTables()
     /// Elements of nftables that all security groups and ACLs take together.
     package internal(set) var policyElements = 0
 
@@ -98,13 +98,26 @@ public struct ResolvedRoute: Sendable, Equatable {
 }
 
 public struct ResolvedNextHop: Sendable, Equatable {
-    /// Index into `Topology.interfaces`.
-    public var interface: Int
+    public var target: Target
     /// 1…256.
     public var weight: Int
 
-    public init(interface: Int, weight: Int) {
-        self.interface = interface
+    /// The resource that a route leads to. Each kind answers two questions in files of its own: which nexthop leads there
+    /// from a host (`HostCompiler.nexthop(to:)`), and what becomes of a packet on its way (`Walk.follow(_:in:_:from:_:)`).
+    public enum Target: Sendable, Hashable {
+        /// Index into `Topology.interfaces`; only these share a route.
+        case interface(Int)
+    }
+
+    /// Nil where it is none.
+    public var interface: Int? {
+        switch target {
+        case .interface(let interface): interface
+        }
+    }
+
+    public init(_ target: Target, weight: Int = 1) {
+        self.target = target
         self.weight = weight
     }
 }
@@ -143,7 +156,17 @@ public struct ResolvedInterface: Sendable, Equatable {
     }
 }
 
-public struct ResolvedProbe: Sendable, Equatable {
+extension Topology {
+    /// By name.
+    public var probes: [ResolvedProbe] {
+        get { self[ResolvedProbe.self] }
+        set { self[ResolvedProbe.self] = newValue }
+    }
+}
+
+public struct ResolvedProbe: ResolvedResource {
+    public static var kind: ResourceKind { .probe }
+
     public var name: String
     /// Index into `Topology.interfaces`.
     public var from: Int

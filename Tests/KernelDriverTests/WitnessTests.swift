@@ -31,11 +31,13 @@ import Testing
         }
 
         func commit(_ plan: ChangePlan, owner: Ownership) -> CommitReport { kernel.commit(plan, owner: owner) }
+        func mirror(_ request: ObservationRequest) throws -> any KernelMirroring { try kernel.mirror(request) }
         func occupied(_ tables: [TableID]) throws -> Set<TableID> { try kernel.occupied(tables) }
         func foreignRoutes(by devices: [InterfaceName], owner: Ownership) throws -> [InterfaceName: String] { [:] }
         func counters(of table: NFTable) throws -> [NFObservedObject] { [] }
         func listings(of tables: [NFTable]) throws -> [NFListing] { [] }
         func connections() throws -> [Connection] { [] }
+        func traffic() throws -> [InterfaceName: LinkTraffic] { [:] }
         func localAddresses() throws -> Set<IPAddress> { [] }
         func tracksLoopback() throws -> Bool { false }
     }

@@ -61,7 +61,7 @@ extension LabTests {
             let topology = lab.lab.plan.topology
             let intent = try reconciler.plan(topology, host: 0).intent
             try lab.shell("h1", "nft delete table inet vpcctl")
-            let snapshot = try kernel.observe(HostReconciler<KernelDriver>.observation(of: topology, host: 0))
+            let snapshot = try kernel.observe(HostReconciler.observation(of: topology, host: 0))
             let plan = intent.changes(from: snapshot, owner: Conventions.ownership, elementLimit: 3)
             #expect(plan.steps.count > 8)
             #expect(plan.steps.allSatisfy { $0.work.kind == .firewall })
