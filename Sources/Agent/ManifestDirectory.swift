@@ -44,7 +44,7 @@ public final class ManifestDirectory: DesiredStateSource {
 
     public func read(known: [String: FileStamp]) -> ManifestFiles {
         lastRead = clock.now
-        isWholeFrom = burst.isWholeFrom ?? lastRead
+        isWholeFrom = burst.isWholeFrom ?? isWholeFrom
         burst = ManifestBurst()
         // Directories and links may have come, or lead elsewhere.
         watches.follow(path)
