@@ -46,21 +46,7 @@ import VPCManifest
         deinit { try? FileManager.default.removeItem(atPath: folder) }
 
         static func text(_ interfaces: Int) -> String {
-            var text = """
-                apiVersion: vpcctl.dev/v1
-                kind: Host
-                metadata: {name: h1}
-                spec: {underlay: {address: 172.31.0.1}}
-                ---
-                kind: VPC
-                metadata: {name: v}
-                spec: {id: 1, cidrs: [10.0.0.0/16]}
-                ---
-                kind: Subnet
-                metadata: {name: s}
-                spec: {vpc: v, cidr: 10.0.1.0/24}
-
-                """
+            var text = ManifestHead.subnet("10.0.1.0/24", of: "10.0.0.0/16")
             for number in 0..<interfaces {
                 text += """
                     ---
