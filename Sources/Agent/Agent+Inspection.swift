@@ -7,7 +7,7 @@ import Netlink
 public struct DesiredState: Sendable {
     public var revision: Revision
     public var topology: Topology
-    /// Index into `topology.hosts`.
+    /// A number of `topology.hosts`.
     public var host: Int
 
     init(_ desired: ReconcileLoop.Desired) {

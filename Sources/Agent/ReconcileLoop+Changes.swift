@@ -63,9 +63,9 @@ extension ReconcileLoop {
         // A revision that awaits confirmation gives way: somebody has changed the manifests meanwhile.
         endProbing()
         confirmation = nil
-        expect(exchange, for: revision.number)
+        expectChange()
         changeInPlace { desired in
-            desired?.apply(exchange)
+            if let change = desired?.apply(exchange) { note(change, for: revision.number) }
             desired?.revision = revision
             desired?.files = files
             desired?.resourceCount += changes.resources.added.count - changes.resources.removed.count
@@ -138,5 +138,7 @@ extension ReconcileLoop.Desired {
         index?.exchange(changes, in: topology)
     }
 
-    fileprivate mutating func apply(_ exchange: InterfaceExchange) { index?.apply(exchange, to: &topology) }
+    fileprivate mutating func apply(_ exchange: InterfaceExchange) -> TopologyChange? {
+        index?.apply(exchange, to: &topology)
+    }
 }

@@ -79,7 +79,7 @@ final class ReconcileLoop {
         var files: [FileDigest]
         var resourceCount: Int
         var topology: Topology
-        /// Index into `topology.hosts`.
+        /// A number of `topology.hosts`.
         var host: Int
         /// Of the topology; made when it is needed first.
         var index: InterfaceIndex?
@@ -91,8 +91,8 @@ final class ReconcileLoop {
         var revision: Int
         var facts: HostFacts
         var compilation: Compilation
-        /// What was exchanged in the topology since, for that revision.
-        var pending: (revision: Int, exchange: InterfaceExchange)?
+        /// What has changed in the topology since, for that revision.
+        var pending: (revision: Int, change: TopologyChange)?
     }
 
     struct Confirmation {
@@ -134,12 +134,14 @@ final class ReconcileLoop {
         }
     }
 
-    /// Prepares for an exchange in the topology of the desired state, from which another revision is made.
-    func expect(_ exchange: InterfaceExchange, for revision: Int) {
+    /// Prepares for a change of the topology of the desired state, from which another revision is made.
+    func expectChange() {
         if compiled?.revision != desired?.revision.number || compiled?.pending != nil { compiled = nil }
         compiled?.compilation.releaseTopology()
-        compiled?.pending = (revision, exchange)
     }
+
+    /// Knows how what was compiled differs from the desired state, which is another revision now.
+    func note(_ change: TopologyChange, for revision: Int) { compiled?.pending = (revision, change) }
 
     /// Knows what a revision is compiled to as long as nothing has changed.
     func expect(_ compilation: Compilation, of facts: HostFacts, for revision: Int) {
@@ -149,6 +151,7 @@ final class ReconcileLoop {
     /// What a set that is prepared now is compared with and compiled for.
     func preparationBase(for proposal: Proposal) -> PreparationBase {
         var base = PreparationBase(revision: desired?.revision.number, snapshot: mirror?.mirror.snapshot)
+        base.topology = desired?.topology
         // Only who asks for what is in force already, and for good, is answered without a new revision.
         if case .request(nil, _) = proposal.origin, confirmation == nil { base.digest = desired?.revision.digest }
         return base
@@ -426,12 +429,12 @@ final class ReconcileLoop {
         return before?.revision == desired.revision.number && before?.facts == facts
     }
 
-    /// Where only the ways to other hosts are others, no route of ours is: as after an exchange of no interface.
+    /// Where only the ways to other hosts are others, no route of ours is: as after no change at all.
     private func followWays(_ desired: Desired, _ facts: HostFacts, _ snapshot: KernelSnapshot) -> Bool {
         guard let compiled, compiled.revision == desired.revision.number, compiled.pending == nil, retry.delay == .zero,
             compiled.facts.differOnlyInWays(from: facts)
         else { return false }
-        return recompile(desired, facts, snapshot, following: .nothing(in: desired.topology))
+        return recompile(desired, facts, snapshot, following: TopologyChange())
     }
 
     /// Changes what was compiled where only little of the topology has changed since.
@@ -440,22 +443,22 @@ final class ReconcileLoop {
             retry.delay == .zero
         else { return false }
         let number = desired.revision.number
-        if let moved = compiled?.compilation.follow(pending.exchange, in: desired.topology, host: desired.host) {
+        if let moved = compiled?.compilation.follow(pending.change, in: desired.topology, host: desired.host) {
             compiled?.pending = nil
             compiled?.revision = number
             suspectRoutes.insert(moved)
             return true
         }
-        return recompile(desired, facts, snapshot, following: pending.exchange)
+        return recompile(desired, facts, snapshot, following: pending.change)
     }
 
     /// Compiles all but the routes, which follow those of before.
     private func recompile(
-        _ desired: Desired, _ facts: HostFacts, _ snapshot: KernelSnapshot, following exchange: InterfaceExchange
+        _ desired: Desired, _ facts: HostFacts, _ snapshot: KernelSnapshot, following change: TopologyChange
     ) -> Bool {
         guard let former = compiled.take()?.compilation,
             let (compilation, routes) = reconciler.compile(
-                desired.topology, desired.host, facts, snapshot.host, following: former, exchange)
+                desired.topology, desired.host, facts, snapshot.host, following: former, change)
         else { return false }
         compiled = Compiled(revision: desired.revision.number, facts: facts, compilation: compilation)
         suspectRoutes.insert(routes)

@@ -21,9 +21,9 @@ extension HostCompiler {
         table.sets += [maps.in, maps.out]
         let acls = Set(subnets.compactMap { topology.subnets[$0].acl })
         let asked = addRelayedSources(to: &table)
-        for acl in acls.union(asked).sorted() { addChain(ofACL: acl, .ingress, to: &table) }
-        for acl in acls.sorted() { addChain(ofACL: acl, .egress, to: &table) }
-        for subnet in subnets.sorted() {
+        for acl in topology.inOrder(acls.union(asked), of: \.acls) { addChain(ofACL: acl, .ingress, to: &table) }
+        for acl in topology.inOrder(acls, of: \.acls) { addChain(ofACL: acl, .egress, to: &table) }
+        for subnet in topology.inOrder(subnets, of: \.subnets) {
             for direction in TrafficDirection.allCases { addChain(ofSubnet: subnet, direction, to: &table) }
         }
         if !acls.union(asked).isEmpty { addDenial("acl", counter: RuleCounter.deniedByACL, to: &table) }
@@ -85,7 +85,7 @@ extension HostCompiler {
     /// is judged; less than ``ConnectionMark/found``.
     var policyEpoch: UInt32 {
         var digest = Digest()
-        for index in Set(attached.map { topology.interfaces[$0].subnet }).sorted() {
+        for index in topology.inOrder(Set(attached.map { topology.interfaces[$0].subnet }), of: \.subnets) {
             let subnet = topology.subnets[index]
             guard let acl = subnet.acl else { continue }
             digest.add(subnet.name)

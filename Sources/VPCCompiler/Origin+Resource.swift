@@ -2,10 +2,11 @@ public import KernelModel
 public import VPCModel
 public import VPCTopology
 
-/// An origin is the kind of a resource in the upper 4 bits and its index in the topology in the others.
+/// An origin is the kind of a resource in the upper 4 bits and its number in the others: it says the same as long as the
+/// resource exists, whatever the topology.
 extension Origin {
-    init(_ kind: ResourceKind, _ index: Int) {
-        self.init(Self.tag(of: kind) << 28 | UInt32(index))
+    init(_ kind: ResourceKind, _ number: Int) {
+        self.init(Self.tag(of: kind) << 28 | UInt32(number))
     }
 
     private static func tag(of kind: ResourceKind) -> UInt32 {
@@ -23,17 +24,22 @@ extension Origin {
 }
 
 extension Topology {
-    /// The resource that an intended object was compiled from.
+    /// The resource that an intended object was compiled from; nil where it is gone.
     public func resource(of origin: Origin) -> ResourceReference? {
-        let index = Int(origin.rawValue & 0x0FFF_FFFF)
+        let number = Int(origin.rawValue & 0x0FFF_FFFF)
+        func named<Element>(
+            _ kind: ResourceKind, _ elements: Slots<Element>, _ name: KeyPath<Element, String>
+        ) -> ResourceReference? {
+            elements.contains(number: number) ? ResourceReference(kind, elements[number][keyPath: name]) : nil
+        }
         switch origin.rawValue >> 28 {
-        case 0: return ResourceReference(.host, hosts[index].metadata.name)
-        case 1: return ResourceReference(.vpc, vpcs[index].name)
-        case 2: return ResourceReference(.subnet, subnets[index].name)
-        case 3: return ResourceReference(.routeTable, routeTables[index].name)
-        case 4: return ResourceReference(.networkInterface, interfaces[index].name)
-        case 5: return ResourceReference(.securityGroup, securityGroups[index].name)
-        case 6: return ResourceReference(.networkACL, acls[index].name)
+        case 0: return named(.host, hosts, \.metadata.name)
+        case 1: return named(.vpc, vpcs, \.name)
+        case 2: return named(.subnet, subnets, \.name)
+        case 3: return named(.routeTable, routeTables, \.name)
+        case 4: return named(.networkInterface, interfaces, \.name)
+        case 5: return named(.securityGroup, securityGroups, \.name)
+        case 6: return named(.networkACL, acls, \.name)
         default: return nil
         }
     }

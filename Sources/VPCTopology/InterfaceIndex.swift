@@ -1,5 +1,13 @@
-package import IPAddressing
+internal import IPAddressing
 public import VPCModel
+
+/// Interfaces to take out of a topology and others to put in, see ``InterfaceIndex/exchange(_:in:)``.
+public struct InterfaceExchange: Sendable {
+    /// By name, the numbers of those to take out.
+    var removed: [String: Int] = [:]
+    /// By name.
+    var added: [String: ResolvedInterface] = [:]
+}
 
 /// What has to be known of a sound topology to exchange some of its interfaces without resolving all of them again.
 ///
@@ -30,9 +38,9 @@ public struct InterfaceIndex: Sendable {
     }
 
     public init(of topology: Topology) {
-        subnets = Dictionary(uniqueKeysWithValues: topology.subnets.enumerated().map { ($1.name, $0) })
-        hosts = Dictionary(uniqueKeysWithValues: topology.hosts.enumerated().map { ($1.metadata.name, $0) })
-        securityGroups = Dictionary(uniqueKeysWithValues: topology.securityGroups.enumerated().map { ($1.name, $0) })
+        subnets = Dictionary(uniqueKeysWithValues: topology.subnets.numbered.map { ($1.name, $0) })
+        hosts = Dictionary(uniqueKeysWithValues: topology.hosts.numbered.map { ($1.metadata.name, $0) })
+        securityGroups = Dictionary(uniqueKeysWithValues: topology.securityGroups.numbered.map { ($1.name, $0) })
         let probed = topology.probes.flatMap { [$0.from] + ($0.toInterface.map { [$0] } ?? []) }
         let hops = topology.routeTables.flatMap { $0.routes.flatMap { $0.nextHops.map(\.interface) } }
         referenced = Set((probed + hops).map { topology.interfaces[$0].name })
@@ -64,55 +72,70 @@ public struct InterfaceIndex: Sendable {
     ///   worth a warning.
     public func exchange(_ changes: ResourceChanges, in topology: Topology) -> InterfaceExchange? {
         guard isUsable else { return nil }
-        var positions: [Int] = []
-        var added: [ResolvedInterface] = []
+        var exchange = InterfaceExchange()
         for resource in changes.removed.values {
             guard case .networkInterface(let interface) = resource, !referenced.contains(interface.metadata.name),
-                let position = position(of: interface, in: topology)
+                let number = number(of: interface, in: topology)
             else { return nil }
-            positions.append(position)
+            exchange.removed[interface.metadata.name] = number
         }
         for resource in changes.added.values {
             guard case .networkInterface(let interface) = resource, !referenced.contains(interface.metadata.name),
                 let resolved = resolved(interface, topology)
             else { return nil }
-            added.append(resolved)
+            exchange.added[interface.metadata.name] = resolved
         }
-        let exchange = InterfaceExchange(removing: positions, adding: added, in: topology)
-        let all = exchange.removed + exchange.added
+        let all = exchange.removed.values.map { topology.interfaces[$0] } + exchange.added.values
         guard !all.contains(where: { foreignTargets.contains(Place(vpc: $0.vpc, address: $0.address)) }),
             isUnique(exchange, topology)
         else { return nil }
         return exchange
     }
 
-    /// Exchanges the interfaces, and follows. Takes time in proportion to their number; where some come or go, in
-    /// addition that of moving all others.
-    public mutating func apply(_ exchange: InterfaceExchange, to topology: inout Topology) {
-        for resolved in exchange.removed {
-            names.remove(resolved.name.hashValue)
-            devices.subtract(DeviceKeys(resolved).own)
-            macs.remove(Station(vpc: resolved.vpc, mac: resolved.mac))
-        }
-        for resolved in exchange.added {
-            names.insert(resolved.name.hashValue)
-            devices.formUnion(DeviceKeys(resolved).own)
-            if resolved.mac != topology.derivedMAC(vpc: resolved.vpc, resolved.address) {
-                macs.insert(Station(vpc: resolved.vpc, mac: resolved.mac))
+    /// Exchanges the interfaces, and follows. Takes time in proportion to their number.
+    public mutating func apply(_ exchange: InterfaceExchange, to topology: inout Topology) -> TopologyChange {
+        var change = TopologyChange()
+        for (name, number) in exchange.removed {
+            let former = topology.interfaces[number]
+            names.remove(former.name.hashValue)
+            devices.subtract(DeviceKeys(former).own)
+            macs.remove(Station(vpc: former.vpc, mac: former.mac))
+            topology.leave(number)
+            if exchange.added[name] == nil {
+                change.interfaces.removed[number] = former
+            } else {
+                change.interfaces.changed[number] = former
             }
         }
-        topology.exchange(exchange)
+        for (name, interface) in exchange.added {
+            names.insert(interface.name.hashValue)
+            devices.formUnion(DeviceKeys(interface).own)
+            if interface.mac != topology.derivedMAC(vpc: interface.vpc, interface.address) {
+                macs.insert(Station(vpc: interface.vpc, mac: interface.mac))
+            }
+            if let number = exchange.removed[name] {
+                topology.interfaces[number] = interface
+                topology.join(number)
+            } else {
+                let number = topology.interfaces.add(interface)
+                topology.join(number)
+                change.interfaces.added.append(number)
+            }
+        }
+        // Now, so that nothing has come under a number that something went from.
+        for number in change.interfaces.removed.keys { topology.interfaces.remove(at: number) }
+        change.interfaces.added.sort()
+        return change
     }
 
     // MARK: Rules
 
-    private func position(of interface: NetworkInterface, in topology: Topology) -> Int? {
-        guard let subnet = subnets[interface.subnet] else { return nil }
-        let vpc = topology.subnets[subnet].vpc
-        guard let position = topology.position(ofAddress: interface.address, inVPC: vpc),
-            topology.interfaces[position].name == interface.metadata.name
+    private func number(of interface: NetworkInterface, in topology: Topology) -> Int? {
+        guard let subnet = subnets[interface.subnet],
+            let number = topology.interface(at: interface.address, inVPC: topology.subnets[subnet].vpc),
+            topology.interfaces[number].name == interface.metadata.name
         else { return nil }
-        return position
+        return number
     }
 
     /// The interface as `Resolver` has it; nil where it breaks a rule on its own.
@@ -136,17 +159,19 @@ public struct InterfaceIndex: Sendable {
             name: interface.metadata.name, vpc: place.vpc, subnet: subnet, host: host, address: address,
             mac: interface.mac ?? topology.derivedMAC(vpc: place.vpc, address),
             sourceDestCheck: interface.sourceDestCheck, attachment: interface.attachment,
-            mtu: interface.mtu ?? NetworkInterface.defaultMTU, gatewayKey: nil, securityGroups: groups.sorted())
+            mtu: interface.mtu ?? NetworkInterface.defaultMTU, gatewayKey: nil,
+            securityGroups: topology.inOrder(groups, of: \.securityGroups))
     }
 
     /// Whether nothing that is added has what another interface has.
     private func isUnique(_ exchange: InterfaceExchange, _ topology: Topology) -> Bool {
-        let gone = Set(exchange.removedPositions)
-        let goneNames = Set(exchange.removed.map(\.name.hashValue))
-        let goneDevices = Set(exchange.removed.flatMap { DeviceKeys($0).own })
+        let gone = Set(exchange.removed.values)
+        let removed = gone.map { topology.interfaces[$0] }
+        let goneNames = Set(exchange.removed.keys.map(\.hashValue))
+        let goneDevices = Set(removed.flatMap { DeviceKeys($0).own })
         var (newNames, newPlaces, newDevices): (Set<Int>, Set<Place>, Set<Int>) = ([], [], [])
         var newMACs: Set<Station> = []
-        for interface in exchange.added {
+        for interface in exchange.added.values {
             let (name, keys) = (interface.name.hashValue, DeviceKeys(interface))
             guard newNames.insert(name).inserted, !names.contains(name) || goneNames.contains(name) else {
                 return false
@@ -157,12 +182,12 @@ public struct InterfaceIndex: Sendable {
             }
             newDevices.formUnion(keys.own)
             let isFree =
-                topology.position(ofAddress: interface.address, inVPC: interface.vpc).map(gone.contains) ?? true
+                topology.interface(at: interface.address, inVPC: interface.vpc).map(gone.contains) ?? true
             guard isFree, newPlaces.insert(Place(vpc: interface.vpc, address: interface.address)).inserted else {
                 return false
             }
             let station = Station(vpc: interface.vpc, mac: interface.mac)
-            guard newMACs.insert(station).inserted, !has(station, topology, except: exchange.removed, gone) else {
+            guard newMACs.insert(station).inserted, !has(station, topology, except: removed, gone) else {
                 return false
             }
         }
@@ -179,9 +204,9 @@ public struct InterfaceIndex: Sendable {
         // A derived one says whose it is.
         let address = IPAddress(v4: UInt32(truncatingIfNeeded: station.mac.rawValue))
         guard topology.derivedMAC(vpc: station.vpc, address) == station.mac,
-            let position = topology.position(ofAddress: address, inVPC: station.vpc), !gone.contains(position)
+            let number = topology.interface(at: address, inVPC: station.vpc), !gone.contains(number)
         else { return false }
-        return topology.interfaces[position].mac == station.mac
+        return topology.interfaces[number].mac == station.mac
     }
 }
 
@@ -213,16 +238,4 @@ private struct DeviceKeys {
 
 extension Topology {
     func derivedMAC(vpc: Int, _ address: IPAddress) -> MACAddress { MACAddress(vpc: vpcs[vpc].id, address: address) }
-
-    /// The position of the interface with an address of a VPC.
-    package func position(ofAddress address: IPAddress, inVPC vpc: Int) -> Int? {
-        let position = insertionPosition(ofAddress: address, inVPC: vpc)
-        guard position < vpcs[vpc].interfaces.upperBound, interfaces[position].address == address else { return nil }
-        return position
-    }
-
-    /// Where an interface with an address of a VPC is or would be.
-    func insertionPosition(ofAddress address: IPAddress, inVPC vpc: Int) -> Int {
-        interfaces[vpcs[vpc].interfaces].partitionPoint { $0.address < address }
-    }
 }

@@ -18,10 +18,16 @@ extension Topology {
     ///
     /// Takes time in proportion to the model (sorting aside), and reports every violation, not only the first. Policies
     /// that no host can hold are a violation: `policy-too-large`.
-    public static func resolve(_ model: Model) -> Resolution { resolve(model, limits: TrafficStages.Limits()) }
+    ///
+    /// - Parameter former: A topology whose numbers the resources of the same names keep.
+    public static func resolve(_ model: Model, numbering former: Topology? = nil) -> Resolution {
+        resolve(model, numbering: former, limits: TrafficStages.Limits())
+    }
 
-    static func resolve(_ model: Model, limits: TrafficStages.Limits) -> Resolution {
-        var resolver = Resolver(model, limits: limits)
+    static func resolve(
+        _ model: Model, numbering former: Topology? = nil, limits: TrafficStages.Limits
+    ) -> Resolution {
+        var resolver = Resolver(model, numbering: former, limits: limits)
         resolver.resolveHosts()
         resolver.resolveVPCs()
         resolver.resolveRouteTables()
@@ -32,6 +38,7 @@ extension Topology {
         resolver.resolveSecurityGroups()
         resolver.checkPolicySizes()
         resolver.resolveProbes()
+        resolver.topology.release()
         let isSound = model.gaps.isEmpty && !resolver.diagnostics.contains { $0.severity == .error }
         return Resolution(topology: isSound ? resolver.topology : nil, diagnostics: resolver.diagnostics)
     }

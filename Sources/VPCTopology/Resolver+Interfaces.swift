@@ -9,14 +9,15 @@ extension Resolver {
         found.reserveCapacity(model.interfaces.count)
         interfaces.reserveCapacity(model.interfaces.count)
         for (index, interface) in model.interfaces.enumerated() {
-            let subnet = position(
+            let subnet = number(
                 of: .subnet, interface.subnet, in: subnets, for: interface.reference, ["spec", "subnet"])
-            let host = position(of: .host, interface.host, in: hosts, for: interface.reference, ["spec", "host"])
+            let host = number(of: .host, interface.host, in: hosts, for: interface.reference, ["spec", "host"])
             if let subnet { checkAddress(interface, topology.subnets[subnet]) }
             if let subnet, let host {
+                let vpc = topology.subnets[subnet].vpc
                 found.append(
                     Placement(
-                        vpc: topology.subnets[subnet].vpc, address: interface.address, index: index, subnet: subnet,
+                        vpc: vpc, rank: rank(ofVPC: vpc), address: interface.address, index: index, subnet: subnet,
                         host: host))
             } else {
                 enter(interface.metadata.name, Self.broken, .networkInterface, in: \.interfaces)
@@ -25,22 +26,25 @@ extension Resolver {
         // Before sorting, so that of two equal ones the later in the documents is reported.
         checkAttachments(found)
         checkMACs(found)
-        found.sort { ($0.vpc, $0.address, $0.index) < ($1.vpc, $1.address, $1.index) }
+        found.sort { ($0.rank, $0.address, $0.index) < ($1.rank, $1.address, $1.index) }
         topology.interfaces.reserveCapacity(found.count)
-        interfaceOrder.reserveCapacity(found.count)
-        topology.interfacesOfHost = Array(repeating: [], count: topology.hosts.count)
+        sourceOfInterface = Array(repeating: -1, count: max(topology.interfaces.endIndex, found.count))
+        topology.interfacesOfHost = Array(repeating: [], count: topology.hosts.endIndex)
+        topology.interfacesOfVPC = Array(repeating: [], count: topology.vpcs.endIndex)
         var first: Placement?
-        for (position, placement) in found.enumerated() {
+        for placement in found {
             let interface = model.interfaces[placement.index]
-            enter(interface.metadata.name, position, .networkInterface, in: \.interfaces)
-            interfaceOrder.append(placement.index)
-            topology.interfaces.append(
+            let number = topology.interfaces.add(
                 ResolvedInterface(
                     name: interface.metadata.name, vpc: placement.vpc, subnet: placement.subnet, host: placement.host,
                     address: interface.address, mac: mac(of: placement), sourceDestCheck: interface.sourceDestCheck,
                     attachment: interface.attachment, mtu: interface.mtu ?? NetworkInterface.defaultMTU, gatewayKey: nil
-                ))
-            topology.interfacesOfHost[placement.host].append(position)
+                ), at: former.interfaces[interface.metadata.name])
+            enter(interface.metadata.name, number, .networkInterface, in: \.interfaces)
+            if number == sourceOfInterface.count { sourceOfInterface.append(placement.index) }
+            sourceOfInterface[number] = placement.index
+            topology.interfacesOfHost[placement.host].append(number)
+            topology.interfacesOfVPC[placement.vpc].append(number)
             if let first, first.vpc == placement.vpc, first.address == placement.address {
                 let other = model.interfaces[first.index]
                 report(
@@ -52,18 +56,13 @@ extension Resolver {
                 first = placement
             }
         }
-        var start = 0
-        for vpc in topology.vpcs.indices {
-            var end = start
-            while end < found.count, found[end].vpc == vpc { end += 1 }
-            topology.vpcs[vpc].interfaces = start..<end
-            start = end
-        }
     }
 
     /// An interface whose subnet and host are known.
     struct Placement {
         var vpc: Int
+        /// Of the VPC.
+        var rank: Int
         var address: IPAddress
         /// In the model.
         var index: Int
@@ -148,7 +147,10 @@ extension Resolver {
     }
 
     private mutating func checkAttachments(_ placements: [Placement]) {
-        let underlayDevices = topology.hosts.map(\.underlayDevice)
+        let underlayDevices = Dictionary(
+            uniqueKeysWithValues: topology.hosts.numbered.compactMap { number, host in
+                host.underlayDevice.map { (number, $0) }
+            })
         var guests: [DeviceKey: Int] = [:]
         guests.reserveCapacity(placements.count)
         // Devices on the hosts whose names could meet: short interface names give different ones by themselves.
@@ -169,7 +171,7 @@ extension Resolver {
                 checkPort(placement, in: &ports)
             }
         }
-        let couldBeUnderlay = underlayDevices.contains { $0?.hasPrefix(PortName.prefix) == true }
+        let couldBeUnderlay = underlayDevices.values.contains { $0.hasPrefix(PortName.prefix) }
         guard !ports.isEmpty || couldBeUnderlay else { return }
         for placement in placements {
             guard case .namespace = model.interfaces[placement.index].attachment else { continue }

@@ -5,8 +5,10 @@ extension Resolver {
     // MARK: Hosts
 
     mutating func resolveHosts() {
-        topology.hosts = model.hosts.sorted { $0.metadata.name < $1.metadata.name }
-        for (position, host) in topology.hosts.enumerated() { enter(host.metadata.name, position, .host, in: \.hosts) }
+        for host in model.hosts.sorted(by: { $0.metadata.name < $1.metadata.name }) {
+            let number = topology.hosts.add(host, at: former.hosts[host.metadata.name])
+            enter(host.metadata.name, number, .host, in: \.hosts)
+        }
         var owners: [IPAddress: Int] = [:]
         for (position, host) in model.hosts.enumerated() {
             let address = host.underlayAddress
@@ -34,14 +36,19 @@ extension Resolver {
         let order = model.vpcs.indices.sorted {
             (model.vpcs[$0].id, model.vpcs[$0].metadata.name) < (model.vpcs[$1].id, model.vpcs[$1].metadata.name)
         }
-        for (position, index) in order.enumerated() {
+        for index in order {
             let vpc = model.vpcs[index]
-            enter(vpc.metadata.name, position, .vpc, in: \.vpcs)
-            topology.vpcs.append(
+            let number = topology.vpcs.add(
                 ResolvedVPC(
-                    name: vpc.metadata.name, id: vpc.id, cidrs: vpc.cidrs.sorted().outermost, interfaces: 0..<0,
-                    denialLog: vpc.denialLog))
+                    name: vpc.metadata.name, id: vpc.id, cidrs: vpc.cidrs.sorted().outermost,
+                    denialLog: vpc.denialLog),
+                at: former.vpcs[vpc.metadata.name])
+            enter(vpc.metadata.name, number, .vpc, in: \.vpcs)
             checkCIDRs(vpc)
+        }
+        ranksOfVPCs = Array(repeating: 0, count: topology.vpcs.endIndex)
+        for (rank, number) in topology.inOrder(topology.vpcs.indices, of: \.vpcs).enumerated() {
+            ranksOfVPCs[number] = rank
         }
         var owners: [VPCID: Int] = [:]
         for (index, vpc) in model.vpcs.enumerated() {
@@ -101,7 +108,7 @@ extension Resolver {
     mutating func resolveRouteTables() {
         var found: [(vpc: Int, index: Int)] = []
         for (index, table) in model.routeTables.enumerated() {
-            let vpc = position(of: .vpc, table.vpc, in: vpcs, for: table.reference, ["spec", "vpc"])
+            let vpc = number(of: .vpc, table.vpc, in: vpcs, for: table.reference, ["spec", "vpc"])
             if let vpc {
                 found.append((vpc, index))
             } else {
@@ -109,13 +116,15 @@ extension Resolver {
             }
         }
         found.sort {
-            ($0.vpc, model.routeTables[$0.index].metadata.name) < ($1.vpc, model.routeTables[$1.index].metadata.name)
+            (rank(ofVPC: $0.vpc), model.routeTables[$0.index].metadata.name)
+                < (rank(ofVPC: $1.vpc), model.routeTables[$1.index].metadata.name)
         }
-        for (position, entry) in found.enumerated() {
-            let table = model.routeTables[entry.index]
-            enter(table.metadata.name, position, .routeTable, in: \.routeTables)
-            topology.routeTables.append(ResolvedRouteTable(name: table.metadata.name, vpc: entry.vpc, routes: []))
-            routeTableOrder.append(entry.index)
+        for entry in found {
+            let name = model.routeTables[entry.index].metadata.name
+            let number = topology.routeTables.add(
+                ResolvedRouteTable(name: name, vpc: entry.vpc, routes: []), at: former.routeTables[name])
+            enter(name, number, .routeTable, in: \.routeTables)
+            sourceOfRouteTable[number] = entry.index
         }
     }
 
@@ -123,12 +132,12 @@ extension Resolver {
 
     mutating func resolveSubnets() {
         var found: [(vpc: Int, index: Int, routeTable: Int?)] = []
-        var usedTables = [Bool](repeating: false, count: topology.routeTables.count)
+        var usedTables = [Bool](repeating: false, count: topology.routeTables.endIndex)
         for (index, subnet) in model.subnets.enumerated() {
             let reference = subnet.reference
-            let vpc = position(of: .vpc, subnet.vpc, in: vpcs, for: reference, ["spec", "vpc"])
+            let vpc = number(of: .vpc, subnet.vpc, in: vpcs, for: reference, ["spec", "vpc"])
             let table = subnet.routeTable.flatMap {
-                position(of: .routeTable, $0, in: routeTables, for: reference, ["spec", "routeTable"])
+                number(of: .routeTable, $0, in: routeTables, for: reference, ["spec", "routeTable"])
             }
             if let table { usedTables[table] = true }
             if let vpc, let table, topology.routeTables[table].vpc != vpc {
@@ -150,16 +159,18 @@ extension Resolver {
             }
         }
         found.sort {
-            ($0.vpc, model.subnets[$0.index].cidr, $0.index) < ($1.vpc, model.subnets[$1.index].cidr, $1.index)
+            (rank(ofVPC: $0.vpc), model.subnets[$0.index].cidr, $0.index)
+                < (rank(ofVPC: $1.vpc), model.subnets[$1.index].cidr, $1.index)
         }
         var outer: (vpc: Int, index: Int)?
-        for (position, entry) in found.enumerated() {
+        for entry in found {
             let subnet = model.subnets[entry.index]
-            enter(subnet.metadata.name, position, .subnet, in: \.subnets)
-            topology.subnets.append(
+            let number = topology.subnets.add(
                 ResolvedSubnet(
                     name: subnet.metadata.name, vpc: entry.vpc, cidr: subnet.cidr,
-                    gateway: subnet.usableGateway, routeTable: entry.routeTable))
+                    gateway: subnet.usableGateway, routeTable: entry.routeTable),
+                at: former.subnets[subnet.metadata.name])
+            enter(subnet.metadata.name, number, .subnet, in: \.subnets)
             // As in `overlaps`: in ascending order, only the last one that is not inside another can contain this one.
             if let outer, outer.vpc == entry.vpc, model.subnets[outer.index].cidr.contains(subnet.cidr) {
                 let (first, second) = (min(outer.index, entry.index), max(outer.index, entry.index))
@@ -175,7 +186,7 @@ extension Resolver {
         // A subnet that did not decode may be the one that uses it.
         let isComplete =
             !model.gaps.kinds.contains(.subnet) && !model.gaps.resources.contains { $0.kind == .subnet }
-        for (position, table) in topology.routeTables.enumerated() where isComplete && !usedTables[position] {
+        for (number, table) in topology.routeTables.numbered where isComplete && !usedTables[number] {
             warn(
                 "unused-route-table", "no subnet uses this route table", hint: "set spec.routeTable of a subnet",
                 at: ResourceReference(.routeTable, table.name), ["metadata", "name"])

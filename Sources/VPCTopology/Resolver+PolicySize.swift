@@ -52,7 +52,7 @@ extension Resolver {
     mutating func checkPolicySizes() {
         // All policies are as many as a host has at most: then no host needs to be looked at.
         guard topology.policyElements > limits.elementsOfHost else { return }
-        for (position, interfaces) in topology.interfacesOfHost.enumerated() {
+        for (position, interfaces) in topology.interfacesOfHost.enumerated() where !interfaces.isEmpty {
             let policies = policies(of: interfaces)
             let elements = policies.reduce(0) { $0 + (policyElements[$1] ?? 0) }
             guard elements > limits.elementsOfHost,
@@ -77,7 +77,7 @@ extension Resolver {
             groups.formUnion(interface.securityGroups)
             if let acl = topology.subnets[interface.subnet].acl { acls.insert(acl) }
         }
-        return groups.sorted().map { ResourceReference(.securityGroup, topology.securityGroups[$0].name) }
-            + acls.sorted().map { ResourceReference(.networkACL, topology.acls[$0].name) }
+        return groups.map { ResourceReference(.securityGroup, topology.securityGroups[$0].name) }
+            + acls.map { ResourceReference(.networkACL, topology.acls[$0].name) }
     }
 }

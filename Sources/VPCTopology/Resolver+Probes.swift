@@ -7,24 +7,25 @@ extension Resolver {
     mutating func resolveProbes() {
         for probe in model.probes.sorted(by: { $0.metadata.name < $1.metadata.name }) {
             let reference = probe.reference
-            let from = position(of: .networkInterface, probe.from, in: interfaces, for: reference, ["spec", "from"])
+            let from = number(of: .networkInterface, probe.from, in: interfaces, for: reference, ["spec", "from"])
             var target: Int?
             let address: IPAddress
             switch probe.to {
             case .address(let literal):
                 address = literal
             case .interface(let name):
-                target = position(of: .networkInterface, name, in: interfaces, for: reference, ["spec", "to"])
+                target = number(of: .networkInterface, name, in: interfaces, for: reference, ["spec", "to"])
                 guard let target else { continue }
                 address = topology.interfaces[target].address
             }
             guard let from else { continue }
             if let target { check(probe, from: from, to: target) }
-            topology.probes.append(
+            topology.probes.add(
                 ResolvedProbe(
                     name: probe.metadata.name, from: from, toInterface: target, toAddress: address,
                     transport: probe.transport,
-                    expect: probe.expect))
+                    expect: probe.expect),
+                at: former.probes[probe.metadata.name])
         }
     }
 
@@ -55,6 +56,6 @@ extension Resolver {
     }
 
     private func interface(at address: IPAddress, inVPC vpc: Int) -> ResolvedInterface? {
-        topology.position(ofAddress: address, inVPC: vpc).map { topology.interfaces[$0] }
+        topology.interface(at: address, inVPC: vpc).map { topology.interfaces[$0] }
     }
 }

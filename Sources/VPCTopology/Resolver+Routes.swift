@@ -8,7 +8,7 @@ extension Resolver {
         var keys: [GatewayKey: Int] = [:]
         var warned: Set<Int> = []
         for table in topology.routeTables.indices {
-            let source = model.routeTables[routeTableOrder[table]]
+            guard let source = sourceOfRouteTable[table].map({ model.routeTables[$0] }) else { continue }
             let cidrs = topology.vpcs[topology.routeTables[table].vpc].cidrs
             var destinations: [IPPrefix: Int] = [:]
             var routes: [ResolvedRoute] = []
@@ -105,10 +105,10 @@ extension Resolver {
         for (number, hop) in hops.enumerated() {
             let hopPath = path + ["nextHops", .index(number), "interface"]
             guard
-                let index = position(
+                let index = self.number(
                     of: .networkInterface, hop.interface, in: interfaces, for: source.reference, hopPath)
             else { continue }
-            let interface = model.interfaces[interfaceOrder[index]]
+            let interface = model.interfaces[sourceOfInterface[index]]
             let vpc = topology.interfaces[index].vpc
             guard vpc == topology.routeTables[table].vpc else {
                 report(
@@ -138,7 +138,9 @@ extension Resolver {
             }
             enterGateway(index, in: &keys)
         }
-        return resolved.sorted { $0.interface < $1.interface }
+        return resolved.sorted {
+            topology.interfaces[$0.interface].isBefore(topology.interfaces[$1.interface], in: topology)
+        }
     }
 
     /// Gives a route's target its key. Keys are hashes of names: two that are equal cannot be told apart on the wire.
@@ -148,9 +150,8 @@ extension Resolver {
         topology.interfaces[index].gatewayKey = key
         guard let first = keys.updateValue(index, forKey: key) else { return }
         // Of the two, the one whose document comes later.
-        let (one, two) = (
-            min(interfaceOrder[first], interfaceOrder[index]), max(interfaceOrder[first], interfaceOrder[index])
-        )
+        let sources = [sourceOfInterface[first], sourceOfInterface[index]]
+        let (one, two) = (min(sources[0], sources[1]), max(sources[0], sources[1]))
         report(
             "gateway-key-collision",
             "as a next hop it has the key \(key), as \(model.interfaces[one].metadata.name) has",

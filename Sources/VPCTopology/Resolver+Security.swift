@@ -15,7 +15,7 @@ extension Resolver {
     mutating func resolveACLs() {
         var found: [(vpc: Int, index: Int)] = []
         for (index, acl) in model.acls.enumerated() {
-            if let vpc = position(of: .vpc, acl.vpc, in: vpcs, for: acl.reference, ["spec", "vpc"]) {
+            if let vpc = number(of: .vpc, acl.vpc, in: vpcs, for: acl.reference, ["spec", "vpc"]) {
                 found.append((vpc, index))
             } else {
                 enter(acl.metadata.name, Self.broken, .networkACL, in: \.acls)
@@ -23,21 +23,25 @@ extension Resolver {
             checkLines(acl, .ingress, acl.ingress)
             checkLines(acl, .egress, acl.egress)
         }
-        found.sort { ($0.vpc, model.acls[$0.index].metadata.name) < ($1.vpc, model.acls[$1.index].metadata.name) }
-        for (position, entry) in found.enumerated() {
+        found.sort {
+            (rank(ofVPC: $0.vpc), model.acls[$0.index].metadata.name)
+                < (rank(ofVPC: $1.vpc), model.acls[$1.index].metadata.name)
+        }
+        for entry in found {
             let acl = model.acls[entry.index]
-            enter(acl.metadata.name, position, .networkACL, in: \.acls)
-            topology.acls.append(
+            let number = topology.acls.add(
                 ResolvedACL(
                     name: acl.metadata.name, vpc: entry.vpc, ingress: acl.ingress.byPriority.map { acl.ingress[$0] },
-                    egress: acl.egress.byPriority.map { acl.egress[$0] }))
+                    egress: acl.egress.byPriority.map { acl.egress[$0] }),
+                at: former.acls[acl.metadata.name])
+            enter(acl.metadata.name, number, .networkACL, in: \.acls)
         }
         for subnet in model.subnets { attachACL(to: subnet) }
     }
 
     private mutating func attachACL(to subnet: Subnet) {
         guard let name = subnet.acl,
-            let acl = position(of: .networkACL, name, in: acls, for: subnet.reference, ["spec", "acl"]),
+            let acl = number(of: .networkACL, name, in: acls, for: subnet.reference, ["spec", "acl"]),
             let index = subnets[subnet.metadata.name], index != Self.broken
         else { return }
         guard topology.acls[acl].vpc == topology.subnets[index].vpc else {
@@ -105,28 +109,30 @@ extension Resolver {
     mutating func resolveSecurityGroups() {
         var found: [(vpc: Int, index: Int)] = []
         for (index, group) in model.securityGroups.enumerated() {
-            if let vpc = position(of: .vpc, group.vpc, in: vpcs, for: group.reference, ["spec", "vpc"]) {
+            if let vpc = number(of: .vpc, group.vpc, in: vpcs, for: group.reference, ["spec", "vpc"]) {
                 found.append((vpc, index))
             } else {
                 enter(group.metadata.name, Self.broken, .securityGroup, in: \.securityGroups)
             }
         }
         found.sort {
-            ($0.vpc, model.securityGroups[$0.index].metadata.name)
-                < ($1.vpc, model.securityGroups[$1.index].metadata.name)
+            (rank(ofVPC: $0.vpc), model.securityGroups[$0.index].metadata.name)
+                < (rank(ofVPC: $1.vpc), model.securityGroups[$1.index].metadata.name)
         }
-        for (position, entry) in found.enumerated() {
-            let group = model.securityGroups[entry.index]
-            enter(group.metadata.name, position, .securityGroup, in: \.securityGroups)
-            topology.securityGroups.append(
-                ResolvedSecurityGroup(
-                    name: group.metadata.name, vpc: entry.vpc, ingress: [], egress: [], members: []))
+        var numbers: [Int] = []
+        for entry in found {
+            let name = model.securityGroups[entry.index].metadata.name
+            let number = topology.securityGroups.add(
+                ResolvedSecurityGroup(name: name, vpc: entry.vpc, ingress: [], egress: [], members: []),
+                at: former.securityGroups[name])
+            enter(name, number, .securityGroup, in: \.securityGroups)
+            numbers.append(number)
         }
         // Rules name groups: only now are all of these known.
-        for (position, entry) in found.enumerated() {
+        for (number, entry) in zip(numbers, found) {
             let group = model.securityGroups[entry.index]
-            topology.securityGroups[position].ingress = rules(of: group, entry.vpc, .ingress, group.ingress)
-            topology.securityGroups[position].egress = rules(of: group, entry.vpc, .egress, group.egress)
+            topology.securityGroups[number].ingress = rules(of: group, entry.vpc, .ingress, group.ingress)
+            topology.securityGroups[number].egress = rules(of: group, entry.vpc, .egress, group.egress)
         }
         joinGroups()
     }
@@ -170,7 +176,7 @@ extension Resolver {
     private mutating func group(
         _ name: String, usedIn vpc: Int, by resource: ResourceReference, _ path: FieldPath
     ) -> Int? {
-        guard let index = position(of: .securityGroup, name, in: securityGroups, for: resource, path) else {
+        guard let index = number(of: .securityGroup, name, in: securityGroups, for: resource, path) else {
             return nil
         }
         let owner = topology.securityGroups[index].vpc
@@ -221,21 +227,26 @@ extension Resolver {
 
     /// Gives every interface its groups, and every group its members.
     private mutating func joinGroups() {
-        var positions = [Int?](repeating: nil, count: model.interfaces.count)
-        for (position, index) in interfaceOrder.enumerated() { positions[index] = position }
+        var numbers = [Int?](repeating: nil, count: model.interfaces.count)
+        for number in topology.interfaces.indices { numbers[sourceOfInterface[number]] = number }
         var lists: Set<[Int]> = []
         for (index, interface) in model.interfaces.enumerated() where !interface.securityGroups.isEmpty {
-            let groups = groups(of: interface, at: positions[index]).sorted()
-            guard let position = positions[index] else { continue }
+            let groups = topology.inOrder(groups(of: interface, numbers[index]), of: \.securityGroups)
+            guard let number = numbers[index] else { continue }
             // Most have the groups of another one, and share its list.
-            topology.interfaces[position].securityGroups = lists.insert(groups).memberAfterInsert
+            topology.interfaces[number].securityGroups = lists.insert(groups).memberAfterInsert
         }
-        for (position, interface) in topology.interfaces.enumerated() {
-            for group in interface.securityGroups { topology.securityGroups[group].members.append(position) }
+        for numbers in topology.interfacesOfVPC {
+            for number in numbers {
+                for group in topology.interfaces[number].securityGroups {
+                    topology.securityGroups[group].members.append(number)
+                }
+            }
         }
     }
 
-    private mutating func groups(of interface: NetworkInterface, at position: Int?) -> [Int] {
+    /// - Parameter placed: Its number, where it has a place.
+    private mutating func groups(of interface: NetworkInterface, _ placed: Int?) -> [Int] {
         let reference = interface.reference
         var first: [String: Int] = [:]
         var groups: [Int] = []
@@ -251,12 +262,12 @@ extension Resolver {
             }
             first[name] = number
             // Without a place of its own the interface's VPC is not known, but a name can still be wrong.
-            if let position {
-                if let group = group(name, usedIn: topology.interfaces[position].vpc, by: reference, path) {
+            if let placed {
+                if let group = group(name, usedIn: topology.interfaces[placed].vpc, by: reference, path) {
                     groups.append(group)
                 }
             } else {
-                _ = self.position(of: .securityGroup, name, in: securityGroups, for: reference, path)
+                _ = self.number(of: .securityGroup, name, in: securityGroups, for: reference, path)
             }
         }
         let maximum = SecurityGroup.maximumPerInterface

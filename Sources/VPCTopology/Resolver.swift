@@ -5,10 +5,12 @@ internal import VPCModel
 /// of what they are checked against, so that one mistake gives one error.
 struct Resolver {
     let model: Model
-    var topology = Topology()
+    var topology: Topology
+    /// By name, the numbers that resources had before.
+    let former: FormerNumbers
     private(set) var diagnostics: [Diagnostic] = []
 
-    /// By name, the index in the topology; `Index.broken` for a resource that exists but cannot be used.
+    /// By name, the number in the topology; `Index.broken` for a resource that exists but cannot be used.
     var hosts = Index()
     var vpcs = Index()
     var subnets = Index()
@@ -17,10 +19,11 @@ struct Resolver {
     var securityGroups = Index()
     var acls = Index()
 
-    /// By index in the topology, the index in the model.
-    var interfaceOrder: [Int] = []
-    var routeTableOrder: [Int] = []
-    var securityGroupOrder: [Int] = []
+    /// By number, where VPCs are in their order.
+    var ranksOfVPCs: [Int] = []
+    /// By number in the topology, the index in the model.
+    var sourceOfInterface: [Int] = []
+    var sourceOfRouteTable: [Int: Int] = [:]
 
     let limits: TrafficStages.Limits
     /// Elements that the policies take, of both directions.
@@ -32,10 +35,14 @@ struct Resolver {
     typealias Index = [String: Int]
     static let broken = -1
 
-    init(_ model: Model, limits: TrafficStages.Limits = TrafficStages.Limits()) {
+    init(_ model: Model, numbering former: Topology?, limits: TrafficStages.Limits = TrafficStages.Limits()) {
         self.model = model
         self.limits = limits
+        self.former = former.map { FormerNumbers($0) } ?? FormerNumbers()
+        topology = former.map { Topology(reserving: $0) } ?? Topology()
     }
+
+    func rank(ofVPC vpc: Int) -> Int { ranksOfVPCs[vpc] }
 
     // MARK: Diagnostics
 
@@ -66,20 +73,20 @@ struct Resolver {
 
     /// Enters a name. Names of manifests were checked when these were read; a model may also be made by hand.
     mutating func enter(
-        _ name: String, _ position: Int, _ kind: ResourceKind, in index: WritableKeyPath<Resolver, Index>
+        _ name: String, _ number: Int, _ kind: ResourceKind, in index: WritableKeyPath<Resolver, Index>
     ) {
-        guard self[keyPath: index].updateValue(position, forKey: name) != nil else { return }
+        guard self[keyPath: index].updateValue(number, forKey: name) != nil else { return }
         report(
             "duplicate-name", "there is another \(kind.rawValue) of this name", at: ResourceReference(kind, name),
             ["metadata", "name"])
     }
 
-    /// The index of the named resource; nil where there is none, which is reported, or where it is itself broken.
-    mutating func position(
+    /// The number of the named resource; nil where there is none, which is reported, or where it is itself broken.
+    mutating func number(
         of kind: ResourceKind, _ name: String, in index: Index, for resource: @autoclosure () -> ResourceReference,
         _ path: @autoclosure () -> FieldPath
     ) -> Int? {
-        if let position = index[name] { return position == Self.broken ? nil : position }
+        if let number = index[name] { return number == Self.broken ? nil : number }
         let missing = ResourceReference(kind, name)
         guard !model.gaps.mayHold(missing) else { return nil }
         var hint: String?
@@ -94,6 +101,63 @@ struct Resolver {
         report(
             "dangling-reference", "there is no \(kind.rawValue) named \"\(name)\"", hint: hint, at: resource(), path())
         return nil
+    }
+}
+
+/// The numbers that resources have in a topology.
+struct FormerNumbers {
+    var hosts: Resolver.Index = [:]
+    var vpcs: Resolver.Index = [:]
+    var subnets: Resolver.Index = [:]
+    var routeTables: Resolver.Index = [:]
+    var interfaces: Resolver.Index = [:]
+    var securityGroups: Resolver.Index = [:]
+    var acls: Resolver.Index = [:]
+    var probes: Resolver.Index = [:]
+
+    init() {}
+
+    init(_ topology: Topology) {
+        hosts = topology.hosts.numbers(by: \.metadata.name)
+        vpcs = topology.vpcs.numbers(by: \.name)
+        subnets = topology.subnets.numbers(by: \.name)
+        routeTables = topology.routeTables.numbers(by: \.name)
+        interfaces = topology.interfaces.numbers(by: \.name)
+        securityGroups = topology.securityGroups.numbers(by: \.name)
+        acls = topology.acls.numbers(by: \.name)
+        probes = topology.probes.numbers(by: \.name)
+    }
+}
+
+extension Slots {
+    fileprivate func numbers(by name: KeyPath<Element, String>) -> Resolver.Index {
+        Dictionary(numbered.map { ($0.element[keyPath: name], $0.number) }, uniquingKeysWith: { first, _ in first })
+    }
+}
+
+extension Topology {
+    /// Empty, with the numbers of another one set apart.
+    fileprivate init(reserving former: Topology) {
+        hosts = Slots(reserving: former.hosts)
+        vpcs = Slots(reserving: former.vpcs)
+        subnets = Slots(reserving: former.subnets)
+        routeTables = Slots(reserving: former.routeTables)
+        interfaces = Slots(reserving: former.interfaces)
+        securityGroups = Slots(reserving: former.securityGroups)
+        acls = Slots(reserving: former.acls)
+        probes = Slots(reserving: former.probes)
+    }
+
+    /// Gives the numbers away that were set apart in vain.
+    mutating func release() {
+        hosts.release()
+        vpcs.release()
+        subnets.release()
+        routeTables.release()
+        interfaces.release()
+        securityGroups.release()
+        acls.release()
+        probes.release()
     }
 }
 

@@ -8,7 +8,7 @@ public struct ResolvedSecurityGroup: Sendable, Equatable {
     /// In the order of the manifest: a rule is named by its position.
     public var ingress: [ResolvedSecurityRule]
     public var egress: [ResolvedSecurityRule]
-    /// Indexes into `Topology.interfaces`, ascending.
+    /// Numbers of `Topology.interfaces`, by address.
     public var members: [Int]
 
     public init(
@@ -25,7 +25,7 @@ public struct ResolvedSecurityGroup: Sendable, Equatable {
 public struct ResolvedSecurityRule: Sendable, Equatable {
     public var traffic: TrafficMatch
     public var cidrs: [IPPrefix]
-    /// Indexes into `Topology.securityGroups`.
+    /// Numbers of `Topology.securityGroups`.
     public var groups: [Int]
 
     public init(traffic: TrafficMatch, cidrs: [IPPrefix], groups: [Int]) {

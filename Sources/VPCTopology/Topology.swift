@@ -3,27 +3,22 @@ public import VPCModel
 
 /// A model whose references are resolved and whose rules hold: what the compiler reads.
 ///
-/// Everything is in flat arrays, in an order that depends on the resources and not on the order of the
-/// documents, and refers to everything else by index. Equal models give equal topologies.
-public struct Topology: Sendable, Equatable {
-    /// By name.
-    public var hosts: [Host] = []
-    /// By id.
-    public var vpcs: [ResolvedVPC] = []
-    /// By VPC, then CIDR.
-    public var subnets: [ResolvedSubnet] = []
-    /// By VPC, then name.
-    public var routeTables: [ResolvedRouteTable] = []
-    /// By VPC, then address: the interfaces of one VPC are one contiguous range.
-    public var interfaces: [ResolvedInterface] = []
-    /// For every host, indexes into `interfaces`, ascending.
+/// Everything has a number that it keeps for as long as it exists, and everything else refers to it by that. Equal models
+/// give equal topologies: numbers do not count. A topology that was resolved afresh has its numbers in the order of each
+/// kind, whatever the order of the documents, see ``inOrder(_:of:)``.
+public struct Topology: Sendable {
+    public var hosts = Slots<Host>()
+    public var vpcs = Slots<ResolvedVPC>()
+    public var subnets = Slots<ResolvedSubnet>()
+    public var routeTables = Slots<ResolvedRouteTable>()
+    public var interfaces = Slots<ResolvedInterface>()
+    public var securityGroups = Slots<ResolvedSecurityGroup>()
+    public var acls = Slots<ResolvedACL>()
+    public var probes = Slots<ResolvedProbe>()
+    /// For every VPC's number, those of its interfaces by address.
+    public var interfacesOfVPC: [[Int]] = []
+    /// For every host's number, those of its interfaces by VPC, then address.
     public var interfacesOfHost: [[Int]] = []
-    /// By VPC, then name.
-    public var securityGroups: [ResolvedSecurityGroup] = []
-    /// By VPC, then name.
-    public var acls: [ResolvedACL] = []
-    /// By name.
-    public var probes: [ResolvedProbe] = []
     /// Elements of nftables that all security groups and ACLs take together.
     package internal(set) var policyElements = 0
 
@@ -35,32 +30,27 @@ public struct ResolvedVPC: Sendable, Equatable {
     public var id: VPCID
     /// Ascending, disjoint.
     public var cidrs: [IPPrefix]
-    /// This VPC's range of `Topology.interfaces`.
-    public var interfaces: Range<Int>
     /// Nil: what is denied is not reported.
     public var denialLog: DenialLog?
 
-    public init(
-        name: String, id: VPCID, cidrs: [IPPrefix], interfaces: Range<Int>, denialLog: DenialLog? = nil
-    ) {
+    public init(name: String, id: VPCID, cidrs: [IPPrefix], denialLog: DenialLog? = nil) {
         self.name = name
         self.id = id
         self.cidrs = cidrs
-        self.interfaces = interfaces
         self.denialLog = denialLog
     }
 }
 
 public struct ResolvedSubnet: Sendable, Equatable {
     public var name: String
-    /// Index into `Topology.vpcs`.
+    /// A number of `Topology.vpcs`.
     public var vpc: Int
     public var cidr: IPPrefix
     /// The explicit gateway, or the first usable address.
     public var gateway: IPAddress
-    /// Index into `Topology.routeTables`; nil is the VPC's main table.
+    /// A number of `Topology.routeTables`; nil is the VPC's main table.
     public var routeTable: Int?
-    /// Index into `Topology.acls`; nil allows everything.
+    /// A number of `Topology.acls`; nil allows everything.
     public var acl: Int?
 
     public init(name: String, vpc: Int, cidr: IPPrefix, gateway: IPAddress, routeTable: Int?, acl: Int? = nil) {
@@ -88,7 +78,7 @@ public struct ResolvedRouteTable: Sendable, Equatable {
 
 public struct ResolvedRoute: Sendable, Equatable {
     public var destination: IPPrefix
-    /// Empty: a blackhole. By interface index.
+    /// Empty: a blackhole. In the order of the interfaces.
     public var nextHops: [ResolvedNextHop]
 
     public init(destination: IPPrefix, nextHops: [ResolvedNextHop]) {
@@ -98,7 +88,7 @@ public struct ResolvedRoute: Sendable, Equatable {
 }
 
 public struct ResolvedNextHop: Sendable, Equatable {
-    /// Index into `Topology.interfaces`.
+    /// A number of `Topology.interfaces`.
     public var interface: Int
     /// 1…256.
     public var weight: Int
@@ -121,7 +111,7 @@ public struct ResolvedInterface: Sendable, Equatable {
     public var mtu: Int
     /// The GRE key that names this interface where it is the target of a route, nil where it is none.
     public var gatewayKey: GatewayKey?
-    /// Indexes into `Topology.securityGroups`, ascending; none allows everything.
+    /// Numbers of `Topology.securityGroups`, in their order; none allows everything.
     public var securityGroups: [Int]
 
     public init(
@@ -145,7 +135,7 @@ public struct ResolvedInterface: Sendable, Equatable {
 
 public struct ResolvedProbe: Sendable, Equatable {
     public var name: String
-    /// Index into `Topology.interfaces`.
+    /// A number of `Topology.interfaces`.
     public var from: Int
     /// The named interface, where the target is one.
     public var toInterface: Int?

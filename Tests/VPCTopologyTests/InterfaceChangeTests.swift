@@ -238,7 +238,7 @@ private struct Accepted {
     }
 
     mutating func apply(_ exchange: InterfaceExchange, _ files: [[UInt8]]) {
-        index.apply(exchange, to: &topology)
+        _ = index.apply(exchange, to: &topology)
         self.files = files
     }
 }

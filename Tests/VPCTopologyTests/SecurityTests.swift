@@ -422,7 +422,7 @@ private func interface(_ name: String, groups: String, subnet: String = "web", a
         let front = try #require(topology.securityGroups.first { $0.name == "front" })
         #expect(front.members.count == count)
         #expect(topology.subnets.count { $0.acl != nil } == count)
-        for (index, group) in topology.securityGroups.enumerated() {
+        for (index, group) in topology.securityGroups.numbered {
             #expect(group.members == group.members.sorted())
             for member in group.members { #expect(topology.interfaces[member].securityGroups.contains(index)) }
         }

@@ -1,0 +1,106 @@
+package import IPAddressing
+package import VPCModel
+
+/// What a topology has several of.
+package protocol TopologyElement {
+    /// The order of the kind: it depends on what the manifests say, and never on numbers.
+    func isBefore(_ other: Self, in topology: Topology) -> Bool
+}
+
+extension Topology {
+    /// Numbers of one kind in the order of the kind: hosts and probes by name, VPCs by id; subnets by VPC, then CIDR;
+    /// interfaces by VPC, then address; route tables, groups and ACLs by VPC, then name.
+    package func inOrder<Element: TopologyElement>(
+        _ numbers: some Sequence<Int>, of kind: KeyPath<Topology, Slots<Element>>
+    ) -> [Int] {
+        let elements = self[keyPath: kind]
+        return numbers.sorted { elements[$0].isBefore(elements[$1], in: self) }
+    }
+
+    package func isVPC(_ vpc: Int, before other: Int) -> Bool {
+        vpc != other && vpcs[vpc].isBefore(vpcs[other], in: self)
+    }
+
+    // MARK: Interfaces in order
+
+    /// The interface with an address of a VPC.
+    package func interface(at address: IPAddress, inVPC vpc: Int) -> Int? {
+        let all = interfacesOfVPC[vpc]
+        let place = all.partitionPoint { interfaces[$0].address < address }
+        guard place < all.count, interfaces[all[place]].address == address else { return nil }
+        return all[place]
+    }
+
+    /// Those of one VPC on a host, by address.
+    package func interfaces(of vpc: Int, on host: Int) -> some Sequence<Int> {
+        let all = interfacesOfHost[host]
+        let start = all.partitionPoint { isVPC(interfaces[$0].vpc, before: vpc) }
+        return all[start...].lazy.prefix { interfaces[$0].vpc == vpc }
+    }
+
+    /// Enters an interface in the lists that have it.
+    mutating func join(_ number: Int) {
+        let interface = interfaces[number]
+        interfacesOfVPC[interface.vpc].insert(number, at: place(of: interface, in: interfacesOfVPC[interface.vpc]))
+        interfacesOfHost[interface.host].insert(number, at: place(of: interface, in: interfacesOfHost[interface.host]))
+        for group in interface.securityGroups {
+            securityGroups[group].members.insert(number, at: place(of: interface, in: securityGroups[group].members))
+        }
+    }
+
+    /// Takes an interface out of them.
+    mutating func leave(_ number: Int) {
+        let interface = interfaces[number]
+        interfacesOfVPC[interface.vpc].remove(at: place(of: interface, in: interfacesOfVPC[interface.vpc]))
+        interfacesOfHost[interface.host].remove(at: place(of: interface, in: interfacesOfHost[interface.host]))
+        for group in interface.securityGroups {
+            securityGroups[group].members.remove(at: place(of: interface, in: securityGroups[group].members))
+        }
+    }
+
+    private func place(of interface: ResolvedInterface, in numbers: [Int]) -> Int {
+        numbers.partitionPoint { interfaces[$0].isBefore(interface, in: self) }
+    }
+}
+
+extension Host: TopologyElement {
+    package func isBefore(_ other: Host, in topology: Topology) -> Bool { metadata.name < other.metadata.name }
+}
+
+extension ResolvedVPC: TopologyElement {
+    package func isBefore(_ other: ResolvedVPC, in topology: Topology) -> Bool { (id, name) < (other.id, other.name) }
+}
+
+extension ResolvedSubnet: TopologyElement {
+    package func isBefore(_ other: ResolvedSubnet, in topology: Topology) -> Bool {
+        vpc == other.vpc ? (cidr, name) < (other.cidr, other.name) : topology.isVPC(vpc, before: other.vpc)
+    }
+}
+
+extension ResolvedInterface: TopologyElement {
+    package func isBefore(_ other: ResolvedInterface, in topology: Topology) -> Bool {
+        vpc == other.vpc ? address < other.address : topology.isVPC(vpc, before: other.vpc)
+    }
+}
+
+extension ResolvedRouteTable: TopologyElement {
+    package func isBefore(_ other: ResolvedRouteTable, in topology: Topology) -> Bool {
+        vpc == other.vpc ? name < other.name : topology.isVPC(vpc, before: other.vpc)
+    }
+}
+
+extension ResolvedSecurityGroup: TopologyElement {
+    package func isBefore(_ other: ResolvedSecurityGroup, in topology: Topology) -> Bool {
+        vpc == other.vpc ? name < other.name : topology.isVPC(vpc, before: other.vpc)
+    }
+}
+
+extension ResolvedACL: TopologyElement {
+    package func isBefore(_ other: ResolvedACL, in topology: Topology) -> Bool {
+        vpc == other.vpc ? name < other.name : topology.isVPC(vpc, before: other.vpc)
+    }
+}
+
+extension ResolvedProbe: TopologyElement {
+    package func isBefore(_ other: ResolvedProbe, in topology: Topology) -> Bool { name < other.name }
+}
