@@ -66,12 +66,7 @@ extension API {
     }
 
     private func kind(_ word: String) throws(HTTPProblem) -> ResourceKind {
-        let word = word.lowercased()
-        if let kind = ResourceKind.allCases.first(where: {
-            word == $0.rawValue.lowercased() || word == $0.rawValue.lowercased() + "s"
-        }) {
-            return kind
-        }
+        if let kind = ResourceKind(word: word) { return kind }
         let known = ResourceKind.allCases.map(\.rawValue).joined(separator: ", ")
         throw .badRequest("there is no kind \"\(word)\"; there are: \(known)")
     }

@@ -2,45 +2,30 @@ public import KernelModel
 public import VPCModel
 public import VPCTopology
 
-/// An origin is the kind of a resource in the upper 4 bits and its number in the others: it says the same as long as the
-/// resource exists, whatever the topology.
+/// An origin is the kind of a resource in the upper 6 bits and its number in the others: it says the same as long as the
+/// resource exists, whatever the topology. Nothing but this file knows.
 extension Origin {
+    private static let numberBits: UInt32 = 26
+    private static let numberMask: UInt32 = 1 << numberBits - 1
+
     init(_ kind: ResourceKind, _ number: Int) {
-        self.init(Self.tag(of: kind) << 28 | UInt32(number))
+        assert(number < Int(Self.numberMask), "more resources of a kind than an origin can tell apart")
+        self.init(UInt32(truncatingIfNeeded: kind.ordinal) << Self.numberBits | UInt32(truncatingIfNeeded: number))
     }
 
-    private static func tag(of kind: ResourceKind) -> UInt32 {
-        switch kind {
-        case .host: 0
-        case .vpc: 1
-        case .subnet: 2
-        case .routeTable: 3
-        case .networkInterface: 4
-        case .securityGroup: 5
-        case .networkACL: 6
-        case .probe: 7
-        }
+    /// Nil of `Origin.none`.
+    fileprivate var kind: ResourceKind? {
+        let ordinal = Int(rawValue >> Self.numberBits)
+        return ResourceKind.allCases.indices.contains(ordinal) ? ResourceKind.allCases[ordinal] : nil
     }
+
+    fileprivate var number: Int { Int(rawValue & Self.numberMask) }
 }
 
 extension Topology {
     /// The resource that an intended object was compiled from; nil where it is gone.
     public func resource(of origin: Origin) -> ResourceReference? {
-        let number = Int(origin.rawValue & 0x0FFF_FFFF)
-        func named<Element>(
-            _ kind: ResourceKind, _ elements: Slots<Element>, _ name: KeyPath<Element, String>
-        ) -> ResourceReference? {
-            elements.contains(number: number) ? ResourceReference(kind, elements[number][keyPath: name]) : nil
-        }
-        switch origin.rawValue >> 28 {
-        case 0: return named(.host, hosts, \.metadata.name)
-        case 1: return named(.vpc, vpcs, \.name)
-        case 2: return named(.subnet, subnets, \.name)
-        case 3: return named(.routeTable, routeTables, \.name)
-        case 4: return named(.networkInterface, interfaces, \.name)
-        case 5: return named(.securityGroup, securityGroups, \.name)
-        case 6: return named(.networkACL, acls, \.name)
-        default: return nil
-        }
+        guard let kind = origin.kind, let name = name(of: kind, at: origin.number) else { return nil }
+        return ResourceReference(kind, name)
     }
 }

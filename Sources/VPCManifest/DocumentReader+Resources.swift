@@ -111,14 +111,15 @@ extension DocumentReader {
 
     private mutating func read(_ kind: ResourceKind, _ metadata: Metadata, _ spec: Int) -> Resource? {
         switch kind {
-        case .host: host(metadata, spec).map(Resource.host)
-        case .vpc: vpc(metadata, spec).map(Resource.vpc)
-        case .subnet: subnet(metadata, spec).map(Resource.subnet)
-        case .routeTable: routeTable(metadata, spec).map(Resource.routeTable)
-        case .networkInterface: networkInterface(metadata, spec).map(Resource.networkInterface)
-        case .probe: probe(metadata, spec).map(Resource.probe)
-        case .securityGroup: securityGroup(metadata, spec).map(Resource.securityGroup)
-        case .networkACL: networkACL(metadata, spec).map(Resource.networkACL)
+        case .host: host(metadata, spec).map { Resource($0) }
+        case .vpc: vpc(metadata, spec).map { Resource($0) }
+        case .subnet: subnet(metadata, spec).map { Resource($0) }
+        case .routeTable: routeTable(metadata, spec).map { Resource($0) }
+        case .networkInterface: networkInterface(metadata, spec).map { Resource($0) }
+        case .probe: probe(metadata, spec).map { Resource($0) }
+        case .securityGroup: securityGroup(metadata, spec).map { Resource($0) }
+        case .networkACL: networkACL(metadata, spec).map { Resource($0) }
+        default: nil
         }
     }
 

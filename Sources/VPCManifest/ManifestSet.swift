@@ -98,19 +98,3 @@ struct DocumentPlaces: Sendable {
         set { byKind[resource.kind.ordinal][resource.name] = newValue }
     }
 }
-
-extension ResourceKind {
-    /// The position in `allCases`.
-    fileprivate var ordinal: Int {
-        switch self {
-        case .host: 0
-        case .vpc: 1
-        case .subnet: 2
-        case .routeTable: 3
-        case .networkInterface: 4
-        case .securityGroup: 5
-        case .networkACL: 6
-        case .probe: 7
-        }
-    }
-}

@@ -46,15 +46,16 @@ extension Resource {
     fileprivate typealias Member = StructuredValue.Member
 
     fileprivate var spec: [Member] {
-        switch self {
-        case .host(let host): Self.spec(host)
-        case .vpc(let vpc): Self.spec(vpc)
-        case .subnet(let subnet): Self.spec(subnet)
-        case .routeTable(let table): Self.spec(table)
-        case .networkInterface(let interface): Self.spec(interface)
-        case .securityGroup(let group): group.spec
-        case .networkACL(let acl): acl.spec
-        case .probe(let probe): Self.spec(probe)
+        switch value {
+        case let host as Host: Self.spec(host)
+        case let vpc as VPC: Self.spec(vpc)
+        case let subnet as Subnet: Self.spec(subnet)
+        case let table as RouteTable: Self.spec(table)
+        case let interface as NetworkInterface: Self.spec(interface)
+        case let group as SecurityGroup: group.spec
+        case let acl as NetworkACL: acl.spec
+        case let probe as Probe: Self.spec(probe)
+        default: []
         }
     }
 

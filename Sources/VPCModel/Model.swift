@@ -1,50 +1,81 @@
-/// The kinds a manifest may hold, in the order in which they are listed.
-public enum ResourceKind: String, Hashable, Sendable, CaseIterable, Comparable {
-    case host = "Host"
-    case vpc = "VPC"
-    case subnet = "Subnet"
-    case routeTable = "RouteTable"
-    case networkInterface = "NetworkInterface"
-    case securityGroup = "SecurityGroup"
-    case networkACL = "NetworkACL"
-    case probe = "Probe"
-
-    private var rank: Int { Self.allCases.firstIndex(of: self) ?? 0 }
-    public static func < (left: ResourceKind, right: ResourceKind) -> Bool { left.rank < right.rank }
-}
-
-/// Names one resource of a manifest set.
-public struct ResourceReference: Hashable, Sendable, Comparable, CustomStringConvertible {
-    public var kind: ResourceKind
-    public var name: String
-
-    public init(_ kind: ResourceKind, _ name: String) {
-        self.kind = kind
-        self.name = name
-    }
-
-    /// `Subnet/blue-web`.
-    public var description: String { "\(kind.rawValue)/\(name)" }
-
-    public static func < (left: ResourceReference, right: ResourceReference) -> Bool {
-        left.kind == right.kind ? left.name < right.name : left.kind < right.kind
-    }
-}
-
-/// All resources of a manifest set, in the order of the documents.
+/// All resources of a manifest set: a table for each kind, in the order of the documents.
 public struct Model: Hashable, Sendable {
-    public var hosts: [Host] = []
-    public var vpcs: [VPC] = []
-    public var subnets: [Subnet] = []
-    public var routeTables: [RouteTable] = []
-    public var interfaces: [NetworkInterface] = []
-    public var securityGroups: [SecurityGroup] = []
-    public var acls: [NetworkACL] = []
-    public var probes: [Probe] = []
+    /// By ordinal of the kind.
+    @usableFromInline var tables: [any ResourceTable] = DeclaredKinds.emptyTables
     /// What the documents hold beside these resources; a model with gaps is never acted upon.
     public var gaps = Gaps()
 
     public init() {}
+
+    /// The resources of one kind. Takes a moment to find: not for the inside of a loop over many.
+    @inlinable public subscript<Kind: ResourceType>(_: Kind.Type) -> [Kind] {
+        get { (tables[Kind.kind.ordinal] as? Table<Kind>)?.elements ?? [] }
+        _modify {
+            let ordinal = Kind.kind.ordinal
+            var table = tables[ordinal] as? Table<Kind> ?? Table<Kind>()
+            // Else the elements have two owners, and are copied.
+            tables[ordinal] = Table<Kind>()
+            defer { tables[ordinal] = table }
+            yield &table.elements
+        }
+    }
+
+    public static func == (left: Model, right: Model) -> Bool {
+        left.gaps == right.gaps && zip(left.tables, right.tables).allSatisfy { $0.isEqual(to: $1) }
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        for table in tables { table.hash(into: &hasher) }
+        hasher.combine(gaps)
+    }
+}
+
+extension Model {
+    public init(_ resources: some Sequence<Resource>) {
+        self.init()
+        for resource in resources { append(resource) }
+    }
+
+    public mutating func append(_ resource: Resource) { tables[resource.kind.ordinal].append(resource.value) }
+
+    /// The number of resources of all kinds.
+    public var count: Int { tables.reduce(0) { $0 + $1.count } }
+
+    /// The names of the resources of one kind, in the order of the documents.
+    public func names(of kind: ResourceKind) -> [String] { tables[kind.ordinal].names }
+
+    /// The resources of one kind, in the order of the documents.
+    public func resources(of kind: ResourceKind) -> [Resource] { tables[kind.ordinal].resources }
+
+    /// All resources, kind by kind, each kind in the order of the documents.
+    public var resources: [Resource] { tables.flatMap(\.resources) }
+}
+
+/// The resources of one kind, whichever it is.
+@usableFromInline protocol ResourceTable: Sendable {
+    var count: Int { get }
+    var names: [String] { get }
+    var resources: [Resource] { get }
+    /// - Parameter resource: Of the table's kind.
+    mutating func append(_ resource: any ResourceType)
+    func isEqual(to other: any ResourceTable) -> Bool
+    func hash(into hasher: inout Hasher)
+}
+
+@usableFromInline struct Table<Kind: ResourceType>: ResourceTable, Hashable {
+    @usableFromInline var elements: [Kind] = []
+
+    @usableFromInline init() {}
+
+    @usableFromInline var count: Int { elements.count }
+    @usableFromInline var names: [String] { elements.map(\.metadata.name) }
+    @usableFromInline var resources: [Resource] { elements.map { Resource($0) } }
+
+    @usableFromInline mutating func append(_ resource: any ResourceType) {
+        if let resource = resource as? Kind { elements.append(resource) }
+    }
+
+    @usableFromInline func isEqual(to other: any ResourceTable) -> Bool { other as? Table == self }
 }
 
 /// What is known of the documents that could not be decoded.

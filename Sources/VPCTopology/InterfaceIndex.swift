@@ -74,13 +74,13 @@ public struct InterfaceIndex: Sendable {
         guard isUsable else { return nil }
         var exchange = InterfaceExchange()
         for resource in changes.removed.values {
-            guard case .networkInterface(let interface) = resource, !referenced.contains(interface.metadata.name),
+            guard let interface = resource.value as? NetworkInterface, !referenced.contains(interface.metadata.name),
                 let number = number(of: interface, in: topology)
             else { return nil }
             exchange.removed[interface.metadata.name] = number
         }
         for resource in changes.added.values {
-            guard case .networkInterface(let interface) = resource, !referenced.contains(interface.metadata.name),
+            guard let interface = resource.value as? NetworkInterface, !referenced.contains(interface.metadata.name),
                 let resolved = resolved(interface, topology)
             else { return nil }
             exchange.added[interface.metadata.name] = resolved

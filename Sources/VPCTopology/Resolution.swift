@@ -28,16 +28,7 @@ extension Topology {
         _ model: Model, numbering former: Topology? = nil, limits: TrafficStages.Limits
     ) -> Resolution {
         var resolver = Resolver(model, numbering: former, limits: limits)
-        resolver.resolveHosts()
-        resolver.resolveVPCs()
-        resolver.resolveRouteTables()
-        resolver.resolveSubnets()
-        resolver.resolveInterfaces()
-        resolver.resolveRoutes()
-        resolver.resolveACLs()
-        resolver.resolveSecurityGroups()
-        resolver.checkPolicySizes()
-        resolver.resolveProbes()
+        resolver.resolve()
         resolver.topology.release()
         let isSound = model.gaps.isEmpty && !resolver.diagnostics.contains { $0.severity == .error }
         return Resolution(topology: isSound ? resolver.topology : nil, diagnostics: resolver.diagnostics)

@@ -6,12 +6,10 @@ extension Resolver {
 
     mutating func resolveInterfaces() {
         var found: [Placement] = []
-        found.reserveCapacity(model.interfaces.count)
-        interfaces.reserveCapacity(model.interfaces.count)
-        for (index, interface) in model.interfaces.enumerated() {
-            let subnet = number(
-                of: .subnet, interface.subnet, in: subnets, for: interface.reference, ["spec", "subnet"])
-            let host = number(of: .host, interface.host, in: hosts, for: interface.reference, ["spec", "host"])
+        found.reserveCapacity(interfaces.count)
+        for (index, interface) in interfaces.enumerated() {
+            let subnet = number(of: Subnet.self, interface.subnet, for: interface.reference, ["spec", "subnet"])
+            let host = number(of: Host.self, interface.host, for: interface.reference, ["spec", "host"])
             if let subnet { checkAddress(interface, topology.subnets[subnet]) }
             if let subnet, let host {
                 let vpc = topology.subnets[subnet].vpc
@@ -20,7 +18,7 @@ extension Resolver {
                         vpc: vpc, rank: rank(ofVPC: vpc), address: interface.address, index: index, subnet: subnet,
                         host: host))
             } else {
-                enter(interface.metadata.name, Self.broken, .networkInterface, in: \.interfaces)
+                enter(interface, Self.broken)
             }
         }
         // Before sorting, so that of two equal ones the later in the documents is reported.
@@ -33,20 +31,19 @@ extension Resolver {
         topology.interfacesOfVPC = Array(repeating: [], count: topology.vpcs.endIndex)
         var first: Placement?
         for placement in found {
-            let interface = model.interfaces[placement.index]
-            let number = topology.interfaces.add(
-                ResolvedInterface(
-                    name: interface.metadata.name, vpc: placement.vpc, subnet: placement.subnet, host: placement.host,
-                    address: interface.address, mac: mac(of: placement), sourceDestCheck: interface.sourceDestCheck,
-                    attachment: interface.attachment, mtu: interface.mtu ?? NetworkInterface.defaultMTU, gatewayKey: nil
-                ), at: former.interfaces[interface.metadata.name])
-            enter(interface.metadata.name, number, .networkInterface, in: \.interfaces)
+            let interface = interfaces[placement.index]
+            let resolved = ResolvedInterface(
+                name: interface.metadata.name, vpc: placement.vpc, subnet: placement.subnet, host: placement.host,
+                address: interface.address, mac: mac(of: placement), sourceDestCheck: interface.sourceDestCheck,
+                attachment: interface.attachment, mtu: interface.mtu ?? NetworkInterface.defaultMTU, gatewayKey: nil)
+            let number = topology.interfaces.add(resolved, at: formerNumber(of: interface))
+            enter(interface, number)
             if number == sourceOfInterface.count { sourceOfInterface.append(placement.index) }
             sourceOfInterface[number] = placement.index
             topology.interfacesOfHost[placement.host].append(number)
             topology.interfacesOfVPC[placement.vpc].append(number)
             if let first, first.vpc == placement.vpc, first.address == placement.address {
-                let other = model.interfaces[first.index]
+                let other = interfaces[first.index]
                 report(
                     "duplicate-address", "the address \(placement.address) is that of interface \(other.metadata.name)",
                     hint: "an address belongs to one interface of a VPC", at: interface.reference, ["spec", "address"],
@@ -71,7 +68,7 @@ extension Resolver {
     }
 
     private func mac(of placement: Placement) -> MACAddress {
-        model.interfaces[placement.index].mac
+        interfaces[placement.index].mac
             ?? MACAddress(vpc: topology.vpcs[placement.vpc].id, address: placement.address)
     }
 
@@ -108,8 +105,8 @@ extension Resolver {
         var explicit: [StationKey: Int] = [:]
         let path: FieldPath = ["spec", "mac"]
         for placement in placements {
-            guard let mac = model.interfaces[placement.index].mac else { continue }
-            let interface = model.interfaces[placement.index]
+            guard let mac = interfaces[placement.index].mac else { continue }
+            let interface = interfaces[placement.index]
             if mac == .gateway {
                 report(
                     "mac-reserved", "\(mac) is the MAC address of every subnet's gateway",
@@ -117,16 +114,16 @@ extension Resolver {
             }
             let key = StationKey(vpc: placement.vpc, mac: mac)
             if let first = explicit[key] {
-                reportMAC(mac, at: interface, related: model.interfaces[first])
+                reportMAC(mac, at: interface, related: interfaces[first])
             } else {
                 explicit[key] = placement.index
             }
         }
         guard !explicit.isEmpty else { return }
-        for placement in placements where model.interfaces[placement.index].mac == nil {
+        for placement in placements where interfaces[placement.index].mac == nil {
             let mac = mac(of: placement)
             guard let index = explicit[StationKey(vpc: placement.vpc, mac: mac)] else { continue }
-            reportMAC(mac, at: model.interfaces[index], related: model.interfaces[placement.index])
+            reportMAC(mac, at: interfaces[index], related: interfaces[placement.index])
         }
     }
 
@@ -157,7 +154,7 @@ extension Resolver {
         var ports: [DeviceKey: Int] = [:]
         for placement in placements {
             let key: DeviceKey
-            switch model.interfaces[placement.index].attachment {
+            switch interfaces[placement.index].attachment {
             case .namespace(let netns, let device):
                 key = DeviceKey(host: placement.host, netns: netns, device: device)
             case .device(let device):
@@ -167,15 +164,15 @@ extension Resolver {
             if let first = guests.updateValue(placement.index, forKey: key) {
                 guests[key] = first
                 reportAttachment(key, placement, first: first)
-            } else if key.netns == nil || !PortName.isPlain(model.interfaces[placement.index].metadata.name) {
+            } else if key.netns == nil || !PortName.isPlain(interfaces[placement.index].metadata.name) {
                 checkPort(placement, in: &ports)
             }
         }
         let couldBeUnderlay = underlayDevices.values.contains { $0.hasPrefix(PortName.prefix) }
         guard !ports.isEmpty || couldBeUnderlay else { return }
         for placement in placements {
-            guard case .namespace = model.interfaces[placement.index].attachment else { continue }
-            let name = model.interfaces[placement.index].metadata.name
+            guard case .namespace = interfaces[placement.index].attachment else { continue }
+            let name = interfaces[placement.index].metadata.name
             if PortName.isPlain(name) { checkPort(placement, in: &ports) }
             guard couldBeUnderlay, PortName(interfaceName: name).rawValue == underlayDevices[placement.host] else {
                 continue
@@ -195,13 +192,13 @@ extension Resolver {
         let host = topology.hosts[placement.host]
         report(
             "device-is-underlay", "\(device) is the underlay device of host \(host.metadata.name)",
-            hint: "a guest needs a device of its own", at: model.interfaces[placement.index].reference,
+            hint: "a guest needs a device of its own", at: interfaces[placement.index].reference,
             ["spec", "attachment", "device"],
             related: Diagnostic.Related("the host says so here", at: host.reference, ["spec", "underlay", "device"]))
     }
 
     private mutating func reportAttachment(_ key: DeviceKey, _ placement: Placement, first: Int) {
-        let (interface, other) = (model.interfaces[placement.index], model.interfaces[first])
+        let (interface, other) = (interfaces[placement.index], interfaces[first])
         report(
             "duplicate-attachment",
             "the device \(key.device)\(key.netns.map { " in namespace \($0)" } ?? "") on host \(interface.host)"
@@ -213,12 +210,12 @@ extension Resolver {
     }
 
     private mutating func checkPort(_ placement: Placement, in ports: inout [DeviceKey: Int]) {
-        let name = model.interfaces[placement.index].metadata.name
-        let port = model.interfaces[placement.index].attachment.portName(ofInterface: name).rawValue
+        let name = interfaces[placement.index].metadata.name
+        let port = interfaces[placement.index].attachment.portName(ofInterface: name).rawValue
         let key = DeviceKey(host: placement.host, netns: nil, device: port)
         guard let first = ports.updateValue(placement.index, forKey: key) else { return }
         ports[key] = first
-        let other = model.interfaces[first]
+        let other = interfaces[first]
         report(
             "port-name-collision",
             "its device on host \(other.host) would be named \(port), as that of interface \(other.metadata.name) is",

@@ -5,12 +5,12 @@ extension Resolver {
     // MARK: Hosts
 
     mutating func resolveHosts() {
-        for host in model.hosts.sorted(by: { $0.metadata.name < $1.metadata.name }) {
-            let number = topology.hosts.add(host, at: former.hosts[host.metadata.name])
-            enter(host.metadata.name, number, .host, in: \.hosts)
+        let hosts = model.hosts
+        for host in hosts.sorted(by: { $0.metadata.name < $1.metadata.name }) {
+            enter(host, topology.hosts.add(host, at: formerNumber(of: host)))
         }
         var owners: [IPAddress: Int] = [:]
-        for (position, host) in model.hosts.enumerated() {
+        for (position, host) in hosts.enumerated() {
             let address = host.underlayAddress
             let path: FieldPath = ["spec", "underlay", "address"]
             if let (_, use) = IPPrefix.reserved.first(where: { $0.block.contains(address) }) {
@@ -23,7 +23,7 @@ extension Resolver {
                 report(
                     "duplicate-underlay-address", "the underlay address \(address) is that of another host",
                     hint: "two hosts with one address would receive each other's packets", at: host.reference, path,
-                    related: Diagnostic.Related("the other host is here", at: model.hosts[first].reference, path))
+                    related: Diagnostic.Related("the other host is here", at: hosts[first].reference, path))
             } else {
                 owners[address] = position
             }
@@ -33,17 +33,15 @@ extension Resolver {
     // MARK: VPCs
 
     mutating func resolveVPCs() {
-        let order = model.vpcs.indices.sorted {
-            (model.vpcs[$0].id, model.vpcs[$0].metadata.name) < (model.vpcs[$1].id, model.vpcs[$1].metadata.name)
+        let vpcs = model.vpcs
+        let order = vpcs.indices.sorted {
+            (vpcs[$0].id, vpcs[$0].metadata.name) < (vpcs[$1].id, vpcs[$1].metadata.name)
         }
         for index in order {
-            let vpc = model.vpcs[index]
-            let number = topology.vpcs.add(
-                ResolvedVPC(
-                    name: vpc.metadata.name, id: vpc.id, cidrs: vpc.cidrs.sorted().outermost,
-                    denialLog: vpc.denialLog),
-                at: former.vpcs[vpc.metadata.name])
-            enter(vpc.metadata.name, number, .vpc, in: \.vpcs)
+            let vpc = vpcs[index]
+            let resolved = ResolvedVPC(
+                name: vpc.metadata.name, id: vpc.id, cidrs: vpc.cidrs.sorted().outermost, denialLog: vpc.denialLog)
+            enter(vpc, topology.vpcs.add(resolved, at: formerNumber(of: vpc)))
             checkCIDRs(vpc)
         }
         ranksOfVPCs = Array(repeating: 0, count: topology.vpcs.endIndex)
@@ -51,14 +49,14 @@ extension Resolver {
             ranksOfVPCs[number] = rank
         }
         var owners: [VPCID: Int] = [:]
-        for (index, vpc) in model.vpcs.enumerated() {
+        for (index, vpc) in vpcs.enumerated() {
             if let first = owners[vpc.id] {
                 report(
                     "duplicate-vpc-id", "the id \(vpc.id) is that of another VPC",
                     hint: "the id is the GRE key of the VPC's packets: it must be unique", at: vpc.reference,
                     ["spec", "id"],
                     related: Diagnostic.Related(
-                        "VPC \(model.vpcs[first].metadata.name) has it", at: model.vpcs[first].reference,
+                        "VPC \(vpcs[first].metadata.name) has it", at: vpcs[first].reference,
                         ["spec", "id"]))
             } else {
                 owners[vpc.id] = index
@@ -106,24 +104,25 @@ extension Resolver {
 
     /// Route tables without their routes: these name interfaces, which need subnets, which name route tables.
     mutating func resolveRouteTables() {
+        let routeTables = model.routeTables
         var found: [(vpc: Int, index: Int)] = []
-        for (index, table) in model.routeTables.enumerated() {
-            let vpc = number(of: .vpc, table.vpc, in: vpcs, for: table.reference, ["spec", "vpc"])
+        for (index, table) in routeTables.enumerated() {
+            let vpc = number(of: VPC.self, table.vpc, for: table.reference, ["spec", "vpc"])
             if let vpc {
                 found.append((vpc, index))
             } else {
-                enter(table.metadata.name, Self.broken, .routeTable, in: \.routeTables)
+                enter(table, Self.broken)
             }
         }
         found.sort {
-            (rank(ofVPC: $0.vpc), model.routeTables[$0.index].metadata.name)
-                < (rank(ofVPC: $1.vpc), model.routeTables[$1.index].metadata.name)
+            (rank(ofVPC: $0.vpc), routeTables[$0.index].metadata.name)
+                < (rank(ofVPC: $1.vpc), routeTables[$1.index].metadata.name)
         }
         for entry in found {
-            let name = model.routeTables[entry.index].metadata.name
-            let number = topology.routeTables.add(
-                ResolvedRouteTable(name: name, vpc: entry.vpc, routes: []), at: former.routeTables[name])
-            enter(name, number, .routeTable, in: \.routeTables)
+            let table = routeTables[entry.index]
+            let resolved = ResolvedRouteTable(name: table.metadata.name, vpc: entry.vpc, routes: [])
+            let number = topology.routeTables.add(resolved, at: formerNumber(of: table))
+            enter(table, number)
             sourceOfRouteTable[number] = entry.index
         }
     }
@@ -131,13 +130,14 @@ extension Resolver {
     // MARK: Subnets
 
     mutating func resolveSubnets() {
+        let subnets = model.subnets
         var found: [(vpc: Int, index: Int, routeTable: Int?)] = []
         var usedTables = [Bool](repeating: false, count: topology.routeTables.endIndex)
-        for (index, subnet) in model.subnets.enumerated() {
+        for (index, subnet) in subnets.enumerated() {
             let reference = subnet.reference
-            let vpc = number(of: .vpc, subnet.vpc, in: vpcs, for: reference, ["spec", "vpc"])
+            let vpc = number(of: VPC.self, subnet.vpc, for: reference, ["spec", "vpc"])
             let table = subnet.routeTable.flatMap {
-                number(of: .routeTable, $0, in: routeTables, for: reference, ["spec", "routeTable"])
+                number(of: RouteTable.self, $0, for: reference, ["spec", "routeTable"])
             }
             if let table { usedTables[table] = true }
             if let vpc, let table, topology.routeTables[table].vpc != vpc {
@@ -155,26 +155,24 @@ extension Resolver {
             if let vpc, isUsable {
                 found.append((vpc, index, table))
             } else {
-                enter(subnet.metadata.name, Self.broken, .subnet, in: \.subnets)
+                enter(subnet, Self.broken)
             }
         }
         found.sort {
-            (rank(ofVPC: $0.vpc), model.subnets[$0.index].cidr, $0.index)
-                < (rank(ofVPC: $1.vpc), model.subnets[$1.index].cidr, $1.index)
+            (rank(ofVPC: $0.vpc), subnets[$0.index].cidr, $0.index)
+                < (rank(ofVPC: $1.vpc), subnets[$1.index].cidr, $1.index)
         }
         var outer: (vpc: Int, index: Int)?
         for entry in found {
-            let subnet = model.subnets[entry.index]
-            let number = topology.subnets.add(
-                ResolvedSubnet(
-                    name: subnet.metadata.name, vpc: entry.vpc, cidr: subnet.cidr,
-                    gateway: subnet.usableGateway, routeTable: entry.routeTable),
-                at: former.subnets[subnet.metadata.name])
-            enter(subnet.metadata.name, number, .subnet, in: \.subnets)
+            let subnet = subnets[entry.index]
+            let resolved = ResolvedSubnet(
+                name: subnet.metadata.name, vpc: entry.vpc, cidr: subnet.cidr, gateway: subnet.usableGateway,
+                routeTable: entry.routeTable)
+            enter(subnet, topology.subnets.add(resolved, at: formerNumber(of: subnet)))
             // As in `overlaps`: in ascending order, only the last one that is not inside another can contain this one.
-            if let outer, outer.vpc == entry.vpc, model.subnets[outer.index].cidr.contains(subnet.cidr) {
+            if let outer, outer.vpc == entry.vpc, subnets[outer.index].cidr.contains(subnet.cidr) {
                 let (first, second) = (min(outer.index, entry.index), max(outer.index, entry.index))
-                let (other, own) = (model.subnets[first], model.subnets[second])
+                let (other, own) = (subnets[first], subnets[second])
                 report(
                     "subnet-overlap", "\(own.cidr) overlaps \(other.cidr) of subnet \(other.metadata.name)",
                     hint: "the subnets of a VPC must be disjoint", at: own.reference, ["spec", "cidr"],

@@ -7,25 +7,23 @@ extension Resolver {
     mutating func resolveProbes() {
         for probe in model.probes.sorted(by: { $0.metadata.name < $1.metadata.name }) {
             let reference = probe.reference
-            let from = number(of: .networkInterface, probe.from, in: interfaces, for: reference, ["spec", "from"])
+            let from = number(of: NetworkInterface.self, probe.from, for: reference, ["spec", "from"])
             var target: Int?
             let address: IPAddress
             switch probe.to {
             case .address(let literal):
                 address = literal
             case .interface(let name):
-                target = number(of: .networkInterface, name, in: interfaces, for: reference, ["spec", "to"])
+                target = number(of: NetworkInterface.self, name, for: reference, ["spec", "to"])
                 guard let target else { continue }
                 address = topology.interfaces[target].address
             }
             guard let from else { continue }
             if let target { check(probe, from: from, to: target) }
-            topology.probes.add(
-                ResolvedProbe(
-                    name: probe.metadata.name, from: from, toInterface: target, toAddress: address,
-                    transport: probe.transport,
-                    expect: probe.expect),
-                at: former.probes[probe.metadata.name])
+            let resolved = ResolvedProbe(
+                name: probe.metadata.name, from: from, toInterface: target, toAddress: address,
+                transport: probe.transport, expect: probe.expect)
+            topology.probes.add(resolved, at: formerNumber(of: probe))
         }
     }
 

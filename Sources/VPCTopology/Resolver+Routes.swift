@@ -5,10 +5,11 @@ extension Resolver {
     // MARK: Routes
 
     mutating func resolveRoutes() {
+        let routeTables = model.routeTables
         var keys: [GatewayKey: Int] = [:]
         var warned: Set<Int> = []
         for table in topology.routeTables.indices {
-            guard let source = sourceOfRouteTable[table].map({ model.routeTables[$0] }) else { continue }
+            guard let source = sourceOfRouteTable[table].map({ routeTables[$0] }) else { continue }
             let cidrs = topology.vpcs[topology.routeTables[table].vpc].cidrs
             var destinations: [IPPrefix: Int] = [:]
             var routes: [ResolvedRoute] = []
@@ -105,10 +106,9 @@ extension Resolver {
         for (number, hop) in hops.enumerated() {
             let hopPath = path + ["nextHops", .index(number), "interface"]
             guard
-                let index = self.number(
-                    of: .networkInterface, hop.interface, in: interfaces, for: source.reference, hopPath)
+                let index = self.number(of: NetworkInterface.self, hop.interface, for: source.reference, hopPath)
             else { continue }
-            let interface = model.interfaces[sourceOfInterface[index]]
+            let interface = interfaces[sourceOfInterface[index]]
             let vpc = topology.interfaces[index].vpc
             guard vpc == topology.routeTables[table].vpc else {
                 report(
@@ -154,11 +154,11 @@ extension Resolver {
         let (one, two) = (min(sources[0], sources[1]), max(sources[0], sources[1]))
         report(
             "gateway-key-collision",
-            "as a next hop it has the key \(key), as \(model.interfaces[one].metadata.name) has",
-            hint: "rename one of them: the key is a hash of the name", at: model.interfaces[two].reference,
+            "as a next hop it has the key \(key), as \(interfaces[one].metadata.name) has",
+            hint: "rename one of them: the key is a hash of the name", at: interfaces[two].reference,
             ["metadata", "name"],
             related: Diagnostic.Related(
-                "the other interface is here", at: model.interfaces[one].reference, ["metadata", "name"]))
+                "the other interface is here", at: interfaces[one].reference, ["metadata", "name"]))
     }
 }
 

@@ -13,36 +13,34 @@ extension Resolver {
     // MARK: ACLs
 
     mutating func resolveACLs() {
+        let acls = model.acls
         var found: [(vpc: Int, index: Int)] = []
-        for (index, acl) in model.acls.enumerated() {
-            if let vpc = number(of: .vpc, acl.vpc, in: vpcs, for: acl.reference, ["spec", "vpc"]) {
+        for (index, acl) in acls.enumerated() {
+            if let vpc = number(of: VPC.self, acl.vpc, for: acl.reference, ["spec", "vpc"]) {
                 found.append((vpc, index))
             } else {
-                enter(acl.metadata.name, Self.broken, .networkACL, in: \.acls)
+                enter(acl, Self.broken)
             }
             checkLines(acl, .ingress, acl.ingress)
             checkLines(acl, .egress, acl.egress)
         }
         found.sort {
-            (rank(ofVPC: $0.vpc), model.acls[$0.index].metadata.name)
-                < (rank(ofVPC: $1.vpc), model.acls[$1.index].metadata.name)
+            (rank(ofVPC: $0.vpc), acls[$0.index].metadata.name) < (rank(ofVPC: $1.vpc), acls[$1.index].metadata.name)
         }
         for entry in found {
-            let acl = model.acls[entry.index]
-            let number = topology.acls.add(
-                ResolvedACL(
-                    name: acl.metadata.name, vpc: entry.vpc, ingress: acl.ingress.byPriority.map { acl.ingress[$0] },
-                    egress: acl.egress.byPriority.map { acl.egress[$0] }),
-                at: former.acls[acl.metadata.name])
-            enter(acl.metadata.name, number, .networkACL, in: \.acls)
+            let acl = acls[entry.index]
+            let resolved = ResolvedACL(
+                name: acl.metadata.name, vpc: entry.vpc, ingress: acl.ingress.byPriority.map { acl.ingress[$0] },
+                egress: acl.egress.byPriority.map { acl.egress[$0] })
+            enter(acl, topology.acls.add(resolved, at: formerNumber(of: acl)))
         }
         for subnet in model.subnets { attachACL(to: subnet) }
     }
 
     private mutating func attachACL(to subnet: Subnet) {
         guard let name = subnet.acl,
-            let acl = number(of: .networkACL, name, in: acls, for: subnet.reference, ["spec", "acl"]),
-            let index = subnets[subnet.metadata.name], index != Self.broken
+            let acl = number(of: NetworkACL.self, name, for: subnet.reference, ["spec", "acl"]),
+            let index = entered(Subnet.self, subnet.metadata.name)
         else { return }
         guard topology.acls[acl].vpc == topology.subnets[index].vpc else {
             report(
@@ -107,30 +105,31 @@ extension Resolver {
     // MARK: Security groups
 
     mutating func resolveSecurityGroups() {
+        let securityGroups = model.securityGroups
         var found: [(vpc: Int, index: Int)] = []
-        for (index, group) in model.securityGroups.enumerated() {
-            if let vpc = number(of: .vpc, group.vpc, in: vpcs, for: group.reference, ["spec", "vpc"]) {
+        for (index, group) in securityGroups.enumerated() {
+            if let vpc = number(of: VPC.self, group.vpc, for: group.reference, ["spec", "vpc"]) {
                 found.append((vpc, index))
             } else {
-                enter(group.metadata.name, Self.broken, .securityGroup, in: \.securityGroups)
+                enter(group, Self.broken)
             }
         }
         found.sort {
-            (rank(ofVPC: $0.vpc), model.securityGroups[$0.index].metadata.name)
-                < (rank(ofVPC: $1.vpc), model.securityGroups[$1.index].metadata.name)
+            (rank(ofVPC: $0.vpc), securityGroups[$0.index].metadata.name)
+                < (rank(ofVPC: $1.vpc), securityGroups[$1.index].metadata.name)
         }
         var numbers: [Int] = []
         for entry in found {
-            let name = model.securityGroups[entry.index].metadata.name
-            let number = topology.securityGroups.add(
-                ResolvedSecurityGroup(name: name, vpc: entry.vpc, ingress: [], egress: [], members: []),
-                at: former.securityGroups[name])
-            enter(name, number, .securityGroup, in: \.securityGroups)
+            let group = securityGroups[entry.index]
+            let resolved = ResolvedSecurityGroup(
+                name: group.metadata.name, vpc: entry.vpc, ingress: [], egress: [], members: [])
+            let number = topology.securityGroups.add(resolved, at: formerNumber(of: group))
+            enter(group, number)
             numbers.append(number)
         }
         // Rules name groups: only now are all of these known.
         for (number, entry) in zip(numbers, found) {
-            let group = model.securityGroups[entry.index]
+            let group = securityGroups[entry.index]
             topology.securityGroups[number].ingress = rules(of: group, entry.vpc, .ingress, group.ingress)
             topology.securityGroups[number].egress = rules(of: group, entry.vpc, .egress, group.egress)
         }
@@ -176,7 +175,7 @@ extension Resolver {
     private mutating func group(
         _ name: String, usedIn vpc: Int, by resource: ResourceReference, _ path: FieldPath
     ) -> Int? {
-        guard let index = number(of: .securityGroup, name, in: securityGroups, for: resource, path) else {
+        guard let index = number(of: SecurityGroup.self, name, for: resource, path) else {
             return nil
         }
         let owner = topology.securityGroups[index].vpc
@@ -227,10 +226,10 @@ extension Resolver {
 
     /// Gives every interface its groups, and every group its members.
     private mutating func joinGroups() {
-        var numbers = [Int?](repeating: nil, count: model.interfaces.count)
+        var numbers = [Int?](repeating: nil, count: interfaces.count)
         for number in topology.interfaces.indices { numbers[sourceOfInterface[number]] = number }
         var lists: Set<[Int]> = []
-        for (index, interface) in model.interfaces.enumerated() where !interface.securityGroups.isEmpty {
+        for (index, interface) in interfaces.enumerated() where !interface.securityGroups.isEmpty {
             let groups = topology.inOrder(groups(of: interface, numbers[index]), of: \.securityGroups)
             guard let number = numbers[index] else { continue }
             // Most have the groups of another one, and share its list.
@@ -267,7 +266,7 @@ extension Resolver {
                     groups.append(group)
                 }
             } else {
-                _ = self.number(of: .securityGroup, name, in: securityGroups, for: reference, path)
+                _ = self.number(of: SecurityGroup.self, name, for: reference, path)
             }
         }
         let maximum = SecurityGroup.maximumPerInterface

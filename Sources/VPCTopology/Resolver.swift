@@ -6,18 +6,16 @@ internal import VPCModel
 struct Resolver {
     let model: Model
     var topology: Topology
-    /// By name, the numbers that resources had before.
-    let former: FormerNumbers
     private(set) var diagnostics: [Diagnostic] = []
 
-    /// By name, the number in the topology; `Index.broken` for a resource that exists but cannot be used.
-    var hosts = Index()
-    var vpcs = Index()
-    var subnets = Index()
-    var routeTables = Index()
-    var interfaces = Index()
-    var securityGroups = Index()
-    var acls = Index()
+    /// Those of the model: there are so many that finding them each time would count.
+    let interfaces: [NetworkInterface]
+
+    /// By kind and name, the number in the topology; `broken` for a resource that exists but cannot be used.
+    private var numbers = [[String: Int]](repeating: [:], count: ResourceKind.allCases.count)
+
+    /// By kind and name, the numbers that resources had before.
+    private var former: [[String: Int]] = []
 
     /// By number, where VPCs are in their order.
     var ranksOfVPCs: [Int] = []
@@ -32,14 +30,15 @@ struct Resolver {
     /// How many dangling references still get a suggestion: each costs a pass over all names.
     private var suggestions = 20
 
-    typealias Index = [String: Int]
     static let broken = -1
 
-    init(_ model: Model, numbering former: Topology?, limits: TrafficStages.Limits = TrafficStages.Limits()) {
+    init(_ model: Model, numbering former: Topology?, limits: TrafficStages.Limits) {
         self.model = model
-        self.limits = limits
-        self.former = former.map { FormerNumbers($0) } ?? FormerNumbers()
         topology = former.map { Topology(reserving: $0) } ?? Topology()
+        self.former = former.map { former in Self.kinds.map { $0.numbers(in: former) } } ?? []
+        interfaces = model.interfaces
+        numbers[NetworkInterface.kind.ordinal].reserveCapacity(interfaces.count)
+        self.limits = limits
     }
 
     func rank(ofVPC vpc: Int) -> Int { ranksOfVPCs[vpc] }
@@ -71,22 +70,35 @@ struct Resolver {
                 related: related))
     }
 
+    // MARK: Names
+
     /// Enters a name. Names of manifests were checked when these were read; a model may also be made by hand.
-    mutating func enter(
-        _ name: String, _ number: Int, _ kind: ResourceKind, in index: WritableKeyPath<Resolver, Index>
-    ) {
-        guard self[keyPath: index].updateValue(number, forKey: name) != nil else { return }
+    mutating func enter<Kind: ResourceType>(_ resource: Kind, _ number: Int) {
+        let name = resource.metadata.name
+        guard numbers[Kind.kind.ordinal].updateValue(number, forKey: name) != nil else { return }
         report(
-            "duplicate-name", "there is another \(kind.rawValue) of this name", at: ResourceReference(kind, name),
+            "duplicate-name", "there is another \(Kind.names.name) of this name", at: resource.reference,
             ["metadata", "name"])
     }
 
+    /// The number of the named resource; nil where there is none or where it is itself broken.
+    func entered<Kind: ResourceType>(_: Kind.Type, _ name: String) -> Int? {
+        let number = numbers[Kind.kind.ordinal][name]
+        return number == Self.broken ? nil : number
+    }
+
+    /// The number that a resource had before.
+    func formerNumber<Kind: ResourceType>(of resource: Kind) -> Int? {
+        former.isEmpty ? nil : former[Kind.kind.ordinal][resource.metadata.name]
+    }
+
     /// The number of the named resource; nil where there is none, which is reported, or where it is itself broken.
-    mutating func number(
-        of kind: ResourceKind, _ name: String, in index: Index, for resource: @autoclosure () -> ResourceReference,
+    mutating func number<Kind: ResourceType>(
+        of type: Kind.Type, _ name: String, for resource: @autoclosure () -> ResourceReference,
         _ path: @autoclosure () -> FieldPath
     ) -> Int? {
-        if let number = index[name] { return number == Self.broken ? nil : number }
+        let kind = Kind.kind
+        if let number = numbers[kind.ordinal][name] { return number == Self.broken ? nil : number }
         let missing = ResourceReference(kind, name)
         guard !model.gaps.mayHold(missing) else { return nil }
         var hint: String?
@@ -101,37 +113,6 @@ struct Resolver {
         report(
             "dangling-reference", "there is no \(kind.rawValue) named \"\(name)\"", hint: hint, at: resource(), path())
         return nil
-    }
-}
-
-/// The numbers that resources have in a topology.
-struct FormerNumbers {
-    var hosts: Resolver.Index = [:]
-    var vpcs: Resolver.Index = [:]
-    var subnets: Resolver.Index = [:]
-    var routeTables: Resolver.Index = [:]
-    var interfaces: Resolver.Index = [:]
-    var securityGroups: Resolver.Index = [:]
-    var acls: Resolver.Index = [:]
-    var probes: Resolver.Index = [:]
-
-    init() {}
-
-    init(_ topology: Topology) {
-        hosts = topology.hosts.numbers(by: \.metadata.name)
-        vpcs = topology.vpcs.numbers(by: \.name)
-        subnets = topology.subnets.numbers(by: \.name)
-        routeTables = topology.routeTables.numbers(by: \.name)
-        interfaces = topology.interfaces.numbers(by: \.name)
-        securityGroups = topology.securityGroups.numbers(by: \.name)
-        acls = topology.acls.numbers(by: \.name)
-        probes = topology.probes.numbers(by: \.name)
-    }
-}
-
-extension Slots {
-    fileprivate func numbers(by name: KeyPath<Element, String>) -> Resolver.Index {
-        Dictionary(numbered.map { ($0.element[keyPath: name], $0.number) }, uniquingKeysWith: { first, _ in first })
     }
 }
 
@@ -160,31 +141,6 @@ extension Topology {
         probes.release()
     }
 }
-
-extension Model {
-    fileprivate func names(of kind: ResourceKind) -> [String] {
-        switch kind {
-        case .host: hosts.map(\.metadata.name)
-        case .vpc: vpcs.map(\.metadata.name)
-        case .subnet: subnets.map(\.metadata.name)
-        case .routeTable: routeTables.map(\.metadata.name)
-        case .networkInterface: interfaces.map(\.metadata.name)
-        case .securityGroup: securityGroups.map(\.metadata.name)
-        case .networkACL: acls.map(\.metadata.name)
-        case .probe: probes.map(\.metadata.name)
-        }
-    }
-}
-
-// The references of the kinds that complaints are about.
-extension Host { var reference: ResourceReference { ResourceReference(.host, metadata.name) } }
-extension VPC { var reference: ResourceReference { ResourceReference(.vpc, metadata.name) } }
-extension Subnet { var reference: ResourceReference { ResourceReference(.subnet, metadata.name) } }
-extension RouteTable { var reference: ResourceReference { ResourceReference(.routeTable, metadata.name) } }
-extension NetworkInterface { var reference: ResourceReference { ResourceReference(.networkInterface, metadata.name) } }
-extension SecurityGroup { var reference: ResourceReference { ResourceReference(.securityGroup, metadata.name) } }
-extension NetworkACL { var reference: ResourceReference { ResourceReference(.networkACL, metadata.name) } }
-extension Probe { var reference: ResourceReference { ResourceReference(.probe, metadata.name) } }
 
 extension IPPrefix {
     /// The ranges that no host or guest can have as its own.

@@ -2,7 +2,8 @@ package import IPAddressing
 package import VPCModel
 
 /// What a topology has several of.
-package protocol TopologyElement {
+package protocol TopologyElement: Sendable {
+    var resourceName: String { get }
     /// The order of the kind: it depends on what the manifests say, and never on numbers.
     func isBefore(_ other: Self, in topology: Topology) -> Bool
 }
@@ -64,43 +65,59 @@ extension Topology {
 }
 
 extension Host: TopologyElement {
+    package var resourceName: String { metadata.name }
+
     package func isBefore(_ other: Host, in topology: Topology) -> Bool { metadata.name < other.metadata.name }
 }
 
 extension ResolvedVPC: TopologyElement {
+    package var resourceName: String { name }
+
     package func isBefore(_ other: ResolvedVPC, in topology: Topology) -> Bool { (id, name) < (other.id, other.name) }
 }
 
 extension ResolvedSubnet: TopologyElement {
+    package var resourceName: String { name }
+
     package func isBefore(_ other: ResolvedSubnet, in topology: Topology) -> Bool {
         vpc == other.vpc ? (cidr, name) < (other.cidr, other.name) : topology.isVPC(vpc, before: other.vpc)
     }
 }
 
 extension ResolvedInterface: TopologyElement {
+    package var resourceName: String { name }
+
     package func isBefore(_ other: ResolvedInterface, in topology: Topology) -> Bool {
         vpc == other.vpc ? address < other.address : topology.isVPC(vpc, before: other.vpc)
     }
 }
 
 extension ResolvedRouteTable: TopologyElement {
+    package var resourceName: String { name }
+
     package func isBefore(_ other: ResolvedRouteTable, in topology: Topology) -> Bool {
         vpc == other.vpc ? name < other.name : topology.isVPC(vpc, before: other.vpc)
     }
 }
 
 extension ResolvedSecurityGroup: TopologyElement {
+    package var resourceName: String { name }
+
     package func isBefore(_ other: ResolvedSecurityGroup, in topology: Topology) -> Bool {
         vpc == other.vpc ? name < other.name : topology.isVPC(vpc, before: other.vpc)
     }
 }
 
 extension ResolvedACL: TopologyElement {
+    package var resourceName: String { name }
+
     package func isBefore(_ other: ResolvedACL, in topology: Topology) -> Bool {
         vpc == other.vpc ? name < other.name : topology.isVPC(vpc, before: other.vpc)
     }
 }
 
 extension ResolvedProbe: TopologyElement {
+    package var resourceName: String { name }
+
     package func isBefore(_ other: ResolvedProbe, in topology: Topology) -> Bool { name < other.name }
 }

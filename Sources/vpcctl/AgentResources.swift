@@ -32,7 +32,7 @@ extension LocalAgent {
         case .table, .wide:
             guard let revision, !items.isEmpty else { return global.note("no resources found") }
             let manifests = try manifests(of: revision, global)
-            try show(items, kind, manifests, isWide: format == .wide, global)
+            try show(items, kind, manifests, format, global)
         }
     }
 
@@ -65,7 +65,7 @@ extension LocalAgent {
     }
 
     private func show(
-        _ items: [StructuredValue], _ kind: KindArgument, _ manifests: ResolvedManifests, isWide: Bool,
+        _ items: [StructuredValue], _ kind: KindArgument, _ manifests: ResolvedManifests, _ format: OutputFormat,
         _ global: GlobalOptions
     ) throws {
         var statuses: [String: ResourceStatus] = [:]
@@ -85,8 +85,7 @@ extension LocalAgent {
                 resources.compactMap { resource in
                     statuses[resource.reference.description].map { (resource.reference, $0) }
                 }, uniquingKeysWith: { first, _ in first })
-            let table = ResourceTable(kind, isWide: isWide).table(
-                of: resources, manifests.topology, statuses: byReference)
+            let table = kind.listed.table(of: resources, manifests.topology, format, statuses: byReference)
             for line in table.lines(style: global.outputStyle) { Streams.outputLine(line) }
         }
     }

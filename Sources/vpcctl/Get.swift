@@ -18,9 +18,7 @@ struct Get: KernelCommand {
             with the resource it belongs to.
             """)
 
-    @Argument(
-        help: "A kind (hosts, vpcs, subnets, routetables, networkinterfaces or enis, probes) or 'all'.",
-        completion: .list(KindArgument.allValueStrings))
+    @Argument(help: "\(KindArgument.help)", completion: .list(KindArgument.allValueStrings))
     var kind: KindArgument?
     @Argument(
         help: "The name of one resource.",
@@ -64,13 +62,13 @@ struct Get: KernelCommand {
                 (name != nil && resources.count == 1 ? StructuredValue(resources[0]) : .init(list: resources)).json)
         case .yaml: Streams.output(ManifestText.yaml(resources))
         case .name: for resource in resources { Streams.outputLine(resource.reference.description) }
-        case .wide where kind.hasRules: try listRules(resources)
+        case .wide where kind.hasRules: try listRules(kind, resources)
         case .table, .wide:
             for (position, kind) in kind.kinds.enumerated() {
                 let ofKind = resources.filter { $0.kind == kind }
                 if ofKind.isEmpty { continue }
                 if position > 0 { Streams.outputLine("") }
-                let table = ResourceTable(kind, isWide: output.format == .wide).table(of: ofKind, manifests.topology)
+                let table = kind.listed.table(of: ofKind, manifests.topology, output.format)
                 for line in table.lines(style: global.outputStyle) { Streams.outputLine(line) }
             }
             if resources.isEmpty { global.note("no resources found") }
@@ -78,15 +76,13 @@ struct Get: KernelCommand {
     }
 
     /// Rules and lines one by one; with `--host` what they have counted in the current namespace.
-    private func listRules(_ resources: [Resource]) throws {
+    private func listRules(_ kind: KindArgument, _ resources: [Resource]) throws {
         var rules = RuleTable(counts: nil)
         if host.name != nil {
             let kernel = try Kernel.open(global, toModify: true)
             rules = RuleTable(counts: try Kernel.reporting(global) { try HostReconciler(kernel: kernel).ruleCounts() })
         }
-        let groups = resources.compactMap { if case .securityGroup(let group) = $0 { group } else { nil } }
-        let acls = resources.compactMap { if case .networkACL(let acl) = $0 { acl } else { nil } }
-        let table = groups.isEmpty ? rules.table(of: acls) : rules.table(of: groups)
+        guard let table = kind.kinds.first?.listed.rules(of: resources, in: rules) else { return }
         for line in table.lines(style: global.outputStyle) { Streams.outputLine(line) }
     }
 
@@ -130,7 +126,7 @@ struct KindArgument: ExpressibleByArgument {
     let title: String
 
     /// Whether its resources are lists of rules.
-    var hasRules: Bool { kinds == [.securityGroup] || kinds == [.networkACL] }
+    var hasRules: Bool { kinds.count == 1 && kinds[0].listed.hasRules }
 
     init?(argument: String) {
         let word = argument.lowercased()
@@ -139,19 +135,18 @@ struct KindArgument: ExpressibleByArgument {
             title = "resource"
             return
         }
-        let shortNames: [String: ResourceKind] = [
-            "eni": .networkInterface, "enis": .networkInterface, "rt": .routeTable, "sg": .securityGroup,
-            "acl": .networkACL,
-        ]
-        let kind =
-            shortNames[word]
-            ?? ResourceKind.allCases.first {
-                word == $0.rawValue.lowercased() || word == $0.rawValue.lowercased() + "s"
-            }
-        guard let kind else { return nil }
+        guard let kind = ResourceKind(word: word, takesShort: true) else { return nil }
         kinds = [kind]
         title = kind.rawValue
     }
 
-    static var allValueStrings: [String] { ResourceKind.allCases.map { $0.rawValue.lowercased() + "s" } + ["all"] }
+    static var allValueStrings: [String] { ResourceKind.allCases.map(\.names.plural) + ["all"] }
+
+    /// `hosts, vpcs, …, networkinterfaces or enis, …`: with one short name at most.
+    static var help: String {
+        let words = ResourceKind.allCases.map(\.names).map { names in
+            names.plural + (names.short.last.map { " or \($0)" } ?? "")
+        }
+        return "A kind (\(words.joined(separator: ", "))) or 'all'."
+    }
 }

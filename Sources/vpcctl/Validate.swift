@@ -1,7 +1,6 @@
 import ArgumentParser
 import CommandOptions
 import Console
-import VPCModel
 
 struct Validate: ParsableCommand {
     static let configuration = CommandConfiguration(abstract: "Check manifests and report every error with its place.")
@@ -13,7 +12,7 @@ struct Validate: ParsableCommand {
         let (set, _, isValid) = try Manifests.check(manifests, global)
         guard isValid else { throw ExitStatus.invalidManifest.code }
         if !global.quiet {
-            let count = ResourceKind.allCases.reduce(0) { $0 + set.model.resources(of: $1).count }
+            let count = set.model.count
             Streams.outputLine("\(count) \(count == 1 ? "resource is" : "resources are") valid")
         }
     }

@@ -77,19 +77,19 @@ private struct Planner {
     mutating func resource() -> Resource {
         switch number(0...7) {
         case 0:
-            return .host(
+            return Resource(
                 Host(
                     metadata: metadata(), underlayAddress: address(), underlayDevice: maybe("eth0"),
                     region: maybe(text()),
                     zone: maybe(text())))
         case 1:
             let id = VPCID(UInt32(number(1...0x7FFF_FFFF))) ?? VPCID.one
-            return .vpc(
+            return Resource(
                 VPC(
                     metadata: metadata(), id: id, cidrs: (0...number(0...2)).map { _ in prefix() },
                     denialLog: maybe(DenialLog(group: UInt16(number(0...65535)), rate: pick([1, 100, 10_000])))))
         case 2:
-            return .subnet(
+            return Resource(
                 Subnet(
                     metadata: metadata(), vpc: name(), cidr: prefix(), gateway: maybe(address()), zone: maybe(text()),
                     routeTable: maybe(name()), acl: maybe(name())))
@@ -102,9 +102,9 @@ private struct Planner {
                         : .nextHops(
                             (0...number(0...2)).map { _ in NextHop(interface: name(), weight: pick([1, 2, 256])) }))
             }
-            return .routeTable(RouteTable(metadata: metadata(), vpc: name(), routes: routes))
+            return Resource(RouteTable(metadata: metadata(), vpc: name(), routes: routes))
         case 4:
-            return .networkInterface(
+            return Resource(
                 NetworkInterface(
                     metadata: metadata(), subnet: name(), host: name(), address: address(),
                     mac: maybe(MACAddress(rawValue: UInt64(number(1...0xFF_FFFF_FFFF)) | 0x0200_0000_0000)),
@@ -113,15 +113,15 @@ private struct Planner {
                         ? .device(pick(["tap7", "7", "no", "1e3", "eth0.100"])) : .namespace(name(), device: "~"),
                     mtu: maybe(number(68...65535))))
         case 5:
-            return .securityGroup(
+            return Resource(
                 SecurityGroup(metadata: metadata(), vpc: name(), ingress: securityRules(), egress: securityRules()))
         case 6:
-            return .networkACL(NetworkACL(metadata: metadata(), vpc: name(), ingress: aclRules(), egress: aclRules()))
+            return Resource(NetworkACL(metadata: metadata(), vpc: name(), ingress: aclRules(), egress: aclRules()))
         default:
             let transports: [Probe.Transport] = [
                 .icmp, .tcp(port: 1), .udp(port: 65535), .sctp(port: 2905),
             ]
-            return .probe(
+            return Resource(
                 Probe(
                     metadata: metadata(), from: name(),
                     to: number(0...1) == 0 ? .interface(name()) : .address(address()),
@@ -176,12 +176,12 @@ extension VPCID {
     }
 
     static let resources: [Resource] = [
-        .host(
+        Resource(
             Host(
                 metadata: Metadata(name: "h1", labels: ["b": "2", "a": "x"]),
                 underlayAddress: IPAddress(v4: 0xAC1F_0001),
                 zone: "gz-1")),
-        .routeTable(
+        Resource(
             RouteTable(
                 metadata: Metadata(name: "egress"), vpc: "blue",
                 routes: [

@@ -107,6 +107,6 @@ import VPCModel
         var budget = Int.max
         #expect(changes.add(from: before, to: after, budget: &budget))
         let whole = ManifestSet([ManifestSource(name: "x", bytes: after)]).model
-        #expect(Array(changes.added.values) == [.host(whole.hosts[1])])
+        #expect(Array(changes.added.values) == [Resource(whole.hosts[1])])
     }
 }

@@ -120,7 +120,7 @@ import VPCModel
                     cidr: .defaultIPv4),
             ])
         #expect(
-            ManifestText.yaml([.securityGroup(group), .networkACL(acl)]) == """
+            ManifestText.yaml([Resource(group), Resource(acl)]) == """
                 ---
                 apiVersion: vpcctl.dev/v1
                 kind: SecurityGroup

@@ -105,7 +105,7 @@ import VPCTopology
         var resources: [Resource] = []
         for host in 0..<8 {
             resources.append(
-                .host(
+                Resource(
                     Host(
                         metadata: Metadata(name: "h\(host)"), underlayAddress: IPAddress(v4: 0xAC1F_0001 + UInt32(host))
                     )))
@@ -116,14 +116,14 @@ import VPCTopology
             let (vpc, subnet) = (number / perVPC, number / perSubnet)
             if number % perVPC == 0 {
                 resources.append(
-                    .vpc(
+                    Resource(
                         VPC(
                             metadata: Metadata(name: "v\(vpc)"), id: try #require(VPCID(UInt32(vpc) + 1)),
                             cidrs: (0..<10).map {
                                 IPPrefix(containing: IPAddress(v4: 0x0A00_0000 | $0 << 8), length: 24)
                             })))
                 resources.append(
-                    .routeTable(
+                    Resource(
                         RouteTable(
                             metadata: Metadata(name: "t\(vpc)"), vpc: "v\(vpc)",
                             routes: (0..<100).map {
@@ -134,7 +134,7 @@ import VPCTopology
             }
             if number % perSubnet == 0 {
                 resources.append(
-                    .subnet(
+                    Resource(
                         Subnet(
                             metadata: Metadata(name: "s\(subnet)"), vpc: "v\(vpc)",
                             cidr: IPPrefix(
@@ -142,14 +142,14 @@ import VPCTopology
                             routeTable: "t\(vpc)")))
             }
             resources.append(
-                .networkInterface(
+                Resource(
                     NetworkInterface(
                         metadata: Metadata(name: "interface-\(number)"), subnet: "s\(subnet)", host: "h\(number % 8)",
                         address: IPAddress(v4: 0x0A00_000A + UInt32(subnet % 10) << 8 + UInt32(number % perSubnet)),
                         sourceDestCheck: number % perVPC != 0, attachment: .namespace("n\(number)", device: "eth0"))))
             if number % 10 == 1 {
                 resources.append(
-                    .probe(
+                    Resource(
                         Probe(
                             metadata: Metadata(name: "p\(number)"), from: "interface-\(number)",
                             to: .interface("interface-\(number - 1)"), transport: .icmp, expect: .allow)))

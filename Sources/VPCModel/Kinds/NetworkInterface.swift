@@ -1,0 +1,63 @@
+public import IPAddressing
+
+/// An elastic network interface (ENI).
+public struct NetworkInterface: Hashable, Sendable {
+    public var metadata: Metadata
+    /// Name of the subnet.
+    public var subnet: String
+    /// Name of the host.
+    public var host: String
+    public var address: IPAddress
+    /// Derived from the VPC and the address when nil.
+    public var mac: MACAddress?
+    /// False for an interface that forwards packets of others (a gateway).
+    public var sourceDestCheck: Bool
+    /// Names of security groups.
+    public var securityGroups: [String]
+    public var attachment: Attachment
+    /// Bytes; 1500 when nil.
+    public var mtu: Int?
+
+    /// From what IPv4 needs at least (RFC 791) to what an IP packet's length field holds.
+    public static let mtus = 68...65535
+    public static let defaultMTU = 1500
+
+    /// How a guest is connected.
+    public enum Attachment: Hashable, Sendable {
+        /// The controller makes a veth pair and moves its peer into the named namespace as `device`.
+        case namespace(String, device: String)
+        /// An existing host-side device (a hypervisor's tap or veth); adopted, never created or deleted.
+        case device(String)
+    }
+
+    public init(
+        metadata: Metadata, subnet: String, host: String, address: IPAddress, mac: MACAddress? = nil,
+        sourceDestCheck: Bool = true, securityGroups: [String] = [], attachment: Attachment, mtu: Int? = nil
+    ) {
+        self.metadata = metadata
+        self.subnet = subnet
+        self.host = host
+        self.address = address
+        self.mac = mac
+        self.sourceDestCheck = sourceDestCheck
+        self.securityGroups = securityGroups
+        self.attachment = attachment
+        self.mtu = mtu
+    }
+}
+
+extension NetworkInterface: ResourceType {
+    public static let names = KindNames("NetworkInterface", short: ["eni", "enis"])
+    public static var kind: ResourceKind { .networkInterface }
+}
+
+extension ResourceKind {
+    public static let networkInterface = ResourceKind(of: NetworkInterface.self)
+}
+
+extension Model {
+    public var interfaces: [NetworkInterface] {
+        get { self[NetworkInterface.self] }
+        _modify { yield &self[NetworkInterface.self] }
+    }
+}

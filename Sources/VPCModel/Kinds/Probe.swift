@@ -1,0 +1,53 @@
+public import IPAddressing
+
+/// An expectation about traffic between two interfaces.
+public struct Probe: Hashable, Sendable {
+    public var metadata: Metadata
+    /// Name of the sending interface.
+    public var from: String
+    public var to: Target
+    public var transport: Transport
+    public var expect: Expectation
+
+    public enum Target: Hashable, Sendable {
+        /// Name of a network interface.
+        case interface(String)
+        case address(IPAddress)
+    }
+
+    public enum Transport: Hashable, Sendable {
+        case icmp
+        case tcp(port: UInt16)
+        case udp(port: UInt16)
+        case sctp(port: UInt16)
+    }
+
+    public enum Expectation: String, Hashable, Sendable, CaseIterable {
+        case allow
+        case deny
+    }
+
+    public init(metadata: Metadata, from: String, to: Target, transport: Transport, expect: Expectation) {
+        self.metadata = metadata
+        self.from = from
+        self.to = to
+        self.transport = transport
+        self.expect = expect
+    }
+}
+
+extension Probe: ResourceType {
+    public static let names = KindNames("Probe")
+    public static var kind: ResourceKind { .probe }
+}
+
+extension ResourceKind {
+    public static let probe = ResourceKind(of: Probe.self)
+}
+
+extension Model {
+    public var probes: [Probe] {
+        get { self[Probe.self] }
+        _modify { yield &self[Probe.self] }
+    }
+}

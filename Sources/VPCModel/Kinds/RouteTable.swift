@@ -1,0 +1,63 @@
+public import IPAddressing
+
+public struct RouteTable: Hashable, Sendable {
+    public var metadata: Metadata
+    /// Name of the VPC.
+    public var vpc: String
+    public var routes: [CustomRoute]
+
+    public init(metadata: Metadata, vpc: String, routes: [CustomRoute]) {
+        self.metadata = metadata
+        self.vpc = vpc
+        self.routes = routes
+    }
+}
+
+/// A route of a route table, beside the local routes that every table has.
+public struct CustomRoute: Hashable, Sendable {
+    public var destination: IPPrefix
+    public var target: Target
+
+    public enum Target: Hashable, Sendable {
+        /// More than one: ECMP.
+        case nextHops([NextHop])
+        case blackhole
+    }
+
+    public init(destination: IPPrefix, target: Target) {
+        self.destination = destination
+        self.target = target
+    }
+}
+
+public struct NextHop: Hashable, Sendable {
+    /// Name of the network interface.
+    public var interface: String
+    /// Share of the flows, 1…256.
+    public var weight: Int
+
+    public static let weights = 1...256
+    /// Every tool can list a group of so many: the kernel's smallest answer holds it.
+    public static let maximumPerRoute = 256
+
+    public init(interface: String, weight: Int = 1) {
+        self.interface = interface
+        self.weight = weight
+    }
+}
+
+extension RouteTable: ResourceType {
+    public static let names = KindNames("RouteTable", short: ["rt"])
+    public static var kind: ResourceKind { .routeTable }
+}
+
+extension ResourceKind {
+    public static let routeTable = ResourceKind(of: RouteTable.self)
+}
+
+extension Model {
+    public var routeTables: [RouteTable] {
+        get { self[RouteTable.self] }
+        _modify { yield &self[RouteTable.self] }
+    }
+}
