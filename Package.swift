@@ -125,7 +125,7 @@ let package = Package(
         // Tests.
         .target(name: "CTestSupport", path: "Tests/CTestSupport"),
         .target(
-            name: "TestSupport", dependencies: ["CTestSupport"], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["CTestSupport", "IPAddressing", "VPCModel"], path: "Tests/TestSupport",
             swiftSettings: swiftSettings),
         tests("IPAddressingTests", ["IPAddressing", "TestSupport"]),
         tests(

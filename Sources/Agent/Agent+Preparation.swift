@@ -64,7 +64,7 @@ extension Agent {
         }
         return ReconcileLoop.Desired(
             revision: revision, files: set.sources.fileDigests, resourceCount: set.model.resourceCount,
-            topology: topology, host: try host(in: topology))
+            topology: topology, index: resolution.index, host: try host(in: topology))
     }
 
     private func host(in topology: Topology) throws(AgentError) -> Int {

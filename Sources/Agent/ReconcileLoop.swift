@@ -79,10 +79,10 @@ final class ReconcileLoop {
         var files: [FileDigest]
         var resourceCount: Int
         var topology: Topology
+        /// Of the topology.
+        var index: TopologyIndex
         /// A number of `topology.hosts`.
         var host: Int
-        /// Of the topology; made when it is needed first.
-        var index: InterfaceIndex?
 
         var hostName: String { topology.hosts[host].metadata.name }
     }
@@ -134,14 +134,43 @@ final class ReconcileLoop {
         }
     }
 
-    /// Prepares for a change of the topology of the desired state, from which another revision is made.
-    func expectChange() {
-        if compiled?.revision != desired?.revision.number || compiled?.pending != nil { compiled = nil }
+    /// Changes the topology of the desired state where it is.
+    /// - Returns: nil, with nothing changed, where the change says so.
+    func changeTopology(_ change: (inout Desired) -> TopologyChange?) -> TopologyChange? {
         compiled?.compilation.releaseTopology()
+        var result: TopologyChange?
+        changeInPlace { desired in
+            guard var next = desired.take() else { return }
+            result = change(&next)
+            desired = next
+        }
+        if result == nil { keepTopology() }
+        return result
     }
 
-    /// Knows how what was compiled differs from the desired state, which is another revision now.
-    func note(_ change: TopologyChange, for revision: Int) { compiled?.pending = (revision, change) }
+    /// Takes a change of the topology back.
+    func revert(_ change: TopologyChange) {
+        changeInPlace { desired in
+            guard var next = desired.take() else { return }
+            next.index.revert(change, in: &next.topology)
+            desired = next
+        }
+        keepTopology()
+    }
+
+    private func keepTopology() {
+        guard let desired, compiled?.revision == desired.revision.number, compiled?.pending == nil else {
+            compiled = nil
+            return
+        }
+        compiled?.compilation.keep(desired.topology)
+    }
+
+    /// Knows how what was compiled differs from the desired state, which is to be another revision now.
+    func note(_ change: TopologyChange, for revision: Int) {
+        if compiled?.revision != desired?.revision.number || compiled?.pending != nil { compiled = nil }
+        compiled?.pending = (revision, change)
+    }
 
     /// Knows what a revision is compiled to as long as nothing has changed.
     func expect(_ compilation: Compilation, of facts: HostFacts, for revision: Int) {

@@ -12,12 +12,15 @@ extension Compilation {
     /// - Returns: Which routes lead elsewhere now; nil, with nothing changed, where everything has to be compiled.
     public mutating func follow(_ change: TopologyChange, in topology: Topology, host: Int) -> [Route.Key]? {
         let moved = change.interfaces.changed
-        guard aggregation == nil, change.interfaces.added.isEmpty, change.interfaces.removed.isEmpty else { return nil }
+        guard aggregation == nil, change.isOfInterfaces, change.interfaces.added.isEmpty,
+            change.interfaces.removed.isEmpty
+        else { return nil }
         var edits: [(route: Int, nexthop: NexthopID)] = []
         for (number, former) in moved {
             let interface = topology.interfaces[number]
             guard former.host != host, interface.host != host,
                 (former.vpc, former.address) == (interface.vpc, interface.address),
+                former.gatewayKey == nil, interface.gatewayKey == nil,
                 former.securityGroups == interface.securityGroups,
                 former.sourceDestCheck == interface.sourceDestCheck
             else { return nil }
@@ -39,8 +42,12 @@ extension Compilation {
         return edits.map { intent.host.routes[$0.route].object.key }
     }
 
-    /// Lets go of the topology, so that it can be changed in place; only ``follow(_:in:host:)`` is possible then.
+    /// Lets go of the topology, so that it can be changed in place; only ``follow(_:in:host:)`` is possible then, or
+    /// ``keep(_:)``.
     public mutating func releaseTopology() { policy = policy.following(Topology()) }
+
+    /// Takes the topology back that it was compiled from.
+    public mutating func keep(_ topology: Topology) { policy = policy.following(topology) }
 
     private func route(to address: IPAddress, _ table: TableID) -> Int? {
         intent.host.routes.position(of: Route.Key(table: table, destination: IPPrefix(address)))

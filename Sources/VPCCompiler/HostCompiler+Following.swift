@@ -15,7 +15,7 @@ extension Topology {
         for host: Int, facts: HostFacts, numbering: Numbering, following former: consuming Compilation,
         _ change: TopologyChange
     ) -> (compilation: Compilation, routes: [Route.Key])? {
-        guard former.aggregation == nil, !hosts[host].aggregatesRoutes else { return nil }
+        guard change.isOfInterfaces, former.aggregation == nil, !hosts[host].aggregatesRoutes else { return nil }
         var compiler = HostCompiler(topology: self, host: host, facts: facts, numbering: numbering)
         var following = FollowedRoutes(change, former.contexts, tables: former.tables, former.intent.host.nexthops)
         swap(&following.routes, &former.intent.host.routes)

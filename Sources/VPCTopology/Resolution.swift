@@ -1,16 +1,13 @@
 public import VPCModel
 
 /// What became of a model: the topology, where all of it holds together, and everything there is to say about it.
-public struct Resolution: Sendable, Equatable {
+public struct Resolution: Sendable {
     /// Nil where the model has gaps or a diagnostic is an error.
     public var topology: Topology?
+    /// Of the topology.
+    public var index: TopologyIndex
     /// Errors and warnings, in no particular order.
     public var diagnostics: [Diagnostic]
-
-    public init(topology: Topology?, diagnostics: [Diagnostic]) {
-        self.topology = topology
-        self.diagnostics = diagnostics
-    }
 }
 
 extension Topology {
@@ -31,6 +28,7 @@ extension Topology {
         resolver.resolve()
         resolver.topology.release()
         let isSound = model.gaps.isEmpty && !resolver.diagnostics.contains { $0.severity == .error }
-        return Resolution(topology: isSound ? resolver.topology : nil, diagnostics: resolver.diagnostics)
+        return Resolution(
+            topology: isSound ? resolver.topology : nil, index: resolver.index, diagnostics: resolver.diagnostics)
     }
 }

@@ -6,11 +6,12 @@ extension Resolver {
 
     mutating func resolveHosts() {
         let hosts = model.hosts
+        var numbers: [String: Int] = [:]
         for host in hosts.sorted(by: { $0.metadata.name < $1.metadata.name }) {
-            enter(host, topology.hosts.add(host, at: formerNumber(of: host)))
+            numbers[host.metadata.name] = place(host, host)
         }
-        var owners: [IPAddress: Int] = [:]
-        for (position, host) in hosts.enumerated() {
+        topology.makeRoomForHosts()
+        for host in hosts {
             let address = host.underlayAddress
             let path: FieldPath = ["spec", "underlay", "address"]
             if let (_, use) = IPPrefix.reserved.first(where: { $0.block.contains(address) }) {
@@ -19,13 +20,13 @@ extension Resolver {
                     hint: "give an address that other hosts can reach",
                     at: host.reference, path)
             }
-            if let first = owners[address] {
+            if let first = index.underlays[address] {
                 report(
                     "duplicate-underlay-address", "the underlay address \(address) is that of another host",
                     hint: "two hosts with one address would receive each other's packets", at: host.reference, path,
-                    related: Diagnostic.Related("the other host is here", at: hosts[first].reference, path))
-            } else {
-                owners[address] = position
+                    related: Diagnostic.Related("the other host is here", at: topology.hosts[first].reference, path))
+            } else if let number = numbers[host.metadata.name] {
+                Host.enter(number, &self)
             }
         }
     }
@@ -34,6 +35,7 @@ extension Resolver {
 
     mutating func resolveVPCs() {
         let vpcs = model.vpcs
+        var numbers: [String: Int] = [:]
         let order = vpcs.indices.sorted {
             (vpcs[$0].id, vpcs[$0].metadata.name) < (vpcs[$1].id, vpcs[$1].metadata.name)
         }
@@ -41,25 +43,20 @@ extension Resolver {
             let vpc = vpcs[index]
             let resolved = ResolvedVPC(
                 name: vpc.metadata.name, id: vpc.id, cidrs: vpc.cidrs.sorted().outermost, denialLog: vpc.denialLog)
-            enter(vpc, topology.vpcs.add(resolved, at: formerNumber(of: vpc)))
+            numbers[vpc.metadata.name] = place(vpc, resolved)
             checkCIDRs(vpc)
         }
-        ranksOfVPCs = Array(repeating: 0, count: topology.vpcs.endIndex)
-        for (rank, number) in topology.inOrder(topology.vpcs.indices, of: \.vpcs).enumerated() {
-            ranksOfVPCs[number] = rank
-        }
-        var owners: [VPCID: Int] = [:]
-        for (index, vpc) in vpcs.enumerated() {
-            if let first = owners[vpc.id] {
+        topology.makeRoomForVPCs()
+        for vpc in vpcs {
+            if let first = index.vpcIDs[vpc.id].map({ topology.vpcs[$0].name }) {
                 report(
                     "duplicate-vpc-id", "the id \(vpc.id) is that of another VPC",
                     hint: "the id is the GRE key of the VPC's packets: it must be unique", at: vpc.reference,
                     ["spec", "id"],
                     related: Diagnostic.Related(
-                        "VPC \(vpcs[first].metadata.name) has it", at: vpcs[first].reference,
-                        ["spec", "id"]))
-            } else {
-                owners[vpc.id] = index
+                        "VPC \(first) has it", at: ResourceReference(.vpc, first), ["spec", "id"]))
+            } else if let number = numbers[vpc.metadata.name] {
+                VPC.enter(number, &self)
             }
         }
     }
@@ -111,19 +108,19 @@ extension Resolver {
             if let vpc {
                 found.append((vpc, index))
             } else {
-                enter(table, Self.broken)
+                giveUp(table)
             }
         }
         found.sort {
-            (rank(ofVPC: $0.vpc), routeTables[$0.index].metadata.name)
-                < (rank(ofVPC: $1.vpc), routeTables[$1.index].metadata.name)
+            (topology.vpcs[$0.vpc].id, routeTables[$0.index].metadata.name)
+                < (topology.vpcs[$1.vpc].id, routeTables[$1.index].metadata.name)
         }
         for entry in found {
             let table = routeTables[entry.index]
             let resolved = ResolvedRouteTable(name: table.metadata.name, vpc: entry.vpc, routes: [])
-            let number = topology.routeTables.add(resolved, at: formerNumber(of: table))
-            enter(table, number)
-            sourceOfRouteTable[number] = entry.index
+            let number = place(table, resolved)
+            placedRouteTables.append((number, entry.index))
+            suspectRouteTables.insert(number)
         }
     }
 
@@ -132,14 +129,13 @@ extension Resolver {
     mutating func resolveSubnets() {
         let subnets = model.subnets
         var found: [(vpc: Int, index: Int, routeTable: Int?)] = []
-        var usedTables = [Bool](repeating: false, count: topology.routeTables.endIndex)
         for (index, subnet) in subnets.enumerated() {
             let reference = subnet.reference
             let vpc = number(of: VPC.self, subnet.vpc, for: reference, ["spec", "vpc"])
             let table = subnet.routeTable.flatMap {
                 number(of: RouteTable.self, $0, for: reference, ["spec", "routeTable"])
             }
-            if let table { usedTables[table] = true }
+            if let table { suspectRouteTables.remove(table) }
             if let vpc, let table, topology.routeTables[table].vpc != vpc {
                 let owner = topology.routeTables[table]
                 report(
@@ -155,40 +151,56 @@ extension Resolver {
             if let vpc, isUsable {
                 found.append((vpc, index, table))
             } else {
-                enter(subnet, Self.broken)
+                giveUp(subnet)
             }
         }
         found.sort {
-            (rank(ofVPC: $0.vpc), subnets[$0.index].cidr, $0.index)
-                < (rank(ofVPC: $1.vpc), subnets[$1.index].cidr, $1.index)
+            (topology.vpcs[$0.vpc].id, subnets[$0.index].cidr, $0.index)
+                < (topology.vpcs[$1.vpc].id, subnets[$1.index].cidr, $1.index)
         }
-        var outer: (vpc: Int, index: Int)?
         for entry in found {
             let subnet = subnets[entry.index]
             let resolved = ResolvedSubnet(
                 name: subnet.metadata.name, vpc: entry.vpc, cidr: subnet.cidr, gateway: subnet.usableGateway,
                 routeTable: entry.routeTable)
-            enter(subnet, topology.subnets.add(resolved, at: formerNumber(of: subnet)))
-            // As in `overlaps`: in ascending order, only the last one that is not inside another can contain this one.
-            if let outer, outer.vpc == entry.vpc, subnets[outer.index].cidr.contains(subnet.cidr) {
-                let (first, second) = (min(outer.index, entry.index), max(outer.index, entry.index))
-                let (other, own) = (subnets[first], subnets[second])
+            let number = place(subnet, resolved)
+            if let other = overlapping(resolved) {
+                // Of the two, the one whose document comes later.
+                let others = found.first { subnets[$0.index].metadata.name == topology.subnets[other].name }
+                let isLater = others.map { $0.index < entry.index } ?? true
+                let (own, other) = isLater ? (resolved, topology.subnets[other]) : (topology.subnets[other], resolved)
                 report(
-                    "subnet-overlap", "\(own.cidr) overlaps \(other.cidr) of subnet \(other.metadata.name)",
-                    hint: "the subnets of a VPC must be disjoint", at: own.reference, ["spec", "cidr"],
-                    related: Diagnostic.Related("the other subnet is here", at: other.reference, ["spec", "cidr"]))
+                    "subnet-overlap", "\(own.cidr) overlaps \(other.cidr) of subnet \(other.name)",
+                    hint: "the subnets of a VPC must be disjoint", at: ResourceReference(.subnet, own.name),
+                    ["spec", "cidr"],
+                    related: Diagnostic.Related(
+                        "the other subnet is here", at: ResourceReference(.subnet, other.name), ["spec", "cidr"]))
             } else {
-                outer = (entry.vpc, entry.index)
+                Subnet.enter(number, &self)
             }
         }
         // A subnet that did not decode may be the one that uses it.
         let isComplete =
             !model.gaps.kinds.contains(.subnet) && !model.gaps.resources.contains { $0.kind == .subnet }
-        for (number, table) in topology.routeTables.numbered where isComplete && !usedTables[number] {
+        guard isComplete else { return }
+        for number in topology.inOrder(suspectRouteTables, of: \.routeTables)
+        where index.subnetsOfRouteTable[number].isEmpty && !isWithdrawn(.routeTable, number) {
             warn(
                 "unused-route-table", "no subnet uses this route table", hint: "set spec.routeTable of a subnet",
-                at: ResourceReference(.routeTable, table.name), ["metadata", "name"])
+                at: ResourceReference(.routeTable, topology.routeTables[number].name), ["metadata", "name"])
         }
+    }
+
+    /// A subnet whose block has something in common with that of another one: then one is in the other.
+    private func overlapping(_ subnet: ResolvedSubnet) -> Int? {
+        let own = index.subnetsOfVPC[subnet.vpc] ?? []
+        let place =
+            own.last.map { topology.subnets[$0].cidr < subnet.cidr } == true
+            ? own.count : own.partitionPoint { topology.subnets[$0].cidr < subnet.cidr }
+        // In ascending order a block is directly followed by what it contains.
+        if place > 0, topology.subnets[own[place - 1]].cidr.contains(subnet.cidr) { return own[place - 1] }
+        if place < own.count, subnet.cidr.contains(topology.subnets[own[place]].cidr) { return own[place] }
+        return nil
     }
 
     /// Checks a subnet on its own and within its VPC; true where interfaces can be checked against it.

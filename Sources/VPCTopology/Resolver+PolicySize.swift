@@ -31,10 +31,8 @@ struct PolicySize {
 }
 
 extension Resolver {
-    /// Takes the size of a direction into account, and reports it where it is more than a host can hold.
+    /// Reports the size of a direction where it is more than a host can hold.
     mutating func admit(_ size: PolicySize, of resource: ResourceReference, _ path: (Int) -> FieldPath) {
-        policyElements[resource, default: 0] += size.elements
-        topology.policyElements += size.elements
         guard let excess = size.excess else { return }
         report(
             "policy-too-large",
@@ -52,24 +50,28 @@ extension Resolver {
     mutating func checkPolicySizes() {
         // All policies are as many as a host has at most: then no host needs to be looked at.
         guard topology.policyElements > limits.elementsOfHost else { return }
-        for (position, interfaces) in topology.interfacesOfHost.enumerated() where !interfaces.isEmpty {
+        if change != nil {
+            isInDoubt = true
+            return
+        }
+        for (number, interfaces) in topology.interfacesOfHost.enumerated() where !interfaces.isEmpty {
             let policies = policies(of: interfaces)
-            let elements = policies.reduce(0) { $0 + (policyElements[$1] ?? 0) }
+            let elements = policies.reduce(0) { $0 + $1.elements }
             guard elements > limits.elementsOfHost,
-                let largest = policies.max(by: { (policyElements[$0] ?? 0, $1) < (policyElements[$1] ?? 0, $0) })
+                let largest = policies.max(by: { ($0.elements, $1.resource) < ($1.elements, $0.resource) })
             else { continue }
-            let host = ResourceReference(.host, topology.hosts[position].metadata.name)
+            let host = ResourceReference(.host, topology.hosts[number].metadata.name)
             report(
                 "policy-too-large",
                 "the security groups and ACLs of its interfaces take \(elements) elements of nftables;"
                     + " \(limits.elementsOfHost) are the most",
                 hint: Self.remedy, at: host, ["metadata", "name"],
                 related: Diagnostic.Related(
-                    "the largest takes \(policyElements[largest] ?? 0) of them", at: largest, ["metadata", "name"]))
+                    "the largest takes \(largest.elements) of them", at: largest.resource, ["metadata", "name"]))
         }
     }
 
-    private func policies(of interfaces: [Int]) -> [ResourceReference] {
+    private func policies(of interfaces: [Int]) -> [(resource: ResourceReference, elements: Int)] {
         var groups: Set<Int> = []
         var acls: Set<Int> = []
         for index in interfaces {
@@ -77,7 +79,13 @@ extension Resolver {
             groups.formUnion(interface.securityGroups)
             if let acl = topology.subnets[interface.subnet].acl { acls.insert(acl) }
         }
-        return groups.map { ResourceReference(.securityGroup, topology.securityGroups[$0].name) }
-            + acls.map { ResourceReference(.networkACL, topology.acls[$0].name) }
+        return groups.map { group in
+            let group = topology.securityGroups[group]
+            return (ResourceReference(.securityGroup, group.name), group.policyElements)
+        }
+            + acls.map { acl in
+                let acl = topology.acls[acl]
+                return (ResourceReference(.networkACL, acl.name), acl.policyElements)
+            }
     }
 }

@@ -23,7 +23,7 @@ extension Resolver {
             let resolved = ResolvedProbe(
                 name: probe.metadata.name, from: from, toInterface: target, toAddress: address,
                 transport: probe.transport, expect: probe.expect)
-            topology.probes.add(resolved, at: formerNumber(of: probe))
+            Probe.enter(place(probe, resolved), &self)
         }
     }
 

@@ -14,25 +14,25 @@ extension Resolver {
 
     mutating func resolveACLs() {
         let acls = model.acls
-        var found: [(vpc: Int, index: Int)] = []
+        var found: [(vpc: Int, index: Int, size: Int)] = []
         for (index, acl) in acls.enumerated() {
-            if let vpc = number(of: VPC.self, acl.vpc, for: acl.reference, ["spec", "vpc"]) {
-                found.append((vpc, index))
-            } else {
-                enter(acl, Self.broken)
-            }
-            checkLines(acl, .ingress, acl.ingress)
-            checkLines(acl, .egress, acl.egress)
+            let vpc = number(of: VPC.self, acl.vpc, for: acl.reference, ["spec", "vpc"])
+            if vpc == nil { giveUp(acl) }
+            let size = checkLines(acl, .ingress, acl.ingress) + checkLines(acl, .egress, acl.egress)
+            if let vpc { found.append((vpc, index, size)) }
         }
         found.sort {
-            (rank(ofVPC: $0.vpc), acls[$0.index].metadata.name) < (rank(ofVPC: $1.vpc), acls[$1.index].metadata.name)
+            (topology.vpcs[$0.vpc].id, acls[$0.index].metadata.name) < (
+                topology.vpcs[$1.vpc].id, acls[$1.index].metadata.name
+            )
         }
         for entry in found {
             let acl = acls[entry.index]
-            let resolved = ResolvedACL(
+            var resolved = ResolvedACL(
                 name: acl.metadata.name, vpc: entry.vpc, ingress: acl.ingress.byPriority.map { acl.ingress[$0] },
                 egress: acl.egress.byPriority.map { acl.egress[$0] })
-            enter(acl, topology.acls.add(resolved, at: formerNumber(of: acl)))
+            resolved.policyElements = entry.size
+            NetworkACL.enter(place(acl, resolved), &self)
         }
         for subnet in model.subnets { attachACL(to: subnet) }
     }
@@ -40,7 +40,7 @@ extension Resolver {
     private mutating func attachACL(to subnet: Subnet) {
         guard let name = subnet.acl,
             let acl = number(of: NetworkACL.self, name, for: subnet.reference, ["spec", "acl"]),
-            let index = entered(Subnet.self, subnet.metadata.name)
+            let index = number(Subnet.self, subnet.metadata.name)
         else { return }
         guard topology.acls[acl].vpc == topology.subnets[index].vpc else {
             report(
@@ -53,9 +53,11 @@ extension Resolver {
             return
         }
         topology.subnets[index].acl = acl
+        self.index.subnetsOfACL.insert(index, to: acl)
     }
 
-    private mutating func checkLines(_ acl: NetworkACL, _ direction: Direction, _ rules: [ACLRule]) {
+    /// - Returns: how many elements the lines take.
+    private mutating func checkLines(_ acl: NetworkACL, _ direction: Direction, _ rules: [ACLRule]) -> Int {
         var first: [Int: Int] = [:]
         for (position, rule) in rules.enumerated() {
             guard let other = first[rule.priority] else {
@@ -69,11 +71,12 @@ extension Resolver {
                 related: Diagnostic.Related(
                     "the first one is here", at: acl.reference, direction.path(other) + ["priority"]))
         }
-        guard first.count == rules.count else { return }
+        guard first.count == rules.count else { return 0 }
         let order = rules.byPriority
         let size = PolicySize(order.map { rules[$0].line }, limits: limits)
         admit(size, of: acl.reference) { direction.path(order[$0]) }
         if !size.eachLineDecides { warnOfShadowedLines(of: acl, direction, rules, order) }
+        return size.elements
     }
 
     private mutating func warnOfShadowedLines(
@@ -111,34 +114,39 @@ extension Resolver {
             if let vpc = number(of: VPC.self, group.vpc, for: group.reference, ["spec", "vpc"]) {
                 found.append((vpc, index))
             } else {
-                enter(group, Self.broken)
+                giveUp(group)
             }
         }
         found.sort {
-            (rank(ofVPC: $0.vpc), securityGroups[$0.index].metadata.name)
-                < (rank(ofVPC: $1.vpc), securityGroups[$1.index].metadata.name)
+            (topology.vpcs[$0.vpc].id, securityGroups[$0.index].metadata.name)
+                < (topology.vpcs[$1.vpc].id, securityGroups[$1.index].metadata.name)
         }
         var numbers: [Int] = []
         for entry in found {
             let group = securityGroups[entry.index]
+            let former = number(SecurityGroup.self, group.metadata.name).map { topology.securityGroups[$0] }
+            let isOfVPC = former?.vpc == entry.vpc
             let resolved = ResolvedSecurityGroup(
-                name: group.metadata.name, vpc: entry.vpc, ingress: [], egress: [], members: [])
-            let number = topology.securityGroups.add(resolved, at: formerNumber(of: group))
-            enter(group, number)
-            numbers.append(number)
+                name: group.metadata.name, vpc: entry.vpc, ingress: [], egress: [],
+                members: isOfVPC ? former?.members ?? [] : [])
+            numbers.append(place(group, resolved))
         }
         // Rules name groups: only now are all of these known.
         for (number, entry) in zip(numbers, found) {
             let group = securityGroups[entry.index]
-            topology.securityGroups[number].ingress = rules(of: group, entry.vpc, .ingress, group.ingress)
-            topology.securityGroups[number].egress = rules(of: group, entry.vpc, .egress, group.egress)
+            let ingress = rules(of: group, entry.vpc, .ingress, group.ingress)
+            let egress = rules(of: group, entry.vpc, .egress, group.egress)
+            topology.securityGroups[number].ingress = ingress.rules
+            topology.securityGroups[number].egress = egress.rules
+            topology.securityGroups[number].policyElements = ingress.elements + egress.elements
+            SecurityGroup.enter(number, &self)
         }
         joinGroups()
     }
 
     private mutating func rules(
         of group: SecurityGroup, _ vpc: Int, _ direction: Direction, _ rules: [SecurityRule]
-    ) -> [ResolvedSecurityRule] {
+    ) -> (rules: [ResolvedSecurityRule], elements: Int) {
         var resolved: [ResolvedSecurityRule] = []
         resolved.reserveCapacity(rules.count)
         let peersKey: FieldPath.Component = direction == .ingress ? "from" : "to"
@@ -168,7 +176,7 @@ extension Resolver {
                 warnWhereShadowed(rule, isWhole, number, of: group, vpc, direction, &finder)
             }
         }
-        return resolved
+        return (resolved, size.elements)
     }
 
     /// The named group, where it may be used in that VPC.
@@ -226,22 +234,26 @@ extension Resolver {
 
     /// Gives every interface its groups, and every group its members.
     private mutating func joinGroups() {
-        var numbers = [Int?](repeating: nil, count: interfaces.count)
-        for number in topology.interfaces.indices { numbers[sourceOfInterface[number]] = number }
         var lists: Set<[Int]> = []
-        for (index, interface) in interfaces.enumerated() where !interface.securityGroups.isEmpty {
-            let groups = topology.inOrder(groups(of: interface, numbers[index]), of: \.securityGroups)
-            guard let number = numbers[index] else { continue }
+        var next = placements.startIndex
+        for (index, interface) in interfaces.enumerated() {
+            let hasPlace = next < placements.endIndex && placements[next].index == index
+            let number = hasPlace ? placements[next].number : nil
+            if hasPlace { next += 1 }
+            if interface.securityGroups.isEmpty { continue }
+            let groups = topology.inOrder(groups(of: interface, number), of: \.securityGroups)
             // Most have the groups of another one, and share its list.
-            topology.interfaces[number].securityGroups = lists.insert(groups).memberAfterInsert
+            if let number { topology.interfaces[number].securityGroups = shared(groups, &lists) }
         }
-        for numbers in topology.interfacesOfVPC {
-            for number in numbers {
-                for group in topology.interfaces[number].securityGroups {
-                    topology.securityGroups[group].members.append(number)
-                }
-            }
+        for position in orderOfPlacements { topology.enterGroups(of: placements[position].number) }
+    }
+
+    private func shared(_ groups: [Int], _ lists: inout Set<[Int]>) -> [Int] {
+        if change != nil, let member = groups.first.flatMap({ topology.securityGroups[$0].members.first }) {
+            let list = topology.interfaces[member].securityGroups
+            if list == groups { return list }
         }
+        return lists.insert(groups).memberAfterInsert
     }
 
     /// - Parameter placed: Its number, where it has a place.

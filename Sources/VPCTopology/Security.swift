@@ -10,6 +10,8 @@ public struct ResolvedSecurityGroup: Sendable, Equatable {
     public var egress: [ResolvedSecurityRule]
     /// Numbers of `Topology.interfaces`, by address.
     public var members: [Int]
+    /// Elements of nftables that its rules take, of both directions.
+    var policyElements = 0
 
     public init(
         name: String, vpc: Int, ingress: [ResolvedSecurityRule], egress: [ResolvedSecurityRule], members: [Int]
@@ -42,6 +44,8 @@ public struct ResolvedACL: Sendable, Equatable {
     /// By priority.
     public var ingress: [ACLRule]
     public var egress: [ACLRule]
+    /// Elements of nftables that its lines take, of both directions.
+    var policyElements = 0
 
     public init(name: String, vpc: Int, ingress: [ACLRule], egress: [ACLRule]) {
         self.name = name

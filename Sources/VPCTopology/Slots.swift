@@ -30,6 +30,15 @@ public struct Slots<Element> {
         return storage.count - 1
     }
 
+    /// Puts something back under the number that it had.
+    mutating func restore(_ element: Element, at number: Int) {
+        if storage[number] == nil {
+            count += 1
+            free.removeAll { $0 == number }
+        }
+        storage[number] = element
+    }
+
     /// Gives its number away to whoever comes next.
     @discardableResult
     mutating func remove(at number: Int) -> Element {

@@ -2,7 +2,7 @@ package import IPAddressing
 package import VPCModel
 
 /// What a topology has several of.
-package protocol TopologyElement: Sendable {
+package protocol TopologyElement: Sendable, Equatable {
     var resourceName: String { get }
     /// The order of the kind: it depends on what the manifests say, and never on numbers.
     func isBefore(_ other: Self, in topology: Topology) -> Bool
@@ -19,7 +19,7 @@ extension Topology {
     }
 
     package func isVPC(_ vpc: Int, before other: Int) -> Bool {
-        vpc != other && vpcs[vpc].isBefore(vpcs[other], in: self)
+        vpc != other && vpcs[vpc].isBefore(vpcs[other])
     }
 
     // MARK: Interfaces in order
@@ -38,29 +38,23 @@ extension Topology {
         let start = all.partitionPoint { isVPC(interfaces[$0].vpc, before: vpc) }
         return all[start...].lazy.prefix { interfaces[$0].vpc == vpc }
     }
+}
 
-    /// Enters an interface in the lists that have it.
-    mutating func join(_ number: Int) {
-        let interface = interfaces[number]
-        interfacesOfVPC[interface.vpc].insert(number, at: place(of: interface, in: interfacesOfVPC[interface.vpc]))
-        interfacesOfHost[interface.host].insert(number, at: place(of: interface, in: interfacesOfHost[interface.host]))
-        for group in interface.securityGroups {
-            securityGroups[group].members.insert(number, at: place(of: interface, in: securityGroups[group].members))
-        }
+extension [Int] {
+    /// Puts a number into a list that is in order. What comes last of all is put there at once.
+    /// - Parameter isBefore: Whether what is under another number comes before.
+    /// - Returns: where it is now.
+    @discardableResult
+    mutating func insert(_ number: Int, where isBefore: (Int) -> Bool) -> Int {
+        let place = last.map { isBefore($0) ? count : partitionPoint(isBefore) } ?? 0
+        insert(number, at: place)
+        return place
     }
 
-    /// Takes an interface out of them.
-    mutating func leave(_ number: Int) {
-        let interface = interfaces[number]
-        interfacesOfVPC[interface.vpc].remove(at: place(of: interface, in: interfacesOfVPC[interface.vpc]))
-        interfacesOfHost[interface.host].remove(at: place(of: interface, in: interfacesOfHost[interface.host]))
-        for group in interface.securityGroups {
-            securityGroups[group].members.remove(at: place(of: interface, in: securityGroups[group].members))
-        }
-    }
-
-    private func place(of interface: ResolvedInterface, in numbers: [Int]) -> Int {
-        numbers.partitionPoint { interfaces[$0].isBefore(interface, in: self) }
+    /// Takes a number out of such a list; does nothing where it is not in it.
+    mutating func remove(_ number: Int, where isBefore: (Int) -> Bool) {
+        let place = partitionPoint(isBefore)
+        if place < count, self[place] == number { remove(at: place) }
     }
 }
 
@@ -73,7 +67,9 @@ extension Host: TopologyElement {
 extension ResolvedVPC: TopologyElement {
     package var resourceName: String { name }
 
-    package func isBefore(_ other: ResolvedVPC, in topology: Topology) -> Bool { (id, name) < (other.id, other.name) }
+    package func isBefore(_ other: ResolvedVPC, in topology: Topology) -> Bool { isBefore(other) }
+
+    func isBefore(_ other: ResolvedVPC) -> Bool { (id, name) < (other.id, other.name) }
 }
 
 extension ResolvedSubnet: TopologyElement {

@@ -106,6 +106,8 @@ public struct ResolvedInterface: Sendable, Equatable {
     public var host: Int
     public var address: IPAddress
     public var mac: MACAddress
+    /// Whether the manifest states it; else it is derived.
+    public var hasOwnMAC: Bool
     public var sourceDestCheck: Bool
     public var attachment: NetworkInterface.Attachment
     public var mtu: Int
@@ -115,8 +117,8 @@ public struct ResolvedInterface: Sendable, Equatable {
     public var securityGroups: [Int]
 
     public init(
-        name: String, vpc: Int, subnet: Int, host: Int, address: IPAddress, mac: MACAddress, sourceDestCheck: Bool,
-        attachment: NetworkInterface.Attachment, mtu: Int, gatewayKey: GatewayKey?,
+        name: String, vpc: Int, subnet: Int, host: Int, address: IPAddress, mac: MACAddress, hasOwnMAC: Bool = false,
+        sourceDestCheck: Bool, attachment: NetworkInterface.Attachment, mtu: Int, gatewayKey: GatewayKey? = nil,
         securityGroups: [Int] = []
     ) {
         self.name = name
@@ -125,6 +127,7 @@ public struct ResolvedInterface: Sendable, Equatable {
         self.host = host
         self.address = address
         self.mac = mac
+        self.hasOwnMAC = hasOwnMAC
         self.sourceDestCheck = sourceDestCheck
         self.attachment = attachment
         self.mtu = mtu

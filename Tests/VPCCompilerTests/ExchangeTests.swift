@@ -53,10 +53,11 @@ import VPCTopology
         return text
     }
 
-    private static func topology(_ text: String) throws -> Topology {
+    private static func resolved(_ text: String) throws -> (topology: Topology, index: TopologyIndex) {
         let set = ManifestSet(text: text)
         try #require(set.isValid, "\(set.diagnostics.prefix(2))")
-        return try #require(Topology.resolve(set.model).topology)
+        let resolution = Topology.resolve(set.model)
+        return (try #require(resolution.topology), resolution.index)
     }
 
     /// Moves between other hosts alone are the cheapest; what comes or goes costs more, what routes to it cost does not. A
@@ -68,8 +69,7 @@ import VPCTopology
         var hosts: [Int?] = (0..<24).map { _ in Int.random(in: 0..<5, using: &random) }
         var groups = hosts.map { _ in Int.random(in: 0..<3, using: &random) }
         var text = Self.text(hostOf: hosts, groups: groups, variant)
-        var topology = try Self.topology(text)
-        var index = InterfaceIndex(of: topology)
+        var (topology, index) = try Self.resolved(text)
         var compilation = topology.compiled(for: 0, facts: Self.facts)
         var (moved, followed) = (0, 0)
         for round in 0..<400 {
@@ -86,9 +86,8 @@ import VPCTopology
             var budget = Int.max
             try #require(changes.add(from: Array(former.utf8), to: Array(text.utf8), budget: &budget))
             changes.cancel()
-            let exchange = try #require(index.exchange(changes, in: topology))
-            let change = index.apply(exchange, to: &topology)
-            let resolved = try Self.topology(text)
+            let change = try #require(index.apply(changes, to: &topology))
+            let resolved = try Self.resolved(text).topology
             try #require(topology == resolved)
 
             let kernel = CompilerTests.snapshot(of: compilation.intent)
@@ -145,11 +144,9 @@ import VPCTopology
         let new = Self.text(hostOf: hosts, groups: groups, .plain)
         try #require(changes.add(from: Array(text.utf8), to: Array(new.utf8), budget: &budget))
         changes.cancel()
-        var topology = try Self.topology(text)
+        var (topology, index) = try Self.resolved(text)
         let former = topology.compiled(for: 0, facts: Self.facts)
-        var index = InterfaceIndex(of: topology)
-        let exchange = try #require(index.exchange(changes, in: topology))
-        let change = index.apply(exchange, to: &topology)
+        let change = try #require(index.apply(changes, to: &topology))
 
         func isFollowed(_ kernel: KernelSnapshot) -> Bool {
             topology.compiled(
