@@ -4,7 +4,7 @@ import VPCManifest
 /// A file of a set as it was at some time.
 struct FileDigest: Sendable, Hashable {
     var name: String
-    /// FNV-1a of its bytes.
+    /// The ``ContentDigest`` of its bytes.
     var content: UInt64
 }
 
@@ -13,8 +13,10 @@ extension ManifestSource {
 }
 
 extension [UInt8] {
-    /// FNV-1a, 64 bits.
-    var contentDigest: UInt64 {
+    var contentDigest: UInt64 { ContentDigest.of(self) }
+
+    /// FNV-1a, 64 bits: of what is small. Revisions of before have it of their manifests, too.
+    var fnv1a: UInt64 {
         var digest = FNV1a()
         digest.add(self)
         return digest.value
@@ -39,6 +41,11 @@ extension [ManifestSource] {
     var fileDigests: [FileDigest] { map(\.fileDigest) }
 
     var digest: UInt64 { fileDigests.digest }
+
+    /// Whether these are the files that a revision with this digest was made of.
+    func isWhole(_ digest: UInt64) -> Bool {
+        self.digest == digest || map { FileDigest(name: $0.name, content: $0.bytes.fnv1a) }.digest == digest
+    }
 }
 
 extension FNV1a {

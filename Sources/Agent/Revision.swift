@@ -68,7 +68,7 @@ extension Revision {
     /// `revision.json`: all that is known of it, with a checksum.
     var file: [UInt8] {
         guard case .object(let members) = structured else { return [] }
-        let checksum = String(Array(structured.compactJSON.utf8).contentDigest, radix: 16)
+        let checksum = String(Array(structured.compactJSON.utf8).fnv1a, radix: 16)
         return Array(StructuredValue.object(members + [.init("checksum", .string(checksum))]).json.utf8)
     }
 

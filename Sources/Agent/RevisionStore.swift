@@ -98,7 +98,7 @@ public struct RevisionStore: Sendable {
         for (index, name) in revision.files.enumerated() {
             sources.append(ManifestSource(name: name, bytes: try bytes(of: revision, index)))
         }
-        guard sources.digest == revision.digest else {
+        guard sources.isWhole(revision.digest) else {
             throw AgentError(
                 .storage, "revision \(revision.number) is damaged: its manifests are not as they were written")
         }

@@ -51,19 +51,12 @@ struct NFPresentSets {
         let names = Set(wanted.sets.map(\.name))
         var isAmbiguous = false
         for (index, seen) in observed.sets.enumerated() {
-            let name = names.contains(seen.name) ? seen.name : Self.wantedName(seen.name)
+            let name = names.contains(seen.name) ? seen.name : NFSet.wantedName(ofSetNamed: seen.name)
             guard names.contains(name) else { continue }
             candidates[name, default: []].append(index)
             if candidates[name]?.count ?? 0 > 1 { isAmbiguous = true }
         }
         if isAmbiguous { sortByUse(wanted) }
-    }
-
-    /// `web` of `web.1`.
-    private static func wantedName(_ name: String) -> String {
-        guard let dot = name.lastIndex(of: ".") else { return name }
-        let number = name[name.index(after: dot)...]
-        return !number.isEmpty && number.allSatisfy { $0.isASCII && $0.isNumber } ? String(name[..<dot]) : name
     }
 
     private mutating func sortByUse(_ wanted: NFTableIntent) {
@@ -93,6 +86,13 @@ struct NFPresentSets {
 }
 
 extension NFSet {
+    /// What a set of the kernel's was made for, read from its name: `web` of `web.1`. A name that has no such end is itself.
+    public static func wantedName(ofSetNamed name: String) -> String {
+        guard let dot = name.lastIndex(of: ".") else { return name }
+        let number = name[name.index(after: dot)...]
+        return !number.isEmpty && number.allSatisfy { $0.isASCII && $0.isNumber } ? String(name[..<dot]) : name
+    }
+
     /// Whether `seen` can become this set by changing its elements.
     ///
     /// A packet finds the elements of a hash set as they were before a transaction or as they are after it. Of a set of

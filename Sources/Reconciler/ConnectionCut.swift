@@ -17,7 +17,7 @@ extension ChangePlan {
         var ports: Set<InterfaceName> = []
         for case .firewall(let tables, _) in steps.map(\.work) {
             for case .renewElements(let set, _, let elements) in tables.filter({ !$0.isFirstLoad }).flatMap(\.turn)
-            where set.prefix(while: { $0 != "." }) == Conventions.arrivals {
+            where NFSet.wantedName(ofSetNamed: set) == Conventions.arrivals {
                 ports.formUnion((0..<elements.count).map(elements.device))
             }
         }
@@ -50,19 +50,5 @@ extension ChangePlan.Step {
     fileprivate var changesPolicy: Bool {
         guard case .firewall(let tables, _) = work else { return false }
         return tables.contains { !$0.turn.isEmpty }
-    }
-}
-
-extension NFOperation {
-    fileprivate var mayTightenPolicy: Bool {
-        switch self {
-        case .createTable: true
-        // An interface that gets its first group is an added element.
-        case .addElements(let set, _, _): ["sg_in", "sg_out"].contains(set.prefix { $0 != "." })
-        case .removeElements(let set, _, _), .deleteSet(let set), .flushSet(let set):
-            set.hasPrefix("sg_") || set.hasPrefix("members_")
-        case .deleteRule(let chain, _, _), .flushChain(let chain): chain.hasPrefix("sg")
-        default: false
-        }
     }
 }

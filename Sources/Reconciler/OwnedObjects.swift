@@ -61,7 +61,7 @@ extension NFListing {
     /// A line for the table and for each of its chains, sets and counters.
     fileprivate func ownedObjects(ofHost host: String?) -> [OwnedObject] {
         func object(_ text: String, _ name: String, _ detail: String?) -> OwnedObject {
-            let resource = FirewallTables.resource(ofObjectNamed: name).map { "\($0)" }
+            let resource = FirewallName(name)?.resource.map { "\($0)" }
             return OwnedObject(kind: .firewall, object: text, detail: detail, resource: resource ?? host)
         }
         func count(_ number: Int, _ unit: String) -> String { "\(number) \(unit)\(number == 1 ? "" : "s")" }

@@ -1,10 +1,11 @@
 public import KernelModel
-import VPCCompiler
+public import VPCCompiler
 
 extension HostReconciler {
-    /// What the rules of groups and ACLs have counted in the current namespace, by the counters' names.
-    public func ruleCounts() throws -> [String: NFCounts] {
+    /// What our counters have counted in the current namespace. One that somebody else has put into our table is left out.
+    public func ruleCounts() throws -> [FirewallName: NFCounts] {
         let counters = try kernel.counters(of: FirewallTables.filter)
-        return Dictionary(counters.map { ($0.name, $0.counts) }, uniquingKeysWith: { first, _ in first })
+        let named = counters.compactMap { counter in FirewallName(counter.name).map { ($0, counter.counts) } }
+        return Dictionary(named, uniquingKeysWith: { first, _ in first })
     }
 }

@@ -33,8 +33,8 @@ public enum Conventions {
         HostSettings.sysctls.map(\.path) + [HostSettings.fragmentTime, HostSettings.fragmentMemory]
         + SharedSetting.paths(of: HostSettings.sharedSettings)
 
-    /// The mark of a connection that was cut: the firewall drops what belongs to it.
-    public static let cutMark: UInt32 = 0x01FF_FFFF
+    /// The mark of a connection that was cut: the firewall drops what belongs to it. See ``ConnectionMark``.
+    public static let cutMark: UInt32 = 0x001F_FFFF
     /// How long that lasts. By then whoever answers has heard nothing for longer than an answer is on its way.
     public static let cutSeconds: UInt32 = 10
 

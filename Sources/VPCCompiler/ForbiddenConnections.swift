@@ -11,13 +11,13 @@ extension HostPolicy {
     /// here (one that a gateway forwards) is left alone: which ports it passed is not in its entry.
     public func forbidden(_ connections: [Connection]) -> [Connection] {
         var rules = RuleIndex(topology: topology)
-        return connections.filter { $0.mark != Conventions.cutMark && !allows($0, &rules) }
+        return connections.filter { !ConnectionMark.has(ConnectionMark.cut, in: $0.mark) && !allows($0, &rules) }
     }
 
     private func allows(_ connection: Connection, _ rules: inout RuleIndex) -> Bool {
         guard let vpc = vpcOfZone[connection.zone] else { return true }
         // Asked for with every packet.
-        if connection.mark == ConnectionMark.found { return true }
+        if ConnectionMark.has(ConnectionMark.found, in: connection.mark) { return true }
         let service = connection.service
         if let sender = interface(vpc, connection.source),
             connection.mark & ConnectionMark.allowed(.original, [.leaving]) == 0
@@ -141,5 +141,25 @@ extension Connection {
     fileprivate var service: UInt32 {
         let selector = icmp.map { UInt16($0.type) << 8 | UInt16($0.code) } ?? destinationPort
         return UInt32(ipProtocol) << 16 | UInt32(selector)
+    }
+}
+
+extension NFOperation {
+    /// Whether it may forbid connections that security groups have let begin: ``HostPolicy/forbidden(_:)`` says which.
+    ///
+    /// What is of no family of ours was somebody else's: what it has allowed, or what an older version meant by it, is not
+    /// known.
+    public var mayTightenPolicy: Bool {
+        switch self {
+        case .createTable, .wakeTable: true
+        case .addElements(let name, _, _): FirewallName(name)?.tightensByGaining ?? true
+        case .removeElements(let name, _, _), .deleteSet(let name), .flushSet(let name), .deleteRule(let name, _, _),
+            .flushChain(let name):
+            FirewallName(name)?.tightensByLosing ?? true
+        // What nothing leads to, or leads to no longer, decides nothing; nor do counters.
+        case .createSet, .createChain, .deleteChain, .createCounter, .deleteObject: false
+        // Rules are added beside others that go, elements that go by themselves spare nobody the rules.
+        case .addRule, .renewElements, .changePolicy, .deleteTable: false
+        }
     }
 }

@@ -3,6 +3,19 @@ import KernelModel
 import VPCModel
 import VPCTopology
 
+extension FirewallFamily {
+    /// Which chain a port's packets go to.
+    static let acls = FirewallFamily("acl", of: .host, isDirected: true, tightens: [])
+    static let acl = FirewallFamily(
+        "acl", of: .one(.networkACL), isDirected: true,
+        roles: [
+            "", "map", "map_#", "map_count", "map_#_count", "icmp", "icmp_#", "icmp_count", "icmp_#_count", "class",
+            "class_#", "#",
+        ], tightens: [])
+    static let subnet = FirewallFamily("subnet", of: .one(.subnet), isDirected: true, tightens: [])
+    static let aclDenials = FirewallFamily("deny_by_acl", "denied_by_acl", tightens: [])
+}
+
 extension HostCompiler {
     /// An ordered list of allow and deny becomes disjoint boxes, and those an interval map to verdicts: one lookup, seldom
     /// several (``TrafficStages``), however many lines. A chain per ACL, and a small one per subnet: what stays inside the subnet is not the ACL's.
@@ -14,9 +27,9 @@ extension HostCompiler {
             guard topology.subnets[interface.subnet].acl != nil else { continue }
             subnets.insert(interface.subnet)
             let origin = Origin(.networkInterface, index)
-            let name = subnetName(interface.subnet)
-            maps.in.add(port(of: interface), verdict: .jump(name + "_in"), origin: origin)
-            maps.out.add(port(of: interface), verdict: .jump(name + "_out"), origin: origin)
+            let (incoming, outgoing) = (subnetName(interface.subnet, .ingress), subnetName(interface.subnet, .egress))
+            maps.in.add(port(of: interface), verdict: .jump(incoming), origin: origin)
+            maps.out.add(port(of: interface), verdict: .jump(outgoing), origin: origin)
         }
         table.sets += [maps.in, maps.out]
         let acls = Set(subnets.compactMap { topology.subnets[$0].acl })
@@ -26,15 +39,23 @@ extension HostCompiler {
         for subnet in topology.inOrder(subnets, of: \.subnets) {
             for direction in TrafficDirection.allCases { addChain(ofSubnet: subnet, direction, to: &table) }
         }
-        if !acls.union(asked).isEmpty { addDenial("acl", counter: RuleCounter.deniedByACL, to: &table) }
+        if !acls.union(asked).isEmpty {
+            addDenial("deny_by_acl", counter: RuleCounter.deniedByACL.description, to: &table)
+        }
     }
 
-    private func subnetName(_ subnet: Int) -> String { FirewallName.subnet(topology.subnets[subnet].name) }
+    private func subnetName(_ subnet: Int, _ direction: TrafficDirection) -> String {
+        FirewallName(.subnet, topology.subnets[subnet].name, direction: direction).description
+    }
+
+    func aclName(_ acl: Int, _ direction: TrafficDirection) -> FirewallName {
+        FirewallName(.acl, topology.acls[acl].name, direction: direction)
+    }
 
     private func addChain(ofSubnet subnet: Int, _ direction: TrafficDirection, to table: inout NFTableIntent) {
         guard let acl = topology.subnets[subnet].acl else { return }
-        let target = FirewallName.acl(topology.acls[acl].name, direction)
-        table.chain("\(subnetName(subnet))_\(direction.rawValue)", origin: Origin(.subnet, subnet)) { chain in
+        let target = aclName(acl, direction).description
+        table.chain(subnetName(subnet, direction), origin: Origin(.subnet, subnet)) { chain in
             chain.rule(.match(direction.farAddress, topology.subnets[subnet].cidr), .return)
             chain.rule(.goto(target))
         }
@@ -43,9 +64,7 @@ extension HostCompiler {
     private func addChain(ofACL acl: Int, _ direction: TrafficDirection, to table: inout NFTableIntent) {
         let origin = Origin(.networkACL, acl)
         let lines = ACLLines(topology.acls[acl], direction, origin: origin)
-        for line in lines.rules {
-            table.counters.append(NFCounter(FirewallName.rule(lines.prefix, line.priority), origin: origin))
-        }
+        for counter in lines.counters { table.counters.append(NFCounter(counter, origin: origin)) }
         let denials = lines.rules.map { rule in
             rule.action == .allow ? "" : denialChain(.acl(acl, direction, priority: rule.priority), &table)
         }
@@ -65,12 +84,12 @@ extension HostCompiler {
                 )
                 counters.add(
                     entry.box.addressKey, entry.box.protocolKey, entry.box.selectorKey,
-                    counter: FirewallName.rule(lines.prefix, rule.priority), origin: origin)
+                    counter: lines.counters[entry.line], origin: origin)
             }
             table.sets += [verdicts, counters]
         }
         let unmatched = denialChain(.acl(acl, direction, priority: nil), &table)
-        table.chain(lines.prefix, origin: origin) { chain in
+        table.chain(lines.name.description, origin: origin) { chain in
             for lookup in lines.lookups {
                 let far = direction.farAddress
                 chain.rule(lookup.place.guardStatement, lookup.count(far, in: lines.countName(lookup)))
@@ -81,9 +100,8 @@ extension HostCompiler {
     }
 
     /// Changes when what an ACL of this host decides may have changed: then every connection is judged once more. It is
-    /// made of the ACLs themselves, so that it needs no memory, and of whether there are middleboxes, because then more
-    /// is judged; less than ``ConnectionMark/found``.
-    var policyEpoch: UInt32 {
+    /// made of the ACLs themselves, and of whether there are middleboxes, because then more is judged.
+    var policyDigest: UInt64 {
         var digest = Digest()
         for index in topology.inOrder(Set(attached.map { topology.interfaces[$0].subnet }), of: \.subnets) {
             let subnet = topology.subnets[index]
@@ -96,7 +114,7 @@ extension HostCompiler {
             }
         }
         if hasMiddleboxes { digest.add("middleboxes") }
-        return UInt32(digest.value % UInt64(ConnectionMark.found))
+        return digest.value
     }
 }
 
@@ -123,22 +141,27 @@ extension Digest {
 
 /// One direction of an ACL as lookups.
 struct ACLLines {
-    /// `acl_web_in`.
-    let prefix: String
+    /// Of the chain: `acl_web_in`.
+    let name: FirewallName
     /// By priority.
     let rules: [ACLRule]
+    /// By rule.
+    let counters: [String]
     let lookups: [PolicyLookup]
     let classMaps: [NFSet]
 
     /// - Parameter origin: Of the sets.
     init(_ acl: ResolvedACL, _ direction: TrafficDirection, origin: Origin) {
-        prefix = FirewallName.acl(acl.name, direction)
-        rules = acl.lines(isIngress: direction == .ingress)
+        let (name, rules) = (
+            FirewallName(.acl, acl.name, direction: direction), acl.lines(isIngress: direction == .ingress)
+        )
+        (self.name, self.rules) = (name, rules)
+        counters = rules.map { name.with(role: "\($0.priority)").description }
         let stages = TrafficStages(rules.map(\.line))
-        lookups = stages.lookups(prefix)
-        classMaps = stages.classMaps(prefix, origin: origin)
+        lookups = stages.lookups(name)
+        classMaps = stages.classMaps(name, origin: origin)
     }
 
     /// The map to counters that goes with a map to verdicts.
-    func countName(_ lookup: PolicyLookup) -> String { lookup.name + "_count" }
+    func countName(_ lookup: PolicyLookup) -> String { name.with(role: lookup.role + "_count").description }
 }

@@ -2,6 +2,15 @@ import KernelModel
 import VPCModel
 import VPCTopology
 
+extension FirewallFamily {
+    static let aclDenial = FirewallFamily(
+        "deny_acl", of: .one(.networkACL), isDirected: true, roles: ["#", "default"], tightens: [])
+    /// Which chain a port's packets are reported by.
+    static let reports = FirewallFamily("log_spoofed", "log_to_host", tightens: [])
+    static let spoofedReport = FirewallFamily("log_spoofed", of: .one(.vpc), tightens: [])
+    static let toHostReport = FirewallFamily("log_to_host", of: .one(.vpc), tightens: [])
+}
+
 /// Denied packets are reported to a group of nfnetlink_log before they are dropped, where their VPC asks for it.
 ///
 /// The kernel's log says which rule it was by a fixed text per rule, so every reason has a chain of its own, which is
@@ -19,13 +28,17 @@ extension HostCompiler {
     private func place(of denial: Denial) -> (report: String, drop: String, Origin) {
         switch denial {
         case .acl(let acl, let direction, let priority):
-            let name = FirewallName.acl(topology.acls[acl].name, direction)
-            return ("deny_\(name)_\(priority.map { "\($0)" } ?? "default")", "deny_by_acl", Origin(.networkACL, acl))
+            let role = priority.map { "\($0)" } ?? "default"
+            let name = FirewallName(.aclDenial, topology.acls[acl].name, direction: direction, role: role)
+            return (name.description, "deny_by_acl", Origin(.networkACL, acl))
         case .groups(let groups, let direction, let isStray):
-            let name = "deny_\(listName(groups))_\(direction.rawValue)" + (isStray ? "_stray" : "")
-            return (name, "deny_by_group", Origin(.securityGroup, groups[0]))
-        case .spoofed(let vpc): return ("log_spoofed_\(topology.vpcs[vpc].name)", "", Origin(.vpc, vpc))
-        case .toHost(let vpc): return ("log_to_host_\(topology.vpcs[vpc].name)", "", Origin(.vpc, vpc))
+            let names = groups.map { topology.securityGroups[$0].name }
+            let name = FirewallName.list(names, direction, role: isStray ? "stray" : "", isDenial: true)
+            return (name.description, "deny_by_group", Origin(.securityGroup, groups[0]))
+        case .spoofed(let vpc):
+            return (FirewallName(.spoofedReport, topology.vpcs[vpc].name).description, "", Origin(.vpc, vpc))
+        case .toHost(let vpc):
+            return (FirewallName(.toHostReport, topology.vpcs[vpc].name).description, "", Origin(.vpc, vpc))
         }
     }
 

@@ -10,14 +10,25 @@ public enum FirewallTables {
     public static let all = [filter, arp]
 }
 
+extension FirewallFamily {
+    static let speakers = FirewallFamily(
+        "raw_prerouting", "raw_output", "from_guest", "spoofed", "ports", "port_zone", "open_port_zone", "dev_zone",
+        Conventions.arrivals, "known_port", "unknown_port", tightens: [])
+    static let tunnels = FirewallFamily("hosts", "unknown_key", "foreign_tunnel", tightens: [])
+    static let toHost = FirewallFamily("input", "guest_to_host", "echo_rate", "to_host", tightens: [])
+    /// The rest of the table `arp vpcctl` has names as in `inet vpcctl`.
+    static let arp = FirewallFamily("senders", tightens: [])
+}
+
 extension HostCompiler {
     /// Who may speak on a port, which zone it speaks in, and what every packet has to pass. docs/security.md has the way.
     mutating func addFirewall() {
         var filter = NFTableIntent(FirewallTables.filter)
         let origin = Origin(.host, host)
         filter.counters = [
-            RuleCounter.spoofed, "unknown_key", "foreign_tunnel", RuleCounter.toHost, "unknown_port",
-            RuleCounter.deniedByGroup, RuleCounter.deniedByACL, "excess_fragments",
+            RuleCounter.spoofed.description, "unknown_key", "foreign_tunnel", RuleCounter.toHost.description,
+            "unknown_port",
+            RuleCounter.deniedByGroup.description, RuleCounter.deniedByACL.description, "excess_fragments",
         ]
         .map { NFCounter($0, origin: origin) }
         addZones(to: &filter)
@@ -118,7 +129,7 @@ extension HostCompiler {
         }
         table.chain("spoofed", origin: origin) { chain in
             if isLogging { chain.rule(.vmap(.iifname, map: "log_spoofed")) }
-            chain.rule(.counter(RuleCounter.spoofed), .drop)
+            chain.rule(.counter(RuleCounter.spoofed.description), .drop)
         }
         let output = NFBaseChain(.filter, .output, priority: Self.beforeReassembly)
         table.chain("raw_output", output, origin: origin) { chain in
@@ -152,7 +163,7 @@ extension HostCompiler {
             chain.rule(.match(.icmpType, NFICMPType(8)), .match(.sdifname, in: "echo_rate"), .accept)
             chain.rule(.match(.ctDirection, NFDirection.reply), .match([.established]), .accept)
             if isLogging { chain.rule(.vmap(.sdifname, map: "log_to_host")) }
-            chain.rule(.counter(RuleCounter.toHost), .drop)
+            chain.rule(.counter(RuleCounter.toHost.description), .drop)
         }
     }
 

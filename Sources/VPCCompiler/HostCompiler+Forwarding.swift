@@ -2,11 +2,17 @@ import KernelModel
 import VPCModel
 import VPCTopology
 
+extension FirewallFamily {
+    static let forwarding = FirewallFamily(
+        "forward", "arriving", "staying", "related", "groups_out", "groups_in", "left", "arrived", "stayed",
+        tightens: [])
+}
+
 /// What is forwarded: judged once per connection, direction and epoch; then the connection's mark says that it passed.
 /// docs/security.md has the way, ``ConnectionMark`` the bits.
 extension HostCompiler {
     mutating func addForwarding(to table: inout NFTableIntent, _ origin: Origin) {
-        epoch = policyEpoch
+        epoch = numbering.epoch(ofPolicy: policyDigest)
         let (guest, _, _, vrf) = LinkGroups.numbers
         table.chain("forward", NFBaseChain(.filter, .forward, priority: 0), origin: origin) { chain in
             // What is no VPC's is not ours to judge.
@@ -78,7 +84,7 @@ extension HostCompiler {
                 let bits = ConnectionMark.allowed(direction, [.arriving])
                 chain.rule(.match(.ctDirection, direction), .match(.ctMark, masked: bits, .equal, bits), .accept)
             }
-            chain.rule(.match(.oifgroup, guest), .match(.ctMark, ConnectionMark.found), .accept)
+            chain.rule(.match(.oifgroup, guest), ConnectionMark.has(ConnectionMark.found), .accept)
             if hasForwarders {
                 // On its way through a gateway.
                 chain.rule(
@@ -100,17 +106,17 @@ extension HostCompiler {
     ) {
         for direction in NFDirection.allCases {
             let bits = ConnectionMark.passed(direction, sides)
-            let mark = NFStatement.match(.ctMark, masked: ConnectionMark.epochMask | bits, .equal, epoch | bits)
+            let mark = NFStatement.match(.ctMark, masked: ConnectionMark.epochMask | bits, .equal, epoch.number | bits)
             chain.rule([.match(.ctDirection, direction), mark, condition, .accept].compactMap { $0 })
         }
     }
 
     func addCut(to chain: inout NFChainBuilder) {
-        chain.rule(.match(.ctMark, ConnectionMark.cut), .counter(RuleCounter.deniedByGroup), .drop)
+        chain.rule(ConnectionMark.has(ConnectionMark.cut), .counter(RuleCounter.deniedByGroup.description), .drop)
     }
 
     func addFound(to chain: inout NFChainBuilder) {
-        chain.rule(.match(.ctMark, ConnectionMark.found), .accept)
+        chain.rule(ConnectionMark.has(ConnectionMark.found), .accept)
     }
 
     /// - Parameter relays: Whether a guest that may use any address may have sent it.
@@ -155,15 +161,14 @@ extension HostCompiler {
 
     static func chain(of side: ConnectionMark.Side) -> String { side == .leaving ? "groups_out" : "groups_in" }
 
-    /// Remembers that a packet has passed. What was passed in another epoch is forgotten.
+    /// Remembers that a packet has passed.
     private func addMarks(
         _ name: String, _ sides: [ConnectionMark.Side], to table: inout NFTableIntent, _ origin: Origin
     ) {
         table.chain(name, origin: origin) { chain in
             addFound(to: &chain)
             chain.rule(
-                .match(.ctMark, masked: ConnectionMark.epochMask, .notEqual, epoch),
-                .set(.ctMark, keeping: ConnectionMark.lasting, adding: epoch))
+                ConnectionMark.hasNot(epoch.number), ConnectionMark.renewed(in: epoch.number), comment: epoch.note)
             for direction in NFDirection.allCases {
                 // An answer that the rules allow by themselves does not make its receiver the connection's originator.
                 let begun = direction == .original ? ConnectionMark.allowed(direction, sides) : 0

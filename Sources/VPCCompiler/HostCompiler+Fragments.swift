@@ -2,6 +2,11 @@ import KernelModel
 import VPCModel
 import VPCTopology
 
+extension FirewallFamily {
+    static let fragments = FirewallFamily(
+        "fragment", "own_fragment", "fragment_rate", "excess_fragments", tightens: [])
+}
+
 /// Fragments wait for each other in memory that all of a namespace's devices share, and when it is full nobody's are put
 /// together any more. So a port has a rate of them, and the memory has room for what all ports can bring at their rates.
 extension HostCompiler {

@@ -2,6 +2,12 @@ import KernelModel
 import VPCModel
 import VPCTopology
 
+extension FirewallFamily {
+    static let gatewayGuests = FirewallFamily(
+        "open_ports", "open_addresses", "own_ways", "from_gateway", "to_gateway", "gateway_out", "gateway_in",
+        tightens: [])
+}
+
 /// Guests that may use any address (`sourceDestCheck: false`): gateways, middleboxes.
 ///
 /// Of what they send only the port is certain. So nothing that has passed before spares a packet its judges, and what

@@ -2,6 +2,10 @@ import KernelModel
 import VPCModel
 import VPCTopology
 
+extension FirewallFamily {
+    static let foundAnswers = FirewallFamily("found_answer", of: .host, isDirected: true, tightens: [])
+}
+
 /// The TCP connections of a guest that has moved here: this host has not seen them begin.
 ///
 /// While its port is new (``Conventions/arrivals``), a segment from the middle of a connection is judged by what its first
@@ -39,7 +43,7 @@ extension HostCompiler {
             // Of a connection that is known the right way round this is no answer.
             chain.rule(
                 .match(.ctDirection, NFDirection.original), .match([.established]),
-                .match(.ctMark, .notEqual, ConnectionMark.found), .goto(unmatched))
+                ConnectionMark.hasNot(ConnectionMark.found), .goto(unmatched))
             for group in groups {
                 guard let rules = rules[.ingress]?[group] else { continue }
                 addQuestions(
@@ -60,16 +64,19 @@ extension HostCompiler {
         }
     }
 
-    private static func foundAnswer(_ direction: TrafficDirection) -> String { "found_answer_\(direction.rawValue)" }
+    private static func foundAnswer(_ direction: TrafficDirection) -> String {
+        FirewallName(.foundAnswers, direction: direction).description
+    }
 
     /// An answer has been found.
     func addFoundAnswers(_ direction: TrafficDirection, to table: inout NFTableIntent) {
         let bits = ConnectionMark.allowed(.reply, [direction == .ingress ? .arriving : .leaving])
         table.chain(Self.foundAnswer(direction), origin: Origin(.host, host)) { chain in
-            chain.rule(.match([.new]), .set(.ctMark, ConnectionMark.found), .return)
+            chain.rule(
+                .match([.new]), .set(.ctMark, keeping: ConnectionMark.free, adding: ConnectionMark.found), .return)
             // The other end is here, too: the kernel knows which of them has begun it.
             chain.rule(
-                .match([.established]), .match(.ctMark, .notEqual, ConnectionMark.found),
+                .match([.established]), ConnectionMark.hasNot(ConnectionMark.found),
                 .set(.ctMark, keeping: .max, adding: bits))
         }
     }
@@ -94,7 +101,7 @@ extension HostCompiler {
     }
 
     private func servicesName(_ group: Int) -> String {
-        FirewallName.group(topology.securityGroups[group].name, .ingress) + "_services"
+        FirewallName(.group, topology.securityGroups[group].name, direction: .ingress, role: "services").description
     }
 
     func addServices(of groups: [Int], to table: inout NFTableIntent) {

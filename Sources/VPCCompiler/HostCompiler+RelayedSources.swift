@@ -3,6 +3,12 @@ import KernelModel
 import VPCModel
 import VPCTopology
 
+extension FirewallFamily {
+    static let relays = FirewallFamily("relayed", tightens: [])
+    /// What gateways in a subnet send with addresses of other subnets.
+    static let relayed = FirewallFamily("relayed", of: .one(.subnet), roles: ["", "map"], tightens: [])
+}
+
 /// What stays inside a subnet is not its ACL's: a source inside the subnet is enough to know, because guests speak for
 /// themselves only. A guest that may use any address is not of the subnet whose address it uses.
 ///
@@ -19,13 +25,13 @@ extension HostCompiler {
             if maps[interface.subnet] == nil { maps[interface.subnet] = relayedSources(from: interface, &asked) }
             guard maps[interface.subnet]?.elements.isEmpty == false else { continue }
             dispatch.add(
-                port(of: interface), verdict: .jump(relayName(interface.subnet)),
+                port(of: interface), verdict: .jump(relayName(interface.subnet).description),
                 origin: Origin(.networkInterface, index))
         }
         for subnet in topology.inOrder(maps.keys, of: \.subnets) {
             guard let map = maps[subnet], !map.elements.isEmpty else { continue }
             table.sets.append(map)
-            table.chain(relayName(subnet), origin: Origin(.subnet, subnet)) { chain in
+            table.chain(relayName(subnet).description, origin: Origin(.subnet, subnet)) { chain in
                 chain.rule(.vmap(.ipSource, .ipDestination, map: map.name))
             }
         }
@@ -33,13 +39,14 @@ extension HostCompiler {
         return asked
     }
 
-    private func relayName(_ subnet: Int) -> String { FirewallName.relayed(topology.subnets[subnet].name) }
+    private func relayName(_ subnet: Int) -> FirewallName { FirewallName(.relayed, topology.subnets[subnet].name) }
 
     /// Source inside a subnet, destination by that subnet: its ACL.
     private func relayedSources(from interface: ResolvedInterface, _ asked: inout Set<Int>) -> NFSet {
         let origin = Origin(.subnet, interface.subnet)
         var map = NFSet(
-            relayName(interface.subnet) + "_map", of: .ipv4Address, .ipv4Address, to: .verdict, isInterval: true,
+            relayName(interface.subnet).with(role: "map").description, of: .ipv4Address, .ipv4Address, to: .verdict,
+            isInterval: true,
             origin: origin)
         for way in topology.subnetsBehind(interface) {
             for index in way.subnets where index != interface.subnet {
@@ -49,7 +56,7 @@ extension HostCompiler {
                 map.add(
                     IPAddress(v4: sources.lowerBound)...IPAddress(v4: sources.upperBound),
                     IPAddress(v4: way.destinations.lowerBound)...IPAddress(v4: way.destinations.upperBound),
-                    verdict: .goto(FirewallName.acl(topology.acls[acl].name, .ingress)), origin: origin)
+                    verdict: .goto(aclName(acl, .ingress).description), origin: origin)
             }
         }
         return map

@@ -3,6 +3,26 @@ import KernelModel
 import VPCModel
 import VPCTopology
 
+extension FirewallFamily {
+    /// Which chain a port's packets go to: an interface that had no groups gets some, or loses one.
+    static let groups = FirewallFamily("sg", of: .host, isDirected: true, tightens: [.losing, .gaining])
+    static let group = FirewallFamily(
+        "sg", of: .one(.securityGroup), isDirected: true,
+        roles: ["map", "map_#", "icmp", "icmp_#", "class", "class_#", "from_@", "icmp_from_@", "services", "#"],
+        tightens: .losing)
+    /// The addresses of a group's members.
+    static let members = FirewallFamily("members", of: .one(.securityGroup), tightens: .losing)
+    private static let listRoles = ["", "unknown", "moved"]
+    static let list = FirewallFamily(
+        "sg", of: .several(.securityGroup), isDirected: true, roles: listRoles, tightens: .losing)
+    static let longList = FirewallFamily("sgs", of: .digest, isDirected: true, roles: listRoles, tightens: .losing)
+    static let listDenial = FirewallFamily(
+        "deny_sg", of: .several(.securityGroup), isDirected: true, roles: ["", "stray"], tightens: [])
+    static let longListDenial = FirewallFamily(
+        "deny_sgs", of: .digest, isDirected: true, roles: ["", "stray"], tightens: [])
+    static let groupDenials = FirewallFamily("deny_by_group", "denied_by_group", tightens: [])
+}
+
 extension HostCompiler {
     /// Data, not rules: a group's CIDR rules are an interval map to the rules' counters (seldom several,
     /// ``TrafficStages``), its rules by group a set of members and a map of ports. A chain per distinct list of groups, not per interface. A member that joins or leaves
@@ -16,9 +36,9 @@ extension HostCompiler {
             let origin = Origin(.networkInterface, index)
             if lists[interface.securityGroups] == nil { lists[interface.securityGroups] = origin }
             let port = port(of: interface)
-            let name = listName(interface.securityGroups)
-            maps.in.add(port, verdict: .jump(name + "_in"), origin: origin)
-            maps.out.add(port, verdict: .jump(name + "_out"), origin: origin)
+            let list = interface.securityGroups
+            maps.in.add(port, verdict: .jump(listName(list, .ingress).description), origin: origin)
+            maps.out.add(port, verdict: .jump(listName(list, .egress).description), origin: origin)
         }
         table.sets += [maps.in, maps.out]
         let groups = topology.inOrder(Set(lists.keys.joined()), of: \.securityGroups)
@@ -51,13 +71,13 @@ extension HostCompiler {
         if !lists.isEmpty {
             for direction in TrafficDirection.allCases { addFoundAnswers(direction, to: &table) }
         }
-        if !lists.isEmpty { addDenial("group", counter: RuleCounter.deniedByGroup, to: &table) }
+        if !lists.isEmpty { addDenial("deny_by_group", counter: RuleCounter.deniedByGroup.description, to: &table) }
     }
 
     func verdictMap(_ name: String) -> NFSet { NFSet(name, of: .interfaceName, to: .verdict, grows: true) }
 
-    func addDenial(_ by: String, counter: String, to table: inout NFTableIntent) {
-        table.chain("deny_by_\(by)", origin: Origin(.host, host)) { chain in
+    func addDenial(_ name: String, counter: String, to table: inout NFTableIntent) {
+        table.chain(name, origin: Origin(.host, host)) { chain in
             chain.rule(.counter(counter), .drop)
         }
     }
@@ -65,8 +85,8 @@ extension HostCompiler {
     // MARK: - Chains
 
     /// The name depends on the groups alone, so that it stays when other lists come and go.
-    func listName(_ groups: [Int]) -> String {
-        FirewallName.list(groups.map { topology.securityGroups[$0].name })
+    func listName(_ groups: [Int], _ direction: TrafficDirection) -> FirewallName {
+        .list(groups.map { topology.securityGroups[$0].name }, direction)
     }
 
     private func addChain(
@@ -77,9 +97,9 @@ extension HostCompiler {
         let names = groups.map { topology.securityGroups[$0].name }.joined(separator: ",")
         let strays = denialChain(.groups(groups, direction, isStray: true), &table)
         let unmatched = denialChain(.groups(groups, direction, isStray: false), &table)
-        let list = "\(listName(groups))_\(direction.rawValue)"
-        let unknown = list + "_unknown"
-        table.chain(list, origin: origin) { chain in
+        let list = listName(groups, direction)
+        let (unknown, moved) = (list.with(role: "unknown").description, list.with(role: "moved").description)
+        table.chain(list.description, origin: origin) { chain in
             // A connection begins with SYN: else the server's next packet would reopen one that was cut.
             chain.rule(.match([.invalid]), .goto(unknown), comment: names)
             chain.rule(
@@ -94,15 +114,15 @@ extension HostCompiler {
                     addQuestions(to: rules, group, direction.farAddress, to: &chain)
                 }
             }
-            addMoved(direction, list + "_moved", to: &chain)
-            chain.rule(.match(.ctMark, ConnectionMark.found), .goto(list + "_moved"))
+            addMoved(direction, moved, to: &chain)
+            chain.rule(ConnectionMark.has(ConnectionMark.found), .goto(moved))
             chain.rule(.goto(unmatched))
         }
         table.chain(unknown, origin: origin) { chain in
-            addMoved(direction, list + "_moved", to: &chain)
+            addMoved(direction, moved, to: &chain)
             chain.rule(.goto(strays))
         }
-        addMovedChain(list + "_moved", groups, direction, rules, strays: strays, unmatched: unmatched, to: &table)
+        addMovedChain(moved, groups, direction, rules, strays: strays, unmatched: unmatched, to: &table)
     }
 
     /// The rules of one direction of a group, asked about one packet.
@@ -135,7 +155,7 @@ extension HostCompiler {
     /// The maps of one direction of a group's rules.
     private func addSets(of group: Int, _ rules: SecurityGroupRules, to table: inout NFTableIntent) {
         let origin = Origin(.securityGroup, group)
-        for line in 0..<rules.count { table.counters.append(NFCounter(rules.counter(line), origin: origin)) }
+        for counter in rules.counters { table.counters.append(NFCounter(counter, origin: origin)) }
         table.sets += rules.classMaps
         for lookup in rules.byAddress {
             var set = NFSet(
@@ -144,7 +164,7 @@ extension HostCompiler {
             for entry in lookup.entries {
                 set.add(
                     entry.box.addressKey, entry.box.protocolKey, entry.box.selectorKey,
-                    counter: rules.counter(entry.line), origin: origin)
+                    counter: rules.counters[entry.line], origin: origin)
             }
             table.sets.append(set)
         }
@@ -154,7 +174,7 @@ extension HostCompiler {
                 to: .counter, isInterval: true, origin: origin)
             for entry in entries {
                 set.add(
-                    entry.box.protocolKey, entry.box.selectorKey, counter: rules.counter(entry.line), origin: origin)
+                    entry.box.protocolKey, entry.box.selectorKey, counter: rules.counters[entry.line], origin: origin)
             }
             table.sets.append(set)
         }
@@ -169,5 +189,5 @@ extension HostCompiler {
     }
 
     private func name(ofGroup group: Int) -> String { topology.securityGroups[group].name }
-    private func membersName(_ group: Int) -> String { FirewallName.members(name(ofGroup: group)) }
+    private func membersName(_ group: Int) -> String { FirewallName(.members, name(ofGroup: group)).description }
 }

@@ -24,8 +24,7 @@ struct HostCompiler {
     var knownNexthops: Set<NexthopID> = []
     /// Stays empty where routes are not aggregated.
     var aggregation = RouteAggregation()
-    /// ``policyEpoch``, made once.
-    var epoch: UInt32 = 0
+    var epoch = PolicyEpoch(number: 0)
 
     init(topology: Topology, host: Int, facts: HostFacts, numbering: Numbering) {
         self.topology = topology

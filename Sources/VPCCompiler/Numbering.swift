@@ -1,6 +1,6 @@
 public import KernelModel
 
-/// Host-local numbers: which routing table a context has, which id a nexthop has.
+/// Host-local numbers: which routing table a context has, which id a nexthop has, which epoch a policy is.
 ///
 /// The kernel is where they are kept. What is there is read back from a snapshot and stays as it is; only what is new
 /// takes the lowest free number. So one new interface never renumbers others, and no file has to survive a crash.
@@ -13,6 +13,9 @@ public struct Numbering: Sendable {
     private var groups: [Route.Key: (id: NexthopID, algorithm: NexthopGroup.Algorithm)] = [:]
     private var usedNexthops: Set<UInt32> = []
     private var nextNexthop = Conventions.nexthops.lowerBound
+
+    /// That of the policy in force.
+    private var epoch: PolicyEpoch?
 
     /// Nothing is numbered yet.
     public init() {}
@@ -29,6 +32,7 @@ public struct Numbering: Sendable {
             if case .lookup(let table) = rule.action { usedTables.insert(table.rawValue) }
         }
         usedTables.formUnion(foreignTables.map(\.rawValue))
+        epoch = PolicyEpoch(in: snapshot.firewall)
         usedNexthops = Set(snapshot.foreignNexthops.map(\.rawValue))
         var algorithms: [NexthopID: NexthopGroup.Algorithm] = [:]
         for nexthop in snapshot.nexthops {
@@ -73,6 +77,14 @@ public struct Numbering: Sendable {
         let id = newNexthop()
         groups[route] = (id, algorithm)
         return id
+    }
+
+    /// The epoch of the policy with that digest: that in force where it is the same policy, else another one.
+    func epoch(ofPolicy digest: UInt64) -> PolicyEpoch {
+        if let epoch, epoch.digest == digest { return epoch }
+        let number = UInt32(digest % UInt64(ConnectionMark.epochs))
+        return PolicyEpoch(
+            number: number == epoch?.number ? (number + 1) % ConnectionMark.epochs : number, digest: digest)
     }
 
     private mutating func newNexthop() -> NexthopID {

@@ -20,8 +20,8 @@ enum SelectorPlace: Int, Comparable, Hashable, CaseIterable {
         self == .port ? .match(.protocol, NFEtherType.ipv4) : .match(.ipProtocol, NFProtocol.icmp)
     }
 
-    /// What the name of a set ends with.
-    fileprivate var suffix: String { self == .port ? "_map" : "_icmp" }
+    /// What the name of a set says of it.
+    fileprivate var role: String { self == .port ? "map" : "icmp" }
 }
 
 extension TrafficBox {
@@ -36,6 +36,8 @@ extension TrafficBox {
 struct PolicyLookup {
     /// `sg_web_in_map`, `sg_web_in_icmp`; of later stages `sg_web_in_map_2`.
     let name: String
+    /// What comes last in it: `map`, `icmp`, `map_2`.
+    let role: String
     let place: SelectorPlace
     let entries: [TrafficStage.Entry]
     /// The map that gives the address which the boxes know for that of a packet: `sg_web_in_class`.
@@ -54,15 +56,16 @@ struct PolicyLookup {
 }
 
 extension TrafficStages {
-    /// - Parameter prefix: What the names of the sets begin with: `sg_web_in`.
-    func lookups(_ prefix: String) -> [PolicyLookup] {
+    /// - Parameter name: Whose lookups: one direction of a group or an ACL.
+    func lookups(_ name: FirewallName) -> [PolicyLookup] {
         stages.enumerated().flatMap { number, stage in
             let boxes = Dictionary(grouping: stage.entries, by: \.box.place)
             return SelectorPlace.allCases.compactMap { place in
                 boxes[place].map { entries in
-                    PolicyLookup(
-                        name: prefix + place.suffix + Self.suffix(number), place: place, entries: entries,
-                        classes: stage.classes.isEmpty ? nil : Self.className(prefix, number))
+                    let role = place.role + Self.suffix(number)
+                    return PolicyLookup(
+                        name: name.with(role: role).description, role: role, place: place, entries: entries,
+                        classes: stage.classes.isEmpty ? nil : Self.className(name, number))
                 }
             }
         }
@@ -70,10 +73,10 @@ extension TrafficStages {
 
     /// The maps that lead from addresses to those that stand for them. Their second field holds every protocol: intervals
     /// of one field alone are a tree to the kernel, which takes six times as long to fill.
-    func classMaps(_ prefix: String, origin: Origin) -> [NFSet] {
+    func classMaps(_ name: FirewallName, origin: Origin) -> [NFSet] {
         stages.enumerated().filter { !$1.classes.isEmpty }.map { number, stage in
             var map = NFSet(
-                Self.className(prefix, number), of: .ipv4Address, .internetProtocol, to: .values(.ipv4Address),
+                Self.className(name, number), of: .ipv4Address, .internetProtocol, to: .values(.ipv4Address),
                 isInterval: true, origin: origin)
             for alike in stage.classes {
                 map.add(
@@ -84,7 +87,9 @@ extension TrafficStages {
         }
     }
 
-    private static func className(_ prefix: String, _ number: Int) -> String { prefix + "_class" + suffix(number) }
+    private static func className(_ name: FirewallName, _ number: Int) -> String {
+        name.with(role: "class" + suffix(number)).description
+    }
 
     private static func suffix(_ number: Int) -> String { number == 0 ? "" : "_\(number + 1)" }
 }

@@ -10,10 +10,9 @@ struct SecurityGroupRules {
         var place: SelectorPlace
     }
 
-    /// `sg_web_in`.
-    let prefix: String
-    /// How many rules there are.
-    let count: Int
+    private let name: FirewallName
+    /// By rule.
+    let counters: [String]
     /// Rules by address.
     let byAddress: [PolicyLookup]
     let classMaps: [NFSet]
@@ -22,12 +21,13 @@ struct SecurityGroupRules {
 
     init(_ number: Int, of topology: Topology, _ direction: TrafficDirection) {
         let (group, origin) = (topology.securityGroups[number], Origin(.securityGroup, number))
-        prefix = FirewallName.group(group.name, direction)
         let rules = group.rules(isIngress: direction == .ingress)
-        count = rules.count
+        let name = FirewallName(.group, group.name, direction: direction)
+        self.name = name
+        counters = rules.indices.map { name.with(role: "\($0)").description }
         let stages = TrafficStages(rules.map(\.line))
-        byAddress = stages.lookups(prefix)
-        classMaps = stages.classMaps(prefix, origin: origin)
+        byAddress = stages.lookups(name)
+        classMaps = stages.classMaps(name, origin: origin)
         let services = rules.servicesOfGroups
         for member in topology.inOrder(services.keys, of: \.securityGroups) {
             let entries = Dictionary(grouping: services[member]?.entries ?? [], by: \.box.place)
@@ -39,9 +39,6 @@ struct SecurityGroupRules {
 
     /// `sg_web_in_from_db`, `sg_web_in_icmp_from_db`.
     func name(_ place: SelectorPlace, group: String) -> String {
-        (place == .port ? prefix : prefix + "_icmp") + "_from_\(group)"
+        name.with(role: (place == .port ? "from_" : "icmp_from_") + group).description
     }
-
-    /// The counter of the rule at that position.
-    func counter(_ line: Int) -> String { FirewallName.rule(prefix, line) }
 }

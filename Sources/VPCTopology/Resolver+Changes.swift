@@ -8,6 +8,7 @@ extension Resolver {
         guard let batch = batch(of: changes) else { return nil }
         for resource in batch.gone { withdraw(resource, isGone: true) }
         for resource in batch.replaced { withdraw(resource, isGone: false) }
+        policyEffort = index.policyEffort
         model = batch.model
         resolve { resolver in resolver.diagnostics.isEmpty && !resolver.isInDoubt }
         guard var done = change, diagnostics.isEmpty, !isInDoubt else {
@@ -29,12 +30,12 @@ extension Resolver {
     }
 
     /// - Returns: nil where everything has to be resolved.
-    private func batch(of changes: ResourceChanges) -> Batch? {
+    private mutating func batch(of changes: ResourceChanges) -> Batch? {
         var batch = Batch()
         var concerned: Set<NumberedResource> = []
         for (reference, old) in changes.removed {
             let kind = Self.kinds[reference.kind.ordinal]
-            guard let number = kind.number(of: reference.name, self) else { return nil }
+            guard let number = kind.number(of: reference.name, &self) else { return nil }
             let resource = NumberedResource(kind: reference.kind, number: number)
             if let new = changes.added[reference] {
                 batch.replaced.insert(resource)
@@ -48,7 +49,7 @@ extension Resolver {
             }
         }
         for (reference, new) in changes.added {
-            let isKnown = Self.kinds[reference.kind.ordinal].number(of: reference.name, self) != nil
+            let isKnown = Self.kinds[reference.kind.ordinal].number(of: reference.name, &self) != nil
             guard isKnown == (changes.removed[reference] != nil) else { return nil }
             batch.model.append(new)
         }
@@ -120,7 +121,9 @@ extension TopologyIndex {
 
 // What is done with resources of any kind.
 extension ResolvableResource {
-    fileprivate static func number(of name: String, _ resolver: Resolver) -> Int? { resolver.number(Self.self, name) }
+    fileprivate static func number(of name: String, _ resolver: inout Resolver) -> Int? {
+        resolver.number(Self.self, name)
+    }
 
     fileprivate static func resource(_ number: Int, in topology: Topology) -> Resource {
         Resource(Self(elements(of: topology)[number], in: topology))
@@ -148,7 +151,7 @@ extension ResolvableResource {
     fileprivate static func settle(_ change: inout TopologyChange, _ topology: inout Topology) {
         part(of: &change) { part in
             part.added.sort()
-            for number in part.removed.keys { elements(&topology) { _ = $0.remove(at: number) } }
+            for number in part.removed.keys { elements(&topology) { $0.remove(at: number) } }
             let now = elements(of: topology)
             part.changed = part.changed.filter { noted(now[$0.key]) != $0.value }
         }
@@ -166,7 +169,7 @@ extension ResolvableResource {
         for number in part.added {
             let name = elements(of: resolver.topology)[number].resourceName
             resolver.index.names[kind.ordinal].remove(number, name.hashValue)
-            elements(&resolver.topology) { _ = $0.remove(at: number) }
+            elements(&resolver.topology) { $0.remove(at: number) }
         }
         for (number, former) in part.changed {
             elements(&resolver.topology) { $0[number] = restored(former, $0[number]) }

@@ -145,17 +145,20 @@ extension Resolver {
     private mutating func checkAttachments() {
         var mayMeet = index.ports.count > 0
         for placement in placements {
-            let interface = topology.interfaces[placement.number]
-            if case .device(let device) = interface.attachment, device == underlayDevice(of: placement) {
+            let attachment = interfaces[placement.index].attachment
+            if case .device(let device) = attachment, device == underlayDevice(of: placement) {
                 reportUnderlay(device, placement)
             }
-            let device = interface.guestDevice
-            if let first = index.interface(with: device, in: topology) {
+            let device = DeviceKey(guestOf: attachment, on: placement.host)
+            let hash = device.hashValue
+            if let first = index.devices.first(hash, where: { topology.interfaces[$0].guestDevice == device }) {
                 reportAttachment(device, placement, first: first)
                 continue
             }
-            index.devices.insert(placement.number, device.hashValue)
-            if !interface.hasPlainPort { checkPort(placement, interface.port) }
+            index.devices.insert(placement.number, hash)
+            if !topology.interfaces[placement.number].hasPlainPort {
+                checkPort(placement, topology.interfaces[placement.number].port)
+            }
             mayMeet = mayMeet || underlayDevice(of: placement)?.hasPrefix(PortName.prefix) == true
         }
         guard mayMeet || index.ports.count > 0 else { return }
@@ -211,7 +214,7 @@ extension Resolver {
     }
 
     /// An interface that was there before and whose name gives the port.
-    private func plainInterface(withPort port: DeviceKey) -> Int? {
+    private mutating func plainInterface(withPort port: DeviceKey) -> Int? {
         guard port.device.hasPrefix(PortName.prefix),
             let number = number(NetworkInterface.self, String(port.device.dropFirst(PortName.prefix.count)))
         else { return nil }

@@ -6,12 +6,12 @@ extension Resolver {
 
     mutating func resolveHosts() {
         let hosts = model.hosts
-        var numbers: [String: Int] = [:]
-        for host in hosts.sorted(by: { $0.metadata.name < $1.metadata.name }) {
-            numbers[host.metadata.name] = place(host, host)
+        var numbers = [Int](repeating: -1, count: hosts.count)
+        for index in hosts.indices.sorted(by: { hosts[$0].metadata.name < hosts[$1].metadata.name }) {
+            numbers[index] = place(hosts[index], hosts[index])
         }
         topology.makeRoomForHosts()
-        for host in hosts {
+        for (host, number) in zip(hosts, numbers) {
             let address = host.underlayAddress
             let path: FieldPath = ["spec", "underlay", "address"]
             if let (_, use) = IPPrefix.reserved.first(where: { $0.block.contains(address) }) {
@@ -25,7 +25,7 @@ extension Resolver {
                     "duplicate-underlay-address", "the underlay address \(address) is that of another host",
                     hint: "two hosts with one address would receive each other's packets", at: host.reference, path,
                     related: Diagnostic.Related("the other host is here", at: topology.hosts[first].reference, path))
-            } else if let number = numbers[host.metadata.name] {
+            } else {
                 Host.enter(number, &self)
             }
         }
@@ -35,7 +35,7 @@ extension Resolver {
 
     mutating func resolveVPCs() {
         let vpcs = model.vpcs
-        var numbers: [String: Int] = [:]
+        var numbers = [Int](repeating: -1, count: vpcs.count)
         let order = vpcs.indices.sorted {
             (vpcs[$0].id, vpcs[$0].metadata.name) < (vpcs[$1].id, vpcs[$1].metadata.name)
         }
@@ -43,11 +43,11 @@ extension Resolver {
             let vpc = vpcs[index]
             let resolved = ResolvedVPC(
                 name: vpc.metadata.name, id: vpc.id, cidrs: vpc.cidrs.sorted().outermost, denialLog: vpc.denialLog)
-            numbers[vpc.metadata.name] = place(vpc, resolved)
+            numbers[index] = place(vpc, resolved)
             checkCIDRs(vpc)
         }
         topology.makeRoomForVPCs()
-        for vpc in vpcs {
+        for (vpc, number) in zip(vpcs, numbers) {
             if let first = index.vpcIDs[vpc.id].map({ topology.vpcs[$0].name }) {
                 report(
                     "duplicate-vpc-id", "the id \(vpc.id) is that of another VPC",
@@ -55,7 +55,7 @@ extension Resolver {
                     ["spec", "id"],
                     related: Diagnostic.Related(
                         "VPC \(first) has it", at: ResourceReference(.vpc, first), ["spec", "id"]))
-            } else if let number = numbers[vpc.metadata.name] {
+            } else {
                 VPC.enter(number, &self)
             }
         }

@@ -7,6 +7,8 @@ struct PolicySize {
     private(set) var elements = 0
     /// A line for which there is no room.
     private(set) var excess: Int?
+    /// Steps that it took to find out.
+    let effort: Int
     /// Whether it is known that each line decides on something.
     let eachLineDecides: Bool
 
@@ -16,6 +18,7 @@ struct PolicySize {
     init(_ lines: [TrafficLine], _ groups: [Int: GroupServices] = [:], limits: TrafficStages.Limits) {
         let stages = TrafficStages(lines, limits)
         excess = stages.excess
+        effort = stages.effort
         elements = stages.elementCount
         var taken = [Int](repeating: 0, count: lines.count)
         for stage in stages.stages { for entry in stage.entries { taken[entry.line] += 1 } }
@@ -31,15 +34,34 @@ struct PolicySize {
 }
 
 extension Resolver {
-    /// Reports the size of a direction where it is more than a host can hold.
-    mutating func admit(_ size: PolicySize, of resource: ResourceReference, _ path: (Int) -> FieldPath) {
-        guard let excess = size.excess else { return }
-        report(
-            "policy-too-large",
-            "\(path(excess)) cannot be held by a host: with it this list takes more than"
-                + " \(limits.elements) elements of nftables, or more than"
-                + " \(limits.stages) lookups",
-            hint: Self.remedy, at: resource, path(excess))
+    /// Takes what a direction comes to into account, and reports it where it is more than a host can hold, or than can be
+    /// worked out while somebody waits.
+    /// - Returns: What it comes to, and whether it is known that each line decides on something, or does not matter any more.
+    mutating func admit(
+        _ lines: [TrafficLine], _ groups: [Int: GroupServices] = [:], of resource: ResourceReference,
+        _ path: (Int) -> FieldPath
+    ) -> (cost: PolicyCost, eachLineDecides: Bool) {
+        // That it is too much has been reported.
+        guard policyEffort <= limits.effortOfAll else { return (PolicyCost(), true) }
+        let size = PolicySize(lines, groups, limits: limits)
+        let cost = PolicyCost(elements: size.elements, effort: size.effort)
+        policyEffort += size.effort
+        if let excess = size.excess {
+            report(
+                "policy-too-large",
+                "\(path(excess)) cannot be held by a host: with it this list takes more than"
+                    + " \(limits.elements) elements of nftables, or more than"
+                    + " \(limits.stages) lookups",
+                hint: Self.remedy, at: resource, path(excess))
+        }
+        if policyEffort > limits.effortOfAll {
+            report(
+                "policy-too-large",
+                "what the lists up to this one come to takes more than \(limits.effortOfAll) steps to find out",
+                hint: Self.remedy, at: resource, ["metadata", "name"])
+            return (cost, true)
+        }
+        return (cost, size.eachLineDecides)
     }
 
     private static let remedy =
@@ -81,11 +103,11 @@ extension Resolver {
         }
         return groups.map { group in
             let group = topology.securityGroups[group]
-            return (ResourceReference(.securityGroup, group.name), group.policyElements)
+            return (ResourceReference(.securityGroup, group.name), group.cost.elements)
         }
             + acls.map { acl in
                 let acl = topology.acls[acl]
-                return (ResourceReference(.networkACL, acl.name), acl.policyElements)
+                return (ResourceReference(.networkACL, acl.name), acl.cost.elements)
             }
     }
 }

@@ -140,7 +140,7 @@ extension Resolver {
             }
         }
         return resolved.sorted {
-            topology.interfaces[$0.interface].isBefore(topology.interfaces[$1.interface], in: topology)
+            topology.interfaces[$0.interface].address < topology.interfaces[$1.interface].address
         }
     }
 

@@ -14,12 +14,12 @@ extension Resolver {
 
     mutating func resolveACLs() {
         let acls = model.acls
-        var found: [(vpc: Int, index: Int, size: Int)] = []
+        var found: [(vpc: Int, index: Int, cost: PolicyCost)] = []
         for (index, acl) in acls.enumerated() {
             let vpc = number(of: VPC.self, acl.vpc, for: acl.reference, ["spec", "vpc"])
             if vpc == nil { giveUp(acl) }
-            let size = checkLines(acl, .ingress, acl.ingress) + checkLines(acl, .egress, acl.egress)
-            if let vpc { found.append((vpc, index, size)) }
+            let cost = checkLines(acl, .ingress, acl.ingress) + checkLines(acl, .egress, acl.egress)
+            if let vpc { found.append((vpc, index, cost)) }
         }
         found.sort {
             (topology.vpcs[$0.vpc].id, acls[$0.index].metadata.name) < (
@@ -31,7 +31,7 @@ extension Resolver {
             var resolved = ResolvedACL(
                 name: acl.metadata.name, vpc: entry.vpc, ingress: acl.ingress.byPriority.map { acl.ingress[$0] },
                 egress: acl.egress.byPriority.map { acl.egress[$0] })
-            resolved.policyElements = entry.size
+            resolved.cost = entry.cost
             NetworkACL.enter(place(acl, resolved), &self)
         }
         for subnet in model.subnets { attachACL(to: subnet) }
@@ -56,8 +56,8 @@ extension Resolver {
         self.index.subnetsOfACL.insert(index, to: acl)
     }
 
-    /// - Returns: how many elements the lines take.
-    private mutating func checkLines(_ acl: NetworkACL, _ direction: Direction, _ rules: [ACLRule]) -> Int {
+    /// - Returns: What the lines come to.
+    private mutating func checkLines(_ acl: NetworkACL, _ direction: Direction, _ rules: [ACLRule]) -> PolicyCost {
         var first: [Int: Int] = [:]
         for (position, rule) in rules.enumerated() {
             guard let other = first[rule.priority] else {
@@ -71,12 +71,11 @@ extension Resolver {
                 related: Diagnostic.Related(
                     "the first one is here", at: acl.reference, direction.path(other) + ["priority"]))
         }
-        guard first.count == rules.count else { return 0 }
+        guard first.count == rules.count else { return PolicyCost() }
         let order = rules.byPriority
-        let size = PolicySize(order.map { rules[$0].line }, limits: limits)
-        admit(size, of: acl.reference) { direction.path(order[$0]) }
-        if !size.eachLineDecides { warnOfShadowedLines(of: acl, direction, rules, order) }
-        return size.elements
+        let admitted = admit(order.map { rules[$0].line }, of: acl.reference) { direction.path(order[$0]) }
+        if !admitted.eachLineDecides { warnOfShadowedLines(of: acl, direction, rules, order) }
+        return admitted.cost
     }
 
     private mutating func warnOfShadowedLines(
@@ -138,7 +137,7 @@ extension Resolver {
             let egress = rules(of: group, entry.vpc, .egress, group.egress)
             topology.securityGroups[number].ingress = ingress.rules
             topology.securityGroups[number].egress = egress.rules
-            topology.securityGroups[number].policyElements = ingress.elements + egress.elements
+            topology.securityGroups[number].cost = ingress.cost + egress.cost
             SecurityGroup.enter(number, &self)
         }
         joinGroups()
@@ -146,7 +145,7 @@ extension Resolver {
 
     private mutating func rules(
         of group: SecurityGroup, _ vpc: Int, _ direction: Direction, _ rules: [SecurityRule]
-    ) -> (rules: [ResolvedSecurityRule], elements: Int) {
+    ) -> (rules: [ResolvedSecurityRule], cost: PolicyCost) {
         var resolved: [ResolvedSecurityRule] = []
         resolved.reserveCapacity(rules.count)
         let peersKey: FieldPath.Component = direction == .ingress ? "from" : "to"
@@ -164,11 +163,12 @@ extension Resolver {
             }
             resolved.append(result)
         }
-        let size = PolicySize(resolved.map(\.line), resolved.servicesOfGroups, limits: limits)
-        admit(size, of: group.reference) { direction.path($0) }
+        let admitted = admit(resolved.map(\.line), resolved.servicesOfGroups, of: group.reference) {
+            direction.path($0)
+        }
         // A rule by addresses may hold those of every member.
         let isSimple = resolved.allSatisfy { $0.groups.isEmpty } || resolved.allSatisfy { $0.cidrs.isEmpty }
-        if !size.eachLineDecides || !isSimple {
+        if !admitted.eachLineDecides || !isSimple {
             var finder = ShadowFinder()
             for (number, rule) in resolved.enumerated() {
                 // Of a rule with a broken reference it is not known what it matches.
@@ -176,7 +176,7 @@ extension Resolver {
                 warnWhereShadowed(rule, isWhole, number, of: group, vpc, direction, &finder)
             }
         }
-        return (resolved, size.elements)
+        return (resolved, admitted.cost)
     }
 
     /// The named group, where it may be used in that VPC.
@@ -241,7 +241,11 @@ extension Resolver {
             let number = hasPlace ? placements[next].number : nil
             if hasPlace { next += 1 }
             if interface.securityGroups.isEmpty { continue }
-            let groups = topology.inOrder(groups(of: interface, number), of: \.securityGroups)
+            var groups = groups(of: interface, number)
+            // All of one VPC.
+            if groups.count > 1 {
+                groups.sort { topology.securityGroups[$0].name < topology.securityGroups[$1].name }
+            }
             // Most have the groups of another one, and share its list.
             if let number { topology.interfaces[number].securityGroups = shared(groups, &lists) }
         }

@@ -36,6 +36,8 @@ struct Resolver {
     var isInDoubt = false
 
     let limits: TrafficStages.Limits
+    /// Steps that finding out what policies come to took so far, all there are together.
+    var policyEffort = 0
 
     /// How many dangling references still get a suggestion: each costs a pass over all names.
     private var suggestions = 20
@@ -124,12 +126,14 @@ struct Resolver {
             ["metadata", "name"])
     }
 
-    private func number<Kind: ResolvableResource>(_: Kind.Type, _ name: String, _ hash: Int) -> Int? {
-        index.names[Kind.kind.ordinal].first(hash) { Kind.elements(of: topology)[$0].resourceName == name }
+    private mutating func number<Kind: ResolvableResource>(_: Kind.Type, _ name: String, _ hash: Int) -> Int? {
+        index.names[Kind.kind.ordinal].first(hash) { number in
+            Kind.elements(&topology) { $0[number].resourceName == name }
+        }
     }
 
     /// The number of the named resource; nil where there is none or where it is itself broken.
-    func number<Kind: ResolvableResource>(_: Kind.Type, _ name: String) -> Int? {
+    mutating func number<Kind: ResolvableResource>(_: Kind.Type, _ name: String) -> Int? {
         number(Kind.self, name, name.hashValue)
     }
 

@@ -31,7 +31,7 @@ package struct GroupServices: Sendable {
         var planes = TrafficPlanes()
         var own: [TrafficPlanes.Plane] = []
         for line in lines { own.append(planes.plane(of: line.services, line: line.line)) }
-        plane = planes.plane(of: own[...])
+        plane = planes.plane(of: own)
         self.planes = planes
     }
 

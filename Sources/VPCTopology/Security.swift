@@ -10,8 +10,8 @@ public struct ResolvedSecurityGroup: Sendable, Equatable {
     public var egress: [ResolvedSecurityRule]
     /// Numbers of `Topology.interfaces`, by address.
     public var members: [Int]
-    /// Elements of nftables that its rules take, of both directions.
-    var policyElements = 0
+    /// What its rules come to, of both directions.
+    var cost = PolicyCost()
 
     public init(
         name: String, vpc: Int, ingress: [ResolvedSecurityRule], egress: [ResolvedSecurityRule], members: [Int]
@@ -44,13 +44,25 @@ public struct ResolvedACL: Sendable, Equatable {
     /// By priority.
     public var ingress: [ACLRule]
     public var egress: [ACLRule]
-    /// Elements of nftables that its lines take, of both directions.
-    var policyElements = 0
+    /// What its lines come to, of both directions.
+    var cost = PolicyCost()
 
     public init(name: String, vpc: Int, ingress: [ACLRule], egress: [ACLRule]) {
         self.name = name
         self.vpc = vpc
         self.ingress = ingress
         self.egress = egress
+    }
+}
+
+/// What a security group or ACL costs.
+struct PolicyCost: Sendable, Equatable {
+    /// Of nftables.
+    var elements = 0
+    /// Steps that it takes to find out.
+    var effort = 0
+
+    static func + (left: PolicyCost, right: PolicyCost) -> PolicyCost {
+        PolicyCost(elements: left.elements + right.elements, effort: left.effort + right.effort)
     }
 }

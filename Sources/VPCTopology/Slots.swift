@@ -3,8 +3,9 @@
 /// An index is a number. In ascending order these say nothing but which was free when something came; the order of the
 /// things themselves is that of ``Topology/inOrder(_:of:)``, which a topology that was resolved afresh has its numbers in.
 public struct Slots<Element> {
-    /// By number.
-    @usableFromInline var storage: [Element?] = []
+    /// By number. What was there last stays until another one comes, so that what is there can be read where it is.
+    @usableFromInline var elements: [Element] = []
+    @usableFromInline var isThere: [Bool] = []
     /// Numbers below the bound that nobody has.
     private var free: [Int] = []
     public private(set) var count = 0
@@ -13,7 +14,8 @@ public struct Slots<Element> {
 
     /// Empty, with the numbers of others set apart for those of them that come again.
     init(reserving former: Slots) {
-        storage = Array(repeating: nil, count: former.storage.count)
+        elements = former.elements
+        isThere = Array(repeating: false, count: elements.count)
         free = former.free
     }
 
@@ -22,83 +24,85 @@ public struct Slots<Element> {
     @discardableResult
     public mutating func add(_ element: Element, at reserved: Int? = nil) -> Int {
         count += 1
-        if let number = reserved.flatMap({ storage[$0] == nil ? $0 : nil }) ?? free.popLast() {
-            storage[number] = element
+        if let number = reserved.flatMap({ isThere[$0] ? nil : $0 }) ?? free.popLast() {
+            elements[number] = element
+            isThere[number] = true
             return number
         }
-        storage.append(element)
-        return storage.count - 1
+        elements.append(element)
+        isThere.append(true)
+        return elements.count - 1
     }
 
     /// Puts something back under the number that it had.
     mutating func restore(_ element: Element, at number: Int) {
-        if storage[number] == nil {
-            count += 1
-            free.removeAll { $0 == number }
-        }
-        storage[number] = element
+        elements[number] = element
+        if isThere[number] { return }
+        isThere[number] = true
+        count += 1
+        free.removeAll { $0 == number }
     }
 
     /// Gives its number away to whoever comes next.
-    @discardableResult
-    mutating func remove(at number: Int) -> Element {
-        guard let element = storage[number].take() else { Self.fail(number) }
+    mutating func remove(at number: Int) {
+        check(number)
+        isThere[number] = false
         count -= 1
         free.append(number)
-        return element
     }
 
     /// Gives the numbers away that were set apart in vain.
     mutating func release() {
-        free = storage.indices.reversed().filter { storage[$0] == nil }
+        free = isThere.indices.reversed().filter { !isThere[$0] }
     }
 
-    public func contains(number: Int) -> Bool { storage.indices.contains(number) && storage[number] != nil }
+    public func contains(number: Int) -> Bool { isThere.indices.contains(number) && isThere[number] }
 
     /// By number, what is there.
     public var numbered: some Sequence<(number: Int, element: Element)> {
-        storage.lazy.enumerated().compactMap { number, element in element.map { (number, $0) } }
+        indices.lazy.map { (number: $0, element: elements[$0]) }
     }
 
     @available(*, unavailable, message: "what counts is the number: see numbered")
-    public func enumerated() -> EnumeratedSequence<Slots> { fatalError() }
+    public func enumerated() -> EnumeratedSequence<Slots> { fatalError("unavailable") }
 
-    mutating func reserveCapacity(_ capacity: Int) { storage.reserveCapacity(capacity) }
+    mutating func reserveCapacity(_ capacity: Int) {
+        elements.reserveCapacity(capacity)
+        isThere.reserveCapacity(capacity)
+    }
 
-    @usableFromInline
-    static func fail(_ number: Int) -> Never { preconditionFailure("there is no \(Element.self) \(number)") }
+    @inlinable
+    func check(_ number: Int) { precondition(isThere[number], "nobody has this number") }
 }
 
 extension Slots: MutableCollection, BidirectionalCollection {
-    @inlinable public var startIndex: Int { storage.firstIndex { $0 != nil } ?? storage.count }
+    @inlinable public var startIndex: Int { isThere.firstIndex(of: true) ?? isThere.count }
     /// Greater than all numbers.
-    @inlinable public var endIndex: Int { storage.count }
+    @inlinable public var endIndex: Int { isThere.count }
 
     @inlinable
     public func index(after number: Int) -> Int {
         var next = number + 1
-        while next < storage.count, storage[next] == nil { next += 1 }
+        while next < isThere.count, !isThere[next] { next += 1 }
         return next
     }
 
     @inlinable
     public func index(before number: Int) -> Int {
         var next = number - 1
-        while next > 0, storage[next] == nil { next -= 1 }
+        while next > 0, !isThere[next] { next -= 1 }
         return next
     }
 
     @inlinable
     public subscript(number: Int) -> Element {
-        get {
-            guard let element = storage[number] else { Self.fail(number) }
-            return element
+        _read {
+            check(number)
+            yield elements[number]
         }
         _modify {
-            // Taken out, so that what it holds is not copied.
-            guard var element = storage[number].take() else { Self.fail(number) }
-            defer { storage[number] = element }
-            yield &element
+            check(number)
+            yield &elements[number]
         }
     }
 }

@@ -5,7 +5,8 @@ package import VPCModel
 package protocol TopologyElement: Sendable, Equatable {
     var resourceName: String { get }
     /// The order of the kind: it depends on what the manifests say, and never on numbers.
-    func isBefore(_ other: Self, in topology: Topology) -> Bool
+    /// - Parameter vpcs: Those of the topology that both are in.
+    func isBefore(_ other: Self, _ vpcs: Slots<ResolvedVPC>) -> Bool
 }
 
 extension Topology {
@@ -15,7 +16,8 @@ extension Topology {
         _ numbers: some Sequence<Int>, of kind: KeyPath<Topology, Slots<Element>>
     ) -> [Int] {
         let elements = self[keyPath: kind]
-        return numbers.sorted { elements[$0].isBefore(elements[$1], in: self) }
+        let vpcs = vpcs
+        return numbers.sorted { elements[$0].isBefore(elements[$1], vpcs) }
     }
 
     package func isVPC(_ vpc: Int, before other: Int) -> Bool {
@@ -41,15 +43,9 @@ extension Topology {
 }
 
 extension [Int] {
-    /// Puts a number into a list that is in order. What comes last of all is put there at once.
+    /// Puts a number into a list that is in order.
     /// - Parameter isBefore: Whether what is under another number comes before.
-    /// - Returns: where it is now.
-    @discardableResult
-    mutating func insert(_ number: Int, where isBefore: (Int) -> Bool) -> Int {
-        let place = last.map { isBefore($0) ? count : partitionPoint(isBefore) } ?? 0
-        insert(number, at: place)
-        return place
-    }
+    mutating func insert(_ number: Int, where isBefore: (Int) -> Bool) { insert(number, at: partitionPoint(isBefore)) }
 
     /// Takes a number out of such a list; does nothing where it is not in it.
     mutating func remove(_ number: Int, where isBefore: (Int) -> Bool) {
@@ -61,13 +57,13 @@ extension [Int] {
 extension Host: TopologyElement {
     package var resourceName: String { metadata.name }
 
-    package func isBefore(_ other: Host, in topology: Topology) -> Bool { metadata.name < other.metadata.name }
+    package func isBefore(_ other: Host, _ vpcs: Slots<ResolvedVPC>) -> Bool { metadata.name < other.metadata.name }
 }
 
 extension ResolvedVPC: TopologyElement {
     package var resourceName: String { name }
 
-    package func isBefore(_ other: ResolvedVPC, in topology: Topology) -> Bool { isBefore(other) }
+    package func isBefore(_ other: ResolvedVPC, _ vpcs: Slots<ResolvedVPC>) -> Bool { isBefore(other) }
 
     func isBefore(_ other: ResolvedVPC) -> Bool { (id, name) < (other.id, other.name) }
 }
@@ -75,45 +71,45 @@ extension ResolvedVPC: TopologyElement {
 extension ResolvedSubnet: TopologyElement {
     package var resourceName: String { name }
 
-    package func isBefore(_ other: ResolvedSubnet, in topology: Topology) -> Bool {
-        vpc == other.vpc ? (cidr, name) < (other.cidr, other.name) : topology.isVPC(vpc, before: other.vpc)
+    package func isBefore(_ other: ResolvedSubnet, _ vpcs: Slots<ResolvedVPC>) -> Bool {
+        vpc == other.vpc ? (cidr, name) < (other.cidr, other.name) : vpcs[vpc].isBefore(vpcs[other.vpc])
     }
 }
 
 extension ResolvedInterface: TopologyElement {
     package var resourceName: String { name }
 
-    package func isBefore(_ other: ResolvedInterface, in topology: Topology) -> Bool {
-        vpc == other.vpc ? address < other.address : topology.isVPC(vpc, before: other.vpc)
+    package func isBefore(_ other: ResolvedInterface, _ vpcs: Slots<ResolvedVPC>) -> Bool {
+        vpc == other.vpc ? address < other.address : vpcs[vpc].isBefore(vpcs[other.vpc])
     }
 }
 
 extension ResolvedRouteTable: TopologyElement {
     package var resourceName: String { name }
 
-    package func isBefore(_ other: ResolvedRouteTable, in topology: Topology) -> Bool {
-        vpc == other.vpc ? name < other.name : topology.isVPC(vpc, before: other.vpc)
+    package func isBefore(_ other: ResolvedRouteTable, _ vpcs: Slots<ResolvedVPC>) -> Bool {
+        vpc == other.vpc ? name < other.name : vpcs[vpc].isBefore(vpcs[other.vpc])
     }
 }
 
 extension ResolvedSecurityGroup: TopologyElement {
     package var resourceName: String { name }
 
-    package func isBefore(_ other: ResolvedSecurityGroup, in topology: Topology) -> Bool {
-        vpc == other.vpc ? name < other.name : topology.isVPC(vpc, before: other.vpc)
+    package func isBefore(_ other: ResolvedSecurityGroup, _ vpcs: Slots<ResolvedVPC>) -> Bool {
+        vpc == other.vpc ? name < other.name : vpcs[vpc].isBefore(vpcs[other.vpc])
     }
 }
 
 extension ResolvedACL: TopologyElement {
     package var resourceName: String { name }
 
-    package func isBefore(_ other: ResolvedACL, in topology: Topology) -> Bool {
-        vpc == other.vpc ? name < other.name : topology.isVPC(vpc, before: other.vpc)
+    package func isBefore(_ other: ResolvedACL, _ vpcs: Slots<ResolvedVPC>) -> Bool {
+        vpc == other.vpc ? name < other.name : vpcs[vpc].isBefore(vpcs[other.vpc])
     }
 }
 
 extension ResolvedProbe: TopologyElement {
     package var resourceName: String { name }
 
-    package func isBefore(_ other: ResolvedProbe, in topology: Topology) -> Bool { name < other.name }
+    package func isBefore(_ other: ResolvedProbe, _ vpcs: Slots<ResolvedVPC>) -> Bool { name < other.name }
 }

@@ -24,6 +24,9 @@ public struct TopologyIndex: Sendable {
     /// By VPC, by CIDR.
     var subnetsOfVPC: [Int: [Int]] = [:]
 
+    /// Steps that it takes to find out what all security groups and ACLs come to.
+    var policyEffort = 0
+
     // Who refers to whom.
 
     var routeTablesOfVPC = Referrers<Int>()
@@ -97,10 +100,6 @@ extension ResolvedInterface {
 }
 
 extension TopologyIndex {
-    func interface(with device: DeviceKey, in topology: Topology) -> Int? {
-        devices.first(device.hashValue) { topology.interfaces[$0].guestDevice == device }
-    }
-
     func interface(withPort port: DeviceKey, in topology: Topology) -> Int? {
         ports.first(port.hashValue) { topology.interfaces[$0].port == port }
     }

@@ -70,7 +70,7 @@ struct TrafficMap: Sendable {
             leave(&frames, before: block.lowerBound)
             let around = frames.last?.plane ?? TrafficPlanes.empty
             let before = planes.work
-            let plane = planes.first(of: around, planes.plane(of: matching[...]))
+            let plane = planes.first(of: around, planes.plane(of: matching))
             effort.spend(planes.work - before)
             guard effort.isLeft else { return nil }
             begin(plane, at: block.lowerBound)

@@ -1,3 +1,5 @@
+internal import IPAddressing
+
 /// Planes: which line decides on each service, for addresses that are treated alike.
 ///
 /// A plane is a step function over services. Equal planes have the same number, and what two of them come to together is
@@ -30,6 +32,7 @@ struct TrafficPlanes: Sendable {
     private var lastWithHash: [Int: Plane] = [:]
     private var beforeWithHash: [Plane?] = [nil]
     private var combinations: [UInt64: Plane] = [:]
+    private var unions: [[Plane]: Plane] = [:]
     /// Steps that were written so far.
     private(set) var work = 0
 
@@ -38,10 +41,52 @@ struct TrafficPlanes: Sendable {
     // MARK: Making
 
     /// The plane of several lines, of which the first that matches decides.
-    mutating func plane(of lines: ArraySlice<Plane>) -> Plane {
-        guard lines.count > 1 else { return lines.first ?? Self.empty }
-        let middle = lines.startIndex + lines.count / 2
-        return first(of: plane(of: lines[..<middle]), plane(of: lines[middle...]))
+    ///
+    /// Each line takes what no line before it has: that is found by skipping what is taken, so a line costs as many steps
+    /// as it has, whatever the number of lines.
+    mutating func plane(of lines: [Plane]) -> Plane {
+        if lines.count < 3 {
+            guard let line = lines.first else { return Self.empty }
+            return first(of: line, lines[lines.count - 1])
+        }
+        if let known = unions[lines] { return known }
+        let bounds = bounds(of: lines)
+        var deciding = [Int32](repeating: Self.none, count: bounds.count)
+        var free = FreeParts(count: bounds.count)
+        for line in lines {
+            let end = starts[line + 1]
+            for index in starts[line]..<end where steps[index].line != Self.none {
+                let upper = index + 1 < end ? steps[index + 1].lower : Self.end
+                var part = free.first(from: bounds.partitionPoint { $0 < steps[index].lower })
+                while part < bounds.count, bounds[part] < upper {
+                    deciding[part] = steps[index].line
+                    free.take(part)
+                    part = free.first(from: part)
+                }
+            }
+        }
+        let start = steps.count
+        for (lower, line) in zip(bounds, deciding) { add(Step(lower: lower, line: line), from: start) }
+        let plane = settle(from: start)
+        unions[lines] = plane
+        return plane
+    }
+
+    /// Where any of several planes has a step, in order.
+    private mutating func bounds(of planes: [Plane]) -> [UInt32] {
+        var bounds: [UInt32] = []
+        for plane in planes {
+            for index in starts[plane]..<starts[plane + 1] { bounds.append(steps[index].lower) }
+        }
+        work += bounds.count
+        bounds.sort()
+        var distinct = 0
+        for bound in bounds where distinct == 0 || bounds[distinct - 1] != bound {
+            bounds[distinct] = bound
+            distinct += 1
+        }
+        bounds.removeSubrange(distinct...)
+        return bounds
     }
 
     /// The plane of one line.
@@ -134,5 +179,25 @@ struct TrafficPlanes: Sendable {
             let upper = (index + 1 < end ? steps[index + 1].lower : Self.end) - 1
             forEachBox(of: steps[index].lower...upper) { body(Piece(services: $0, line: steps[index].line)) }
         }
+    }
+}
+
+/// Which of some parts in a row are not taken yet.
+private struct FreeParts {
+    /// The part itself where it is free; where not, one behind it that no free one comes before.
+    private var next: [Int]
+
+    init(count: Int) { next = Array(0...count) }
+
+    mutating func take(_ part: Int) { next[part] = part + 1 }
+
+    /// - Returns: The number of parts where none is free.
+    mutating func first(from part: Int) -> Int {
+        var part = part
+        while next[part] != part {
+            next[part] = next[next[part]]
+            part = next[part]
+        }
+        return part
     }
 }

@@ -25,6 +25,9 @@ package struct TrafficStages: Sendable {
         package var slacks = [1000, 4000, 16_000]
         /// Steps that finding one stage may take for each of its elements. Real lists take a few dozen at most.
         package var effort = 256
+        /// Steps that finding the stages of all lists of a manifest may take: some ten seconds. Tens of millions of elements
+        /// take fewer.
+        package var effortOfAll = 1 << 30
 
         package init() {}
     }

@@ -145,7 +145,7 @@ extension Walk {
     }
 
     private func isBefore(_ group: Int, _ other: Int) -> Bool {
-        topology.securityGroups[group].isBefore(topology.securityGroups[other], in: topology)
+        topology.securityGroups[group].isBefore(topology.securityGroups[other], topology.vpcs)
     }
 
     private func list(_ names: [String]) -> String { names.joined(separator: ", ") }

@@ -1,3 +1,5 @@
+public import VPCCompiler
+
 /// What was seen of a real packet and of its answer, on the host of its sender and in the sender's own namespace.
 public struct Sighting: Sendable, Hashable {
     /// It left the sender's namespace, or went around inside it.
@@ -14,8 +16,8 @@ public struct Sighting: Sendable, Hashable {
     public var answer: Answer?
     /// Why the sender's own kernel did not send it.
     public var failure: String?
-    /// By how much the host's counters have grown since before it was sent, by name; those that have not are left out.
-    public var counted: [String: UInt64] = [:]
+    /// By how much the host's counters have grown since before it was sent; those that have not are left out.
+    public var counted: [FirewallName: UInt64] = [:]
     /// No packet before it had these ports or this identifier, so nothing was decided about it before.
     public var isNewConnection = true
 

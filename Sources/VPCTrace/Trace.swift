@@ -1,4 +1,5 @@
 public import IPAddressing
+public import VPCCompiler
 public import VPCModel
 public import VPCTopology
 
@@ -87,7 +88,7 @@ public struct TraceStep: Sendable, Hashable {
     public var resource: ResourceReference?
     public var path: FieldPath
     /// The counter of the host's kernel that counts what is decided here, where there is one (``RuleCounter``).
-    public var counter: String?
+    public var counter: FirewallName?
     /// The gateway on whose branch this is, where several share the traffic: a number of `Topology.interfaces`.
     public var gateway: Int?
 

@@ -367,7 +367,7 @@ struct Way {
 
     mutating func add(
         _ stage: TraceStep.Stage, _ verdict: TraceStep.Verdict, _ text: String, _ resource: ResourceReference?,
-        _ path: FieldPath = [], counter: String? = nil
+        _ path: FieldPath = [], counter: FirewallName? = nil
     ) {
         steps.append(
             TraceStep(

@@ -6,7 +6,7 @@ import VPCModel
 /// The rules of security groups and the lines of ACLs, with what they have counted where that is known.
 struct RuleTable {
     /// Nil: not asked for.
-    let counts: [String: NFCounts]?
+    let counts: [FirewallName: NFCounts]?
 
     func table(of groups: [SecurityGroup]) -> TextTable {
         var table = TextTable(["GROUP", "DIRECTION", "RULE", "TRAFFIC", "PEERS"] + countHeader)
@@ -45,7 +45,7 @@ struct RuleTable {
     private var countHeader: [String] { counts == nil ? [] : ["PACKETS", "BYTES"] }
 
     /// A rule that no interface of the host needs has no counter there.
-    private func cells(_ counter: String) -> [String] {
+    private func cells(_ counter: FirewallName) -> [String] {
         guard let counts else { return [] }
         return counts[counter].map { ["\($0.packets)", "\($0.bytes)"] } ?? ["-", "-"]
     }

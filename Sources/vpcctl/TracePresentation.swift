@@ -41,7 +41,7 @@ struct TracePresentation {
             style.bold("live") + ": sent from \(sender.name), seen on \(topology.hosts[sender.host].metadata.name)\n"
         for finding in live.comparison.findings { text += "  \(finding)\n" }
         if !live.sighting.counted.isEmpty {
-            let counts = live.sighting.counted.sorted { $0.key < $1.key }.map { "\($0.key) +\($0.value)" }
+            let counts = countedNames(live.sighting).map { "\($0.name) +\($0.packets)" }
             text += style.dim("  counted meanwhile: " + counts.joined(separator: ", ")) + "\n"
         }
         text += "  => "
@@ -155,6 +155,11 @@ struct TracePresentation {
         ]
     }
 
+    /// By name.
+    private func countedNames(_ sighting: Sighting) -> [(name: String, packets: UInt64)] {
+        sighting.counted.map { ("\($0.key)", $0.value) }.sorted { $0.name < $1.name }
+    }
+
     private func structured(_ live: LiveResult) -> StructuredValue {
         let sighting = live.sighting
         let answer: String? =
@@ -172,13 +177,12 @@ struct TracePresentation {
             case .other(let device): .string(device)
             }
         }
-        let counted = sighting.counted.sorted { $0.key < $1.key }
         return [
             "verdict": .string(live.comparison.verdict.rawValue),
             "findings": .list(live.comparison.findings.map { .string($0) }),
             "enteredHost": .boolean(sighting.hasEnteredHost), "leftBy": .list(exits),
             "answered": .boolean(sighting.isAnswered), "answer": .string(orNull: answer),
-            "counted": .object(counted.map { .init($0.key, .integer(Int($0.value))) }),
+            "counted": .object(countedNames(sighting).map { .init($0.name, .integer(Int($0.packets))) }),
         ]
     }
 

@@ -26,13 +26,7 @@ final class InProcessRun: Served {
     private let served: Task<Void, any Error>
 
     /// One host, nothing else.
-    static let manifest = """
-        apiVersion: vpcctl.dev/v1
-        kind: Host
-        metadata: {name: h1}
-        spec: {underlay: {address: 172.31.0.1}}
-
-        """
+    static let manifest = ManifestHead.host()
 
     /// Makes one, and takes it away when `body` has ended.
     static func with<Result>(

@@ -10,13 +10,7 @@ import VPCTopology
 /// The desired state: where it comes from, what is accepted, and what becomes of it. Devices for VPCs are not needed.
 @Suite(.enabled(if: geteuid() == 0, "needs root")) struct AgentTests {
     static func text(vpcs: Int) -> String {
-        var text = """
-            apiVersion: vpcctl.dev/v1
-            kind: Host
-            metadata: {name: h1}
-            spec: {underlay: {address: 172.31.0.1}}
-
-            """
+        var text = ManifestHead.host()
         for number in 0..<vpcs {
             text += """
                 ---

@@ -110,8 +110,43 @@ extension LabTests {
             #expect(!watch.waits(timeout: .milliseconds(500)))
             #expect(try count("denied_by_group") > denied)
             let entry = try lab.shell("h1", "conntrack -L -p udp --orig-port-src 40000 2>/dev/null")
-            #expect(entry.contains("mark=33554431"), "\(entry)")
+            #expect(entry.contains("mark=2097151"), "\(entry)")
             try lab.become(.guarded)
+        }
+
+        /// A version before had more bits for the epoch. What it has let pass is judged anew, even where the bits that are the
+        /// epoch now are those of the policy that follows.
+        @Test func marksOfAFormerVersionAreJudgedAnew() throws {
+            let port = UInt16(40001)
+            let denying = Scenario.guarded.with(
+                aclIngress: [.denyUDP(priority: 100, port: Station.udpPort), .allowAll])
+            func renewal() throws -> (epoch: UInt32, handle: String) {
+                let chain = try lab.shell("h1", "nft -a list chain inet vpcctl left")
+                let found = try #require(
+                    chain.firstMatch(of: /0x001fffff != 0x([0-9a-f]+).*# handle ([0-9]+)/), "\(chain)")
+                return (try #require(UInt32(found.1, radix: 16)), String(found.2))
+            }
+            try lab.become(denying)
+            let former = try renewal().epoch | 1 << 24
+            try lab.become(.guarded)
+            #expect(try lab.station("blue-far").ask("10.0.2.21", sourcePort: port)?.name == "blue-server")
+            let handle = try renewal().handle
+            try lab.shell(
+                "h1",
+                "nft 'replace rule inet vpcctl left handle \(handle) ct mark & 0x01ffffff != \(former)"
+                    + " ct mark set ct mark & 0x0e000000 | \(former)'")
+            let connections = try kernel.connections().filter { $0.sourcePort == port }
+            #expect(connections.count == 1)
+            var plan = ChangePlan()
+            plan.steps = [
+                ChangePlan.Step(.connections(connections, .marked(0xFC00_0000 | former, seconds: 60)))
+            ]
+            #expect(kernel.commit(plan, owner: Conventions.ownership).failures.isEmpty)
+            try lab.become(denying)
+            #expect(
+                try lab.station("blue-far").ask("10.0.2.21", sourcePort: port, timeout: quick, attempts: 1) == nil)
+            try lab.become(.guarded)
+            #expect(try lab.station("blue-far").ask("10.0.2.21", sourcePort: port)?.name == "blue-server")
         }
 
         /// What the old policy lets begin between the plan and its execution ends like all the rest.

@@ -159,7 +159,9 @@ package struct RandomResources {
             }
             return Resource(NetworkACL(metadata: metadata, vpc: reference(.vpc), ingress: lines))
         case .subnet:
-            let own = isOne(in: 15) ? number(0..<4) : Int(name.suffix(1)) ?? 0
+            var own = isOne(in: 15) ? number(0..<4) : Int(name.suffix(1)) ?? 0
+            // One block in several VPCs.
+            if isOne(in: 2) { own %= 2 }
             let vpc = reference(.vpc)
             let table = isOne(in: 2) ? reference(.routeTable) { ($0 as? RouteTable)?.vpc == vpc } : nil
             let acl = isOne(in: 2) ? reference(.networkACL) { ($0 as? NetworkACL)?.vpc == vpc } : nil

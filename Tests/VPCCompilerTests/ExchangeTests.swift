@@ -86,7 +86,8 @@ import VPCTopology
             var budget = Int.max
             try #require(changes.add(from: Array(former.utf8), to: Array(text.utf8), budget: &budget))
             changes.cancel()
-            let change = try #require(index.apply(changes, to: &topology))
+            let taken = index.apply(changes, to: &topology)
+            let change = try #require(taken)
             let resolved = try Self.resolved(text).topology
             try #require(topology == resolved)
 
@@ -146,7 +147,8 @@ import VPCTopology
         changes.cancel()
         var (topology, index) = try Self.resolved(text)
         let former = topology.compiled(for: 0, facts: Self.facts)
-        let change = try #require(index.apply(changes, to: &topology))
+        let taken = index.apply(changes, to: &topology)
+        let change = try #require(taken)
 
         func isFollowed(_ kernel: KernelSnapshot) -> Bool {
             topology.compiled(

@@ -1,9 +1,12 @@
+import Foundation
 import IPAddressing
 import KernelModel
 import Testing
-import VPCCompiler
+import VPCManifest
 import VPCModel
 import VPCTopology
+
+@testable import VPCCompiler
 
 /// No two things of a table have one name, whatever resources are called.
 @Suite struct FirewallNameTests {
@@ -69,6 +72,11 @@ import VPCTopology
                     securityGroups: Array(peers.shuffled(using: &random).prefix(Int.random(in: 1...5, using: &random))),
                     attachment: .namespace("n\(index)", device: "eth0")))
         }
+        // A list that is too long for its names, and a gateway.
+        let long = (1...5).map { String(repeating: "g", count: 61) + "-\($0)" }
+        model.securityGroups += long.map { SecurityGroup(metadata: Metadata(name: $0), vpc: names[0]) }
+        model.interfaces[0].securityGroups = long
+        model.interfaces[0].sourceDestCheck = false
         let resolution = Topology.resolve(model)
         return try #require(resolution.topology, "\(resolution.diagnostics.filter { $0.severity == .error })")
     }
@@ -95,6 +103,92 @@ import VPCTopology
         }
     }
 
+    /// A name is read as what it was made from, by one family and no other, also where the kernel has numbered the set.
+    @Test(arguments: 0..<5) func namesAreReadAsTheyAreMade(_: Int) throws {
+        let topology = try Self.topology()
+        let facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)
+        let tables = topology.compiled(for: 0, facts: facts).intent.host.firewall
+        #expect(try Self.check(tables) > 1000)
+    }
+
+    /// The same of every object of every golden example; and no family is declared that nobody makes.
+    @Test func everyObjectIsOfAFamily() throws {
+        let facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)
+        var names: Set<String> = []
+        for name in GoldenTests.cases {
+            let set = ManifestSet.load(paths: [GoldenTests.folder.appending(path: "\(name)/manifest.yaml").path()])
+            let topology = try #require(Topology.resolve(set.model).topology)
+            for host in topology.hosts.indices {
+                let tables = topology.compiled(for: host, facts: facts).intent.host.firewall
+                _ = try Self.check(tables)
+                names.formUnion(Self.names(tables))
+            }
+        }
+        names.formUnion(Self.names(try Self.topology().compiled(for: 0, facts: facts).intent.host.firewall))
+        var families = FirewallFamily.all
+        for name in names {
+            let words = name.split(separator: "_")[...]
+            families.removeAll { FirewallName(words, in: $0) != nil }
+        }
+        #expect(families.isEmpty)
+    }
+
+    @Test(arguments: [
+        "web", "sg", "sg_web", "sg_web_in_maps", "sg_web_in_map_x", "sg_web_up_map", "sg__in", "members", "members_a.b",
+        "members_a_b", "acl_web_in_stray", "deny_sg_web_in_unknown", "Ports", "ports_1", "ports.", "",
+    ])
+    func whatNobodyMakesIsNoName(_ text: String) {
+        #expect(FirewallName(text) == nil)
+    }
+
+    /// Taking something out of what groups decide by may cut connections, and so may an interface that gets groups; what
+    /// is not known to be harmless may, too.
+    @Test func whatIsTakenAwayTightens() throws {
+        let topology = try Self.topology()
+        let facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)
+        for table in topology.compiled(for: 0, facts: facts).intent.host.firewall {
+            for set in table.sets {
+                let isOfGroups = set.name.hasPrefix("sg_") || set.name.hasPrefix("members_")
+                for name in [set.name, set.name + ".3"] {
+                    let removals: [NFOperation] = [
+                        .removeElements(set: name, set.shape, set.elements), .flushSet(name: name),
+                        .deleteSet(name: name),
+                    ]
+                    #expect(removals.allSatisfy { $0.mayTightenPolicy == isOfGroups }, "\(name)")
+                    let addition = NFOperation.addElements(set: name, set.shape, set.elements)
+                    #expect(addition.mayTightenPolicy == ["sg_in", "sg_out"].contains(set.name), "\(name)")
+                }
+            }
+            for chain in table.chains {
+                let isOfGroups = chain.name.hasPrefix("sg_") || chain.name.hasPrefix("sgs_")
+                #expect(NFOperation.flushChain(name: chain.name).mayTightenPolicy == isOfGroups, "\(chain.name)")
+                for rule in chain.rules {
+                    let removal = NFOperation.deleteRule(chain: chain.name, handle: 1, rule)
+                    #expect(removal.mayTightenPolicy == isOfGroups, "\(chain.name)")
+                }
+            }
+        }
+        #expect(NFOperation.flushSet(name: "gs_web_in_map").mayTightenPolicy)
+        #expect(NFOperation.flushChain(name: "web").mayTightenPolicy)
+        #expect(NFOperation.wakeTable.mayTightenPolicy)
+        #expect(!NFOperation.deleteTable.mayTightenPolicy)
+    }
+
+    private static func names(_ tables: [NFTableIntent]) -> [String] {
+        tables.flatMap { $0.chains.map(\.name) + $0.sets.map(\.name) + $0.counters.map(\.name) }
+    }
+
+    private static func check(_ tables: [NFTableIntent]) throws -> Int {
+        for text in names(tables) {
+            let name = try #require(FirewallName(text), "\(text) is of no family")
+            #expect(name.description == text)
+            let words = text.split(separator: "_")[...]
+            #expect(FirewallFamily.all.compactMap { FirewallName(words, in: $0) } == [name])
+        }
+        for set in tables.flatMap(\.sets) { #expect(FirewallName(set.name + ".12")?.description == set.name) }
+        return names(tables).count
+    }
+
     /// The resource that a name is read as is the one it was made for.
     @Test func namesTellTheResource() throws {
         let topology = try Self.topology()
@@ -109,9 +203,9 @@ import VPCTopology
                 // A chain of several groups comes from the first of them, and belongs to none. Of long names it has a digest.
                 let isList = name.contains(".") || name.hasPrefix("sgs_") || name.hasPrefix("deny_sgs_")
                 if isList, table.chains.contains(where: { $0.name == name }) {
-                    #expect(FirewallTables.resource(ofObjectNamed: name) == nil)
+                    #expect(FirewallName(name)?.resource == nil)
                 } else {
-                    #expect(FirewallTables.resource(ofObjectNamed: name) == expected, "\(name)")
+                    #expect(FirewallName(name)?.resource == expected, "\(name)")
                     known += expected == nil ? 0 : 1
                 }
             }

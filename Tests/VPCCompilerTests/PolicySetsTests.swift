@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import VPCManifest
 import VPCTopology
@@ -8,26 +9,15 @@ import VPCTopology
 /// The sets and rules that long lists come to.
 @Suite struct PolicySetsTests {
     private func filter(_ policies: String, acl: String = "", groups: String = "") throws -> NFTableIntent {
-        let text = """
-            apiVersion: vpcctl.dev/v1
-            kind: Host
-            metadata: {name: h}
-            spec: {underlay: {address: 172.31.0.1}}
-            ---
-            kind: VPC
-            metadata: {name: v}
-            spec: {id: 5, cidrs: [10.0.0.0/8]}
-            ---
-            kind: Subnet
-            metadata: {name: s}
-            spec: {vpc: v, cidr: 10.0.0.0/24\(acl)}
-            ---
-            kind: NetworkInterface
-            metadata: {name: i}
-            spec: {subnet: s, host: h, address: 10.0.0.5, attachment: {netns: n, device: eth0}\(groups)}
-            ---
+        let text =
+            ManifestHead.subnet(more: acl) + """
+                ---
+                kind: NetworkInterface
+                metadata: {name: i}
+                spec: {subnet: s, host: h1, address: 10.0.0.5, attachment: {netns: n, device: eth0}\(groups)}
+                ---
 
-            """ + policies
+                """ + policies
         let set = ManifestSet(text: text)
         try #require(set.isValid)
         let topology = try #require(Topology.resolve(set.model).topology)

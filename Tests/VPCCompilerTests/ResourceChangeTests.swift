@@ -10,7 +10,7 @@ import VPCTopology
 @Suite struct ResourceChangeTests {
     private static let facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)
 
-    @Test(arguments: 1...4) func changedTopologiesAreCompiledAsResolvedOnes(seed: UInt64) throws {
+    @Test(arguments: 1...3) func changedTopologiesAreCompiledAsResolvedOnes(seed: UInt64) throws {
         var resources = RandomResources(seed: seed)
         var attempt = seed
         while Topology.resolve(resources.model).topology == nil {
@@ -20,7 +20,7 @@ import VPCTopology
         let first = Topology.resolve(resources.model)
         var (topology, index) = (try #require(first.topology), first.index)
         var (compared, followed) = (0, 0)
-        for step in 0..<300 {
+        for step in 0..<120 {
             let next = resources.changed()
             let host = try #require(topology.hosts.indices.first)
             let former = topology.compiled(for: host, facts: Self.facts)
@@ -50,6 +50,6 @@ import VPCTopology
                 compared += 1
             }
         }
-        #expect(compared > 50 && followed > 5, "\(compared), \(followed)")
+        #expect(compared > 30 && followed > 2, "\(compared), \(followed)")
     }
 }

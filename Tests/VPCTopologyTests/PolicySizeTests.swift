@@ -115,8 +115,7 @@ import VPCModel
         }
         let (one, ten) = (measured(300), measured(3000))
         #expect(ten.elements <= 12 * one.elements, "\(one) \(ten)")
-        // Lines at one address are sorted by their ports: a little more.
-        #expect(ten.effort <= (shape == "ports" ? 14 : 12) * one.effort, "\(one) \(ten)")
+        #expect(ten.effort <= 12 * one.effort, "\(one) \(ten)")
     }
 
     /// Lines that meet at random come to more than ten times the elements, but each takes few steps.
@@ -158,29 +157,17 @@ import VPCModel
     }
 
     private static func manifest(acl: String = "", group: String = "", interfaces: String = "") -> String {
-        """
-        apiVersion: vpcctl.dev/v1
-        kind: Host
-        metadata: {name: h1}
-        spec: {underlay: {address: 172.31.0.1}}
-        ---
-        kind: VPC
-        metadata: {name: v}
-        spec: {id: 7, cidrs: [10.0.0.0/8]}
-        ---
-        kind: Subnet
-        metadata: {name: s}
-        spec: {vpc: v, cidr: 10.0.0.0/24}
-        ---
-        kind: NetworkACL
-        metadata: {name: a}
-        spec: {vpc: v, ingress: [\(acl)]}
-        ---
-        kind: SecurityGroup
-        metadata: {name: g}
-        spec: {vpc: v, egress: [\(group)]}
+        ManifestHead.subnet() + """
+            ---
+            kind: NetworkACL
+            metadata: {name: a}
+            spec: {vpc: v, ingress: [\(acl)]}
+            ---
+            kind: SecurityGroup
+            metadata: {name: g}
+            spec: {vpc: v, egress: [\(group)]}
 
-        """ + interfaces
+            """ + interfaces
     }
 
     @Test func aRuleForTooManyGroupsIsNamed() throws {
@@ -256,5 +243,19 @@ import VPCModel
         #expect(
             try errors(base + groups + together, limits)
                 == ["policy-too-large Host/h1 metadata.name < SecurityGroup/g3"])
+    }
+
+    /// Each is little, and all of them are too much: the rest is not even looked at.
+    @Test func whatIsTooMuchWorkForAll() throws {
+        let lines = { (list: [IPPrefix]) in
+            [TrafficLine(TrafficMatch(ipProtocol: .icmp), from: Self.everywhere)]
+                + [TrafficLine(Self.tcp, from: list)]
+        }
+        var limits = TrafficStages.Limits()
+        limits.effortOfAll = 3 * TrafficStages(lines(Self.published(50)), limits).effort
+        func groups(_ count: Int) -> String { (1...count).map { Self.group("g\($0)", 50) }.joined() }
+        #expect(try errors(Self.manifest() + groups(3), limits) == [])
+        #expect(
+            try errors(Self.manifest() + groups(7), limits) == ["policy-too-large SecurityGroup/g4 metadata.name"])
     }
 }

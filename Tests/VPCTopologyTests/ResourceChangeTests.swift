@@ -7,11 +7,11 @@ import VPCModel
 /// Taking changes of resources in gives what resolving everything gives, for random changes of every kind, and leaves
 /// everything as it was where it does not.
 @Suite struct ResourceChangeTests {
-    @Test(arguments: 1...10) func changesGiveWhatResolvingGives(seed: UInt64) throws {
+    @Test(arguments: 1...6) func changesGiveWhatResolvingGives(seed: UInt64) throws {
         var present = Accepted(seed: seed)
         var counts = (taken: 0, resolved: 0, invalid: 0)
         var kinds: Set<String> = []
-        for step in 0..<400 {
+        for step in 0..<250 {
             let next = present.resources.changed()
             let changes = present.resources.changes(to: next)
             let whole = Topology.resolve(next.model, numbering: present.topology)
@@ -34,13 +34,14 @@ import VPCModel
             if step.isMultiple(of: 3) {
                 present.index.revert(change, in: &present.topology)
                 try #require(present.topology.isIdentical(to: before), "seed \(seed), step \(step): \(changes)")
-                #expect(present.index.apply(changes, to: &present.topology) != nil)
+                let again = present.index.apply(changes, to: &present.topology)
+                #expect(again != nil)
                 try #require(present.topology == topology, "seed \(seed), step \(step): \(changes)")
             }
             (present.resources, present.complaints) = (next, complaints)
         }
         // Each of the ways was gone.
-        #expect(counts.taken > 80 && counts.resolved > 3 && counts.invalid > 40, "\(counts)")
+        #expect(counts.taken > 50 && counts.resolved > 1 && counts.invalid > 40, "\(counts)")
         #expect(kinds.count > 5, "\(kinds)")
     }
 

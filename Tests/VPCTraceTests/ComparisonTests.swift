@@ -12,7 +12,7 @@ import VPCTopology
     /// A sighting of a packet that came into its sender's host.
     private func seen(
         leavingBy exits: Set<Sighting.Exit> = [], answer: Sighting.Answer? = nil, answerCameIn: Bool? = nil,
-        counting counters: [String] = []
+        counting counters: [FirewallName] = []
     ) -> Sighting {
         var sighting = Sighting()
         sighting.hasLeftGuest = true
@@ -83,10 +83,10 @@ import VPCTopology
         try scene.addGroup("shut", members: ["web1"])
         let trace = try scene.trace("web1", "db1")
         try #require(trace.forward.verdict == .dropped)
-        #expect(verdict(scene, trace, seen(counting: ["denied_by_group"]), "did not leave it") == .agrees)
+        #expect(verdict(scene, trace, seen(counting: [RuleCounter.deniedByGroup]), "did not leave it") == .agrees)
         #expect(verdict(scene, trace, seen(leavingBy: [.tunnel]), "it should end there") == .differs)
         #expect(
-            verdict(scene, trace, seen(answer: .reply, counting: ["denied_by_group"]), "no answer should come")
+            verdict(scene, trace, seen(answer: .reply, counting: [RuleCounter.deniedByGroup]), "no answer should come")
                 == .differs)
         // Something else has dropped it.
         #expect(verdict(scene, trace, seen(), "denied_by_group has counted nothing") == .differs)
@@ -114,7 +114,7 @@ import VPCTopology
         let trace = try scene.trace("web1", "db1")
         try #require(trace.isDelivered && !trace.isAnswered)
         let line = RuleCounter.ofACL("one-way", .egress, priority: 1)
-        let counted = [line, "denied_by_acl"]
+        let counted = [line, RuleCounter.deniedByACL]
         #expect(
             verdict(
                 scene, trace, seen(leavingBy: [.tunnel], answerCameIn: true, counting: counted),
@@ -148,7 +148,7 @@ import VPCTopology
     @Test func aForgedSource() throws {
         let scene = try Scene()
         let trace = try scene.trace("web1", "db1", source: "10.0.1.77")
-        #expect(verdict(scene, trace, seen(counting: ["spoofed"])) == .agrees)
+        #expect(verdict(scene, trace, seen(counting: [RuleCounter.spoofed])) == .agrees)
         #expect(verdict(scene, trace, seen(leavingBy: [.tunnel])) == .differs)
         #expect(verdict(scene, trace, seen(), "spoofed has counted nothing") == .differs)
     }

@@ -22,13 +22,15 @@ extension NetworkACL: ResolvableResource {
     static func enter(_ number: Int, _ resolver: inout Resolver) {
         let acl = resolver.topology.acls[number]
         resolver.index.aclsOfVPC.insert(number, to: acl.vpc)
-        resolver.topology.policyElements += acl.policyElements
+        resolver.topology.policyElements += acl.cost.elements
+        resolver.index.policyEffort += acl.cost.effort
     }
 
     static func leave(_ number: Int, _ resolver: inout Resolver) {
         let acl = resolver.topology.acls[number]
         resolver.index.aclsOfVPC.remove(number, from: acl.vpc)
-        resolver.topology.policyElements -= acl.policyElements
+        resolver.topology.policyElements -= acl.cost.elements
+        resolver.index.policyEffort -= acl.cost.effort
     }
 
     static func referrers(to number: Int, _ resolver: Resolver) -> [NumberedResource] {

@@ -64,22 +64,37 @@ extension Topology {
     /// Enters an interface in the lists of its VPC and its host.
     /// - Returns: one that has the same address; then it is in no list.
     mutating func enter(_ number: Int) -> Int? {
-        let (interface, all, vpcs) = (interfaces[number], interfaces, vpcs)
-        if let last = interfacesOfVPC[interface.vpc].last, all[last].address >= interface.address,
-            let other = self.interface(at: interface.address, inVPC: interface.vpc)
-        {
-            return other
+        let (vpc, host, address) = (interfaces[number].vpc, interfaces[number].host, interfaces[number].address)
+        // Mostly they come in order.
+        if let last = interfacesOfVPC[vpc].last, interfaces[last].address >= address {
+            if let other = interface(at: address, inVPC: vpc) { return other }
+            let all = interfaces
+            interfacesOfVPC[vpc].insert(number) { all[$0].address < address }
+        } else {
+            interfacesOfVPC[vpc].append(number)
         }
-        interfacesOfVPC[interface.vpc].insert(number) { all[$0].address < interface.address }
-        interfacesOfHost[interface.host].insert(number) { all[$0].isBefore(interface, vpcs) }
+        if let last = interfacesOfHost[host].last,
+            interfaces[last].vpc == vpc
+                ? interfaces[last].address >= address : !isVPC(interfaces[last].vpc, before: vpc)
+        {
+            let (interface, all, vpcs) = (interfaces[number], interfaces, vpcs)
+            interfacesOfHost[host].insert(number) { all[$0].isBefore(interface, vpcs) }
+        } else {
+            interfacesOfHost[host].append(number)
+        }
         return nil
     }
 
     /// Makes an interface a member of its groups.
     mutating func enterGroups(of number: Int) {
-        let (interface, all) = (interfaces[number], interfaces)
-        for group in interface.securityGroups {
-            securityGroups[group].members.insert(number) { all[$0].address < interface.address }
+        let address = interfaces[number].address
+        for group in interfaces[number].securityGroups {
+            if let last = securityGroups[group].members.last, interfaces[last].address >= address {
+                let all = interfaces
+                securityGroups[group].members.insert(number) { all[$0].address < address }
+            } else {
+                securityGroups[group].members.append(number)
+            }
         }
     }
 
@@ -91,11 +106,5 @@ extension Topology {
         for group in interface.securityGroups {
             securityGroups[group].members.remove(number) { all[$0].address < interface.address }
         }
-    }
-}
-
-extension ResolvedInterface {
-    fileprivate func isBefore(_ other: ResolvedInterface, _ vpcs: Slots<ResolvedVPC>) -> Bool {
-        vpc == other.vpc ? address < other.address : vpcs[vpc].isBefore(vpcs[other.vpc])
     }
 }

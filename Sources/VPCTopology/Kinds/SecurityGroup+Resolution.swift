@@ -43,14 +43,16 @@ extension SecurityGroup: ResolvableResource {
         let group = resolver.topology.securityGroups[number]
         resolver.index.groupsOfVPC.insert(number, to: group.vpc)
         for peer in group.namedGroups { resolver.index.groupsNamingGroup.insert(number, to: peer) }
-        resolver.topology.policyElements += group.policyElements
+        resolver.topology.policyElements += group.cost.elements
+        resolver.index.policyEffort += group.cost.effort
     }
 
     static func leave(_ number: Int, _ resolver: inout Resolver) {
         let group = resolver.topology.securityGroups[number]
         resolver.index.groupsOfVPC.remove(number, from: group.vpc)
         for peer in group.namedGroups { resolver.index.groupsNamingGroup.remove(number, from: peer) }
-        resolver.topology.policyElements -= group.policyElements
+        resolver.topology.policyElements -= group.cost.elements
+        resolver.index.policyEffort -= group.cost.effort
     }
 
     static func referrers(to number: Int, _ resolver: Resolver) -> [NumberedResource] {
