@@ -53,9 +53,3 @@ extension Compilation {
         intent.host.routes.position(of: Route.Key(table: table, destination: IPPrefix(address)))
     }
 }
-
-extension Topology {
-    fileprivate func hasInterface(of vpc: Int, on host: Int) -> Bool {
-        interfaces(of: vpc, on: host).first { _ in true } != nil
-    }
-}

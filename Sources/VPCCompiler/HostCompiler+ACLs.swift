@@ -103,7 +103,8 @@ extension HostCompiler {
     /// made of the ACLs themselves, and of whether there are middleboxes, because then more is judged.
     var policyDigest: UInt64 {
         var digest = Digest()
-        for index in topology.inOrder(Set(attached.map { topology.interfaces[$0].subnet }), of: \.subnets) {
+        let subnets = Set(attached.map { topology.interfaces[$0].subnet }).filter { topology.subnets[$0].acl != nil }
+        for index in topology.inOrder(subnets, of: \.subnets) {
             let subnet = topology.subnets[index]
             guard let acl = subnet.acl else { continue }
             digest.add(subnet.name)

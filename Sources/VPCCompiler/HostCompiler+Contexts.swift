@@ -24,6 +24,10 @@ extension Topology {
         context.routeTable.map { routeTables[$0].routes } ?? []
     }
 
+    func hasInterface(of vpc: Int, on host: Int) -> Bool {
+        interfaces(of: vpc, on: host).first { _ in true } != nil
+    }
+
     /// Whether custom routes may be the longer match for interfaces of the VPC.
     func hasCustomRoutesInside(_ context: Context) -> Bool {
         customRoutes(of: context).contains { route in

@@ -9,18 +9,15 @@ extension HostCompiler {
     /// Finds the hosts that interfaces here can have to do with: those with interfaces of the same VPCs.
     mutating func findPeers() {
         let vpcs = Set(attached.map { topology.interfaces[$0].vpc })
-        var isPeer = [Bool](repeating: false, count: topology.hosts.endIndex)
-        for vpc in vpcs {
-            for index in topology.interfacesOfVPC[vpc] { isPeer[topology.interfaces[index].host] = true }
+        peers = topology.hosts.indices.filter { remote in
+            remote != host && vpcs.contains { topology.hasInterface(of: $0, on: remote) }
         }
-        isPeer[host] = false
-        peers = topology.inOrder(isPeer.indices.filter { isPeer[$0] }, of: \.hosts)
     }
 
     func path(to remote: Int) -> Path? { facts.paths.path(to: topology.hosts[remote].underlayAddress) }
 
     /// The peers that there is no route to, in their order: nobody speaks with the interfaces there, all else goes on.
-    var unreachable: [Int] { peers.filter { path(to: $0) == nil } }
+    var unreachable: [Int] { topology.inOrder(peers.filter { path(to: $0) == nil }, of: \.hosts) }
 
     /// What fits through every way to a peer; where there is none, through the device that has the address.
     var overlayMTU: UInt32 {

@@ -15,7 +15,7 @@ struct HostCompiler {
     var attached: [Int] = []
     var unattached: [Compilation.Unattached] = []
     private var unattachedInterfaces: Set<Int> = []
-    /// Other hosts with interfaces of VPCs that are here, in their order.
+    /// Other hosts with interfaces of VPCs that are here.
     var peers: [Int] = []
     /// By VPC, the main table first.
     var contexts: [Context] = []

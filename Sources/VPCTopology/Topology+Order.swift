@@ -1,7 +1,8 @@
-package import IPAddressing
-package import VPCModel
+public import IPAddressing
+public import VPCModel
 
 /// What a topology has several of.
+@usableFromInline
 package protocol TopologyElement: Sendable, Equatable {
     var resourceName: String { get }
     /// The order of the kind: it depends on what the manifests say, and never on numbers.
@@ -12,6 +13,7 @@ package protocol TopologyElement: Sendable, Equatable {
 extension Topology {
     /// Numbers of one kind in the order of the kind: hosts and probes by name, VPCs by id; subnets by VPC, then CIDR;
     /// interfaces by VPC, then address; route tables, groups and ACLs by VPC, then name.
+    @inlinable
     package func inOrder<Element: TopologyElement>(
         _ numbers: some Sequence<Int>, of kind: KeyPath<Topology, Slots<Element>>
     ) -> [Int] {
@@ -20,13 +22,16 @@ extension Topology {
         return numbers.sorted { elements[$0].isBefore(elements[$1], vpcs) }
     }
 
+    @inlinable
     package func isVPC(_ vpc: Int, before other: Int) -> Bool {
-        vpc != other && vpcs[vpc].isBefore(vpcs[other])
+        let (id, otherID) = (vpcs[vpc].id, vpcs[other].id)
+        return id == otherID ? vpcs[vpc].name < vpcs[other].name : id < otherID
     }
 
     // MARK: Interfaces in order
 
     /// The interface with an address of a VPC.
+    @inlinable
     package func interface(at address: IPAddress, inVPC vpc: Int) -> Int? {
         let all = interfacesOfVPC[vpc]
         let place = all.partitionPoint { interfaces[$0].address < address }
@@ -35,6 +40,7 @@ extension Topology {
     }
 
     /// Those of one VPC on a host, by address.
+    @inlinable
     package func interfaces(of vpc: Int, on host: Int) -> some Sequence<Int> {
         let all = interfacesOfHost[host]
         let start = all.partitionPoint { isVPC(interfaces[$0].vpc, before: vpc) }
@@ -55,61 +61,67 @@ extension [Int] {
 }
 
 extension Host: TopologyElement {
-    package var resourceName: String { metadata.name }
+    @usableFromInline package var resourceName: String { metadata.name }
 
-    package func isBefore(_ other: Host, _ vpcs: Slots<ResolvedVPC>) -> Bool { metadata.name < other.metadata.name }
+    @usableFromInline package func isBefore(_ other: Host, _ vpcs: Slots<ResolvedVPC>) -> Bool {
+        metadata.name < other.metadata.name
+    }
 }
 
 extension ResolvedVPC: TopologyElement {
-    package var resourceName: String { name }
+    @usableFromInline package var resourceName: String { name }
 
-    package func isBefore(_ other: ResolvedVPC, _ vpcs: Slots<ResolvedVPC>) -> Bool { isBefore(other) }
+    @usableFromInline package func isBefore(_ other: ResolvedVPC, _ vpcs: Slots<ResolvedVPC>) -> Bool {
+        isBefore(other)
+    }
 
-    func isBefore(_ other: ResolvedVPC) -> Bool { (id, name) < (other.id, other.name) }
+    func isBefore(_ other: ResolvedVPC) -> Bool { id == other.id ? name < other.name : id < other.id }
 }
 
 extension ResolvedSubnet: TopologyElement {
-    package var resourceName: String { name }
+    @usableFromInline package var resourceName: String { name }
 
-    package func isBefore(_ other: ResolvedSubnet, _ vpcs: Slots<ResolvedVPC>) -> Bool {
+    @usableFromInline package func isBefore(_ other: ResolvedSubnet, _ vpcs: Slots<ResolvedVPC>) -> Bool {
         vpc == other.vpc ? (cidr, name) < (other.cidr, other.name) : vpcs[vpc].isBefore(vpcs[other.vpc])
     }
 }
 
 extension ResolvedInterface: TopologyElement {
-    package var resourceName: String { name }
+    @usableFromInline package var resourceName: String { name }
 
-    package func isBefore(_ other: ResolvedInterface, _ vpcs: Slots<ResolvedVPC>) -> Bool {
+    @usableFromInline package func isBefore(_ other: ResolvedInterface, _ vpcs: Slots<ResolvedVPC>) -> Bool {
         vpc == other.vpc ? address < other.address : vpcs[vpc].isBefore(vpcs[other.vpc])
     }
 }
 
 extension ResolvedRouteTable: TopologyElement {
-    package var resourceName: String { name }
+    @usableFromInline package var resourceName: String { name }
 
-    package func isBefore(_ other: ResolvedRouteTable, _ vpcs: Slots<ResolvedVPC>) -> Bool {
+    @usableFromInline package func isBefore(_ other: ResolvedRouteTable, _ vpcs: Slots<ResolvedVPC>) -> Bool {
         vpc == other.vpc ? name < other.name : vpcs[vpc].isBefore(vpcs[other.vpc])
     }
 }
 
 extension ResolvedSecurityGroup: TopologyElement {
-    package var resourceName: String { name }
+    @usableFromInline package var resourceName: String { name }
 
-    package func isBefore(_ other: ResolvedSecurityGroup, _ vpcs: Slots<ResolvedVPC>) -> Bool {
+    @usableFromInline package func isBefore(_ other: ResolvedSecurityGroup, _ vpcs: Slots<ResolvedVPC>) -> Bool {
         vpc == other.vpc ? name < other.name : vpcs[vpc].isBefore(vpcs[other.vpc])
     }
 }
 
 extension ResolvedACL: TopologyElement {
-    package var resourceName: String { name }
+    @usableFromInline package var resourceName: String { name }
 
-    package func isBefore(_ other: ResolvedACL, _ vpcs: Slots<ResolvedVPC>) -> Bool {
+    @usableFromInline package func isBefore(_ other: ResolvedACL, _ vpcs: Slots<ResolvedVPC>) -> Bool {
         vpc == other.vpc ? name < other.name : vpcs[vpc].isBefore(vpcs[other.vpc])
     }
 }
 
 extension ResolvedProbe: TopologyElement {
-    package var resourceName: String { name }
+    @usableFromInline package var resourceName: String { name }
 
-    package func isBefore(_ other: ResolvedProbe, _ vpcs: Slots<ResolvedVPC>) -> Bool { name < other.name }
+    @usableFromInline package func isBefore(_ other: ResolvedProbe, _ vpcs: Slots<ResolvedVPC>) -> Bool {
+        name < other.name
+    }
 }
