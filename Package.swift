@@ -55,10 +55,13 @@ let package = Package(
         // The kernel.
         .target(name: "CLinux"),
         .systemLibrary(name: "CMNL", pkgConfig: "libmnl", providers: [.apt(["libmnl-dev"])]),
+        // Its headers lie in a folder of their own. Not by pkg-config, which would have every program load it at its start.
+        .target(name: "CLibNL", cSettings: [.unsafeFlags(["-I/usr/include/libnl3"])]),
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
         // Its readers are views that the compiler keeps from outliving the bytes they read.
         module("Netlink", ["CLinux", "CMNL"], extra: [.enableExperimentalFeature("Lifetimes")]),
         module("KernelDriver", ["CLinux", "IPAddressing", "KernelModel", "Netlink"]),
+        module("KernelWitness", ["CLibNL", "CLinux", "IPAddressing", "KernelModel", "Netlink"]),
         module("Reconciler", ["IPAddressing", "KernelModel", "VPCCompiler", "VPCModel", "VPCTopology"]),
         module("Console"),
         .target(name: "CTraffic"),
@@ -105,9 +108,9 @@ let package = Package(
         tool(
             "vpcctl",
             [
-                "AgentClient", "CommandOptions", "Console", "IPAddressing", "KernelDriver", "KernelModel", "Netlink",
-                "Presentation", "Reconciler", "Traffic", "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology",
-                "VPCTrace",
+                "AgentClient", "CommandOptions", "Console", "IPAddressing", "KernelDriver", "KernelModel",
+                "KernelWitness", "Netlink", "Presentation", "Reconciler", "Traffic", "VPCCompiler", "VPCManifest",
+                "VPCModel", "VPCTopology", "VPCTrace",
             ]),
         tool(
             "vpclab",
@@ -126,6 +129,9 @@ let package = Package(
         .target(name: "CTestSupport", path: "Tests/CTestSupport"),
         .target(
             name: "TestSupport", dependencies: ["CTestSupport", "IPAddressing", "VPCModel"], path: "Tests/TestSupport",
+            swiftSettings: swiftSettings),
+        .target(
+            name: "FakeKernel", dependencies: ["IPAddressing", "KernelModel"], path: "Tests/FakeKernel",
             swiftSettings: swiftSettings),
         tests("IPAddressingTests", ["IPAddressing", "TestSupport"]),
         tests(
@@ -151,11 +157,22 @@ let package = Package(
         tests("NetlinkTests", ["CLinux", "Netlink", "TestSupport"]),
         tests("TrafficTests", ["IPAddressing", "Netlink", "TestSupport", "Traffic"]),
         tests(
-            "KernelDriverTests", ["CLinux", "IPAddressing", "KernelDriver", "KernelModel", "Netlink", "TestSupport"]),
+            "KernelDriverTests",
+            [
+                "CLinux", "FakeKernel", "IPAddressing", "KernelDriver", "KernelModel", "KernelWitness", "Netlink",
+                "TestSupport",
+            ]),
+        tests(
+            "ReconcilerTests",
+            [
+                "FakeKernel", "IPAddressing", "KernelModel", "Reconciler", "TestSupport", "VPCCompiler", "VPCManifest",
+                "VPCTopology",
+            ]),
         tests(
             "AgentTests",
             [
-                "Agent", "KernelDriver", "Netlink", "Reconciler", "TestSupport", "VPCManifest", "VPCTopology",
+                "Agent", "FakeKernel", "IPAddressing", "KernelDriver", "KernelModel", "Netlink", "Reconciler",
+                "TestSupport", "VPCCompiler", "VPCManifest", "VPCTopology",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests(
@@ -167,13 +184,14 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ], exclude: ["check_openapi.py", "check_openmetrics.py", "hold_connections.py", "squat.py"]),
-        tests("ConsoleTests", ["Console"]),
+        tests("ConsoleTests", ["Console", "TestSupport"]),
         tests("CommandTests", ["TestSupport"]),
         tests(
             "LabTests",
             [
-                "Agent", "CTraffic", "IPAddressing", "KernelDriver", "KernelModel", "Netlink", "Reconciler",
-                "TestSupport", "Traffic", "VPCCompiler", "VPCLab", "VPCManifest", "VPCModel", "VPCTopology", "VPCTrace",
+                "Agent", "CLinux", "CTraffic", "IPAddressing", "KernelDriver", "KernelModel", "KernelWitness",
+                "Netlink", "Reconciler", "TestSupport", "Traffic", "VPCCompiler", "VPCLab", "VPCManifest", "VPCModel",
+                "VPCTopology", "VPCTrace",
                 .product(name: "Logging", package: "swift-log"),
             ]),
     ],

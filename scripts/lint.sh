@@ -16,6 +16,7 @@ else
 fi
 python3 scripts/count-tests.py --self-check || status=1
 swift package dump-package | python3 scripts/check-imports.py || status=1
+python3 scripts/check-suites.py || status=1
 
 # A test of the other library would never be run, nor missed.
 if grep -rn --include='*.swift' 'import XCTest' Tests; then

@@ -70,6 +70,7 @@ it_works() {
     check "a host is applied" vpcctl apply -f $manifest --wait --timeout 120s
     check "its guests reach each other" ping_once
     check "a second time nothing is to do" vpcctl plan -f $manifest
+    check "libnl, which came with the package, reads the same" vpcctl doctor --witness
     check "a route that is taken away comes back" causes DriftRepaired ip route flush table 1000001 proto 118
     check "so does a rule" causes DriftRepaired ip rule del pref 1001
     check "the phase is Ready" prints Ready phase

@@ -4,6 +4,7 @@
 # recorded for kernel 6.1. `make test` checks set-up and style first.
 #
 #   KERNEL              kernels for the lab (6.1); "6.1 6.12" for two, "host" for the running one
+#   VPCCTL_SEEDS        seeds of the tests that draw, "1,2", or "fixed" for none that is new
 #   VPCCTL_TEST_FILTER  only tests whose name matches this regular expression
 #
 # The last line is "total: N passed, N failed"; the status is 0 if nothing failed, was skipped or was missing.
@@ -20,6 +21,8 @@ reports=$PWD/.build/test-reports
 rm -rf "$reports"
 mkdir -p "$reports"
 export VPCCTL_LAB_OUT=$reports VPCCTL_LAB_TIMEOUT=$limit
+# Into the virtual machine, too: what continuous integration finds, it finds again.
+if [[ ${CI:-} == true ]]; then export VPCCTL_SEEDS=${VPCCTL_SEEDS:-fixed}; fi
 
 # Swift Testing takes any pipe for a terminal.
 [[ -t 1 ]] || export NO_COLOR=1

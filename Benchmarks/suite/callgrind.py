@@ -29,3 +29,14 @@ def count(*command):
     if done.returncode != 0 or not found:
         sys.exit(f"{' '.join(command)} under valgrind: {done.stdout}{done.stderr}")
     return int(found[1])
+
+
+def shell(program, arguments):
+    """Shell that prints the instructions of a program, for where it is not run from here. Its status does not matter."""
+    bare = tempfile.NamedTemporaryFile(delete=False).name
+    # Not every valgrind reads the debug information of every compiler.
+    subprocess.run(["strip", "--strip-debug", "-o", bare, program], check=True)
+    valgrind = "SWIFT_DETERMINISTIC_HASHING=1 valgrind --tool=callgrind --callgrind-out-file=/dev/null"
+    return (
+        f"{valgrind} {bare} {arguments} 2>&1 >/dev/null | sed -n 's/.*Collected : /instructions /p'; rm {bare}"
+    )

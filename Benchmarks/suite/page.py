@@ -3,7 +3,7 @@
 from . import report
 
 # As they are read; what is not named here comes last.
-ORDER = ["routes", "nexthops", "firewall", "interfaces", "change", "keeping", "manifest", "datapath"]
+ORDER = ["routes", "nexthops", "firewall", "interfaces", "change", "keeping", "manifest", "policies", "datapath"]
 
 HEAD = """# Benchmarks
 

@@ -1,7 +1,6 @@
 public import KernelModel
 public import Reconciler
 public import VPCTopology
-import Netlink
 
 /// What the kernel shall be equal to; its manifests are those of the revision.
 public struct DesiredState: Sendable {
@@ -10,14 +9,14 @@ public struct DesiredState: Sendable {
     /// A number of `topology.hosts`.
     public var host: Int
 
-    init(_ desired: ReconcileLoop.Desired) {
+    init(_ desired: Desired) {
         (revision, topology, host) = (desired.revision, desired.topology, desired.host)
     }
 }
 
 extension Agent {
     /// The desired state; nil until a valid one is known.
-    public var desired: DesiredState? { shared.withLock { $0.desired } }
+    public var desired: DesiredState? { publication.desired }
 
     /// What is known of a revision that is kept.
     public func revision(_ number: Int) throws(AgentError) -> Revision { try revisions.revision(number) }
@@ -33,7 +32,7 @@ extension Agent {
 
     /// What the devices of the host's namespace have counted. Reads the kernel on the calling thread.
     public func traffic() throws(AgentError) -> [InterfaceName: LinkTraffic] {
-        do throws(NetlinkError) {
+        do {
             return try kernel.traffic()
         } catch {
             throw AgentError(.kernel, "\(error)")
@@ -49,5 +48,5 @@ extension Agent {
 
 extension Agent {
     /// The number of the network namespace that the agent looks after; nil where that has gone.
-    public var networkNamespace: UInt64? { try? kernel.namespace.identity() }
+    public var networkNamespace: UInt64? { claim.withLock { $0?.networkNamespace } }
 }

@@ -10,7 +10,7 @@ import VPCTopology
 struct PreparedSet: Sendable {
     var set: ManifestSet
     /// For this host; nil where the set is that which is in force.
-    var desired: ReconcileLoop.Desired?
+    var desired: Desired?
     /// What it is compiled to where the kernel is as it was then; nil where that could not be told.
     var compiled: (facts: HostFacts, compilation: Compilation)?
     /// The revision that was in force then: numbers that were given since are not known.
@@ -50,7 +50,7 @@ extension Agent {
     /// - Parameter former: A topology whose numbers resources keep.
     func resolved(
         _ set: ManifestSet, _ revision: Revision, numbering former: Topology? = nil
-    ) throws(AgentError) -> ReconcileLoop.Desired {
+    ) throws(AgentError) -> Desired {
         let resolution = Topology.resolve(set.model, numbering: former)
         let diagnostics = set.located(resolution.diagnostics)
         guard set.isValid, let topology = resolution.topology,
@@ -62,8 +62,8 @@ extension Agent {
                 .invalidManifest, errors.count > 1 ? "\(first) (and \(errors.count - 1) more)" : first,
                 diagnostics: errors)
         }
-        return ReconcileLoop.Desired(
-            revision: revision, files: set.sources.fileDigests, resourceCount: set.model.resourceCount,
+        return Desired(
+            revision: revision, files: set.sources.fileDigests, resourceCount: set.model.count,
             topology: topology, index: resolution.index, host: try host(in: topology))
     }
 

@@ -1,5 +1,6 @@
 import Glibc
 public import KernelDriver
+import KernelModel
 public import Logging
 public import Reconciler
 import Synchronization
@@ -12,13 +13,13 @@ public import VPCTopology
 /// Stopping, crashing and being killed leave the kernel as it is: traffic goes on.
 public final class Agent: Sendable {
     public let configuration: AgentConfiguration
-    public let events = EventLog()
+    public var events: EventLog { publication.events }
 
-    let kernel: KernelDriver
-    let log: Logger
+    let kernel: any KernelAccess
+    let publication: Publication
+    let clock: any WaitingClock
     let revisions: RevisionStore
     let mailbox: Mailbox<Command>
-    let shared = Mutex(Shared())
     /// Where the loop has sets prepared.
     let preparer = SerialWorker(limit: 1)
     /// Where plans are made that somebody asks for.
@@ -26,15 +27,7 @@ public final class Agent: Sendable {
     /// Called on the threads of these two before each piece of work: tests hold them up.
     let beforePreparation = Mutex<(@Sendable () -> Void)?>(nil)
     /// Held until ``run()`` has ended.
-    private let claim: Mutex<HostClaim?>
-
-    struct Shared {
-        var status = AgentStatus()
-        var metrics = AgentMetrics()
-        var desired: DesiredState?
-        /// Changes that are prepared or wait for it.
-        var pendingChanges = 0
-    }
+    let claim: Mutex<HostClaim?>
 
     /// What the thread is asked to do.
     enum Command: Sendable {
@@ -58,21 +51,28 @@ public final class Agent: Sendable {
     typealias Reply<Value> = @Sendable (Result<Value, AgentError>) -> Void
 
     /// - Throws: `AgentError` where another agent has this host or its state directory, or that cannot be written.
-    public init(
+    public convenience init(
         _ configuration: AgentConfiguration, kernel: KernelDriver = KernelDriver(operationalTimeout: .seconds(2)),
+        log: Logger
+    ) throws(AgentError) {
+        try Files.makeDirectory(configuration.stateDirectory)
+        let claim = try HostClaim(stateDirectory: configuration.stateDirectory, namespace: kernel.namespace)
+        try self.init(configuration, kernel: kernel, claim, SystemClock(), log: log)
+    }
+
+    /// - Parameter claim: Nil where nobody else can have the host.
+    init(
+        _ configuration: AgentConfiguration, kernel: any KernelAccess, _ claim: HostClaim?, _ clock: any WaitingClock,
         log: Logger
     ) throws(AgentError) {
         self.configuration = configuration
         self.kernel = kernel
-        self.log = log
-        try Files.makeDirectory(configuration.stateDirectory)
-        claim = Mutex(try HostClaim(stateDirectory: configuration.stateDirectory, namespace: kernel.namespace))
+        self.clock = clock
+        self.claim = Mutex(claim)
+        publication = Publication(log)
         revisions = try RevisionStore(stateDirectory: configuration.stateDirectory, limit: configuration.revisions)
         mailbox = try Mailbox()
-        shared.withLock { state in
-            state.status.started = time(nil)
-            state.status.source = configuration.manifests
-        }
+        publication.begin(started: time(nil), source: configuration.manifests)
     }
 
     /// Works until ``stop()``, on the calling thread.
@@ -91,14 +91,14 @@ public final class Agent: Sendable {
 
     // MARK: State
 
-    public var status: AgentStatus { shared.withLock { $0.status } }
-    public var metrics: AgentMetrics { shared.withLock { $0.metrics } }
+    public var status: AgentStatus { publication.status }
+    public var metrics: AgentMetrics { publication.metrics }
 
     /// How many changes are being prepared or wait for it.
-    var pendingChanges: Int { shared.withLock { $0.pendingChanges } }
+    var pendingChanges: Int { publication.pendingChanges }
 
     /// Whether a complete desired state was loaded and brought to the kernel at least once.
-    public var isReady: Bool { shared.withLock { $0.status.observedRevision != nil } }
+    public var isReady: Bool { status.observedRevision != nil }
 
     /// The revisions that are kept, oldest first.
     public func history() throws(AgentError) -> [Revision] { try revisions.revisions() }

@@ -10,6 +10,7 @@ import Netlink
 /// can make one.
 final class HostClaim: Sendable {
     private let claim: NamespaceClaim
+    private let namespace: NetworkNamespace
     private let lock: Int32
 
     /// `table inet vpcd`; docs/ownership.md.
@@ -24,7 +25,11 @@ final class HostClaim: Sendable {
             throw error
         }
         lock = file
+        self.namespace = namespace
     }
+
+    /// The number of the network namespace; nil where that has gone.
+    var networkNamespace: UInt64? { try? namespace.identity() }
 
     /// A child of this process that has not begun its program yet holds the file, too: so it is not only closed.
     deinit {

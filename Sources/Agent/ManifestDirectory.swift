@@ -4,30 +4,29 @@ public import VPCManifest
 /// Manifests in a directory or file, watched with inotify(7).
 ///
 /// A change counts when it is complete: a file that is closed after writing, one that is renamed into its place (what
-/// editors, `cp` followed by `mv` and mounted ConfigMaps do), one that is removed. What follows within a moment belongs
-/// to it, and as long as somebody writes into a file, nothing is read.
+/// editors, `cp` followed by `mv` and mounted ConfigMaps do), one that is removed. When it is read says ``ManifestBurst``.
 public final class ManifestDirectory: DesiredStateSource {
     public let path: String
+    private let clock: any WaitingClock
     private let inotify: Int32
     private var watches: ManifestWatches
-    private var lastRead = ContinuousClock.now
+    private var lastRead: ContinuousClock.Instant
     /// Files that were written to and not closed since.
     private var unfinished: [String: ContinuousClock.Instant] = [:]
-    private var firstChange: ContinuousClock.Instant?
-    private var lastChange = ContinuousClock.now
+    private var burst = ManifestBurst()
 
-    /// Quiet that ends a burst of changes, and how long a burst may go on.
-    private static let quiet: Duration = .milliseconds(100)
-    private static let longest: Duration = .seconds(2)
     /// How long a writer is waited for who does not close his file.
     private static let patience: Duration = .seconds(10)
     /// How often everything is looked at where not everything can be watched.
     private static let lookInterval: Duration = .seconds(10)
 
-    public convenience init(path: String) throws(AgentError) { try self.init(path: path, watchLimit: 32_768) }
+    public convenience init(path: String) throws(AgentError) { try self.init(path: path, SystemClock()) }
 
-    init(path: String, watchLimit: Int) throws(AgentError) {
+    /// - Parameter watchLimit: How many things may be watched.
+    init(path: String, _ clock: any WaitingClock, watchLimit: Int = 32_768) throws(AgentError) {
         self.path = path
+        self.clock = clock
+        lastRead = clock.now
         inotify = inotify_init1(Int32(IN_CLOEXEC) | Int32(IN_NONBLOCK))
         watches = ManifestWatches(inotify: inotify, limit: watchLimit)
         guard inotify >= 0 else { throw .system("inotify_init1") }
@@ -40,8 +39,8 @@ public final class ManifestDirectory: DesiredStateSource {
     public var fileDescriptor: Int32 { inotify }
 
     public func read(known: [String: FileStamp]) -> ManifestFiles {
-        firstChange = nil
-        lastRead = .now
+        burst = ManifestBurst()
+        lastRead = clock.now
         // Directories and links may have come, or lead elsewhere.
         watches.follow(path)
         return ManifestFiles(paths: [path], limits: .ofDaemon, known: known)
@@ -65,7 +64,7 @@ public final class ManifestDirectory: DesiredStateSource {
     // MARK: Events
 
     public func noteChanges() throws(AgentError) -> ContinuousClock.Instant? {
-        let now = ContinuousClock.now
+        let now = clock.now
         var buffer = [UInt8](repeating: 0, count: 64 << 10)
         while true {
             let count = Glibc.read(inotify, &buffer, buffer.count)
@@ -90,9 +89,9 @@ public final class ManifestDirectory: DesiredStateSource {
     }
 
     private func take(_ event: inotify_event, _ name: String, _ now: ContinuousClock.Instant) {
-        if event.mask & UInt32(IN_Q_OVERFLOW) != 0 { return note(now) }
+        if event.mask & UInt32(IN_Q_OVERFLOW) != 0 { return burst.add(.other, at: now) }
         if event.mask & UInt32(IN_IGNORED) != 0 {
-            if watches.forget(event.wd) { note(now) }
+            if watches.forget(event.wd) { burst.add(.other, at: now) }
             return
         }
         guard let watch = watches[event.wd] else { return }
@@ -106,7 +105,19 @@ public final class ManifestDirectory: DesiredStateSource {
         unfinished[file] = nil
         // A file that is only made is written to or renamed next; a directory may already hold something.
         if event.mask & UInt32(IN_CREATE) != 0, event.mask & UInt32(IN_ISDIR) == 0, !isLink(file) { return }
-        note(now)
+        burst.add(change(event, name, watch, file), at: now)
+    }
+
+    private func change(
+        _ event: inotify_event, _ name: String, _ watch: ManifestWatches.Watch, _ file: String
+    ) -> ManifestBurst.Change {
+        if event.mask & UInt32(IN_ISDIR) != 0 || name.isEmpty { return .other }
+        let hasArrived = event.mask & UInt32(IN_MOVED_TO) != 0
+        // Whatever leads to manifests counts, like the hidden link of a mounted ConfigMap.
+        let counts = watch.names != nil || ManifestFiles.isManifest(name) || hasArrived && isLink(file)
+        if !counts { return .beside }
+        if hasArrived { return .arrival(cookie: event.cookie) }
+        return event.mask & UInt32(IN_MOVED_FROM) != 0 ? .departure(cookie: event.cookie) : .other
     }
 
     private func isLink(_ path: String) -> Bool {
@@ -114,16 +125,10 @@ public final class ManifestDirectory: DesiredStateSource {
         return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFLNK
     }
 
-    private func note(_ now: ContinuousClock.Instant) {
-        if firstChange == nil { firstChange = now }
-        lastChange = now
-    }
-
     private func nextLoad(_ now: ContinuousClock.Instant) -> ContinuousClock.Instant? {
         // Somebody who keeps a file open for ever, like a log, holds nothing up.
         unfinished = unfinished.filter { now < $0.value + Self.patience }
-        guard let firstChange else { return watches.gap == nil ? nil : lastRead + Self.lookInterval }
         let writers = unfinished.values.max().map { $0 + Self.patience }
-        return writers ?? min(lastChange + Self.quiet, firstChange + Self.longest)
+        return burst.end(waitingForWriters: writers) ?? (watches.gap == nil ? nil : lastRead + Self.lookInterval)
     }
 }

@@ -1,4 +1,3 @@
-import KernelDriver
 import KernelModel
 import Reconciler
 import VPCModel
@@ -11,7 +10,7 @@ struct Problems {
     private(set) var failures: [String] = []
     private var pendingInterfaces = 0
 
-    init(_ result: ReconcileLoop.PassResult, _ topology: Topology) {
+    init(_ result: HostPass.Result, _ topology: Topology) {
         for unattached in result.plan.unattached {
             let interface = ResourceReference(.networkInterface, topology.interfaces[unattached.interface].name)
             if unattached.reason.isRefusal {
@@ -73,15 +72,12 @@ struct Problems {
 
 extension AgentMetrics {
     /// Adds up a pass.
-    mutating func note(
-        _ result: ReconcileLoop.PassResult, _ repaired: [KernelModel.Operation], _ update: KernelMirror.Update,
-        passed duration: Duration
-    ) {
-        passes.add(duration)
-        notifications += update.notifications
-        if update.wasOverrun { overruns += 1 }
-        if !repaired.isEmpty { repairs.add(duration) }
-        for operation in repaired { self.repaired[operation.kind, default: 0] += 1 }
+    mutating func note(_ result: HostPass.Result) {
+        passes.add(result.duration)
+        notifications += result.update.notifications
+        if result.update.wasOverrun { overruns += 1 }
+        if !result.repaired.isEmpty { repairs.add(result.duration) }
+        for operation in result.repaired { self.repaired[operation.kind, default: 0] += 1 }
         if result.plan.changes.counts.total > 0 {
             for step in result.plan.changes.steps { count(step) }
             for failure in result.outcome.report.failures { count(failure) }

@@ -28,7 +28,7 @@ extension ReconcileLoop {
     /// Takes up what was in force, or what the source has if that has changed since.
     func start() {
         for name in ((try? agent.revisions.strangers()) ?? []).prefix(10) {
-            agent.log.warning("\(agent.revisions.path)/\(name) is no revision of ours and is left alone")
+            publication.log.warning("\(agent.revisions.path)/\(name) is no revision of ours and is left alone")
         }
         takeUpNewest()
         if let (files, digest) = readSource() {
@@ -40,7 +40,7 @@ extension ReconcileLoop {
             }
         }
         if desired == nil, unusable == nil {
-            agent.log.warning("no valid desired state is known yet: nothing is touched")
+            publication.log.warning("no valid desired state is known yet: nothing is touched")
         }
         requestPass()
     }
@@ -69,9 +69,7 @@ extension ReconcileLoop {
             number: number, reason: reason, revision: try? agent.revisions.revision(number),
             sourceDigest: unusable?.sourceDigest)
         guard isNews else { return }
-        agent.log.critical("\(reason)")
-        agent.shared.withLock { ($0.status.phase, $0.status.reason) = (.failed, reason) }
-        agent.events.add(.revisionRejected, reason, revision: number)
+        publication.unusable(number, reason)
     }
 
     /// The clock may have been set while nobody looked: no more time is left than there was in the beginning.
@@ -79,7 +77,7 @@ extension ReconcileLoop {
         guard let previous = (try? agent.revisions.numbers())?.last(where: { $0 < revision.number }) else { return }
         let left = min(max(seconds - time(nil), 0), max(seconds - revision.time, 0))
         confirmation = Confirmation(
-            revision: revision, previous: previous, deadline: .now + .seconds(left))
+            revision: revision, previous: previous, deadline: agent.clock.now + .seconds(left))
         publishConfirmation(seconds)
     }
 }

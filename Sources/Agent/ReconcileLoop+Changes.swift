@@ -62,7 +62,7 @@ extension ReconcileLoop {
         // A revision that awaits confirmation gives way: somebody has changed the manifests meanwhile.
         endProbing()
         confirmation = nil
-        note(change, for: revision.number)
+        hostPass.compiled.expect(change, in: desired?.revision.number, for: revision.number)
         changeInPlace { desired in
             desired?.revision = revision
             desired?.files = files

@@ -38,7 +38,7 @@ extension ReconcileLoop {
     }
 
     func rejectSource(_ error: AgentError) {
-        agent.log.error("manifests in \(source?.name ?? "-") are not accepted: \(error)")
+        publication.log.error("manifests in \(source?.name ?? "-") are not accepted: \(error)")
         noteRejected(
             error.diagnostics.isEmpty
                 ? [LocatedDiagnostic(rule: "rejected", message: error.message)] : error.diagnostics)
@@ -46,22 +46,14 @@ extension ReconcileLoop {
 
     /// Each once, until it is gone.
     func noteWarnings(of source: any DesiredStateSource) {
-        for warning in source.warnings where !sourceWarnings.contains(warning) { agent.log.warning("\(warning)") }
+        for warning in source.warnings where !sourceWarnings.contains(warning) {
+            publication.log.warning("\(warning)")
+        }
         sourceWarnings = Set(source.warnings)
     }
 
     func noteRejected(_ diagnostics: [LocatedDiagnostic]) {
-        let isNews = agent.shared.withLock { state -> Bool in
-            let isNews = state.status.rejected != diagnostics
-            state.status.rejected = diagnostics
-            if isNews, !diagnostics.isEmpty { state.metrics.revisionsRejected += 1 }
-            if desired == nil, unusable == nil { state.status.reason = diagnostics.first?.description }
-            return isNews
-        }
-        guard isNews, let first = diagnostics.first else { return }
-        for diagnostic in diagnostics.prefix(20) { agent.log.error("\(diagnostic)") }
-        let more = diagnostics.count > 1 ? " (and \(diagnostics.count - 1) more)" : ""
-        agent.events.add(.revisionRejected, "\(first)\(more)")
+        publication.rejected(diagnostics, isIdle: desired == nil && unusable == nil)
     }
 
     /// Makes a set the desired state: only when it is valid as a whole, and on the disk.
@@ -80,7 +72,7 @@ extension ReconcileLoop {
         take(next)
         // Numbers that another revision was given since are not in it.
         if let (facts, compilation) = prepared.compiled, prepared.base == former {
-            expect(compilation, of: facts, for: next.revision.number)
+            hostPass.compiled.expect(compilation, of: facts, for: next.revision.number)
         }
         announce(next)
         return next
@@ -90,16 +82,7 @@ extension ReconcileLoop {
     func announce(_ next: Desired) {
         unusable = nil
         noteRejected([])
-        agent.shared.withLock { state in
-            state.status.desiredRevision = next.revision.number
-            state.status.host = next.hostName
-            (state.status.phase, state.status.reason) = (.pending, "revision \(next.revision.number) is being applied")
-            state.status.confirmation = nil
-            state.metrics.revisionsAccepted += 1
-        }
-        let cause = next.revision.cause
-        agent.log.notice("revision \(next.revision.number) accepted (\(cause))")
-        agent.events.add(.revisionAccepted, "\(cause)", revision: next.revision.number)
+        publication.accepted(next)
         noteNewDesiredState()
     }
 
@@ -145,7 +128,7 @@ extension ReconcileLoop {
         confirmation = nil
         guard let confirmSeconds, let previous else { return reply(.success(try bring(accepted, set))) }
         confirmation = Confirmation(
-            revision: accepted.revision, previous: previous, deadline: .now + .seconds(confirmSeconds))
+            revision: accepted.revision, previous: previous, deadline: agent.clock.now + .seconds(confirmSeconds))
         publishConfirmation(deadline ?? 0)
         confirmation?.waiting = (try bring(accepted, set), reply)
         probe(accepted)
@@ -184,11 +167,7 @@ extension ReconcileLoop {
     /// Takes the revision back where a probe of it failed, and tells whoever waits.
     func take(_ outcomes: [ProbeOutcome], of revision: Int) {
         guard confirmation?.revision.number == revision else { return }
-        for outcome in outcomes {
-            agent.events.add(
-                .probeFinished, "\(outcome.verdict.rawValue): \(outcome.reason)",
-                resource: "Probe/\(outcome.name)", revision: revision)
-        }
+        publication.probed(outcomes, revision: revision)
         let failed = outcomes.filter { $0.verdict == .failed }
         let waiting = confirmation?.waiting
         confirmation?.waiting = nil
@@ -220,9 +199,7 @@ extension ReconcileLoop {
         try agent.revisions.update(revision)
         self.confirmation = nil
         changeInPlace { $0?.revision = revision }
-        agent.shared.withLock { $0.status.confirmation = nil }
-        agent.log.notice("revision \(revision.number) is confirmed")
-        agent.events.add(.confirmed, "it stays in force", revision: revision.number)
+        publication.confirmed(revision.number)
         return revision.number
     }
 
@@ -238,20 +215,16 @@ extension ReconcileLoop {
             try accept(
                 agent.prepare(set, PreparationBase()), cause: .revert(previous.number),
                 directoryDigest: confirmation.revision.directoryDigest)
-            agent.log.warning("revision \(number) is taken back: \(reason)")
-            agent.events.add(.reverted, reason, revision: number)
-            agent.shared.withLock { $0.metrics.reverts += 1 }
+            publication.reverted(number, reason)
         } catch {
-            agent.log.critical("revision \(number) cannot be taken back: \(error)")
-            agent.events.add(.applyFailed, "revision \(number) cannot be taken back: \(error)", revision: number)
+            publication.notReverted(number, error)
         }
     }
 
     func publishConfirmation(_ deadline: Int) {
         guard let confirmation else { return }
-        agent.shared.withLock { state in
-            state.status.confirmation = AgentStatus.Confirmation(
-                revision: confirmation.revision.number, previous: confirmation.previous, deadline: deadline)
-        }
+        publication.awaitsConfirmation(
+            AgentStatus.Confirmation(
+                revision: confirmation.revision.number, previous: confirmation.previous, deadline: deadline))
     }
 }

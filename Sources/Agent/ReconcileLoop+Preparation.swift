@@ -28,7 +28,7 @@ extension ReconcileLoop {
 
     func notePending() {
         let count = proposals.count + (proposal == nil ? 0 : 1)
-        agent.shared.withLock { $0.pendingChanges = count }
+        publication.pendingChanges = count
     }
 
     /// Has a set prepared, after those that came before.

@@ -1,19 +1,15 @@
 import CLinux
-import Glibc
-import KernelDriver
 import KernelModel
-import Logging
-import Netlink
 import Reconciler
 import VPCCompiler
 import VPCManifest
-import VPCModel
 import VPCTopology
 
-/// The agent's one thread: waits for the kernel, the manifests, requests and the clock, and makes a pass.
+/// The agent's one thread: waits for the kernel, the manifests, requests and the clock (``Waiting``), takes in what the host
+/// shall be, makes a pass (``HostPass``) and has it told (``Publication``).
 final class ReconcileLoop {
     let agent: Agent
-    let reconciler: HostReconciler<KernelDriver>
+    let publication: Publication
     var source: (any DesiredStateSource)?
     /// Nil as long as no complete and valid state is known: then nothing is touched.
     private(set) var desired: Desired?
@@ -25,75 +21,19 @@ final class ReconcileLoop {
     /// Whose set is being prepared, and those that wait for theirs to be.
     var proposal: Proposal? { didSet { notePending() } }
     var proposals: [Proposal] = [] { didSet { notePending() } }
-    var confirmation: Confirmation?
-    var ledger = RepairLedger()
-
-    private var mirror: MirrorBox?
-    private var compiled: Compiled?
-    /// What was compiled beside the loop, for a revision that no pass was made for yet.
-    private var expected: Compiled?
-    /// Where routes may be others than was compiled; of all others the last passes have seen that they are not.
-    private var suspectRoutes = ChangedKeys<Route.Key>.any
-    /// Operations that failed last time are tried again by and by.
-    private var retry = Retry()
-    /// How the last pass ended, of this desired state.
-    private var state = State.new
-    /// Whether this desired state was reached once: what is found to do since was done by somebody else.
-    private var wasReached = false
-    private var loadDue: ContinuousClock.Instant?
-    private var resyncDue = ContinuousClock.now
-    /// Something asks for a pass although the kernel told of nothing.
-    private var isPassDue = false
-    private var isResyncDue = false
-    /// Of parameters, and of some settings of devices, the kernel does not tell: they are looked at now and then.
-    private var checkDue = ContinuousClock.now + checkInterval
-    private var isCheckDue = false
-    private static let checkInterval: Duration = .seconds(4)
-    private var isStopping = false
+    var confirmation: Confirmation? { didSet { waiting.confirmation = confirmation?.deadline } }
     /// Since memory was given back last.
     var hasReadWholeSet = false
+    var hostPass: HostPass
+
+    private var waiting: Waiting
+    /// Something asks for a pass although the kernel told of nothing.
+    private var isPassDue = false
+    /// What the next pass is to look at though the kernel told of nothing.
+    private var scope: HostPass.Scope = []
+    private var isStopping = false
     /// Who waits until there is nothing left to do.
     private var settling: [Agent.Reply<AgentStatus>] = []
-
-    private enum State: Equatable {
-        /// A desired state that no pass was made for yet.
-        case new
-        /// Reading back found the kernel as it shall be.
-        case settled
-        /// While the pass was under way somebody changed something: so many times in a row.
-        case disturbed(Int)
-        /// The kernel refused something.
-        case failed
-    }
-
-    /// The mirror cannot be copied, so it lives in a box.
-    private final class MirrorBox {
-        var mirror: KernelMirror
-        init(_ mirror: consuming KernelMirror) { self.mirror = mirror }
-    }
-
-    /// Without its manifests: they are on the disk, and of a hundred thousand interfaces they take half of the memory.
-    struct Desired {
-        var revision: Revision
-        /// Those of the revision.
-        var files: [FileDigest]
-        var resourceCount: Int
-        var topology: Topology
-        /// Of the topology.
-        var index: TopologyIndex
-        /// A number of `topology.hosts`.
-        var host: Int
-
-        var hostName: String { topology.hosts[host].metadata.name }
-    }
-
-    private struct Compiled {
-        var revision: Int
-        var facts: HostFacts
-        var compilation: Compilation
-        /// What has changed in the topology since, for that revision.
-        var pending: (revision: Int, change: TopologyChange)?
-    }
 
     struct Confirmation {
         var revision: Revision
@@ -103,22 +43,12 @@ final class ReconcileLoop {
         var waiting: (applied: AppliedRevision, reply: Agent.Reply<AppliedRevision>)?
     }
 
-    private struct Retry {
-        var at: ContinuousClock.Instant?
-        var delay: Duration = .zero
-
-        mutating func schedule(_ now: ContinuousClock.Instant) {
-            delay = delay == .zero ? .seconds(1) : min(delay * 2, .seconds(60))
-            at = now + delay
-        }
-
-        mutating func reset() { self = Retry() }
-    }
-
     init(_ agent: Agent) throws(AgentError) {
         self.agent = agent
-        reconciler = HostReconciler(kernel: agent.kernel)
-        if let path = agent.configuration.manifests { source = try ManifestDirectory(path: path) }
+        publication = agent.publication
+        waiting = Waiting(agent.clock)
+        hostPass = HostPass(HostReconciler(kernel: agent.kernel))
+        if let path = agent.configuration.manifests { source = try ManifestDirectory(path: path, agent.clock) }
     }
 
     // MARK: - The desired state
@@ -126,18 +56,12 @@ final class ReconcileLoop {
     func take(_ desired: Desired) { changeInPlace { $0 = desired } }
 
     /// Changes the desired state where it is: nobody else may hold its topology meanwhile, or all of it would be copied.
-    func changeInPlace(_ change: (inout Desired?) -> Void) {
-        agent.shared.withLock { state in
-            state.desired = nil
-            change(&desired)
-            state.desired = desired.map(DesiredState.init)
-        }
-    }
+    func changeInPlace(_ change: (inout Desired?) -> Void) { publication.change(&desired, change) }
 
     /// Changes the topology of the desired state where it is.
     /// - Returns: nil, with nothing changed, where the change says so.
     func changeTopology(_ change: (inout Desired) -> TopologyChange?) -> TopologyChange? {
-        compiled?.compilation.releaseTopology()
+        hostPass.compiled.releaseTopology()
         var result: TopologyChange?
         changeInPlace { desired in
             guard var next = desired.take() else { return }
@@ -159,27 +83,13 @@ final class ReconcileLoop {
     }
 
     private func keepTopology() {
-        guard let desired, compiled?.revision == desired.revision.number, compiled?.pending == nil else {
-            compiled = nil
-            return
-        }
-        compiled?.compilation.keep(desired.topology)
-    }
-
-    /// Knows how what was compiled differs from the desired state, which is to be another revision now.
-    func note(_ change: TopologyChange, for revision: Int) {
-        if compiled?.revision != desired?.revision.number || compiled?.pending != nil { compiled = nil }
-        compiled?.pending = (revision, change)
-    }
-
-    /// Knows what a revision is compiled to as long as nothing has changed.
-    func expect(_ compilation: Compilation, of facts: HostFacts, for revision: Int) {
-        expected = Compiled(revision: revision, facts: facts, compilation: compilation)
+        guard let desired else { return }
+        hostPass.compiled.keep(desired.topology, of: desired.revision.number)
     }
 
     /// What a set that is prepared now is compared with and compiled for.
     func preparationBase(for proposal: Proposal) -> PreparationBase {
-        var base = PreparationBase(revision: desired?.revision.number, snapshot: mirror?.mirror.snapshot)
+        var base = PreparationBase(revision: desired?.revision.number, snapshot: hostPass.snapshot)
         base.topology = desired?.topology
         // Only who asks for what is in force already, and for good, is answered without a new revision.
         if case .request(nil, _) = proposal.origin, confirmation == nil { base.digest = desired?.revision.digest }
@@ -190,24 +100,27 @@ final class ReconcileLoop {
 
     func run() {
         start()
-        while !isStopping {
-            if isPassDue { pass() }
-            answerSettled()
-            giveBackMemory()
-            wait()
-            for command in agent.mailbox.take() { carryOut(command) }
-            takeSourceChanges()
-            meetDeadlines()
-        }
+        while !isStopping { turn() }
         endProbing()
         endPreparing()
         for reply in settling { reply(.failure(AgentError(.stopping, "the agent is about to end"))) }
     }
 
+    /// Makes the pass that is due, waits until something has happened, and takes it in.
+    func turn() {
+        if isPassDue { pass() }
+        answerSettled()
+        giveBackMemory()
+        wait()
+        for command in agent.mailbox.take() { carryOut(command) }
+        takeSourceChanges()
+        meetDeadlines()
+    }
+
     private func answerSettled() {
         // Another pass is due where somebody interfered with the last one, or a newer request came.
         if isPassDue || isPreparing || settling.isEmpty { return }
-        let status = agent.shared.withLock { $0.status }
+        let status = publication.status
         for reply in settling { reply(.success(status)) }
         settling.removeAll()
     }
@@ -220,75 +133,49 @@ final class ReconcileLoop {
         linux_give_back_memory()
     }
 
-    /// Waits until something has happened or is due.
     private func wait() {
         if isPassDue { return }
-        let descriptors = [
-            agent.mailbox.fileDescriptor, source?.fileDescriptor ?? -1, mirror?.mirror.fileDescriptor ?? -1,
-        ]
-        var requests = descriptors.map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
-        let deadline = nextDeadline
-        let ready = poll(&requests, nfds_t(requests.count), Self.milliseconds(until: deadline))
-        if ready > 0, requests[2].revents != 0 { isPassDue = true }
-    }
-
-    private var nextDeadline: ContinuousClock.Instant {
-        let now = ContinuousClock.now
-        let deadlines = [loadDue, retry.at, confirmation?.deadline, ledger.nextDeadline(after: now)]
-        return deadlines.compactMap(\.self).reduce(min(resyncDue, checkDue), min)
-    }
-
-    private static func milliseconds(until deadline: ContinuousClock.Instant) -> Int32 {
-        let (seconds, attoseconds) = ContinuousClock.now.duration(to: deadline).components
-        if seconds < 0 || attoseconds < 0 { return 0 }
-        // Rounded up, so as not to spin through the last millisecond.
-        return Int32(
-            clamping: min(seconds, 1_000_000) * 1000 + (attoseconds + 999_999_999_999_999) / 1_000_000_000_000_000)
+        let ready = waiting.wait(
+            for: [hostPass.fileDescriptor, agent.mailbox.fileDescriptor, source?.fileDescriptor ?? -1])
+        if ready[0] { isPassDue = true }
     }
 
     private func takeSourceChanges() {
         guard let source else { return }
         do {
-            loadDue = try source.noteChanges()
+            waiting.load = try source.noteChanges()
         } catch {
-            agent.log.error("\(error)")
+            publication.log.error("\(error)")
         }
     }
 
     private func meetDeadlines() {
-        let now = ContinuousClock.now
-        if let due = loadDue, due <= now {
-            loadDue = nil
-            loadChanges()
-        }
-        if let due = retry.at, due <= now {
-            retry.at = nil
-            isPassDue = true
-        }
-        if let due = ledger.nextDeadline(after: now), due <= now { isPassDue = true }
-        for subject in ledger.forget(at: now) { clearAlarm(subject) }
-        if let due = confirmation?.deadline, due <= now { revert("it was not confirmed in time") }
-        if resyncDue <= now { resynchronize() }
-        if checkDue <= now {
-            checkDue = now + Self.checkInterval
-            (isCheckDue, isPassDue) = (true, true)
-        }
+        let due = waiting.takeDue()
+        if due.contains(.load) { loadChanges() }
+        if !due.isDisjoint(with: [.retry, .fight]) { requestPass() }
+        for subject in hostPass.forgetFights(at: agent.clock.now) { publication.alarmCleared(subject) }
+        waitForFights()
+        if due.contains(.confirmation) { revert("it was not confirmed in time") }
+        if due.contains(.resync) { resynchronize() }
+        if due.contains(.check) { requestPass(looking: .untold) }
     }
+
+    private func waitForFights() { waiting.fight = hostPass.ledger.nextDeadline(after: agent.clock.now) }
 
     /// Trusts nothing that was heard: reads manifests and kernel again.
     private func resynchronize() {
-        loadDue = nil
+        waiting.load = nil
         // Its files may have been put right, or what it needs of the machine has come.
         if unusable != nil { takeUpNewest() }
         loadSource()
-        (isResyncDue, isPassDue) = (true, true)
+        requestPass(looking: .everything)
     }
 
     func carryOut(_ command: Agent.Command) {
         switch command {
         case .stop: isStopping = true
         case .settle(let reply):
-            isPassDue = true
+            requestPass()
             settling.append(reply)
         case .resynchronize: resynchronize()
         case .reload(let reply):
@@ -315,281 +202,58 @@ final class ReconcileLoop {
         }
     }
 
-    // MARK: - A pass
+    // MARK: - Passes
 
-    /// What one pass came to.
-    struct PassResult {
-        var plan: HostPlan
-        var outcome: HostOutcome
+    /// Asks for a pass although nothing was heard of the kernel.
+    func requestPass(looking scope: HostPass.Scope = []) {
+        isPassDue = true
+        self.scope.formUnion(scope)
+    }
+
+    func noteNewDesiredState() {
+        hostPass.begin()
+        waiting.cancelRetry()
+        requestPass()
     }
 
     /// Brings the kernel to the desired state, as far as it goes.
-    /// - Returns: nil where there is no desired state, or the kernel cannot be read.
+    /// - Returns: nil where there is no desired state, or nothing to do.
     @discardableResult
-    func pass() -> Result<PassResult, AgentError>? {
+    func pass() -> Result<HostPass.Result, AgentError>? {
         isPassDue = false
+        let scope = self.scope
+        self.scope = []
+        if scope.contains(.everything) || desired == nil {
+            waiting.scheduleResync(in: agent.configuration.resyncSeconds)
+        }
         guard let desired else {
-            // Nobody may have told of a change that is not to be acted upon; the queue must not fill up.
-            if let mirror { _ = try? mirror.mirror.update() }
-            scheduleResync()
+            // Nobody may have told of a change that is not to be acted upon.
+            hostPass.drain()
             return nil
         }
-        let begin = ContinuousClock.now
+        defer { waitForFights() }
         do {
-            let update = try observe(desired)
-            if isResyncDue { scheduleResync() }
-            // Of what changed nothing was ours.
-            if update.isEmpty, state == .settled, ledger.entries.isEmpty, !hasRefusals { return nil }
-            return .success(try reconcile(desired, update, begin))
+            let begin = agent.clock.now
+            let update = try hostPass.observe(desired, scope)
+            if update.wasOverrun { publication.overrun() }
+            if hostPass.isIdle(after: update) { return nil }
+            let result = try hostPass.reconcile(desired, update, since: begin, agent.clock)
+            schedule(after: result.state)
+            publication.passed(result, for: desired, hostPass.ledger.alarms(at: agent.clock.now))
+            return .success(result)
         } catch {
-            fail(error)
+            hostPass.fail()
+            publication.failed(error, revision: desired.revision.number, retryIn: waiting.scheduleRetry())
             return .failure(AgentError(.kernel, "\(error)"))
         }
     }
 
-    private func scheduleResync() {
-        isResyncDue = false
-        // Many hosts that were started together are not to be busy together.
-        let seconds = Double(agent.configuration.resyncSeconds) * Double.random(in: 0.9...1.1)
-        resyncDue = ContinuousClock.now + .milliseconds(Int(seconds * 1000))
-    }
-
-    private func fail(_ error: any Error) {
-        mirror = nil
-        compiled = nil
-        state = .failed
-        let now = ContinuousClock.now
-        retry.schedule(now)
-        if isResyncDue { scheduleResync() }
-        agent.log.error("\(error); trying again in \(retry.delay.components.seconds) s")
-        if let error = error as? NetlinkError {
-            agent.shared.withLock { $0.metrics.netlinkErrors[error.errnoName, default: 0] += 1 }
-        }
-        let isNews = agent.shared.withLock { state -> Bool in
-            let isNews = state.status.reason != "\(error)"
-            (state.status.phase, state.status.reason) = (.failed, "\(error)")
-            return isNews
-        }
-        if isNews { agent.events.add(.applyFailed, "\(error)", revision: desired?.revision.number) }
-    }
-
-    private func reconcile(
-        _ desired: Desired, _ update: KernelMirror.Update, _ begin: ContinuousClock.Instant
-    ) throws -> PassResult {
-        guard let box = mirror else { throw AgentError(.kernel, "the kernel is not observed") }
-        let isSame = try compile(desired, box.mirror.snapshot)
-        guard let compilation = compiled?.compilation else { throw AgentError(.kernel, "nothing was compiled") }
-
-        var plan = try reconciler.plan(compilation, from: box.mirror.snapshot, routes: suspectRoutes)
-        let paused = ledger.paused(at: begin)
-        // What cannot be had for now is not looked for, and neither is what nobody repairs.
-        let isWhole = plan.changes.conflicts.isEmpty && paused.isEmpty
-        plan.changes = plan.changes.without(paused)
-        var outcome = HostOutcome()
-        if plan.changes.counts.total > 0 {
-            outcome.report = agent.kernel.commit(plan.changes, owner: Conventions.ownership)
-            outcome.remaining = try remaining(compilation, box, paused, after: plan.changes)
-            // Somebody else's transaction came in between: once more, from what is there now.
-            for _ in 1..<Self.attempts where outcome.report.failures.contains(where: { $0.reason == .stale }) {
-                let again = outcome.remaining
-                outcome.report = outcome.report.retried(
-                    by: agent.kernel.commit(again, owner: Conventions.ownership))
-                outcome.remaining = try remaining(compilation, box, paused, after: again)
-            }
-            try reconciler.cutLateConnections(plan, &outcome.report)
-        }
-        let result = PassResult(plan: plan, outcome: outcome)
-        note(result, desired, update, isDrift: wasReached && isSame, begin)
-        suspectRoutes = state == .settled && isWhole && outcome.remaining.isEmpty ? .none : .any
-        return result
-    }
-
-    private static let attempts = 8
-
-    /// Whether a device cannot be had because others use it. That their routes are gone is not told of.
-    private var hasRefusals: Bool { !(compiled?.facts.foreignDevices.isEmpty ?? true) }
-
-    private func observe(_ desired: Desired) throws -> KernelMirror.Update {
-        func request() -> ObservationRequest {
-            HostReconciler<KernelDriver>.observation(of: desired.topology, host: desired.host)
-        }
-        guard let box = mirror else {
-            mirror = MirrorBox(try KernelMirror(agent.kernel, request()))
-            suspectRoutes = .any
-            var update = KernelMirror.Update()
-            update.kinds = Set(ObjectKind.allCases)
-            return update
-        }
-        if compiled?.revision != desired.revision.number { try box.mirror.follow(request()) }
-        // The safety net looks at everything.
-        if isResyncDue { suspectRoutes = .any }
-        var update = isResyncDue ? try box.mirror.resynchronize() : try box.mirror.update()
-        if isCheckDue {
-            isCheckDue = false
-            update.add(try box.mirror.checkParameters())
-            update.add(try box.mirror.checkLinks())
-        }
-        suspectRoutes.formUnion(update.routes)
-        if update.wasOverrun {
-            agent.events.add(.resynchronized, "notifications of the kernel were lost; everything was read again")
-        }
-        return update
-    }
-
-    /// Compiles where that may give another intent.
-    /// - Returns: whether the intent is that of the pass before.
-    private func compile(_ desired: Desired, _ snapshot: KernelSnapshot) throws -> Bool {
-        let facts = try reconciler.facts(of: desired.host, in: desired.topology, from: snapshot)
-        if let compiled, compiled.revision == desired.revision.number, compiled.facts == facts, retry.delay == .zero {
-            return true
-        }
-        if let ready = expected.take(), ready.revision == desired.revision.number, ready.facts == facts,
-            retry.delay == .zero
-        {
-            compiled = ready
-            suspectRoutes = .any
-            return false
-        }
-        if followWays(desired, facts, snapshot) || followCompiled(desired, facts, snapshot) { return false }
-        let before = compiled
-        let compilation = try reconciler.compile(desired.topology, desired.host, facts, snapshot.host)
-        compiled = Compiled(revision: desired.revision.number, facts: facts, compilation: compilation)
-        suspectRoutes = .any
-        return before?.revision == desired.revision.number && before?.facts == facts
-    }
-
-    /// Where only the ways to other hosts are others, no route of ours is: as after no change at all.
-    private func followWays(_ desired: Desired, _ facts: HostFacts, _ snapshot: KernelSnapshot) -> Bool {
-        guard let compiled, compiled.revision == desired.revision.number, compiled.pending == nil, retry.delay == .zero,
-            compiled.facts.differOnlyInWays(from: facts)
-        else { return false }
-        return recompile(desired, facts, snapshot, following: TopologyChange())
-    }
-
-    /// Changes what was compiled where only little of the topology has changed since.
-    private func followCompiled(_ desired: Desired, _ facts: HostFacts, _ snapshot: KernelSnapshot) -> Bool {
-        guard let pending = compiled?.pending, pending.revision == desired.revision.number, compiled?.facts == facts,
-            retry.delay == .zero
-        else { return false }
-        let number = desired.revision.number
-        if let moved = compiled?.compilation.follow(pending.change, in: desired.topology, host: desired.host) {
-            compiled?.pending = nil
-            compiled?.revision = number
-            suspectRoutes.insert(moved)
-            return true
-        }
-        return recompile(desired, facts, snapshot, following: pending.change)
-    }
-
-    /// Compiles all but the routes, which follow those of before.
-    private func recompile(
-        _ desired: Desired, _ facts: HostFacts, _ snapshot: KernelSnapshot, following change: TopologyChange
-    ) -> Bool {
-        guard let former = compiled.take()?.compilation,
-            let (compilation, routes) = reconciler.compile(
-                desired.topology, desired.host, facts, snapshot.host, following: former, change)
-        else { return false }
-        compiled = Compiled(revision: desired.revision.number, facts: facts, compilation: compilation)
-        suspectRoutes.insert(routes)
-        return true
-    }
-
-    private func remaining(
-        _ compilation: Compilation, _ box: MirrorBox, _ paused: Set<RepairLedger.Subject>, after plan: ChangePlan
-    ) throws -> ChangePlan {
-        suspectRoutes.formUnion(try box.mirror.update(after: plan).routes)
-        // With a device go routes that nobody tells of.
-        if plan.steps.contains(where: { $0.work.kind == .link }) { suspectRoutes = .any }
-        return compilation.intent.changes(
-            from: box.mirror.snapshot, owner: Conventions.ownership, routes: suspectRoutes
-        ).without(paused)
-    }
-
-    // MARK: - Taking note
-
-    private func note(
-        _ result: PassResult, _ desired: Desired, _ update: KernelMirror.Update, isDrift: Bool,
-        _ begin: ContinuousClock.Instant
-    ) {
-        let now = ContinuousClock.now
-        let report = result.outcome.report
-        settle(result, now)
-        let isClean = state == .settled
-        let repaired = isDrift ? repairedOperations(result) : []
-        let fights = ledger.note(repaired, at: now) { resource($0, desired) }
-        let problems = Problems(result, desired.topology)
-        let (wasObserved, wasFailed) = agent.shared.withLock { state -> (Int?, Bool) in
-            let before = (state.status.observedRevision, state.status.phase == .failed)
-            state.metrics.note(result, repaired, update, passed: begin.duration(to: now))
-            state.status.host = desired.hostName
-            state.status.desiredRevision = desired.revision.number
-            if isClean { state.status.observedRevision = desired.revision.number }
-            state.status.problems = problems.byResource
-            state.status.examinedRevision = desired.revision.number
-            state.status.resourceCount = desired.resourceCount
-            (state.status.phase, state.status.reason) = problems.summary
-            state.status.alarms = alarms(now)
-            return before
-        }
-        // Whoever hears of something finds it in the state as well.
-        logRepairs(repaired, desired)
-        for subject in fights { raiseAlarm(subject, desired) }
-        if state == .failed {
-            for failure in problems.failures { agent.log.error("\(failure)") }
-        }
-        if isClean, wasObserved != desired.revision.number {
-            let applied = report.applied
-            agent.log.notice(
-                "revision \(desired.revision.number) is in force: created \(applied.created), changed \(applied.changed), deleted \(applied.deleted)"
-            )
-            agent.events.add(
-                .revisionApplied,
-                "created \(applied.created), changed \(applied.changed), deleted \(applied.deleted)",
-                revision: desired.revision.number)
-        } else if state == .failed, !wasFailed {
-            agent.events.add(
-                .applyFailed, problems.failures.first ?? "reading back found a difference",
-                revision: desired.revision.number)
-        }
-    }
-
-    /// Decides what comes next.
-    private func settle(_ result: PassResult, _ now: ContinuousClock.Instant) {
-        let failures = result.outcome.report.failures
-        if failures.contains(where: { !$0.reason.isInterference }) {
-            state = .failed
-        } else if failures.isEmpty, result.outcome.remaining.counts.total == 0 {
-            state = .settled
-            wasReached = true
-        } else if case .disturbed(let count) = state {
-            state = count < Self.attempts ? .disturbed(count + 1) : .failed
-        } else {
-            state = .disturbed(1)
-        }
+    /// Decides when the next pass is made.
+    private func schedule(after state: HostPass.State) {
         switch state {
-        case .settled, .new: retry.reset()
-        case .disturbed: isPassDue = true
-        case .failed: retry.schedule(now)
+        case .settled, .new: waiting.cancelRetry()
+        case .disturbed: requestPass()
+        case .failed: waiting.scheduleRetry()
         }
-    }
-
-    // MARK: - Requests
-
-    /// Asks for a pass although nothing was heard of the kernel.
-    func requestPass() { isPassDue = true }
-
-    func noteNewDesiredState() {
-        state = .new
-        wasReached = false
-        retry.reset()
-        ledger.reset()
-        isPassDue = true
-    }
-}
-
-extension Model {
-    var resourceCount: Int {
-        hosts.count + vpcs.count + subnets.count + routeTables.count + interfaces.count + securityGroups.count
-            + acls.count + probes.count
     }
 }

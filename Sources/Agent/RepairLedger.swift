@@ -38,7 +38,7 @@ struct RepairLedger {
             let subject = Subject(operation)
             var entry = entries[subject] ?? Entry(last: now)
             // A pause does not count as peace.
-            if now > entry.last + Self.memory + entry.pause { entry = Entry(last: now) }
+            if now >= entry.last + Self.memory + entry.pause { entry = Entry(last: now) }
             entry.repairs += 1
             entry.resource = resource(operation.origin)
             entry.last = now
@@ -56,7 +56,7 @@ struct RepairLedger {
     /// - Returns: the objects about which a fight is over.
     mutating func forget(at now: ContinuousClock.Instant) -> [Subject] {
         var over: [Subject] = []
-        for (subject, entry) in entries where now > entry.last + Self.memory + entry.pause {
+        for (subject, entry) in entries where now >= entry.last + Self.memory + entry.pause {
             if entry.repairs >= Self.patience { over.append(subject) }
             entries[subject] = nil
         }
@@ -76,10 +76,14 @@ struct RepairLedger {
         }.min()
     }
 
-    /// The objects that are fought about.
-    var fights: [(subject: Subject, entry: Entry)] {
-        entries.filter { $0.value.repairs >= Self.patience }.map { ($0.key, $0.value) }.sorted {
-            $0.0.object < $1.0.object
+    /// What is fought about, by object.
+    func alarms(at now: ContinuousClock.Instant) -> [AgentStatus.Alarm] {
+        let fights = entries.filter { $0.value.repairs >= Self.patience }.sorted { $0.key.object < $1.key.object }
+        return fights.map { subject, entry in
+            let pause = entry.pausedUntil.map { max(.zero, now.duration(to: $0)) } ?? .zero
+            return AgentStatus.Alarm(
+                object: subject.object, kind: subject.kind, resource: entry.resource,
+                repairs: entry.repairs, pauseSeconds: Int(pause.components.seconds))
         }
     }
 

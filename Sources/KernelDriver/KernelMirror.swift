@@ -48,47 +48,7 @@ public struct KernelMirror: ~Copyable {
         }
     }
 
-    /// What one update brought.
-    public struct Update: Sendable, Hashable {
-        /// The kinds of objects that may have changed, in the host's namespace.
-        public var kinds: Set<ObjectKind> = []
-        /// Where routes may have changed, in the host's namespace.
-        public var routes = ChangedKeys<Route.Key>.none
-        /// The guests whose namespaces may have changed, have come or have gone.
-        public var guests: Set<NamespaceName> = []
-        /// How many notifications came, those that changed nothing among them.
-        public var notifications = 0
-        /// Whether the kernel threw notifications away, so that everything was read again.
-        public var wasOverrun = false
-        /// How many objects were read from the kernel because notifications did not say what became of them.
-        public var objectsRead = 0
-
-        public init() {}
-
-        public var isEmpty: Bool { kinds.isEmpty && guests.isEmpty }
-
-        /// Adds what another update brought.
-        public mutating func add(_ other: Update) {
-            kinds.formUnion(other.kinds)
-            routes.formUnion(other.routes)
-            guests.formUnion(other.guests)
-            notifications += other.notifications
-            wasOverrun = wasOverrun || other.wasOverrun
-            objectsRead += other.objectsRead
-        }
-
-        fileprivate mutating func add(_ changes: NamespaceChanges, guest: NamespaceName? = nil) {
-            if let guest {
-                if !changes.kinds.isEmpty { guests.insert(guest) }
-            } else {
-                kinds.formUnion(changes.kinds)
-                routes.formUnion(changes.routes)
-            }
-            notifications += changes.notifications
-            wasOverrun = wasOverrun || changes.wasOverrun
-            objectsRead += changes.objectsRead
-        }
-    }
+    public typealias Update = KernelUpdate
 
     /// Listens, and then reads everything.
     ///
@@ -345,6 +305,42 @@ public struct KernelMirror: ~Copyable {
         self.mounts = mounts
         // It may have been mounted before we listened.
         try check(name, &update)
+    }
+}
+
+extension KernelUpdate {
+    fileprivate mutating func add(_ changes: NamespaceChanges, guest: NamespaceName? = nil) {
+        if let guest {
+            if !changes.kinds.isEmpty { guests.insert(guest) }
+        } else {
+            kinds.formUnion(changes.kinds)
+            routes.formUnion(changes.routes)
+        }
+        notifications += changes.notifications
+        wasOverrun = wasOverrun || changes.wasOverrun
+        objectsRead += changes.objectsRead
+    }
+}
+
+/// A mirror that several may refer to.
+private final class SharedMirror: KernelMirroring {
+    private var mirror: KernelMirror
+
+    init(_ mirror: consuming KernelMirror) { self.mirror = mirror }
+
+    var snapshot: KernelSnapshot { mirror.snapshot }
+    var fileDescriptor: Int32 { mirror.fileDescriptor }
+
+    func update(after plan: ChangePlan?) throws -> KernelUpdate { try mirror.update(after: plan) }
+    func follow(_ request: ObservationRequest) throws { try mirror.follow(request) }
+    func resynchronize() throws -> KernelUpdate { try mirror.resynchronize() }
+    func checkParameters() throws -> KernelUpdate { try mirror.checkParameters() }
+    func checkLinks() throws -> KernelUpdate { try mirror.checkLinks() }
+}
+
+extension KernelDriver {
+    public func mirror(_ request: ObservationRequest) throws -> any KernelMirroring {
+        SharedMirror(try KernelMirror(self, request))
     }
 }
 

@@ -5,6 +5,11 @@ public enum ChangedKeys<Key: Hashable & Sendable>: Sendable, Hashable {
 
     public static var none: ChangedKeys { .some([]) }
 
+    public init(_ keys: some Collection<Key>) {
+        self = .none
+        insert(keys)
+    }
+
     /// Of more than this many, looking at all objects is not the larger part.
     private static var limit: Int { 1000 }
 

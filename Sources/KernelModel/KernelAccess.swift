@@ -105,11 +105,14 @@ extension CommitReport.Reason: CustomStringConvertible {
 }
 
 /// Reads and changes a kernel: `KernelDriver` with a real one.
-public protocol KernelAccess {
+public protocol KernelAccess: Sendable {
     /// - Throws: when the state cannot be read (permission, a dump that never completes).
     func observe(_ request: ObservationRequest) throws -> KernelSnapshot
     /// Carries out what can be; what cannot is in the report, with the rest done all the same.
     func commit(_ plan: ChangePlan, owner: Ownership) -> CommitReport
+    /// Listens to the kernel, and then reads everything that the request names.
+    /// - Throws: as ``observe(_:)``.
+    func mirror(_ request: ObservationRequest) throws -> any KernelMirroring
     /// Those of `tables` in which there are routes or rules of anybody.
     func occupied(_ tables: [TableID]) throws -> Set<TableID>
     /// Of these devices of the host's namespace those by which routes or nexthop objects of others than the owner and the
@@ -122,6 +125,8 @@ public protocol KernelAccess {
     /// The tracked connections of the host's namespace, in the zones that packets of VPCs are in (all but 0), those of
     /// packets that are just being judged included.
     func connections() throws -> [Connection]
+    /// What every device of the host's namespace has counted.
+    func traffic() throws -> [InterfaceName: LinkTraffic]
     /// The addresses of the host's namespace.
     func localAddresses() throws -> Set<IPAddress>
     /// Sets the loopback device up, sends a datagram by it, and says whether that made a tracked connection: in a namespace

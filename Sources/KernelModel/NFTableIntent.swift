@@ -45,6 +45,12 @@ public struct NFChainBuilder {
     let family: NFFamily
     public internal(set) var chain: NFChain
 
+    /// - Parameter family: That of the chain's table.
+    public init(family: NFFamily, chain: NFChain) {
+        self.family = family
+        self.chain = chain
+    }
+
     /// Adds a rule behind those that are there. It comes from where its chain comes from, unless `origin` says otherwise.
     public mutating func rule(_ statements: NFStatement..., comment: String? = nil, origin: Origin? = nil) {
         rule(statements, comment: comment, origin: origin)

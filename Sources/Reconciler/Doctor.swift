@@ -9,10 +9,24 @@ public struct Finding: Sendable, Hashable {
     public var isGood: Bool
     /// Nothing is missing, but every packet costs more than it need.
     public var isCostly = false
+    /// Two readers of the kernel tell different things of it.
+    public var isDisputed = false
     /// What was found.
     public var detail: String
     /// What to do, where something is missing.
     public var remedy: String?
+
+    public init(
+        subject: String, isGood: Bool, isCostly: Bool = false, isDisputed: Bool = false, detail: String,
+        remedy: String? = nil
+    ) {
+        self.subject = subject
+        self.isGood = isGood
+        self.isCostly = isCostly
+        self.isDisputed = isDisputed
+        self.detail = detail
+        self.remedy = remedy
+    }
 }
 
 extension Finding {

@@ -5,10 +5,10 @@ public import VPCTopology
 import VPCModel
 
 /// Makes the current network namespace one host of a topology: observe, compile, diff, commit, verify.
-public struct HostReconciler<Kernel: KernelAccess> {
-    public let kernel: Kernel
+public struct HostReconciler: Sendable {
+    public let kernel: any KernelAccess
 
-    public init(kernel: Kernel) { self.kernel = kernel }
+    public init(kernel: any KernelAccess) { self.kernel = kernel }
 
     /// What `apply` would do. Reads only.
     /// - Parameter host: a number of `topology.hosts`.
@@ -69,22 +69,34 @@ public struct HostReconciler<Kernel: KernelAccess> {
 
     /// Carries out a plan and reads the result back. A plan without changes writes and reads nothing.
     public func apply(_ plan: HostPlan) throws -> HostOutcome {
-        if plan.changes.counts.total == 0 {
-            return HostOutcome()
-        }
-        var report = kernel.commit(plan.changes, owner: Conventions.ownership)
-        var remaining = try remainingChanges(of: plan)
-        for _ in 1..<Self.attempts where report.failures.contains(where: { $0.reason == .stale }) {
-            report = report.retried(by: kernel.commit(remaining, owner: Conventions.ownership))
-            remaining = try remainingChanges(of: plan)
-        }
-        try cutLateConnections(plan, &report)
-        return HostOutcome(report: report, remaining: remaining)
+        try converge(plan) { _ in try remainingChanges(of: plan) }
     }
+
+    /// Carries out a plan and says what is left of it. Where somebody else's transaction of nf_tables came in between, what
+    /// is left is tried again, from what is there then; any other failure is in the report. What was forbidden is cut even
+    /// if it began after the plan was made.
+    /// - Parameter remaining: Reads back, after these changes, what is still to be done.
+    /// - Throws: what `remaining` throws, and when connections cannot be listed: what has been done stays done.
+    public func converge(_ plan: HostPlan, remaining: (ChangePlan) throws -> ChangePlan) throws -> HostOutcome {
+        var outcome = HostOutcome()
+        if plan.changes.counts.total == 0 { return outcome }
+        outcome.report = kernel.commit(plan.changes, owner: Conventions.ownership)
+        outcome.remaining = try remaining(plan.changes)
+        for _ in 1..<Self.attempts where outcome.report.isStale {
+            let again = outcome.remaining
+            outcome.report = outcome.report.retried(by: kernel.commit(again, owner: Conventions.ownership))
+            outcome.remaining = try remaining(again)
+        }
+        try cutLateConnections(plan, &outcome.report)
+        return outcome
+    }
+
+    /// How often a plan is made again because somebody else changed nf_tables meanwhile.
+    private static var attempts: Int { 8 }
 
     /// Ends the forbidden connections that began after the plan was made, while the old policy was still in.
     /// - Parameter report: of carrying the plan out.
-    public func cutLateConnections(_ plan: HostPlan, _ report: inout CommitReport) throws {
+    private func cutLateConnections(_ plan: HostPlan, _ report: inout CommitReport) throws {
         guard let policy = plan.tightenedPolicy,
             !report.failures.contains(where: { $0.operation.kind == .firewall })
         else { return }
@@ -94,9 +106,6 @@ public struct HostReconciler<Kernel: KernelAccess> {
         changes.steps = ChangePlan.Step.cutting(late)
         report = report.followed(by: kernel.commit(changes, owner: Conventions.ownership))
     }
-
-    /// How often a plan is made again because somebody else changed nf_tables meanwhile.
-    private static var attempts: Int { 8 }
 
     private func remainingChanges(of plan: HostPlan) throws -> ChangePlan {
         var request = ObservationRequest(
@@ -191,6 +200,8 @@ extension Topology {
 }
 
 extension CommitReport {
+    fileprivate var isStale: Bool { failures.contains { $0.reason == .stale } }
+
     /// The sum of both.
     fileprivate func followed(by second: CommitReport) -> CommitReport {
         var sum = retried(by: second)
@@ -199,7 +210,7 @@ extension CommitReport {
     }
 
     /// The sum of both, with the failures of the second: it tried again what had failed.
-    public func retried(by second: CommitReport) -> CommitReport {
+    fileprivate func retried(by second: CommitReport) -> CommitReport {
         var sum = second
         sum.writes += writes
         sum.applied.created += applied.created

@@ -64,6 +64,14 @@ enum ConnectionMark {
         sides.reduce(0) { $0 | allowed(direction, $1) }
     }
 
+    /// A packet of a connection that the groups on these sides have let begin.
+    static func hasBegun(_ direction: NFDirection, _ sides: [Side]) -> [NFStatement] {
+        let bits = allowed(direction, sides)
+        return [
+            .match(.ctDirection, direction), .match([.established]), .match(.ctMark, masked: bits, .equal, bits),
+        ]
+    }
+
     private static func passed(_ direction: NFDirection, _ side: Side) -> UInt32 {
         switch (direction, side) {
         case (.original, .leaving): 1 << 31

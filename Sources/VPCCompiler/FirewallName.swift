@@ -66,16 +66,6 @@ struct FirewallFamily: Sendable {
     }
 }
 
-extension FirewallFamily {
-    /// What is of no family is not made by us: ``FirewallName/init(_:)``.
-    static let all = [
-        speakers, tunnels, toHost, arp, fragments, forwarding, gatewayGuests, foundAnswers, groups, group, members,
-        list,
-        longList, listDenial, longListDenial, groupDenials, acls, acl, subnet, aclDenials, aclDenial, relays, relayed,
-        reports, spoofedReport, toHostReport,
-    ]
-}
-
 /// The name of a chain, set or counter of ours: what it is for. Names are made and read here and nowhere else.
 ///
 /// The kernel has the text, ``description``. Of a set that was made anew beside another the kernel's name ends with a dot
@@ -203,7 +193,7 @@ public enum RuleCounter {
     /// Of everything that security groups deny.
     public static let deniedByGroup = FirewallName(.groupDenials, role: "denied_by_group")
     /// Of what came with another's MAC or source address.
-    public static let spoofed = FirewallName(.speakers, role: "spoofed")
+    public static let spoofed = FirewallName(.places, role: "spoofed")
     /// Of what was for the host itself, and was denied.
     public static let toHost = FirewallName(.toHost, role: "to_host")
 

@@ -89,25 +89,28 @@ extension HostCompiler {
         if route.nextHops.isEmpty { return [Attributed(.blackhole(key), from: context.origin)] }
         let last = Route.Key(table: context.table, destination: route.destination, metric: Conventions.lastMetric)
         let guardRoute = Attributed(Route.unreachable(last), from: context.origin)
-        let present = route.nextHops.filter {
-            topology.interfaces[$0.interface].host != host || isAttachedHere($0.interface)
+        var present: [NexthopGroup.Member] = []
+        for hop in route.nextHops {
+            if let id = nexthop(to: hop.target) { present.append(.init(id: id, weight: UInt16(hop.weight))) }
         }
         guard let first = present.first else { return [guardRoute] }
-        let id =
-            present.count == 1
-            ? nexthop(toGateway: first.interface) : group(present, behind: key, from: context.origin)
+        let id = present.count == 1 ? first.id : group(present, behind: key, from: context.origin)
         return [Attributed(.via(id, key), from: context.origin), guardRoute]
     }
 
+    /// The nexthop that leads from this host to what a route names; nil where nothing is there.
+    private mutating func nexthop(to target: ResolvedNextHop.Target) -> NexthopID? {
+        switch target {
+        case .interface(let interface): nexthop(toGateway: interface)
+        }
+    }
+
     private mutating func group(
-        _ nextHops: [ResolvedNextHop], behind route: Route.Key, from origin: Origin
+        _ members: [NexthopGroup.Member], behind route: Route.Key, from origin: Origin
     ) -> NexthopID {
         let algorithm = NexthopGroup.Algorithm.resilient(
-            buckets: Self.buckets(forMembers: nextHops.count), idleTimer: Self.idleTimer)
-        var members = nextHops.map {
-            NexthopGroup.Member(id: nexthop(toGateway: $0.interface), weight: UInt16($0.weight))
-        }
-        members.sort { $0.id < $1.id }
+            buckets: Self.buckets(forMembers: members.count), idleTimer: Self.idleTimer)
+        let members = members.sorted { $0.id < $1.id }
         let id = numbering.group(of: route, algorithm)
         let body = Nexthop.Body.group(NexthopGroup(members: members, algorithm: algorithm))
         intent.host.nexthops.append(Attributed(Nexthop(id: id, body: body), from: origin))

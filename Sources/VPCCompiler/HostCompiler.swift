@@ -3,7 +3,7 @@ import KernelModel
 import VPCModel
 import VPCTopology
 
-/// Compiles one topology for one host. One file per feature extends it.
+/// Compiles one topology for one host: ``features`` say what there is.
 struct HostCompiler {
     let topology: Topology
     let host: Int
@@ -50,19 +50,22 @@ struct HostCompiler {
     private mutating func addAllBeforeRoutes() {
         findGuests()
         findPeers()
-        addHostSettings()
-        addContexts()
-        addPorts()
-        addGateways()
+        for feature in Self.features { feature.contribute(to: &self) }
     }
 
     private mutating func completed() -> Compilation {
-        addGuests()
         addFirewall()
         intent.normalize()
         return Compilation(
             intent: intent, unattached: unattached, unreachable: unreachable, tables: tables,
             policy: policy, aggregation: topology.hosts[host].aggregatesRoutes ? aggregation : nil, contexts: contexts)
+    }
+
+    private mutating func addFirewall() {
+        epoch = numbering.epoch(ofPolicy: policyDigest)
+        var firewall = Firewall(origin: Origin(.host, host))
+        for feature in Self.features { feature.contribute(to: &firewall, of: self) }
+        intent.host.firewall = firewall.completed()
     }
 
     /// The tables of the VRFs, ascending.
@@ -85,20 +88,6 @@ struct HostCompiler {
             }
         }
         unattachedInterfaces = Set(unattached.map(\.interface))
-    }
-
-    private mutating func addHostSettings() {
-        let origin = Origin(.host, host)
-        let alias = Conventions.alias(ResourceReference(.host, topology.hosts[host].metadata.name))
-        intent.host.sysctls = (HostSettings.sysctls + fragmentSysctls).map { Attributed($0, from: origin) }
-        intent.host.sharedSettings = HostSettings.sharedSettings
-        intent.host.parameterOrigin = origin
-        intent.host.rules = HostSettings.rules.map { Attributed($0, from: origin) }
-        intent.host.displacedRules = [HostSettings.kernelLocalRule]
-        let external = HostSettings.external(underlay: tunnelDevice, mtu: overlayMTU, alias: alias)
-        intent.host.links.append(Attributed(external, from: origin))
-        let dummy = Address(device: external.name, address: Conventions.dummyAddress, prefixLength: 32)
-        intent.host.addresses.append(Attributed(dummy, from: origin))
     }
 
     /// The id of a single nexthop, which is added to the intent when it is used first.

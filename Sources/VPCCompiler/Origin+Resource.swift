@@ -14,12 +14,12 @@ extension Origin {
     }
 
     /// Nil of `Origin.none`.
-    fileprivate var kind: ResourceKind? {
+    var kind: ResourceKind? {
         let ordinal = Int(rawValue >> Self.numberBits)
         return ResourceKind.allCases.indices.contains(ordinal) ? ResourceKind.allCases[ordinal] : nil
     }
 
-    fileprivate var number: Int { Int(rawValue & Self.numberMask) }
+    var number: Int { Int(rawValue & Self.numberMask) }
 }
 
 extension Topology {

@@ -128,8 +128,8 @@ public struct LabPlan: Sendable {
         let outside = outsideAddresses(topology)
         for table in topology.routeTables {
             for route in table.routes {
-                for nextHop in route.nextHops {
-                    let name = topology.interfaces[nextHop.interface].guestName
+                for interface in route.nextHops.compactMap(\.interface) {
+                    let name = topology.interfaces[interface].guestName
                     guard var guest = guests[name] else { continue }
                     guest.isGateway = true
                     let addresses = (outside[table.vpc] ?? []).filter(route.destination.contains)

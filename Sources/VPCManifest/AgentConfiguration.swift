@@ -74,88 +74,21 @@ public struct AgentConfiguration: Hashable, Sendable {
 extension DocumentReader {
     static let agentKind = "AgentConfiguration"
 
-    private enum AgentField: Int, FieldKey {
-        case apiVersion, kind, host, manifests, stateDirectory, socket, metrics, resyncSeconds, revisions, log
-        static let names = caseNames()
-    }
-
-    private enum SocketField: Int, FieldKey {
-        case path, group
-        static let names = caseNames()
-    }
-
-    private enum MetricsField: Int, FieldKey {
-        case listen
-        static let names = caseNames()
-    }
-
-    private enum LogField: Int, FieldKey {
-        case format, level
-        static let names = caseNames()
-    }
-
     mutating func agentConfiguration() -> AgentConfiguration? {
-        guard let fields = fields(0, AgentField.self) else { return nil }
         var configuration = AgentConfiguration()
+        return AgentConfiguration.fields.read(&self, 0, into: &configuration) ? configuration : nil
+    }
+
+    fileprivate mutating func readAgentHeader(_ nodes: FieldNodes) {
         var version: String?
-        readAPIVersion(fields, .apiVersion, inherited: &version)
-        if let node = required(fields, .kind), let kind = string(node), kind != Self.agentKind {
-            report(
-                "unknown-kind", "kind must be \(Self.agentKind), not \(quoted(short(kind)))",
-                hint: "manifests of resources belong into the directory that the field manifests names", at: node)
-        }
-        configuration.host = optional(fields, .host).flatMap { name($0) }
-        configuration.manifests = optional(fields, .manifests).flatMap { absolutePath($0) }
-        if let path = optional(fields, .stateDirectory).flatMap({ absolutePath($0) }) {
-            configuration.stateDirectory = path
-        }
-        if let node = optional(fields, .socket) { read(node, into: &configuration.socket) }
-        if let node = optional(fields, .metrics), let inner = self.fields(node, MetricsField.self) {
-            configuration.metricsListen = required(inner, .listen).flatMap { listenAddress($0) }
-        }
-        if let seconds = optional(fields, .resyncSeconds).flatMap({ integer($0, in: 10...86_400) }) {
-            configuration.resyncSeconds = seconds
-        }
-        if let count = optional(fields, .revisions).flatMap({ integer($0, in: 2...10_000) }) {
-            configuration.revisions = count
-        }
-        if let node = optional(fields, .log) { read(node, into: &configuration.log) }
-        return configuration
+        readAPIVersion(nodes, 0, inherited: &version)
+        guard let node = required(nodes, 1, "kind"), let kind = string(node), kind != Self.agentKind else { return }
+        report(
+            "unknown-kind", "kind must be \(Self.agentKind), not \(quoted(short(kind)))",
+            hint: "manifests of resources belong into the directory that the field manifests names", at: node)
     }
 
-    private mutating func read(_ node: Int, into socket: inout AgentConfiguration.Socket) {
-        guard let fields = fields(node, SocketField.self) else { return }
-        if let value = optional(fields, .path) {
-            if let path = absolutePath(value) {
-                // sockaddr_un holds 108 bytes with the zero at the end (unix(7)).
-                if path.utf8.count > 107 {
-                    report(
-                        "out-of-range", "\(self.path(value)) is longer than 107 bytes",
-                        hint: "the address of a Unix socket holds no more", at: value)
-                }
-                socket.path = path
-            }
-        }
-        if let node = optional(fields, .group), let group = string(node) {
-            if group.isEmpty {
-                report(
-                    "invalid-value", "\(path(node)) is empty", hint: "leave it out for the group vpcctl", at: node)
-            }
-            socket.group = group
-        }
-    }
-
-    private mutating func read(_ node: Int, into log: inout AgentConfiguration.Log) {
-        guard let fields = fields(node, LogField.self) else { return }
-        if let format = optional(fields, .format).flatMap({ word($0, AgentConfiguration.Log.Format.self) }) {
-            log.format = format
-        }
-        if let level = optional(fields, .level).flatMap({ word($0, AgentConfiguration.Log.Level.self) }) {
-            log.level = level
-        }
-    }
-
-    private mutating func absolutePath(_ node: Int) -> String? {
+    fileprivate mutating func absolutePath(_ node: Int) -> String? {
         guard let text = string(node) else { return nil }
         if text.hasPrefix("/") { return text }
         report(
@@ -164,7 +97,7 @@ extension DocumentReader {
         return nil
     }
 
-    private mutating func listenAddress(_ node: Int) -> String? {
+    fileprivate mutating func listenAddress(_ node: Int) -> String? {
         guard let text = string(node) else { return nil }
         if ListenAddress(text) != nil { return text }
         report(
@@ -172,6 +105,68 @@ extension DocumentReader {
             hint: "write \"127.0.0.1:9469\", or \"[::1]:9469\"", at: node)
         return nil
     }
+}
+
+extension AgentConfiguration {
+    fileprivate static let fields = FieldList<AgentConfiguration>([
+        Field(
+            ["apiVersion", "kind"], [], read: { reader, nodes, _ in reader.readAgentHeader(nodes) }, write: { _, _ in }),
+        .optional("host", \.host, .name),
+        .optional("manifests", \.manifests, .absolutePath),
+        .optional("stateDirectory", \.stateDirectory, .absolutePath, default: AgentConfiguration().stateDirectory),
+        .optional("socket", \.socket, .object(Socket.fields, from: Socket()), default: Socket()),
+        .optional("metrics", \.metricsListen, .object(metrics, from: "")),
+        .optional("resyncSeconds", \.resyncSeconds, .integer(in: 10...86_400), default: 300),
+        .optional("revisions", \.revisions, .integer(in: 2...10_000), default: 50),
+        .optional("log", \.log, .object(Log.fields, from: Log()), default: Log()),
+    ])
+
+    private static let metrics = FieldList<String>([.required("listen", \.self, .listenAddress)])
+}
+
+extension AgentConfiguration.Socket {
+    fileprivate static let fields = FieldList<AgentConfiguration.Socket>([
+        .optional("path", \.path, .socketPath, default: AgentConfiguration.Socket().path),
+        .optional("group", \.group, .groupName, default: AgentConfiguration.Socket().group),
+    ])
+}
+
+extension AgentConfiguration.Log {
+    fileprivate static let fields = FieldList<AgentConfiguration.Log>([
+        .optional("format", \.format, .word, default: .text),
+        .optional("level", \.level, .word, default: .info),
+    ])
+}
+
+extension FieldType<String> {
+    fileprivate static let absolutePath = FieldType("path", read: { $0.absolutePath($1) }, write: { .string($0) })
+    fileprivate static let listenAddress = FieldType(
+        "`ADDRESS:PORT`", read: { $0.listenAddress($1) }, write: { .string($0) })
+
+    fileprivate static let socketPath = FieldType(
+        "path",
+        read: { reader, node in
+            guard let path = reader.absolutePath(node) else { return nil }
+            // sockaddr_un holds 108 bytes with the zero at the end (unix(7)).
+            if path.utf8.count > 107 {
+                reader.report(
+                    "out-of-range", "\(reader.path(node)) is longer than 107 bytes",
+                    hint: "the address of a Unix socket holds no more", at: node)
+            }
+            return path
+        }, write: { .string($0) })
+
+    fileprivate static let groupName = FieldType(
+        "string",
+        read: { reader, node in
+            guard let group = reader.string(node) else { return nil }
+            if group.isEmpty {
+                reader.report(
+                    "invalid-value", "\(reader.path(node)) is empty", hint: "leave it out for the group vpcctl",
+                    at: node)
+            }
+            return group
+        }, write: { .string($0) })
 }
 
 /// `ADDRESS:PORT`; an IPv6 address stands in brackets.

@@ -17,6 +17,9 @@ struct DocumentReader {
     private(set) var problemCount = 0
     /// Of `tree`; made for the first problem.
     private var ancestry: Ancestry?
+    /// Where the fields of the mappings are that are being read, see ``open(_:_:hint:)``. On one pile, for there are half a
+    /// million mappings in a large manifest.
+    private var slots: [Int32] = []
 
     init(capacity: Int) { self.capacity = capacity }
 
@@ -47,6 +50,7 @@ struct DocumentReader {
         problems.removeAll()
         problemCount = 0
         ancestry = nil
+        slots.removeAll(keepingCapacity: true)
     }
 
     mutating func report(
@@ -94,7 +98,7 @@ struct DocumentReader {
         }
     }
 
-    private mutating func reportType(_ expected: String, at node: Int, hint: String? = nil) {
+    mutating func reportType(_ expected: String, at node: Int, hint: String? = nil) {
         report("wrong-type", "\(path(node)) must be \(expected), not \(description(node))", hint: hint, at: node)
     }
 
@@ -252,13 +256,15 @@ struct DocumentReader {
         return values
     }
 
-    /// A mapping of arbitrary keys to strings: labels.
-    mutating func strings(_ node: Int) -> [String: String]? {
+    /// A mapping of arbitrary keys: labels.
+    mutating func map<Value>(
+        _ node: Int, _ value: (inout DocumentReader, Int) -> Value?
+    ) -> [String: Value]? {
         guard tree[node].kind == .mapping else {
             reportType("a mapping", at: node)
             return nil
         }
-        var values: [String: String] = [:]
+        var values: [String: Value] = [:]
         var places: [String: Int] = [:]
         var merges: [Int] = []
         for key in tree.keys(of: node) {
@@ -268,49 +274,75 @@ struct DocumentReader {
             }
             guard let name = keyText(key) else { continue }
             if let first = places.updateValue(key, forKey: name) { reportDuplicate(key, first: first) }
-            values[name] = string(tree.next(key))
+            values[name] = value(&self, tree.next(key))
         }
         for mapping in merged(merges) {
-            for (name, value) in strings(mapping) ?? [:] where places[name] == nil { values[name] = value }
+            for (name, value) in map(mapping, value) ?? [:] where places[name] == nil { values[name] = value }
         }
         return values
     }
 
-    /// The fields of a mapping that may have no others; nil where the node is no mapping.
-    mutating func fields<Key: FieldKey>(_ node: Int, _: Key.Type) -> Fields<Key>? {
+    /// Finds the fields of a mapping that may have no others. Whoever opens a mapping closes it.
+    /// - Parameter hint: What to do about a node that is no mapping.
+    /// - Returns: nil where the node is no mapping.
+    mutating func open(_ node: Int, _ names: FieldNames, hint: String? = nil) -> FieldNodes? {
         guard tree[node].kind == .mapping else {
-            reportType("a mapping", at: node)
+            reportType("a mapping", at: node, hint: hint)
             return nil
         }
-        var fields = Fields<Key>(mapping: node)
-        read(node, into: &fields)
-        return fields
+        let nodes = FieldNodes(mapping: node, first: slots.count)
+        slots.append(contentsOf: repeatElement(Self.absent, count: names.names.count))
+        fill(nodes, names)
+        return nodes
     }
 
-    private mutating func read<Key: FieldKey>(_ mapping: Int, into fields: inout Fields<Key>) {
-        // A field that is set here wins over one that is merged in, wherever the merge key stands.
-        var own = Fields<Key>(mapping: mapping)
+    /// Forgets the fields of the mapping that was opened last.
+    mutating func close(_ nodes: FieldNodes) { slots.removeLast(slots.count - nodes.first) }
+
+    private static let absent: Int32 = -1
+    /// An unknown key was probably meant to be this field.
+    private static let misspelt: Int32 = -2
+
+    private mutating func fill(_ nodes: FieldNodes, _ names: FieldNames) {
+        let mapping = nodes.mapping
         var merges: [Int] = []
         let end = tree.next(mapping)
         var key = mapping + 1
         while key < end {
             let value = tree.next(key)
-            if let position = tree.position(of: key, among: Key.names) {
-                if let first = own[position] { reportDuplicate(key, first: first - 1) } else { own[position] = value }
+            if tree[key].kind == .scalar, let position = tree.withText(key, names.position(of:)) {
+                let slot = nodes.first + position
+                if slots[slot] >= 0 {
+                    reportDuplicate(key, first: Int(slots[slot]) - 1)
+                } else {
+                    slots[slot] = Int32(value)
+                }
             } else if tree.isMergeKey(key) {
                 merges.append(value)
             } else if let name = keyText(key) {
-                let meant = Spelling.nearest(to: name, among: Key.names)
-                report(
-                    "unknown-field", "\(path(mapping)) has no field \(quoted(short(name)))",
-                    hint: meant.map { "did you mean \($0)?" } ?? "the fields are \(Key.names.joined(separator: ", "))",
-                    at: key)
-                if let meant, let position = Key.names.firstIndex(of: meant) { fields.isMisspelt[position] = true }
+                reportUnknown(key, name, nodes, names)
             }
             key = tree.next(value)
         }
-        fields.fill(from: own)
-        for mapping in merged(merges) { read(mapping, into: &fields) }
+        // A field that is set here wins over one that is merged in, wherever the merge key stands.
+        for mapping in merged(merges) {
+            guard let other = open(mapping, names) else { continue }
+            for position in names.names.indices where slots[nodes.first + position] < 0 {
+                let found = slots[other.first + position]
+                if found != Self.absent { slots[nodes.first + position] = found }
+            }
+            close(other)
+        }
+    }
+
+    private mutating func reportUnknown(_ key: Int, _ name: String, _ nodes: FieldNodes, _ names: FieldNames) {
+        let meant = Spelling.nearest(to: name, among: names.listed)
+        report(
+            "unknown-field", "\(path(nodes.mapping)) has no field \(quoted(short(name)))",
+            hint: meant.map { "did you mean \($0)?" } ?? "the fields are \(names.listed.joined(separator: ", "))",
+            at: key)
+        guard let meant, let position = names.names.firstIndex(of: meant) else { return }
+        if slots[nodes.first + position] < 0 { slots[nodes.first + position] = Self.misspelt }
     }
 
     private mutating func keyText(_ key: Int) -> String? {
@@ -343,19 +375,20 @@ struct DocumentReader {
         return mappings
     }
 
-    /// The value of a field that may be left out or empty.
-    func optional<Key: FieldKey>(_ fields: Fields<Key>, _ key: Key) -> Int? {
-        guard let value = fields[key.rawValue], !tree.isNull(value) else { return nil }
-        return value
+    /// The node of a field that may be left out or empty.
+    /// - Parameter position: Among the nodes.
+    func optional(_ nodes: FieldNodes, _ position: Int) -> Int? {
+        let value = Int(slots[nodes.first + position])
+        return value < 0 || tree.isNull(value) ? nil : value
     }
 
-    /// The value of a field that must be there.
-    mutating func required<Key: FieldKey>(_ fields: Fields<Key>, _ key: Key) -> Int? {
-        guard let value = fields[key.rawValue] else {
+    /// The node of a field that must be there.
+    mutating func required(_ nodes: FieldNodes, _ position: Int, _ name: @autoclosure () -> String) -> Int? {
+        let value = Int(slots[nodes.first + position])
+        guard value >= 0 else {
             // One error for one mistake.
-            guard !fields.isMisspelt[key.rawValue] else { return nil }
-            report(
-                "missing-field", "\(path(fields.mapping)) lacks \(Key.names[key.rawValue])", at: fields.mapping)
+            if isMisspelt(nodes, position) { return nil }
+            report("missing-field", "\(path(nodes.mapping)) lacks \(name())", at: nodes.mapping)
             return nil
         }
         guard !tree.isNull(value) else {
@@ -364,49 +397,14 @@ struct DocumentReader {
         }
         return value
     }
-}
 
-/// The fields of one kind of mapping; raw values count from zero.
-protocol FieldKey: CaseIterable, RawRepresentable<Int> {
-    /// The names by raw value.
-    static var names: [String] { get }
-}
+    /// Whether a field is absent, and an unknown one was probably meant to be it.
+    func isMisspelt(_ nodes: FieldNodes, _ position: Int) -> Bool { slots[nodes.first + position] == Self.misspelt }
 
-extension FieldKey {
-    /// What `names` is to be initialised with; the enum's own spelling is the manifest's.
-    static func caseNames() -> [String] { allCases.map { "\($0)" } }
-}
+    /// Whether there is anything, be it empty.
+    func isSet(_ nodes: FieldNodes, _ position: Int) -> Bool { slots[nodes.first + position] >= 0 }
 
-/// Where the values of a mapping's fields are.
-struct Fields<Key: FieldKey> {
-    let mapping: Int
-    /// By the key's raw value; -1 is absent. In place, for there are half a million of these in a large manifest.
-    private var values = InlineArray<12, Int32>(repeating: -1)
-    /// Which fields an unknown key was probably meant to be.
-    var isMisspelt = InlineArray<12, Bool>(repeating: false)
-
-    init(mapping: Int) { self.mapping = mapping }
-
-    subscript(position: Int) -> Int? {
-        get { values[position] < 0 ? nil : Int(values[position]) }
-        set { values[position] = Int32(newValue ?? -1) }
-    }
-
-    /// Takes over what is set there and not yet here.
-    mutating func fill(from other: Fields<Key>) {
-        for position in values.indices where values[position] < 0 { values[position] = other.values[position] }
-    }
-}
-
-extension NodeTree {
-    /// Which of a few names a key is.
-    fileprivate func position(of key: Int, among names: [String]) -> Int? {
-        let node = nodes[key]
-        guard node.kind == .scalar else { return nil }
-        return withText(key) { text in
-            names.firstIndex { $0.utf8.count == text.count && text.elementsEqual($0.utf8) }
-        }
-    }
+    func isEmptyList(_ node: Int) -> Bool { tree[node].kind == .sequence && tree.next(node) == node + 1 }
 }
 
 // MARK: - Text

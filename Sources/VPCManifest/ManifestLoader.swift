@@ -196,17 +196,26 @@ struct ManifestLoader {
 
     private mutating func decodeResource(_ place: DocumentPlace, apiVersion: inout String?) {
         let document = reader.document(apiVersion: &apiVersion)
-        guard let name = document.name, let nameNode = document.nameNode else {
-            model.gaps.kinds.formUnion(document.kind.map { [$0] } ?? ResourceKind.allCases)
-            return
-        }
         guard let kind = document.kind else {
-            // A misspelt kind: whichever was meant, this name is taken.
-            model.gaps.resources.formUnion(ResourceKind.allCases.map { ResourceReference($0, name) })
+            if let name = document.name {
+                // A misspelt kind: whichever was meant, this name is taken.
+                model.gaps.resources.formUnion(ResourceKind.allCases.map { ResourceReference($0, name) })
+            } else {
+                markUnknown()
+            }
             return
         }
-        let reference = ResourceReference(kind, name)
-        if places[reference] != nil {
+        let reference = document.name.map { ResourceReference(kind, $0) }
+        let isFirst = reference.map { places[$0] == nil } ?? false
+        let isRead =
+            document.spec.map {
+                kind.inManifests.read(document, $0, &reader, into: &model, isWanted: isFirst)
+            } ?? false
+        guard let reference, let nameNode = document.nameNode else {
+            model.gaps.kinds.insert(kind)
+            return
+        }
+        guard isFirst else {
             reader.report(
                 "duplicate-name", "there is another \(kind.rawValue) of this name",
                 hint: "names are unique per kind in all files of a set", at: nameNode,
@@ -214,11 +223,7 @@ struct ManifestLoader {
             return
         }
         places[reference] = place
-        if let resource = document.resource {
-            model.append(resource)
-        } else {
-            model.gaps.resources.insert(reference)
-        }
+        if !isRead { model.gaps.resources.insert(reference) }
     }
 
     // MARK: Diagnostics

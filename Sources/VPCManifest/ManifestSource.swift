@@ -42,6 +42,14 @@ public struct ManifestFiles: Sendable {
     /// What could not be read.
     public let diagnostics: [LocatedDiagnostic]
 
+    private static let suffixes = [".yaml", ".yml", ".json"]
+
+    /// Whether a file of that name in a directory is read.
+    public static func isManifest(_ name: String) -> Bool {
+        // Hidden: editors' copies, version control, and the generations below a mounted ConfigMap.
+        !name.hasPrefix(".") && suffixes.contains { name.hasSuffix($0) }
+    }
+
     /// Those that were read.
     public var sources: [ManifestSource] {
         files.compactMap { file in file.bytes.map { ManifestSource(name: file.name, bytes: $0) } }
@@ -104,8 +112,6 @@ struct SourceFinder {
         self.known = known
     }
 
-    static let suffixes = [".yaml", ".yml", ".json"]
-
     mutating func add(_ path: String) {
         var status = stat()
         guard stat(path, &status) == 0 else { return report(path, errno) }
@@ -129,14 +135,14 @@ struct SourceFinder {
             let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
                 String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
             }
-            // Hidden: editors' copies, version control, and the generations below a mounted ConfigMap.
+            // Nor is what a hidden directory holds.
             if !name.hasPrefix(".") { names.append(name) }
         }
         closedir(directory)
         names.sort { $0.utf8.lexicographicallyPrecedes($1.utf8) }
         for name in names {
             let child = path.hasSuffix("/") ? path + name : path + "/" + name
-            let isManifest = Self.suffixes.contains { name.hasSuffix($0) }
+            let isManifest = ManifestFiles.isManifest(name)
             var status = stat()
             guard stat(child, &status) == 0 else {
                 // A dangling link that is no manifest by name is none of our business.

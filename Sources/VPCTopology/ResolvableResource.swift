@@ -69,8 +69,8 @@ struct ResolutionStep: Sendable {
         self.body = body
     }
 
-    /// When something is done: named by the kinds that get their places then, or by what is said of those that have them.
-    /// Within a phase the order is that of the kinds. What refers to a resource comes in a later phase than its place.
+    /// When something is done: named by the kinds that get their places then, or by what is said of those that have
+    /// them. Within a phase the order is that of the kinds. What refers to a resource comes in a later phase than its place.
     enum Phase: Int, CaseIterable {
         case hostsAndVPCs
         case routeTables

@@ -101,7 +101,7 @@ extension Resolver {
                 path + ["nextHops", .index(NextHop.maximumPerRoute)])
         }
         var numbers: [Int: Int] = [:]
-        var resolved: [ResolvedNextHop] = []
+        var resolved: [(interface: Int, weight: Int)] = []
         for (number, hop) in hops.enumerated() {
             let hopPath = path + ["nextHops", .index(number), "interface"]
             guard
@@ -129,7 +129,7 @@ extension Resolver {
                 continue
             }
             numbers[index] = number
-            resolved.append(ResolvedNextHop(interface: index, weight: hop.weight))
+            resolved.append((index, hop.weight))
             if interface.sourceDestCheck, warned.insert(index).inserted {
                 warn(
                     "next-hop-checks-source",
@@ -139,9 +139,10 @@ extension Resolver {
                     related: Diagnostic.Related("it is a next hop here", at: source.reference, hopPath))
             }
         }
-        return resolved.sorted {
+        let ordered = resolved.sorted {
             topology.interfaces[$0.interface].address < topology.interfaces[$1.interface].address
         }
+        return ordered.map { ResolvedNextHop(.interface($0.interface), weight: $0.weight) }
     }
 
     /// Gives a route's target its key. Keys are hashes of names: two that are equal cannot be told apart on the wire.

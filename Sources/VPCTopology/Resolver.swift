@@ -172,7 +172,7 @@ extension Topology {
         interfaces = Slots(reserving: former.interfaces)
         securityGroups = Slots(reserving: former.securityGroups)
         acls = Slots(reserving: former.acls)
-        probes = Slots(reserving: former.probes)
+        tables = former.tables.reserving
     }
 
     /// Gives the numbers away that were set apart in vain.
@@ -184,7 +184,7 @@ extension Topology {
         interfaces.release()
         securityGroups.release()
         acls.release()
-        probes.release()
+        tables.release()
     }
 }
 

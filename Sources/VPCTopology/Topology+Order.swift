@@ -117,11 +117,3 @@ extension ResolvedACL: TopologyElement {
         vpc == other.vpc ? name < other.name : vpcs[vpc].isBefore(vpcs[other.vpc])
     }
 }
-
-extension ResolvedProbe: TopologyElement {
-    @usableFromInline package var resourceName: String { name }
-
-    @usableFromInline package func isBefore(_ other: ResolvedProbe, _ vpcs: Slots<ResolvedVPC>) -> Bool {
-        name < other.name
-    }
-}

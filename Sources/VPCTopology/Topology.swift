@@ -14,11 +14,12 @@ public struct Topology: Sendable {
     public var interfaces = Slots<ResolvedInterface>()
     public var securityGroups = Slots<ResolvedSecurityGroup>()
     public var acls = Slots<ResolvedACL>()
-    public var probes = Slots<ResolvedProbe>()
     /// For every VPC's number, those of its interfaces by address.
     public var interfacesOfVPC: [[Int]] = []
     /// For every host's number, those of its interfaces by VPC, then address.
     public var interfacesOfHost: [[Int]] = []
+    /// Resolved resources of the kinds that have no table above: these are the many, and those that are read the most.
+    var tables = ResolvedTables()
     /// Elements of nftables that all security groups and ACLs take together.
     package internal(set) var policyElements = 0
 
@@ -88,13 +89,26 @@ public struct ResolvedRoute: Sendable, Equatable {
 }
 
 public struct ResolvedNextHop: Sendable, Equatable {
-    /// A number of `Topology.interfaces`.
-    public var interface: Int
+    public var target: Target
     /// 1…256.
     public var weight: Int
 
-    public init(interface: Int, weight: Int) {
-        self.interface = interface
+    /// The resource that a route leads to. Each kind answers two questions in files of its own: which nexthop leads there
+    /// from a host (`HostCompiler.nexthop(to:)`), and what becomes of a packet on its way (`Walk.follow(_:in:_:from:_:)`).
+    public enum Target: Sendable, Hashable {
+        /// A number of `Topology.interfaces`; only these share a route.
+        case interface(Int)
+    }
+
+    /// Nil where it is none.
+    public var interface: Int? {
+        switch target {
+        case .interface(let interface): interface
+        }
+    }
+
+    public init(_ target: Target, weight: Int = 1) {
+        self.target = target
         self.weight = weight
     }
 }
@@ -133,6 +147,13 @@ public struct ResolvedInterface: Sendable, Equatable {
         self.mtu = mtu
         self.gatewayKey = gatewayKey
         self.securityGroups = securityGroups
+    }
+}
+
+extension Topology {
+    public var probes: Slots<ResolvedProbe> {
+        get { self[ResolvedProbe.self] }
+        _modify { yield &self[ResolvedProbe.self] }
     }
 }
 

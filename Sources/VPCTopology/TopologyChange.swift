@@ -15,6 +15,17 @@ public struct TopologyChange: Sendable {
         public var isEmpty: Bool { added.isEmpty && removed.isEmpty && changed.isEmpty }
     }
 
+    /// Of one kind.
+    package internal(set) subscript<Resource: ResolvedResource>(_: Resource.Type) -> Part<Resource> {
+        get { others[Resource.kind] as? Part<Resource> ?? Part() }
+        set { others[Resource.kind] = newValue }
+    }
+
+    public internal(set) var probes: Part<ResolvedProbe> {
+        get { self[ResolvedProbe.self] }
+        set { self[ResolvedProbe.self] = newValue }
+    }
+
     public internal(set) var hosts = Part<Host>()
     public internal(set) var vpcs = Part<ResolvedVPC>()
     public internal(set) var subnets = Part<ResolvedSubnet>()
@@ -22,17 +33,25 @@ public struct TopologyChange: Sendable {
     public internal(set) var interfaces = Part<ResolvedInterface>()
     public internal(set) var securityGroups = Part<ResolvedSecurityGroup>()
     public internal(set) var acls = Part<ResolvedACL>()
-    public internal(set) var probes = Part<ResolvedProbe>()
+    /// Of the kinds that have no part above.
+    private var others: [ResourceKind: any AnyPart] = [:]
 
     /// Nothing.
     public init() {}
 
-    /// Whether all that hosts may be compiled to otherwise comes from interfaces.
+    /// Whether all that hosts may be compiled to otherwise comes from interfaces: nothing is compiled from probes.
     public var isOfInterfaces: Bool {
         hosts.isEmpty && vpcs.isEmpty && subnets.isEmpty && routeTables.isEmpty && securityGroups.isEmpty
-            && acls.isEmpty
+            && acls.isEmpty && others.allSatisfy { $0.key == .probe || $0.value.isEmpty }
     }
 }
+
+/// A part whose type of elements is not known.
+private protocol AnyPart: Sendable {
+    var isEmpty: Bool { get }
+}
+
+extension TopologyChange.Part: AnyPart {}
 
 /// A resource of some kind by its number.
 struct NumberedResource: Hashable {

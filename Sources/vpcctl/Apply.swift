@@ -79,7 +79,7 @@ extension PlanPresentation {
     /// Asks where that is due, commits, verifies and reports.
     /// - Throws: `ExitCode` 1, 3 or 4 when not everything is as it should be.
     func carryOut(
-        with reconciler: HostReconciler<some KernelAccess>, _ change: Change, subject: String, askUnless yes: Bool
+        with reconciler: HostReconciler, _ change: Change, subject: String, askUnless yes: Bool
     ) throws {
         try change.ask(PlanDisplay(self), unless: yes)
         let outcome = try Kernel.reporting(change.global) { try reconciler.apply(plan) }

@@ -12,7 +12,13 @@ struct DoctorCommand: KernelCommand {
         commandName: "doctor", abstract: "Say what this kernel and machine offer and lack, each with its remedy.",
         discussion: """
             'costly' is what makes every packet dearer than need be; nothing is missing, and the exit code is 0.
+
+            With --witness libnl-3 and libnl-route-3 read this host and its guests as well: links, addresses, neighbours,
+            rules, VRF tables and routes. 'DIFFERS' is what it reads otherwise than vpcctl.
             """)
+
+    @Flag(help: "Compare what vpcctl reads of this host with what libnl reads.")
+    var witness = false
 
     @OptionGroup var output: OutputOptions
     @OptionGroup var debug: DebugOptions
@@ -30,6 +36,7 @@ struct DoctorCommand: KernelCommand {
                 }
             }
             findings += doctor.otherFilters()
+            if witness { findings += try Kernel.reporting(global) { try WitnessFindings.all() } }
         }
         show(findings)
         if !findings.allSatisfy(\.isGood) { throw ExitStatus.failed.code }
@@ -41,7 +48,7 @@ struct DoctorCommand: KernelCommand {
             let items = findings.map { finding -> StructuredValue in
                 [
                     "subject": .string(finding.subject), "good": .boolean(finding.isGood),
-                    "costly": .boolean(finding.isCostly),
+                    "costly": .boolean(finding.isCostly), "disputed": .boolean(finding.isDisputed),
                     "detail": .string(finding.detail), "remedy": .string(orNull: finding.remedy),
                 ]
             }
@@ -55,7 +62,9 @@ struct DoctorCommand: KernelCommand {
             for finding in findings {
                 let mark =
                     finding.isCostly
-                    ? style.yellow("costly ") : finding.isGood ? style.green("ok     ") : style.red("MISSING")
+                    ? style.yellow("costly ")
+                    : finding.isGood
+                        ? style.green("ok     ") : style.red(finding.isDisputed ? "DIFFERS" : "MISSING")
                 Streams.outputLine("\(mark) \(finding.subject): \(finding.detail)")
                 if let remedy = finding.remedy { Streams.outputLine("        remedy: \(remedy)") }
             }

@@ -49,7 +49,7 @@ struct LiveProbe {
         return namespace
     }
 
-    func run(_ reconciler: HostReconciler<some KernelAccess>) throws -> Sighting {
+    func run(_ reconciler: HostReconciler) throws -> Sighting {
         let guest = try Self.namespace(of: sender)
         let packet = OutgoingPacket(trace.forward.packet)
         let filter = CaptureFilter(between: packet.source, and: packet.destination)

@@ -1,8 +1,9 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// docs/api.md lists the metrics that there are, and neither it nor docs/operations.md names any others.
-@Suite struct MetricsDocumentationTests {
+@Suite(.timeLimit(minutes: 10)) struct MetricsDocumentationTests {
     static let repository = URL(fileURLWithPath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 

@@ -8,7 +8,7 @@ import VPCManifest
 @testable import AgentServer
 
 /// What one client may have of the API.
-@Suite struct ShareTests {
+@Suite(.timeLimit(minutes: 10)) struct ShareTests {
     @Test func theLastPlacesAreForRoot() {
         let shares = Shares(Shares.Limits(total: 10, reserved: 3, each: 4))
         let users = (1...4).map { Peer.user($0) }
@@ -38,7 +38,7 @@ import VPCManifest
 }
 
 /// Users who want all there is.
-@Suite(.enabled(if: geteuid() == 0, "needs root")) struct CrowdTests {
+@Suite(.enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct CrowdTests {
     private func user(_ number: Int) throws -> [String] {
         let group = try #require(groupNumber(of: "daemon"))
         return ["setpriv", "--reuid", "\(number)", "--regid", "\(group)", "--clear-groups"]

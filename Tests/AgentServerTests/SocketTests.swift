@@ -2,13 +2,14 @@ import Agent
 import Foundation
 import Glibc
 import Logging
+import TestSupport
 import Testing
 import VPCManifest
 
 @testable import AgentServer
 
 /// Who may listen, and who may ask.
-@Suite(.enabled(if: geteuid() == 0, "needs root")) struct SocketTests {
+@Suite(.enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct SocketTests {
     private let folder = FileManager.default.temporaryDirectory.appending(path: "socket-\(UUID().uuidString)").path()
     private var path: String { folder + "/vpcd.sock" }
 

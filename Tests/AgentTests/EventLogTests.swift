@@ -1,8 +1,9 @@
+import TestSupport
 import Testing
 
 @testable import Agent
 
-@Suite struct EventLogTests {
+@Suite(.timeLimit(minutes: 10)) struct EventLogTests {
     /// Readers get every event in order, what was before and what comes while they read.
     @Test func readersGetAllInOrder() async {
         let log = EventLog(capacity: 10_000)

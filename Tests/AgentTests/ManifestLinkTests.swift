@@ -7,7 +7,7 @@ import VPCManifest
 @testable import Agent
 
 /// Manifests behind links, wherever these lead: what becomes of any of them is heard of.
-@Suite struct ManifestLinkTests {
+@Suite(.timeLimit(minutes: 10)) struct ManifestLinkTests {
     struct Case: Sendable, CustomTestStringConvertible {
         var testDescription: String
         /// Lines for sh(1), in a folder of their own.
@@ -175,7 +175,7 @@ import VPCManifest
     @Test func tooMuchToWatch() throws {
         try withFolder { folder, sh in
             try sh("mkdir -p m/1 m/2 m/3 m/4 m/5 m/6")
-            let directory = try ManifestDirectory(path: folder + "/m", watchLimit: 5)
+            let directory = try ManifestDirectory(path: folder + "/m", SystemClock(), watchLimit: 5)
             _ = directory.read(known: [:])
             #expect(directory.watchCount <= 5)
             #expect(directory.warnings.contains { $0.contains("more than 5 folders and links") })

@@ -1,10 +1,11 @@
 import Foundation
+import TestSupport
 import Testing
 import VPCManifest
 
 @testable import Agent
 
-@Suite struct RevisionStoreTests {
+@Suite(.timeLimit(minutes: 10)) struct RevisionStoreTests {
     private let path = FileManager.default.temporaryDirectory.appendingPathComponent("vpcd-\(UUID().uuidString)").path
 
     private func store(limit: Int = 50) throws -> RevisionStore {

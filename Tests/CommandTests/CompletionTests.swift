@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// What a shell offers for the next word, asked of a real bash with the script that `vpcctl` writes for it.
-@Suite struct CompletionTests {
+@Suite(.timeLimit(minutes: 10)) struct CompletionTests {
     /// - Parameter line: The command line so far; its last word is the one to complete.
     private func completions(_ line: String) throws -> [String] {
         let script = """

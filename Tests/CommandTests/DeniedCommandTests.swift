@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// `vpcctl denied`, which is told by the running kernel; the rule that logs is made by hand.
-@Suite struct DeniedCommandTests {
+@Suite(.timeLimit(minutes: 10)) struct DeniedCommandTests {
     private static let manifest = """
         apiVersion: vpcctl.dev/v1
         kind: Host

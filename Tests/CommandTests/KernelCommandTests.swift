@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Commands that touch the running kernel, in fresh network namespaces, whatever devices the kernel has.
-@Suite struct KernelCommandTests {
+@Suite(.timeLimit(minutes: 10)) struct KernelCommandTests {
     /// Without privileges: exit code 77, and the capability is named.
     @Test(arguments: [["apply", "-f", example("one-host.yaml"), "--host", "h1"], ["delete", "--host", "h1"]])
     func notPermittedNamesTheCapability(_ arguments: [String]) throws {
@@ -25,6 +25,31 @@ import Testing
         let silent = try Run.vpcctl("doctor")
         #expect(!silent.error.contains("the kernel:"))
         #expect(silent.output == traced.output)
+    }
+
+    /// Of a namespace with a device, addresses and routes, and of this machine as it is.
+    @Test func libnlReadsTheSame() throws {
+        let script = """
+            ip link set lo up; ip link add u0 type veth peer name u1; ip link set u0 up; ip link set u1 up
+            ip addr add 172.31.0.2/24 dev u0; ip route add 10.0.0.0/8 dev u0 proto 118; exec "$@"
+            """
+        let run = try Run.vpcctl("doctor", "--witness", before: ["unshare", "--net", "sh", "-c", script, "sh"])
+        #expect(run.output.contains("libnl as a second reader: it saw "), "\(run.output)\(run.error)")
+        #expect(run.output.contains(" 1 routes on the host and in 0 guests"))
+        #expect(!run.output.contains("DIFFERS"))
+        #expect(!(try Run.vpcctl("doctor")).output.contains("libnl"))
+    }
+
+    /// Everything else works without it.
+    @Test func withoutLibnlItSaysSo() throws {
+        let library = try #require(
+            FileManager.default.enumerator(atPath: "/usr/lib")?.first { "\($0)".hasSuffix("libnl-route-3.so.200") })
+        let hide = ["unshare", "--mount", "sh", "-c", "mount --bind /dev/null /usr/lib/\(library); exec \"$@\"", "sh"]
+        let run = try Run.vpcctl("doctor", "--witness", before: hide)
+        #expect(run.status == 1)
+        #expect(run.output.contains("MISSING libnl as a second reader: /lib"), "\(run.output)")
+        #expect(run.output.contains("remedy: install libnl-3-200 and libnl-route-3-200"))
+        #expect(try Run.vpcctl("doctor", before: hide).output == Run.vpcctl("doctor").output)
     }
 
     @Test func theUnderlayAddressMustBeHere() throws {

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// The commands that read manifests only: output, messages, exit codes.
-@Suite struct ManifestCommandTests {
+@Suite(.timeLimit(minutes: 10)) struct ManifestCommandTests {
     @Test(
         arguments: try! FileManager.default.contentsOfDirectory(atPath: examples.path()).filter {
             $0.hasSuffix(".yaml")

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite struct ProgramTests {
+@Suite(.timeLimit(minutes: 10)) struct ProgramTests {
     /// Whatever is open here stays here.
     @Test func aProgramGetsThreeDescriptors() throws {
         let pipes = try (0..<20).map { _ in try openPipe() }

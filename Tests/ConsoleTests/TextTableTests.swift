@@ -1,7 +1,8 @@
 import Console
+import TestSupport
 import Testing
 
-@Suite struct TextTableTests {
+@Suite(.timeLimit(minutes: 10)) struct TextTableTests {
     @Test func columnsArePadded() {
         var table = TextTable(["NAME", "ID"])
         table.rows = [["blue", "101"], ["a-long-name", "7"]]

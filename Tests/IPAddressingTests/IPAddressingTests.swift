@@ -15,7 +15,7 @@ private func libraryAddress(_ text: String) -> IPAddress? {
         low: bytes[8...].reduce(0) { $0 << 8 | UInt64($1) })
 }
 
-@Suite struct IPAddressTests {
+@Suite(.timeLimit(minutes: 10)) struct IPAddressTests {
     @Test(
         arguments: [
             ("0.0.0.0", 0), ("10.0.0.1", 0x0A00_0001), ("255.255.255.255", 0xFFFF_FFFF), ("172.31.0.2", 0xAC1F_0002),
@@ -94,7 +94,7 @@ private func libraryAddress(_ text: String) -> IPAddress? {
 
     @Test func addressesAreOrderedByFamilyThenNumber() {
         let addresses = ["10.0.0.1", "10.0.0.2", "255.255.255.255", "::", "::1", "1::"].compactMap { IPAddress($0) }
-        #expect(addresses == addresses.shuffled().sorted())
+        #expect(addresses == addresses.reversed().sorted())
     }
 
     @Test func advancingStopsAtTheEndOfTheFamily() {
@@ -105,7 +105,7 @@ private func libraryAddress(_ text: String) -> IPAddress? {
     }
 }
 
-@Suite struct IPPrefixTests {
+@Suite(.timeLimit(minutes: 10)) struct IPPrefixTests {
     @Test(arguments: ["0.0.0.0/0", "10.0.0.0/8", "10.0.0.1/32", "::/0", "2001:db8::/32", "::1/128"])
     func textIsKept(_ text: String) throws {
         #expect(try IPPrefix.parse(text).description == text)
@@ -159,12 +159,12 @@ private func libraryAddress(_ text: String) -> IPAddress? {
         #expect(blocks[0].overlaps(blocks[1]) && blocks[1].overlaps(blocks[0]))
         #expect(!blocks[1].overlaps(blocks[2]) && !blocks[0].overlaps(blocks[3]))
         // A covering prefix sorts directly before what it covers.
-        #expect(blocks == blocks.shuffled().sorted())
+        #expect(blocks == blocks.reversed().sorted())
         #expect(try IPPrefix.parse("10.0.0.0/8") < IPPrefix.parse("10.0.0.0/9"))
     }
 }
 
-@Suite struct MACAddressTests {
+@Suite(.timeLimit(minutes: 10)) struct MACAddressTests {
     @Test func textIsItsNumber() {
         #expect(MACAddress("02:00:5e:00:00:01")?.rawValue == 0x0200_5E00_0001)
         #expect(MACAddress("FE:DC:BA:98:76:54")?.description == "fe:dc:ba:98:76:54")

@@ -2,6 +2,7 @@ import CLinux
 import Glibc
 import IPAddressing
 import KernelModel
+import TestSupport
 import Testing
 
 @testable import KernelDriver
@@ -9,7 +10,7 @@ import Testing
 
 /// The bytes of every message, put together by hand from the kernel's headers: the only check of the kinds that the
 /// running kernel may lack.
-@Suite struct EncodingTests {
+@Suite(.timeLimit(minutes: 10)) struct EncodingTests {
     private let owner = Ownership(routeProtocol: RouteProtocol(118), aliasPrefix: "test:")
 
     private func bytes(_ encode: (inout MessageWriter) throws -> Void) rethrows -> [UInt8] {

@@ -2,12 +2,13 @@ import Glibc
 import IPAddressing
 import KernelModel
 import Netlink
+import TestSupport
 import Testing
 
 @testable import KernelDriver
 
 /// What changes, and nothing else, is written.
-@Suite struct FirewallChangeTests {
+@Suite(.timeLimit(minutes: 10)) struct FirewallChangeTests {
     private let address = FirewallTables.address
 
     /// Applies `change` to `table` and expects exactly these operations, one message each.

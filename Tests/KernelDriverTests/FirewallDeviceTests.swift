@@ -2,12 +2,13 @@ import Glibc
 import IPAddressing
 import KernelModel
 import Netlink
+import TestSupport
 import Testing
 
 @testable import KernelDriver
 
 /// Chains that belong to devices, and what they do to packets.
-@Suite struct FirewallDeviceTests {
+@Suite(.timeLimit(minutes: 10)) struct FirewallDeviceTests {
     private static let table = NFTable(.netdev, "probe")
     private static let other = NFTable(.inet, "probe")
 

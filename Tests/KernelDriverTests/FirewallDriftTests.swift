@@ -2,12 +2,13 @@ import CLinux
 import IPAddressing
 import KernelModel
 import Netlink
+import TestSupport
 import Testing
 
 @testable import KernelDriver
 
 /// What others do to our table is seen and undone; what others have beside it is not.
-@Suite struct FirewallDriftTests {
+@Suite(.timeLimit(minutes: 10)) struct FirewallDriftTests {
     static let deeds: [(String, String)] = [
         ("adds a rule at the end", "add rule inet probe pass drop"),
         ("adds a rule in front", "insert rule inet probe fwd_policy accept"),

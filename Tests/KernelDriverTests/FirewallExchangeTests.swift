@@ -3,12 +3,13 @@ import IPAddressing
 import KernelModel
 import Netlink
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import KernelDriver
 
 /// Not one packet is lost while the policy that allows it changes.
-@Suite struct FirewallExchangeTests {
+@Suite(.timeLimit(minutes: 10)) struct FirewallExchangeTests {
     /// What a policy says: in which pieces the allowed ports are, and whether they are allowed by address or by group.
     private struct Policy {
         var cut: UInt16

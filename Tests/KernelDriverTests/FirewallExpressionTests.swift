@@ -2,12 +2,13 @@ import CLinux
 import IPAddressing
 import KernelModel
 import Netlink
+import TestSupport
 import Testing
 
 @testable import KernelDriver
 
 /// Every expression and every kind of set comes back from the kernel as it was written.
-@Suite struct FirewallExpressionTests {
+@Suite(.timeLimit(minutes: 10)) struct FirewallExpressionTests {
     static let expressions: [(String, NFFamily, NFBaseChain, [NFExpression])] = {
         let forward = NFBaseChain(.filter, .forward, priority: 0)
         let early = NFBaseChain(.filter, .prerouting, priority: -300)

@@ -1,12 +1,13 @@
 import CLinux
 import Netlink
+import TestSupport
 import Testing
 
 @testable import KernelDriver
 @testable import KernelModel
 
 /// Whatever a kernel might say, reading it ends and does not trap.
-@Suite struct FirewallFuzzTests {
+@Suite(.timeLimit(minutes: 10)) struct FirewallFuzzTests {
     private struct Noise {
         var state: UInt64
 

@@ -2,11 +2,12 @@ import Foundation
 import IPAddressing
 import KernelModel
 import Netlink
+import TestSupport
 import Testing
 
 @testable import KernelDriver
 
-@Suite struct FirewallTests {
+@Suite(.timeLimit(minutes: 10)) struct FirewallTests {
     @Test func aWholeTableIsWrittenAndReadBack() throws {
         try withFirewall { scratch, driver in
             let changes = try driver.apply(FirewallTables.router)

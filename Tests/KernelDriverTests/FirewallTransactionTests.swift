@@ -3,12 +3,13 @@ import Glibc
 import IPAddressing
 import KernelModel
 import Netlink
+import TestSupport
 import Testing
 
 @testable import KernelDriver
 
 /// All or nothing, and only on what was seen.
-@Suite struct FirewallTransactionTests {
+@Suite(.timeLimit(minutes: 10)) struct FirewallTransactionTests {
     private func addresses(_ numbers: Range<UInt32>, size: UInt32? = nil) -> NFTableIntent {
         var table = NFTableIntent(FirewallTables.table)
         var set = NFSet("s", of: .ipv4Address, size: size)

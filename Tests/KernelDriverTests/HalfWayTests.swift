@@ -1,10 +1,11 @@
 import IPAddressing
 import KernelDriver
 import KernelModel
+import TestSupport
 import Testing
 
 /// What is left when the kernel refuses one thing in the middle of everything: nothing, or what is known as ours.
-@Suite struct HalfWayTests {
+@Suite(.timeLimit(minutes: 10)) struct HalfWayTests {
     private static let table = NFTable(.inet, "halfway")
 
     /// One of every kind that any kernel has.

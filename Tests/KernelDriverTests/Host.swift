@@ -1,6 +1,7 @@
 import IPAddressing
 import KernelDriver
 import KernelModel
+import KernelWitness
 import Netlink
 import Testing
 
@@ -31,8 +32,11 @@ struct Host {
         return intent.changes(from: try observe(), owner: owner)
     }
 
+    /// What libnl reads beside the driver.
+    func witness() throws -> WitnessReport { try KernelWitness(namespace: namespace).examine(driver, owner: owner) }
+
     /// Applies the intent and expects what every apply must show: nothing refused, nothing left to do when the kernel is
-    /// read back, and a second apply that writes nothing.
+    /// read back, by the driver and by libnl, and a second apply that writes nothing.
     @discardableResult
     func converge(sourceLocation: SourceLocation = #_sourceLocation) throws -> CommitReport {
         let plan = try plan()
@@ -45,6 +49,7 @@ struct Host {
         let again = driver.commit(rest, owner: owner)
         #expect(again.writes == 0, sourceLocation: sourceLocation)
         #expect(again.failures.isEmpty, sourceLocation: sourceLocation)
+        #expect(try witness().disagreements == [], sourceLocation: sourceLocation)
         return report
     }
 

@@ -2,9 +2,10 @@ import IPAddressing
 import KernelDriver
 import KernelModel
 import Netlink
+import TestSupport
 import Testing
 
-@Suite struct LinkTests {
+@Suite(.timeLimit(minutes: 10)) struct LinkTests {
     @Test func portIsMadeAsWantedAndSeenByIP() throws {
         try withHost { host, guests in
             try host.addPort("p1", guest: guests[0])

@@ -61,7 +61,7 @@ private final class Mirrored {
     }
 }
 
-@Suite struct MirrorTests {
+@Suite(.timeLimit(minutes: 10)) struct MirrorTests {
     private static let table = TableID(1_000_001)
 
     /// Routes that need no device.

@@ -6,7 +6,7 @@ import Testing
 
 @testable import KernelDriver
 
-@Suite(.enabled(if: geteuid() == 0, "needs root")) struct NamespaceClaimTests {
+@Suite(.enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct NamespaceClaimTests {
     private let table = NFTable(.inet, "claimed")
 
     @Test func oneHasItAtATime() throws {

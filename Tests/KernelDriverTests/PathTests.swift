@@ -2,10 +2,11 @@ import IPAddressing
 import KernelDriver
 import KernelModel
 import Netlink
+import TestSupport
 import Testing
 
 /// The ways to other hosts, as the kernel's routes have them.
-@Suite struct PathTests {
+@Suite(.timeLimit(minutes: 10)) struct PathTests {
     private static let near = "10.255.0.2"
 
     /// A host with its address on `lo` and the two ends of a cable that goes nowhere for uplinks.

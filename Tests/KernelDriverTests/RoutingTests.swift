@@ -3,9 +3,10 @@ import IPAddressing
 import KernelDriver
 import KernelModel
 import Netlink
+import TestSupport
 import Testing
 
-@Suite struct RoutingTests {
+@Suite(.timeLimit(minutes: 10)) struct RoutingTests {
     /// A host with a port that is up, with an external tunnel that runs on this kernel too: encapsulating nexthops are
     /// the same for every such device.
     private func withPort(_ body: (inout Host) throws -> Void) throws {

@@ -2,10 +2,11 @@ import IPAddressing
 import KernelDriver
 import KernelModel
 import Netlink
+import TestSupport
 import Testing
 
 /// One state over another, at the first try.
-@Suite struct TransitionTests {
+@Suite(.timeLimit(minutes: 10)) struct TransitionTests {
     /// A port with an address of its own and a route to its guest, which has an address and a default route.
     private func add(
         _ port: String, _ guest: String, _ address: String, device: String = "eth0", to host: inout Host

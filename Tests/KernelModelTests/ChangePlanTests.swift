@@ -1,5 +1,6 @@
 import IPAddressing
 import KernelModel
+import TestSupport
 import Testing
 
 private let owner = Ownership(routeProtocol: RouteProtocol(99), aliasPrefix: "test:")
@@ -78,7 +79,7 @@ private func lines(_ plan: ChangePlan) -> [String] {
     }
 }
 
-@Suite struct ChangePlanTests {
+@Suite(.timeLimit(minutes: 10)) struct ChangePlanTests {
     /// From nothing to everything, in an order in which each step finds what it needs.
     @Test func creationGoesUp() {
         var snapshot = KernelSnapshot()
@@ -279,7 +280,7 @@ private func lines(_ plan: ChangePlan) -> [String] {
     }
 }
 
-@Suite struct KernelValueTests {
+@Suite(.timeLimit(minutes: 10)) struct KernelValueTests {
     @Test(arguments: ["lo", "a", "e-web1-eth0", "abcdefghijklmno"]) func namesRoundTrip(_ text: String) {
         #expect(InterfaceName(text)?.description == text)
         #expect(InterfaceName(bytes: Array(text.utf8) + [0, 65]).description == text)

@@ -4,7 +4,7 @@ import Testing
 
 @testable import KernelModel
 
-@Suite struct ChangedKeysTests {
+@Suite(.timeLimit(minutes: 10)) struct ChangedKeysTests {
     private func drawnRoutes(_ dice: inout Dice) -> [Route] {
         (0..<60).compactMap { number in
             if dice.happens(40) { return nil }

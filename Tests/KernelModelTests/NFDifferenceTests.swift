@@ -1,9 +1,10 @@
 import IPAddressing
+import TestSupport
 import Testing
 
 @testable import KernelModel
 
-@Suite struct NFDifferenceTests {
+@Suite(.timeLimit(minutes: 10)) struct NFDifferenceTests {
     private let table = NFTable(.inet, "t")
 
     private func rule(_ number: Int) -> NFRule { NFRule(in: .inet, .match(.mark, UInt32(number)), .drop) }
@@ -35,8 +36,8 @@ import Testing
         return rules.map(\.rule)
     }
 
-    @Test func rulesBecomeWhatTheyShallBe() {
-        var random = SystemRandomNumberGenerator()
+    @Test(arguments: Seeds.fresh()) func rulesBecomeWhatTheyShallBe(_ seed: UInt64) {
+        var random = Dice(seed: seed)
         for round in 0..<2000 {
             let kinds = 1 + round % 12
             func some() -> [NFRule] {

@@ -1,9 +1,10 @@
 import IPAddressing
+import TestSupport
 import Testing
 
 @testable import KernelModel
 
-@Suite struct NFElementsTests {
+@Suite(.timeLimit(minutes: 10)) struct NFElementsTests {
     private func address(_ text: String) throws -> IPAddress { try #require(IPAddress(text)) }
     private func device(_ text: String) throws -> InterfaceName { try #require(InterfaceName(text)) }
 
@@ -65,8 +66,8 @@ import Testing
         return set.elements
     }
 
-    @Test func elementsAreSortedWithAllThatTheyBear() {
-        var random = SystemRandomNumberGenerator()
+    @Test(arguments: Seeds.fresh()) func elementsAreSortedWithAllThatTheyBear(_ seed: UInt64) {
+        var random = Dice(seed: seed)
         for count in [0, 1, 2, 50, 1000] {
             let numbers = (0..<count).map { _ in UInt32.random(in: 0...300, using: &random) << 20 }
             let elements = set(numbers)
@@ -97,8 +98,8 @@ import Testing
 
     // MARK: Difference
 
-    @Test func differenceIsWhatIsMissingAndWhatIsTooMuch() {
-        var random = SystemRandomNumberGenerator()
+    @Test(arguments: Seeds.fresh()) func differenceIsWhatIsMissingAndWhatIsTooMuch(_ seed: UInt64) {
+        var random = Dice(seed: seed)
         for round in 0..<300 {
             func some() -> [UInt32: UInt32] {
                 let limit = UInt32.random(in: 1...40, using: &random)

@@ -1,10 +1,11 @@
 import IPAddressing
+import TestSupport
 import Testing
 
 @testable import KernelModel
 
 /// What cannot change in one instant for every packet is made beside what is there.
-@Suite struct NFExchangeTests {
+@Suite(.timeLimit(minutes: 10)) struct NFExchangeTests {
     private let table = NFTable(.inet, "t")
 
     private func rule(_ number: Int) -> NFRule { NFRule(in: .inet, .match(.mark, UInt32(number)), .drop) }

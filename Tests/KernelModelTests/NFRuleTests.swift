@@ -1,9 +1,10 @@
 import IPAddressing
+import TestSupport
 import Testing
 
 @testable import KernelModel
 
-@Suite struct NFRuleTests {
+@Suite(.timeLimit(minutes: 10)) struct NFRuleTests {
     private func lowered(_ family: NFFamily, _ statements: NFStatement...) -> String {
         NFRule(in: family, statements).description
     }

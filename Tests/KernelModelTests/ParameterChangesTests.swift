@@ -1,9 +1,10 @@
+import TestSupport
 import Testing
 
 @testable import KernelModel
 
 /// What `all` imposes on every device is taken off ours without taking it off others', and given back.
-@Suite struct ParameterChangesTests {
+@Suite(.timeLimit(minutes: 10)) struct ParameterChangesTests {
     private static let owner = Ownership(routeProtocol: RouteProtocol(118), aliasPrefix: "test:")
     private static let shared = [
         SharedSetting(.reversePathFilter, most: 0), SharedSetting(.sendRedirects, most: 0),
@@ -167,7 +168,7 @@ import Testing
     }
 }
 
-@Suite struct FormerSettingsTests {
+@Suite(.timeLimit(minutes: 10)) struct FormerSettingsTests {
     private static let owner = Ownership(routeProtocol: RouteProtocol(118), aliasPrefix: "vpcctl:")
 
     @Test func noteIsReadBackAndFits() throws {
@@ -197,7 +198,7 @@ import Testing
     }
 }
 
-@Suite struct ForeignUseTests {
+@Suite(.timeLimit(minutes: 10)) struct ForeignUseTests {
     private static let owner = Ownership(routeProtocol: RouteProtocol(118), aliasPrefix: "vpcctl:")
 
     private static func seen(

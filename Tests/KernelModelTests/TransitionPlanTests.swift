@@ -1,4 +1,5 @@
 import IPAddressing
+import TestSupport
 import Testing
 
 @testable import KernelModel
@@ -103,7 +104,7 @@ private func plan(from old: KernelIntent, to new: KernelIntent) -> [String] {
 }
 
 /// One state over another: who holds what somebody else wants.
-@Suite struct TransitionPlanTests {
+@Suite(.timeLimit(minutes: 10)) struct TransitionPlanTests {
     @Test func theSnapshotIsWhatTheIntentSays() {
         let one = intent([Port(name: "a", nexthop: 1), Port(name: "b", namespace: "db")], tunnels: ["t1": 7])
         #expect(plan(from: one, to: one) == [])

@@ -1,11 +1,12 @@
 import Agent
+import TestSupport
 import Testing
 import VPCManifest
 import VPCModel
 
 extension LabTests {
     /// Revisions that have to be confirmed, with probes that send real packets.
-    @Suite(.needsOverlay, .serialized) struct AgentConfirmTests {
+    @Suite(.needsOverlay, .serialized, .timeLimit(minutes: 10)) struct AgentConfirmTests {
         /// Probes of everything that two guests of one host, and one of another, can say to each other.
         private static let probed: Scenario = {
             var scenario = Scenario.agents

@@ -1,10 +1,13 @@
 import Agent
 import KernelModel
+import KernelWitness
+import TestSupport
 import Testing
+import VPCCompiler
 
 extension LabTests {
     /// Whatever somebody else does to what is ours is undone, because the kernel tells of it.
-    @Suite(.needsOverlay, .serialized) struct AgentDriftTests {
+    @Suite(.needsOverlay, .serialized, .timeLimit(minutes: 10)) struct AgentDriftTests {
         struct Damage: Sendable, CustomTestStringConvertible {
             var what: String
             /// On the host, or in that guest.
@@ -83,6 +86,8 @@ extension LabTests {
                 let events = try await run.repaired(after: last, of: damage.what)
                 let objects = events.filter { $0.type == .driftRepaired }.compactMap(\.object)
                 #expect(objects.contains { $0.hasPrefix(damage.kind) }, "\(damage.what): \(objects)")
+                // And libnl sees what the driver sees.
+                #expect(try run.witness().disagreements == [], "\(damage.what)")
             }
             #expect(try lab.station("web1").ask("10.0.1.12")?.name == "web2")
             let metrics = run.agent.metrics
@@ -125,6 +130,11 @@ extension Scenario {
 }
 
 extension AgentRun {
+    /// What libnl reads beside the driver.
+    fileprivate func witness() throws -> WitnessReport {
+        try KernelWitness(namespace: kernel.namespace).examine(kernel, owner: Conventions.ownership)
+    }
+
     /// For the first host of a lab.
     convenience init(_ lab: TestLab, _ scenario: Scenario) throws {
         try self.init(namespace: lab.namespace("h1"), host: "h1", scenario.text(prefix: lab.prefix))

@@ -10,19 +10,15 @@ import VPCCompiler
 
 extension LabTests {
     /// Months in minutes: changes of the manifests, of the kernel by somebody else, and restarts, in any order.
-    @Suite(.needsOverlay) struct AgentSoakTests {
+    @Suite(.needsOverlay, .timeLimit(minutes: 30)) struct AgentSoakTests {
         /// `VPCCTL_SOAK_OPERATIONS` for a campaign.
         private static let operations =
             ProcessInfo.processInfo.environment["VPCCTL_SOAK_OPERATIONS"].flatMap { Int($0) } ?? 600
         private static let burst = 20
 
-        @Test func nothingGrowsAndNothingIsLeft() async throws {
+        @Test(arguments: Seeds.fresh()) func nothingGrowsAndNothingIsLeft(_ seed: UInt64) async throws {
             let lab = try TestLab(.agents)
             defer { lab.tearDown() }
-            let seed =
-                ProcessInfo.processInfo.environment["VPCCTL_SOAK_SEED"].flatMap { UInt64($0) }
-                ?? UInt64.random(in: 1...999_999)
-            print("soak: seed \(seed) (VPCCTL_SOAK_SEED=\(seed) repeats it)")
             var generator = Dice(seed: seed)
             var run = try AgentRun(lab, .agents)
             defer { run.remove() }

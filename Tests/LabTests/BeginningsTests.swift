@@ -10,7 +10,7 @@ import VPCModel
 
 extension LabTests {
     /// What a guest can begin, and by which protocols.
-    @Suite(.needsOverlay, .lab(.guarded)) struct BeginningsTests {
+    @Suite(.needsOverlay, .lab(.guarded), .timeLimit(minutes: 10)) struct BeginningsTests {
         let lab: TestLab
         init() throws {
             lab = try TestLab.current

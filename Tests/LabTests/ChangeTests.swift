@@ -1,4 +1,5 @@
 import IPAddressing
+import TestSupport
 import Testing
 import Traffic
 
@@ -6,7 +7,7 @@ import Traffic
 
 extension LabTests {
     /// A network that changes while it is used.
-    @Suite(.needsOverlay, .lab(.tenants)) struct ChangeTests {
+    @Suite(.needsOverlay, .lab(.tenants), .timeLimit(minutes: 10)) struct ChangeTests {
         let lab: TestLab
         init() throws {
             lab = try TestLab.current

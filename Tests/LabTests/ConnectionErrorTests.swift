@@ -1,6 +1,7 @@
 import Glibc
 import IPAddressing
 import Netlink
+import TestSupport
 import Testing
 import Traffic
 import VPCModel
@@ -9,7 +10,7 @@ import VPCModel
 
 extension LabTests {
     /// What is not a connection's own packet, and what answers it without knowing it.
-    @Suite(.needsOverlay, .lab(.guarded)) struct ConnectionErrorTests {
+    @Suite(.needsOverlay, .lab(.guarded), .timeLimit(minutes: 10)) struct ConnectionErrorTests {
         let lab: TestLab
         init() throws {
             lab = try TestLab.current

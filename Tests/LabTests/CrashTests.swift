@@ -6,7 +6,7 @@ import Testing
 
 extension LabTests {
     /// Programs that are killed in the middle of their work.
-    @Suite(.needsRoot) struct CrashTests {
+    @Suite(.needsRoot, .timeLimit(minutes: 10)) struct CrashTests {
         private let prefix = TestLab.uniquePrefix()
 
         private func namespaces() -> [String] {

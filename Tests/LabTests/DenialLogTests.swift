@@ -58,7 +58,7 @@ extension Scenario {
 
 extension LabTests {
     /// What is denied is told to whoever watches.
-    @Suite(.needsOverlay, .lab(.reported)) struct DenialLogTests {
+    @Suite(.needsOverlay, .lab(.reported), .timeLimit(minutes: 10)) struct DenialLogTests {
         let lab: TestLab
         init() throws { lab = try TestLab.current }
 

@@ -1,12 +1,13 @@
 import Agent
 import KernelModel
+import TestSupport
 import Testing
 
 @testable import VPCLab
 
 extension LabTests {
     /// What decides on each of our devices whether a packet is passed on.
-    @Suite(.needsOverlay, .serialized) struct DeviceSettingTests {
+    @Suite(.needsOverlay, .serialized, .timeLimit(minutes: 10)) struct DeviceSettingTests {
         /// Other than what any device of ours has.
         private static func damaged(_ setting: IPv4DeviceConfiguration.Setting, _ value: String) -> String {
             setting == .mediumID ? "7" : value == "0" ? "1" : "0"

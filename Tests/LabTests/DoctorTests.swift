@@ -1,10 +1,13 @@
+import CLinux
 import Foundation
 import TestSupport
 import Testing
 
+@testable import KernelWitness
+
 extension LabTests {
     /// What makes packets dearer is found where it is, and nowhere else.
-    @Suite(.needsOverlay) struct DoctorTests {
+    @Suite(.needsOverlay, .timeLimit(minutes: 10)) struct DoctorTests {
         private struct Finding {
             var isGood: Bool
             var isCostly: Bool
@@ -60,6 +63,35 @@ extension LabTests {
             #expect(with.isCostly == isTrackedAnyway())
             #expect(with.isGood && with.isCostly == with.detail.contains("openvswitch"))
             #expect(with.isCostly == with.remedy.contains("modprobe -r openvswitch"))
+        }
+
+        /// On a host with all that the product makes, whose guests are other namespaces.
+        @Test func libnlReadsTheSame() throws {
+            let lab = try TestLab(.agents)
+            defer { lab.tearDown() }
+            let run = Command.run("\(Run.program("vpcctl")) doctor --witness", in: lab.namespace("h1"))
+            #expect(run.status == 0, "\(run.output)")
+            let line = try #require(run.output.split(separator: "\n").first { $0.contains("libnl as a second reader") })
+            #expect(line.hasPrefix("ok ") && line.hasSuffix("in 2 guests"), "\(line)")
+            #expect(!line.contains(" 0 "))
+        }
+
+        /// Why it does not do the driver's work; docs/architecture.md says so.
+        @Test func libnlRefusesRoutesByNexthopsWithGRE() throws {
+            try withScratchNamespace { name, namespace in
+                for line in [
+                    "link add gx type gre external", "link set gx up",
+                    "nexthop add id 9 encap ip id 5 dst 192.0.2.2 src 192.0.2.1 ttl 64 dev gx",
+                    "route add 10.8.0.0/16 nhid 9",
+                ] { try run("sh", "-c", "ip -n \(name) \(line)") }
+                let socket = try WitnessSocket(in: namespace)
+                let error = #expect(throws: WitnessError.self) {
+                    try socket.list(RTM_GETROUTE, rtmsg()) { message -> Bool? in
+                        message.number(RTA_NH_ID.rawValue) == 9 ? try message.object { _ in true } : nil
+                    }
+                }
+                #expect(error?.description.contains("Netlink message type is not supported") == true)
+            }
         }
 
         @Test func otherFiltersAreFound() throws {

@@ -8,7 +8,7 @@ import VPCTopology
 
 extension LabTests {
     /// What the command itself does with the manifests that come with the product.
-    @Suite(.needsOverlay) struct ExampleTests {
+    @Suite(.needsOverlay, .timeLimit(minutes: 10)) struct ExampleTests {
         static let vpclab = Run.program("vpclab")
         /// The names of all of them, also of those that are added later.
         static let examples: [String] = {

@@ -1,12 +1,13 @@
 import Agent
 import KernelModel
+import TestSupport
 import Testing
 
 @testable import VPCLab
 
 extension LabTests {
     /// A device that an attachment names and that is not only the guest's.
-    @Suite(.needsOverlay, .serialized) struct ForeignDeviceTests {
+    @Suite(.needsOverlay, .serialized, .timeLimit(minutes: 10)) struct ForeignDeviceTests {
         struct Use: Sendable, CustomTestStringConvertible {
             var what: String
             var begin: String

@@ -1,6 +1,7 @@
 import Glibc
 import IPAddressing
 import Netlink
+import TestSupport
 import Testing
 import Traffic
 
@@ -27,7 +28,7 @@ extension Scenario {
 
 extension LabTests {
     /// What guests do to each other with fragments.
-    @Suite(.needsOverlay, .lab(.crowded)) struct FragmentTests {
+    @Suite(.needsOverlay, .lab(.crowded), .timeLimit(minutes: 10)) struct FragmentTests {
         let lab: TestLab
         init() throws { lab = try TestLab.current }
 

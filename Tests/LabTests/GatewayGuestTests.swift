@@ -1,4 +1,5 @@
 import IPAddressing
+import TestSupport
 import Testing
 import Traffic
 import VPCModel
@@ -7,7 +8,7 @@ import VPCModel
 
 extension LabTests {
     /// What a guest with `sourceDestCheck: false` can do, and what it cannot. docs/security.md names these tests.
-    @Suite(.needsOverlay) struct GatewayGuestTests {
+    @Suite(.needsOverlay, .timeLimit(minutes: 10)) struct GatewayGuestTests {
         private static let victim: IPAddress = "10.0.1.11"
         private static let neighbor: IPAddress = "10.0.1.12"
         private static let gateway: IPAddress = "10.0.9.20"

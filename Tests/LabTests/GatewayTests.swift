@@ -1,11 +1,12 @@
 import IPAddressing
+import TestSupport
 import Testing
 
 @testable import VPCLab
 
 extension LabTests {
     /// Routes to gateways: who gets which flow.
-    @Suite(.needsOverlay, .lab(.tenants)) struct GatewayTests {
+    @Suite(.needsOverlay, .lab(.tenants), .timeLimit(minutes: 10)) struct GatewayTests {
         let lab: TestLab
         init() throws {
             lab = try TestLab.current

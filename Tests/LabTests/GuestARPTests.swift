@@ -2,6 +2,7 @@ import CTraffic
 import Glibc
 import IPAddressing
 import Netlink
+import TestSupport
 import Testing
 import Traffic
 
@@ -9,7 +10,7 @@ import Traffic
 
 extension LabTests {
     /// What a guest says by ARP, and what the host makes of it.
-    @Suite(.needsOverlay, .lab(.tenants)) struct GuestARPTests {
+    @Suite(.needsOverlay, .lab(.tenants), .timeLimit(minutes: 10)) struct GuestARPTests {
         let lab: TestLab
         init() throws {
             lab = try TestLab.current

@@ -1,5 +1,6 @@
 import IPAddressing
 import Netlink
+import TestSupport
 import Testing
 import Traffic
 import VPCModel
@@ -29,7 +30,7 @@ extension Scenario {
 
 extension LabTests {
     /// What a guest may say to the host itself.
-    @Suite(.needsOverlay, .lab(.neighborly)) struct GuestToHostTests {
+    @Suite(.needsOverlay, .lab(.neighborly), .timeLimit(minutes: 10)) struct GuestToHostTests {
         let lab: TestLab
         init() throws { lab = try TestLab.current }
 

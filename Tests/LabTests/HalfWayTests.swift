@@ -5,7 +5,7 @@ import Testing
 extension LabTests {
     /// What is left when the kernel refuses one thing about the devices that not every kernel has: nothing, or what is
     /// known as ours. Of everything else the driver's own tests tell.
-    @Suite(.needsOverlay, .serialized) struct HalfWayTests {
+    @Suite(.needsOverlay, .serialized, .timeLimit(minutes: 10)) struct HalfWayTests {
         /// A VRF with a tunnel that sends, one of the kind that takes its key from the route, a guest's port, and a device
         /// of somebody else, beside a VRF and a tunnel that are somebody else's.
         private func withDevices(_ body: (HalfWay) throws -> Void) throws {

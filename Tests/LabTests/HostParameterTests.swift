@@ -1,4 +1,5 @@
 import KernelModel
+import TestSupport
 import Testing
 
 @testable import VPCLab
@@ -6,7 +7,7 @@ import Testing
 extension LabTests {
     /// What a host had set for all of its devices, or for new ones: nothing of it keeps guests from each other, nothing of
     /// it is less for the host's own devices, and all of it is given back.
-    @Suite(.needsOverlay, .serialized) struct HostParameterTests {
+    @Suite(.needsOverlay, .serialized, .timeLimit(minutes: 10)) struct HostParameterTests {
         /// Every parameter of IPv4 and of its neighbours; those of devices that are gone by then are none of it.
         private static let parameters = "grep -rs . /proc/sys/net/ipv4 | sort"
 

@@ -1,5 +1,6 @@
 import Foundation
 import IPAddressing
+import TestSupport
 import Testing
 import VPCModel
 import VPCTopology
@@ -7,7 +8,7 @@ import VPCTopology
 @testable import VPCLab
 
 /// Which namespaces a manifest becomes; nothing here touches the kernel.
-@Suite struct LabPlanTests {
+@Suite(.timeLimit(minutes: 10)) struct LabPlanTests {
     private func plan(_ scenario: Scenario, prefix: String = "") throws -> LabPlan {
         let topology = try #require(Topology.resolve(scenario.model).topology)
         return try LabPlan(topology, name: "lab", options: .init(prefix: prefix))
@@ -83,7 +84,7 @@ import VPCTopology
 }
 
 /// What is on disk of a lab.
-@Suite struct LabRecordTests {
+@Suite(.timeLimit(minutes: 10)) struct LabRecordTests {
     private let path = "/tmp/vpclab-\(TestLab.uniquePrefix())record"
     private let options = LabPlan.Options(prefix: "x-", underlayMTU: 9000)
     private let entry = LabRecord.Entry(role: .guest, name: "web1", namespace: "x-web1", cookie: 4711)

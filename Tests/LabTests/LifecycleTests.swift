@@ -1,5 +1,6 @@
 import Foundation
 import Netlink
+import TestSupport
 import Testing
 import VPCTopology
 
@@ -7,7 +8,7 @@ import VPCTopology
 
 extension LabTests {
     /// Whose namespaces are whose. Needs no special kernel: nothing is applied.
-    @Suite(.needsRoot) struct LifecycleTests {
+    @Suite(.needsRoot, .timeLimit(minutes: 10)) struct LifecycleTests {
         private let prefix = TestLab.uniquePrefix()
         private let store: LabStore
 

@@ -44,7 +44,7 @@ extension Scenario {
 
 extension LabTests {
     /// `vpcctl trace --live`, run on the hosts.
-    @Suite(.needsOverlay, .lab(.judged)) struct LiveTraceTests {
+    @Suite(.needsOverlay, .lab(.judged), .timeLimit(minutes: 10)) struct LiveTraceTests {
         let lab: TestLab
         let manifest: String
 

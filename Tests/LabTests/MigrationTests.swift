@@ -2,6 +2,7 @@ import Glibc
 import IPAddressing
 import Netlink
 import Synchronization
+import TestSupport
 import Testing
 import Traffic
 import VPCModel
@@ -10,7 +11,7 @@ import VPCModel
 
 extension LabTests {
     /// A guest that moves to another host with everything that it has open: the same namespace, plugged in elsewhere.
-    @Suite(.needsOverlay) struct MigrationTests {
+    @Suite(.needsOverlay, .timeLimit(minutes: 20)) struct MigrationTests {
         private static let guest: IPAddress = "10.0.1.11"
         private static let peers: [IPAddress] = ["10.0.2.21", "10.0.2.22", "10.0.2.23"]
         private static let ports: ClosedRange<UInt16> = 7100...7120

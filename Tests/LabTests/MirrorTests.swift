@@ -1,12 +1,13 @@
 import IPAddressing
 import KernelDriver
 import KernelModel
+import TestSupport
 import Testing
 
 extension LabTests {
     /// What the mirror has to know of kernels with GRE and VRF devices.
-    @Suite(.needsOverlay, .serialized) struct MirrorTests {
-        @Test(arguments: MirrorWorld.seeds([5, 6])) func mirrorShowsWhatThereIs(seed: UInt64) throws {
+    @Suite(.needsOverlay, .serialized, .timeLimit(minutes: 20)) struct MirrorTests {
+        @Test(arguments: Seeds.fresh(with: 5, 6)) func mirrorShowsWhatThereIs(seed: UInt64) throws {
             try MirrorWorld.play(seed: seed, rounds: 25)
         }
 

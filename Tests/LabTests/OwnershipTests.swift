@@ -1,5 +1,6 @@
 import IPAddressing
 import KernelModel
+import TestSupport
 import Testing
 import VPCTopology
 
@@ -7,7 +8,7 @@ import VPCTopology
 
 extension LabTests {
     /// A host that others use too.
-    @Suite(.needsOverlay, .lab(.pair)) struct OwnershipTests {
+    @Suite(.needsOverlay, .lab(.pair), .timeLimit(minutes: 10)) struct OwnershipTests {
         let lab: TestLab
         init() throws { lab = try TestLab.current }
 

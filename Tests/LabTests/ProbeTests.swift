@@ -1,5 +1,6 @@
 import IPAddressing
 import Netlink
+import TestSupport
 import Testing
 import VPCModel
 import VPCTopology
@@ -9,7 +10,7 @@ import VPCTopology
 extension LabTests {
     /// Whether probes tell the truth, in a lab that is broken on purpose. The guests are joined by a plain cable: this
     /// needs no special kernel.
-    @Suite(.needsRoot) struct ProbeTests {
+    @Suite(.needsRoot, .timeLimit(minutes: 10)) struct ProbeTests {
         private let prefix = TestLab.uniquePrefix()
         private let store: LabStore
 
@@ -133,7 +134,7 @@ extension LabTests {
     }
 
     /// The parts of which probes and tests are made, between two namespaces on one wire.
-    @Suite(.needsRoot) struct StationTests {
+    @Suite(.needsRoot, .timeLimit(minutes: 10)) struct StationTests {
         private func withWire(_ body: (_ left: Station, _ right: Station, _ names: (String, String)) throws -> Void)
             throws
         {

@@ -32,7 +32,7 @@ extension Scenario {
 
 extension LabTests {
     /// SCTP as its own kernel speaks it, and as somebody forges it.
-    @Suite(.needsOverlay, .lab(.guarded)) struct SCTPTests {
+    @Suite(.needsOverlay, .lab(.guarded), .timeLimit(minutes: 10)) struct SCTPTests {
         let lab: TestLab
         private let responders: Responders
         private static let allowed = Scenario.associations(ingress: [

@@ -1,5 +1,6 @@
 import IPAddressing
 import Netlink
+import TestSupport
 import Testing
 import Traffic
 
@@ -7,7 +8,7 @@ import Traffic
 
 extension LabTests {
     /// What reaches whom, on the wires of two tenants with the same addresses.
-    @Suite(.needsOverlay, .lab(.tenants)) struct TrafficTests {
+    @Suite(.needsOverlay, .lab(.tenants), .timeLimit(minutes: 10)) struct TrafficTests {
         let lab: TestLab
         init() throws { lab = try TestLab.current }
 
@@ -90,22 +91,29 @@ extension LabTests {
             return GREPacket.bytes(key: key, inner: inner)
         }
 
-        /// Whether somebody's datagram from that port comes into a namespace while `body` sends it.
-        private func arrives(_ port: UInt16, in name: String, while body: () throws -> Void) throws -> Bool {
+        /// Whether somebody's datagram from that port comes into a namespace while `body` sends it: before an allowed one
+        /// that is sent behind it has been answered from there, or never.
+        /// - Parameter later: Who sends that one, and to whom.
+        private func arrives(
+            _ port: UInt16, in name: String, before later: (String, IPAddress), while body: () throws -> Void
+        ) throws -> Bool {
             let capture = try Capture(in: .named(lab.namespace(name)))
             try body()
-            return capture.waits(timeout: .milliseconds(500)) { $0.flow?.sender == port }
+            #expect(try lab.station(later.0).ask(later.1) != nil)
+            return capture.has { $0.flow?.sender == port }
         }
+
+        private let green: (String, IPAddress) = ("green1", "10.0.1.12")
 
         private let gre: Int32 = 47
 
         @Test func guestsCannotForgeTheTunnelOfAnotherTenant() throws {
-            let control = try arrives(5001, in: "green2") {
+            let control = try arrives(5001, in: "green2", before: green) {
                 _ = try lab.station("h1").sendRaw(forged(port: 5001), protocolNumber: gre, to: "172.31.0.2")
             }
             #expect(control, "a host's own packet arrives: else nothing is proved")
             for (port, to) in [(UInt16(5002), "10.0.1.1" as IPAddress), (5003, "172.31.0.2"), (5004, "10.0.1.12")] {
-                let arrived = try arrives(port, in: "green2") {
+                let arrived = try arrives(port, in: "green2", before: green) {
                     for _ in 0..<3 {
                         _ = try lab.station("web2").sendRaw(forged(port: port), protocolNumber: gre, to: to)
                     }
@@ -119,7 +127,7 @@ extension LabTests {
             let inner = GREPacket.datagram(
                 source: "10.66.6.6", destination: "172.31.0.3", sourcePort: 5005, destinationPort: 9, "forged")
             func escapes(sentTo to: IPAddress) throws -> Bool {
-                try arrives(5005, in: "h3") {
+                try arrives(5005, in: "h3", before: ("web1", "10.0.2.15")) {
                     _ = try lab.station("web1").sendRaw(
                         GREPacket.bytes(key: 777, inner: inner), protocolNumber: gre, to: to)
                 }
@@ -135,7 +143,7 @@ extension LabTests {
             #expect(Command.run(stranger, in: underlay).status == 0)
             try lab.shell("h2", "ip route add 192.0.2.0/24 dev u0")
             defer { _ = Command.run("ip addr del 192.0.2.9/24 dev br0", in: underlay) }
-            let arrived = try arrives(5006, in: "green2") {
+            let arrived = try arrives(5006, in: "green2", before: green) {
                 let station = Station(.named(underlay), source: "192.0.2.9")
                 #expect(try station.ping("172.31.0.2").isReply)
                 _ = try station.sendRaw(forged(port: 5006), protocolNumber: gre, to: "172.31.0.2")
@@ -152,7 +160,7 @@ extension LabTests {
             #expect(Command.run(other, in: underlay).status == 0)
             defer { _ = Command.run("ip link del x0", in: underlay) }
             try lab.shell("h2", "ip link set x1 up && ip addr add 198.51.100.2/24 dev x1")
-            let arrived = try arrives(5007, in: "green2") {
+            let arrived = try arrives(5007, in: "green2", before: green) {
                 let station = Station(.named(underlay), source: "198.51.100.9")
                 #expect(try station.ping("172.31.0.2").isReply)
                 _ = try station.sendRaw(forged(port: 5007), protocolNumber: gre, to: "172.31.0.2")
@@ -165,7 +173,7 @@ extension LabTests {
             func crosses(from name: String, source: IPAddress, port: UInt16) throws -> Bool {
                 let packet = GREPacket.datagram(
                     source: source, destination: "10.0.1.13", sourcePort: port, destinationPort: 9, "spoofed")
-                return try arrives(port, in: "web3") {
+                return try arrives(port, in: "web3", before: (name, "10.0.1.13")) {
                     let raw: Int32 = 255  // IPPROTO_RAW: the header is in the bytes.
                     for _ in 0..<3 {
                         _ = try lab.station(name).sendRaw(packet, protocolNumber: raw, to: "10.0.1.13")

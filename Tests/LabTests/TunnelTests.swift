@@ -3,6 +3,7 @@ import IPAddressing
 import KernelDriver
 import KernelModel
 import Netlink
+import TestSupport
 import Testing
 
 /// Whether this kernel has what the tests here are about.
@@ -15,7 +16,8 @@ private let hasTunnels: Bool = {
 }()
 
 /// The kinds of devices that not every kernel has.
-@Suite(.enabled(if: hasTunnels, "this kernel has no GRE or VRF devices: run with scripts/lab.sh"))
+@Suite(
+    .enabled(if: hasTunnels, "this kernel has no GRE or VRF devices: run with scripts/lab.sh"), .timeLimit(minutes: 10))
 struct TunnelTests {
     private static let underlayAddress = IPAddress(v4: 0xAC1F_0001)
 

@@ -3,6 +3,7 @@ import Glibc
 import IPAddressing
 import KernelModel
 import Netlink
+import TestSupport
 import Testing
 import Traffic
 
@@ -10,7 +11,7 @@ import Traffic
 
 extension LabTests {
     /// The network between the hosts, however it is made.
-    @Suite(.needsOverlay, .serialized) struct UnderlayTests {
+    @Suite(.needsOverlay, .serialized, .timeLimit(minutes: 20)) struct UnderlayTests {
         /// With room for the tunnel's 28 bytes.
         @Test func guestsKeepTheirMTUOnALargerUnderlay() throws {
             var scenario = Scenario.pair

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Netlink
@@ -12,7 +13,7 @@ func hex(_ text: String) -> [UInt8] {
 
 func array(_ writer: borrowing MessageWriter) -> [UInt8] { writer.bytes.withUnsafeBytes { Array($0) } }
 
-@Suite struct CodecTests {
+@Suite(.timeLimit(minutes: 10)) struct CodecTests {
     @Test func routeMessage() {
         var writer = MessageWriter()
         writer.sequence = 5

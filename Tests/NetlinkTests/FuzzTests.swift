@@ -5,17 +5,10 @@ import Testing
 
 @testable import Netlink
 
-/// The seed of this run; set FUZZ_SEED to repeat one.
-private let seed: UInt64 = {
-    if let text = getenv("FUZZ_SEED"), let value = UInt64(String(cString: text)) { return value }
-    return UInt64.random(in: 0...UInt64.max)
-}()
-
-@Suite struct FuzzTests {
+@Suite(.timeLimit(minutes: 10)) struct FuzzTests {
     /// A million damaged messages through everything that reads bytes. The readers must end, by the last message or by
     /// a typed error, and never read outside: RawSpan would stop the process.
-    @Test func damagedMessages() throws {
-        print("FUZZ_SEED=\(seed)")
+    @Test(arguments: Seeds.fresh()) func damagedMessages(_ seed: UInt64) throws {
         var random = Dice(seed: seed)
         let samples = Self.samples()
         var messages = 0
@@ -40,7 +33,7 @@ private let seed: UInt64 = {
     }
 
     /// Replies that were damaged: the error that comes out names something or nothing, but comes out.
-    @Test func damagedRepliesAndRequests() throws {
+    @Test(arguments: Seeds.fresh()) func damagedRepliesAndRequests(_ seed: UInt64) throws {
         var random = Dice(seed: seed)
         let requests = Self.samples()
         for round in 0..<50_000 {
@@ -56,7 +49,7 @@ private let seed: UInt64 = {
     }
 
     /// Whatever is written is read back the same.
-    @Test func randomTreesSurvive() throws {
+    @Test(arguments: Seeds.fresh()) func randomTreesSurvive(_ seed: UInt64) throws {
         var random = Dice(seed: seed)
         for _ in 0..<2000 {
             var writer = MessageWriter(capacity: 1)

@@ -1,10 +1,11 @@
 import CLinux
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Netlink
 
-@Suite struct NFConntrackTests {
+@Suite(.timeLimit(minutes: 10)) struct NFConntrackTests {
     /// Two zones, told apart by port, and whatever else goes over the loopback device in zone 0.
     private static let rules = """
         table inet zones {

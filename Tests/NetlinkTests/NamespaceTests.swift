@@ -1,10 +1,11 @@
 import Glibc
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Netlink
 
-@Suite struct NamespaceTests {
+@Suite(.timeLimit(minutes: 10)) struct NamespaceTests {
     @Test func iproute2SeesWhatWeMakeAndTheOtherWayRound() throws {
         try withScratchNamespace { name, namespace in
             #expect(namespace.exists)

@@ -1,10 +1,11 @@
 import CLinux
 import Glibc
+import TestSupport
 import Testing
 
 @testable import Netlink
 
-@Suite struct PacketLogTests {
+@Suite(.timeLimit(minutes: 10)) struct PacketLogTests {
     // MARK: Codec
 
     @Test func aGroupIsAskedForInOneMessage() {

@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import Synchronization
+import TestSupport
 import Testing
 
 @testable import Netlink
@@ -89,7 +90,7 @@ extension NetlinkSocket {
     }
 }
 
-@Suite struct SocketTests {
+@Suite(.timeLimit(minutes: 10)) struct SocketTests {
     @Test func linkIsMadeAndSeenByIP() throws {
         try withScratchNamespace { name, namespace in
             var socket = try NetlinkSocket(in: namespace)

@@ -1,9 +1,10 @@
 import CLinux
+import TestSupport
 import Testing
 
 @testable import Netlink
 
-@Suite struct TransportTests {
+@Suite(.timeLimit(minutes: 10)) struct TransportTests {
     /// libmnl compares a message's length with a sign: 0x80000010 is less than anything to it.
     @Test func aLengthBeyondTwoGibibytesIsNoMessage() {
         var bytes = [UInt8](repeating: 0, count: 64)

@@ -9,7 +9,7 @@ import Testing
 
 private func address(_ text: String) throws -> IPAddress { try #require(IPAddress(text)) }
 
-@Suite struct PacketTests {
+@Suite(.timeLimit(minutes: 10)) struct PacketTests {
     /// A checksum over a header that has its own is zero.
     @Test(arguments: [
         OutgoingPacket.Content.icmp(type: 8, code: 0, identifier: 7, sequence: 1),
@@ -88,7 +88,7 @@ private func address(_ text: String) throws -> IPAddress { try #require(IPAddres
 }
 
 /// In a namespace with a loopback device.
-@Suite struct CaptureTests {
+@Suite(.timeLimit(minutes: 10)) struct CaptureTests {
     private static let counter = Atomic<Int>(0)
 
     private func withLoopback(_ body: (NetworkNamespace) throws -> Void) throws {

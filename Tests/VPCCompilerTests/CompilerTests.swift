@@ -1,11 +1,12 @@
 import IPAddressing
 import KernelModel
+import TestSupport
 import Testing
 import VPCCompiler
 import VPCManifest
 import VPCTopology
 
-@Suite struct CompilerTests {
+@Suite(.timeLimit(minutes: 10)) struct CompilerTests {
     let facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)
 
     /// A manifest of `count` interfaces of one VPC, spread over `hosts` hosts.

@@ -1,12 +1,13 @@
 import IPAddressing
 import KernelModel
+import TestSupport
 import Testing
 import VPCCompiler
 import VPCManifest
 import VPCTopology
 
 /// What is reported of denied packets, and by which rules.
-@Suite struct DenialLogTests {
+@Suite(.timeLimit(minutes: 10)) struct DenialLogTests {
     /// Two VPCs with the same policies; `log` is what blue says of its log.
     private func topology(log: String) throws -> Topology {
         try #require(Topology.resolve(try manifest(log: log).model).topology)

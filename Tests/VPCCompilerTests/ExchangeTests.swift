@@ -1,4 +1,5 @@
 import KernelModel
+import TestSupport
 import Testing
 import VPCManifest
 import VPCModel
@@ -7,7 +8,7 @@ import VPCTopology
 @testable import VPCCompiler
 
 /// Following an exchange of interfaces gives what compiling anew gives.
-@Suite struct ExchangeTests {
+@Suite(.timeLimit(minutes: 10)) struct ExchangeTests {
     private static let facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)
 
     enum Variant { case plain, customRouteInside, aggregating }

@@ -1,6 +1,7 @@
 import Foundation
 import IPAddressing
 import KernelModel
+import TestSupport
 import Testing
 import VPCManifest
 import VPCModel
@@ -9,7 +10,7 @@ import VPCTopology
 @testable import VPCCompiler
 
 /// No two things of a table have one name, whatever resources are called.
-@Suite struct FirewallNameTests {
+@Suite(.timeLimit(minutes: 10)) struct FirewallNameTests {
     /// Words that our own names are made of, and more of the same.
     private static let words = [
         "a", "acl", "b", "by", "count", "db", "default", "deny", "from", "full", "group", "host", "icmp", "in", "log",

@@ -1,5 +1,6 @@
 import Foundation
 import KernelModel
+import TestSupport
 import Testing
 import VPCCompiler
 import VPCManifest
@@ -7,7 +8,7 @@ import VPCTopology
 
 /// Every folder of Golden is a case: `manifest.yaml` compiled for each of its hosts gives `HOST.txt`.
 /// `UPDATE_GOLDEN=1 swift test --filter VPCCompilerTests` writes the files anew; read the difference.
-@Suite struct GoldenTests {
+@Suite(.timeLimit(minutes: 10)) struct GoldenTests {
     static let folder = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Golden")
     static let cases = try! FileManager.default.contentsOfDirectory(atPath: folder.path()).sorted()
 

@@ -1,4 +1,5 @@
 import KernelModel
+import TestSupport
 import Testing
 import VPCManifest
 import VPCTopology
@@ -6,7 +7,7 @@ import VPCTopology
 @testable import VPCCompiler
 
 /// Whatever validation lets pass has names that the kernel takes.
-@Suite struct LimitTests {
+@Suite(.timeLimit(minutes: 10)) struct LimitTests {
     private static func name(_ word: String) -> String { word + String(repeating: "x", count: 63 - word.utf8.count) }
 
     /// Everything that has a name, as long as that may be.

@@ -1,6 +1,7 @@
 import Foundation
 import IPAddressing
 import KernelModel
+import TestSupport
 import Testing
 import VPCManifest
 import VPCModel
@@ -9,7 +10,7 @@ import VPCTopology
 @testable import VPCCompiler
 
 /// A changed ACL is another epoch: every connection is judged anew. Nothing else is.
-@Suite struct PolicyEpochTests {
+@Suite(.timeLimit(minutes: 10)) struct PolicyEpochTests {
     private func epoch(
         _ ingress: [ACLRule], _ egress: [ACLRule] = [], after snapshot: NFSnapshot = NFSnapshot(generation: 1),
         _ change: (inout Model) -> Void = { _ in }

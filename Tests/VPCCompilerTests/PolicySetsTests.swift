@@ -7,7 +7,7 @@ import VPCTopology
 @testable import VPCCompiler
 
 /// The sets and rules that long lists come to.
-@Suite struct PolicySetsTests {
+@Suite(.timeLimit(minutes: 10)) struct PolicySetsTests {
     private func filter(_ policies: String, acl: String = "", groups: String = "") throws -> NFTableIntent {
         let text =
             ManifestHead.subnet(more: acl) + """

@@ -8,7 +8,7 @@ import VPCTopology
 @testable import VPCCompiler
 
 /// Fewer routes, the same ways.
-@Suite struct RouteAggregationTests {
+@Suite(.timeLimit(minutes: 10)) struct RouteAggregationTests {
     private typealias Target = RouteAggregator.Target
     private typealias Leaf = RouteAggregator.Leaf
 

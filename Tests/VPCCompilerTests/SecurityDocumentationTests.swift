@@ -1,8 +1,9 @@
 import Foundation
+import TestSupport
 import Testing
 
 /// docs/security.md names the test that proves each of its statements.
-@Suite struct SecurityDocumentationTests {
+@Suite(.timeLimit(minutes: 10)) struct SecurityDocumentationTests {
     @Test func theTestsThatAreNamedExist() throws {
         let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
             .deletingLastPathComponent()

@@ -1,9 +1,10 @@
 import Foundation
+import TestSupport
 import Testing
 import VPCManifest
 
 /// The daemon's configuration: what is read, and what is said about what cannot be.
-@Suite struct AgentConfigurationTests {
+@Suite(.timeLimit(minutes: 10)) struct AgentConfigurationTests {
     /// Rendered diagnostics: AgentGolden/NAME.yaml or .json, and what is to be printed in AgentGolden/NAME.txt, as with
     /// `GoldenTests`.
     static let directory = URL(fileURLWithPath: #filePath).deletingLastPathComponent()

@@ -1,10 +1,11 @@
 import IPAddressing
+import TestSupport
 import Testing
 import VPCManifest
 import VPCModel
 
 /// Every kind with all its fields, and with only those it must have.
-@Suite struct DecodingTests {
+@Suite(.timeLimit(minutes: 10)) struct DecodingTests {
     @Test func hosts() {
         let set = ManifestSet(
             text: document(
@@ -164,7 +165,7 @@ import VPCModel
 }
 
 /// What makes a field, a document or a set of documents wrong: one input for every rule, with the place it names.
-@Suite struct DecodingErrorTests {
+@Suite(.timeLimit(minutes: 10)) struct DecodingErrorTests {
     struct Case: CustomTestStringConvertible, Sendable {
         var text: String
         var findings: [String]
@@ -366,7 +367,7 @@ import VPCModel
 }
 
 /// What a message says.
-@Suite struct MessageTests {
+@Suite(.timeLimit(minutes: 10)) struct MessageTests {
     @Test(arguments: [
         (
             document("VPC", "blue", "spec: {id: \"101\", cidrs: [10.0.0.0/8]}"),

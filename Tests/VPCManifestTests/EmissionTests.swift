@@ -138,7 +138,7 @@ extension VPCID {
 }
 
 /// What is written is read back.
-@Suite struct EmissionTests {
+@Suite(.timeLimit(minutes: 10)) struct EmissionTests {
     @Test func randomResourcesSurviveYAMLAndJSON() {
         var planner = Planner(random: Dice(seed: 17))
         for _ in 0..<2000 {

@@ -1,11 +1,12 @@
 import Foundation
+import TestSupport
 import Testing
 import VPCModel
 
 @testable import VPCManifest
 
 /// What a file is written in, and what stands around its documents.
-@Suite struct EncodingTests {
+@Suite(.timeLimit(minutes: 10)) struct EncodingTests {
     private static let mark = "\u{FEFF}"
     private static let one = document("Host", "h1", "spec: {underlay: {address: 172.31.0.1}}") + "\n"
     private static let two = document("Host", "h2", "spec: {underlay: {address: 172.31.0.2}}") + "\n"

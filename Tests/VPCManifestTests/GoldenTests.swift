@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import VPCManifest
 
@@ -6,7 +7,7 @@ import VPCManifest
 ///
 /// `UPDATE_GOLDEN=1 swift test --filter GoldenTests` writes what is printed now; read the difference before it is
 /// committed.
-@Suite struct GoldenTests {
+@Suite(.timeLimit(minutes: 10)) struct GoldenTests {
     static let directory = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Golden")
 
     static let inputs: [String] = {

@@ -5,7 +5,7 @@ import Testing
 @testable import VPCManifest
 
 /// JSON of programs: RFC 8259 and nothing else.
-@Suite struct JSONTests {
+@Suite(.timeLimit(minutes: 10)) struct JSONTests {
     private func read(_ text: String) throws -> StructuredValue { try StructuredValue(json: Array(text.utf8)) }
 
     @Test func everythingIsRead() throws {

@@ -137,7 +137,7 @@ private struct Author {
 /// Yams, another reader on top of libyaml, as the judge of the node trees.
 ///
 /// It brings its own copy of libyaml 0.2.5, which in this test's process also stands in for the system's.
-@Suite struct OracleTests {
+@Suite(.timeLimit(minutes: 10)) struct OracleTests {
     @Test func randomYAMLIsWhatYamsReads() throws {
         var author = Author(random: Dice(seed: 7))
         var read = 0

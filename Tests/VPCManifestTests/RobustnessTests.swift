@@ -6,7 +6,7 @@ import VPCModel
 @testable import VPCManifest
 
 /// Whatever the bytes, reading ends, and says either what they mean or what is wrong with them.
-@Suite struct RobustnessTests {
+@Suite(.timeLimit(minutes: 10)) struct RobustnessTests {
     static let manifest = """
         # A comment.
         apiVersion: vpcctl.dev/v1
@@ -120,7 +120,7 @@ import VPCModel
 
 /// Large inputs of every shape that could tempt a step to cost more than its share. What is reported is counted: a
 /// problem per pair would be seen.
-@Suite struct ScalingTests {
+@Suite(.timeLimit(minutes: 10)) struct ScalingTests {
     struct Shape: CustomTestStringConvertible, Sendable {
         var testDescription: String
         var text: @Sendable (Int) -> String

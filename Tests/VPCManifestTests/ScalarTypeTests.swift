@@ -1,9 +1,10 @@
+import TestSupport
 import Testing
 
 @testable import VPCManifest
 
 /// https://yaml.org/spec/1.2.2/#103-core-schema
-@Suite struct ScalarTypeTests {
+@Suite(.timeLimit(minutes: 10)) struct ScalarTypeTests {
     private func type(_ text: String) -> ScalarType {
         Array(text.utf8).withUnsafeBufferPointer { ScalarType(plain: $0) }
     }

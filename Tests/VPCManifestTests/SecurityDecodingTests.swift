@@ -1,10 +1,11 @@
 import IPAddressing
+import TestSupport
 import Testing
 import VPCManifest
 import VPCModel
 
 /// Security groups and network ACLs, read.
-@Suite struct SecurityDecodingTests {
+@Suite(.timeLimit(minutes: 10)) struct SecurityDecodingTests {
     @Test func everyField() throws {
         let set = ManifestSet(
             text: """

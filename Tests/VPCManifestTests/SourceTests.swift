@@ -1,10 +1,11 @@
 import Foundation
+import TestSupport
 import Testing
 import VPCManifest
 import VPCModel
 
 /// What `-f` arguments name.
-@Suite struct SourceTests {
+@Suite(.timeLimit(minutes: 10)) struct SourceTests {
     static func vpc(_ name: String, _ id: Int) -> String {
         "apiVersion: vpcctl.dev/v1\nkind: VPC\nmetadata: {name: \(name)}\nspec: {id: \(id), cidrs: [10.0.0.0/8]}\n"
     }
@@ -162,7 +163,7 @@ import VPCModel
 }
 
 /// From a resource and a path to a place.
-@Suite struct LocationTests {
+@Suite(.timeLimit(minutes: 10)) struct LocationTests {
     static let set = ManifestSet([
         ManifestSource(name: "a.yaml", text: "# first\n" + SourceTests.vpc("blue", 1)),
         ManifestSource(
@@ -292,7 +293,7 @@ import VPCModel
 }
 
 /// How diagnostics look beyond what the golden files show.
-@Suite struct RenderingTests {
+@Suite(.timeLimit(minutes: 10)) struct RenderingTests {
     static func diagnostic(_ excerpt: String, _ indent: Int, _ width: Int) -> LocatedDiagnostic {
         LocatedDiagnostic(
             rule: "r", message: "m", hint: "h",

@@ -1,9 +1,10 @@
+import TestSupport
 import Testing
 import VPCManifest
 import VPCModel
 
 /// What YAML itself offers and forbids.
-@Suite struct YAMLTests {
+@Suite(.timeLimit(minutes: 10)) struct YAMLTests {
     static let vpc =
         "apiVersion: vpcctl.dev/v1\nkind: VPC\nmetadata: {name: blue}\nspec: {id: 1, cidrs: [10.0.0.0/8]}\n"
 

@@ -1,10 +1,11 @@
 import Foundation
+import TestSupport
 import Testing
 import VPCManifest
 import VPCTopology
 
 /// docs/manifest.md says what is so.
-@Suite struct DocumentationTests {
+@Suite(.timeLimit(minutes: 10)) struct DocumentationTests {
     static let repository = URL(fileURLWithPath: #filePath)
         .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
 
@@ -61,8 +62,8 @@ import VPCTopology
         var rules: Set<String> = []
         for directory in ["VPCManifest", "VPCTopology"] {
             let folder = Self.repository.appendingPathComponent("Sources/" + directory)
-            for file in try FileManager.default.contentsOfDirectory(atPath: folder.path) where file.hasSuffix(".swift")
-            {
+            for file in try FileManager.default.subpathsOfDirectory(atPath: folder.path)
+            where file.hasSuffix(".swift") {
                 let code = try String(contentsOf: folder.appendingPathComponent(file), encoding: .utf8)
                 for match in code.matches(of: /(?:report\(|warn\(|rule:)\s*"([a-z0-9-]+)"/) {
                     rules.insert(String(match.1))

@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 import Testing
 import VPCManifest
 import VPCTopology
@@ -7,7 +8,7 @@ import VPCTopology
 ///
 /// `UPDATE_GOLDEN=1 swift test --filter GoldenTests` writes what is printed now; read the difference before it is
 /// committed.
-@Suite struct TopologyGoldenTests {
+@Suite(.timeLimit(minutes: 10)) struct TopologyGoldenTests {
     @Test(arguments: ["rules", "security"]) func isPrinted(_ name: String) throws {
         let directory = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Golden")
         let input = directory.appendingPathComponent(name + ".yaml")

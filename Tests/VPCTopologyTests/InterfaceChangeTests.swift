@@ -6,7 +6,7 @@ import VPCTopology
 
 /// Exchanging interfaces gives what resolving everything gives, for random texts and random changes of them, most of
 /// which break a rule.
-@Suite(.serialized) struct InterfaceChangeTests {
+@Suite(.serialized, .timeLimit(minutes: 10)) struct InterfaceChangeTests {
     @Test(arguments: 1...5, Form.allCases) func changedTextsGiveWhatResolvingGives(seed: UInt64, form: Form) throws {
         var world = RandomManifests(seed: seed)
         let first = world.valid()

@@ -1,10 +1,11 @@
 import IPAddressing
+import TestSupport
 import Testing
 import VPCModel
 import VPCTopology
 
 /// Values that hosts derive on their own and must agree on: they may never change.
-@Suite struct DerivedValueTests {
+@Suite(.timeLimit(minutes: 10)) struct DerivedValueTests {
     @Test(arguments: [
         ("a", "e-a"), ("web1-eth0", "e-web1-eth0"), ("abcdefghijklm", "e-abcdefghijklm"),
         ("abcdefghijklmn", "e-abcdef_dbkpaq"), ("very-long-interface-name-of-a-database", "e-very-l_abw7a6"),

@@ -7,7 +7,7 @@ import VPCModel
 @testable import VPCTopology
 
 /// How many elements lists come to, and how many steps it takes to find that out.
-@Suite struct PolicySizeTests {
+@Suite(.timeLimit(minutes: 10)) struct PolicySizeTests {
     // MARK: Lists
 
     /// Disjoint, and no two side by side: what a cloud publishes.

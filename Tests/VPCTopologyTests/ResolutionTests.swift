@@ -1,10 +1,11 @@
 import IPAddressing
+import TestSupport
 import Testing
 import VPCManifest
 import VPCModel
 import VPCTopology
 
-@Suite struct TopologyTests {
+@Suite(.timeLimit(minutes: 10)) struct TopologyTests {
     static let manifest = """
         apiVersion: vpcctl.dev/v1
         kind: Host
@@ -72,7 +73,7 @@ import VPCTopology
         #expect(topology.subnets[0].gateway == IPAddress("10.0.1.1"))
         #expect(
             topology.routeTables[0].routes.map(\.nextHops) == [
-                [ResolvedNextHop(interface: 1, weight: 3), ResolvedNextHop(interface: 2, weight: 1)], [],
+                [ResolvedNextHop(.interface(1), weight: 3), ResolvedNextHop(.interface(2), weight: 1)], [],
             ])
         #expect(
             topology.interfaces.map(\.gatewayKey) == [
@@ -99,7 +100,7 @@ import VPCTopology
 }
 
 /// Equal models give equal topologies, whatever the order of their documents.
-@Suite struct ResolutionPropertyTests {
+@Suite(.timeLimit(minutes: 10)) struct ResolutionPropertyTests {
     /// A model of many VPCs, subnets and interfaces, everything in it used.
     static func model(interfaces count: Int, shuffledBy random: inout some RandomNumberGenerator) throws -> Model {
         var resources: [Resource] = []
@@ -229,11 +230,11 @@ import VPCTopology
         #expect(topology.routeTables.map(\.name) == ["t0", "t1", "t2"])
         for table in topology.routeTables {
             #expect(table.routes.map(\.destination) == table.routes.map(\.destination).sorted())
-            for hop in table.routes.flatMap(\.nextHops) {
-                #expect(topology.interfaces[hop.interface].vpc == table.vpc)
+            for interface in table.routes.flatMap(\.nextHops).compactMap(\.interface) {
+                #expect(topology.interfaces[interface].vpc == table.vpc)
                 #expect(
-                    topology.interfaces[hop.interface].gatewayKey
-                        == GatewayKey(interfaceName: topology.interfaces[hop.interface].name))
+                    topology.interfaces[interface].gatewayKey
+                        == GatewayKey(interfaceName: topology.interfaces[interface].name))
             }
         }
         #expect(topology.interfaces.count { $0.gatewayKey != nil } == 3)

@@ -1,4 +1,5 @@
 import IPAddressing
+import TestSupport
 import Testing
 import VPCManifest
 import VPCModel
@@ -95,7 +96,7 @@ private func findings(routes text: String) -> [String] {
     return findings(documents[0], documents[1])
 }
 
-@Suite struct RuleTests {
+@Suite(.timeLimit(minutes: 10)) struct RuleTests {
     @Test func theBaseIsRight() {
         #expect(findings() == [])
     }
@@ -382,7 +383,7 @@ private func findings(routes text: String) -> [String] {
     }
 }
 
-@Suite struct SuggestionTests {
+@Suite(.timeLimit(minutes: 10)) struct SuggestionTests {
     private func hint(_ documents: String...) -> String? {
         let set = ManifestSet([
             ManifestSource(name: "base", text: base),

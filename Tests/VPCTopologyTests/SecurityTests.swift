@@ -1,4 +1,5 @@
 import IPAddressing
+import TestSupport
 import Testing
 import VPCManifest
 import VPCModel
@@ -103,7 +104,7 @@ private func interface(_ name: String, groups: String, subnet: String = "web", a
     )
 }
 
-@Suite struct SecurityTests {
+@Suite(.timeLimit(minutes: 10)) struct SecurityTests {
     @Test func theBaseIsRight() {
         #expect(findings() == [])
     }

@@ -94,7 +94,7 @@ private struct Generator {
     }
 }
 
-@Suite struct TrafficBoxTests {
+@Suite(.timeLimit(minutes: 10)) struct TrafficBoxTests {
     static let seed = UInt64.random(in: 0 ... .max)
 
     @Test func boxesDecideAsTheFirstMatchingLineDoes() {

@@ -1,3 +1,4 @@
+import TestSupport
 import Testing
 import VPCCompiler
 import VPCModel
@@ -6,7 +7,7 @@ import VPCTopology
 @testable import VPCTrace
 
 /// What follows from what was seen; the sightings are those of hosts that do, or do not do, what the trace says.
-@Suite struct ComparisonTests {
+@Suite(.timeLimit(minutes: 10)) struct ComparisonTests {
     private typealias Exit = Sighting.Exit
 
     /// A sighting of a packet that came into its sender's host.

@@ -7,7 +7,7 @@ import VPCTopology
 
 @testable import VPCTrace
 
-@Suite struct ShadowedRouteTests {
+@Suite(.timeLimit(minutes: 10)) struct ShadowedRouteTests {
     /// Of routes and blocks in a range so small that every address can be asked for: there is a warning of a route if and
     /// only if no address follows it.
     @Test(arguments: UInt64(1)...8) func aWarningMeansThatNoAddressFollows(_ seed: UInt64) throws {

@@ -1,4 +1,5 @@
 import IPAddressing
+import TestSupport
 import Testing
 import VPCManifest
 import VPCModel
@@ -162,7 +163,7 @@ private func rule(_ traffic: TrafficMatch, _ blocks: String..., groups: [Int] = 
     ResolvedSecurityRule(traffic: traffic, cidrs: try blocks.map(cidr), groups: groups)
 }
 
-@Suite struct RoutingTraceTests {
+@Suite(.timeLimit(minutes: 10)) struct RoutingTraceTests {
     let scene: Scene
     init() throws { scene = try Scene() }
 
@@ -311,7 +312,7 @@ private func rule(_ traffic: TrafficMatch, _ blocks: String..., groups: [Int] = 
     }
 }
 
-@Suite struct PolicyTraceTests {
+@Suite(.timeLimit(minutes: 10)) struct PolicyTraceTests {
     var scene: Scene
     init() throws { scene = try Scene() }
 
@@ -468,7 +469,7 @@ private func rule(_ traffic: TrafficMatch, _ blocks: String..., groups: [Int] = 
     }
 }
 
-@Suite struct TraceWordTests {
+@Suite(.timeLimit(minutes: 10)) struct TraceWordTests {
     @Test func packetsAndRulesInWords() throws {
         let address = try #require(IPAddress("10.0.0.1"))
         let packet = Packet(from: address, to: address, .udp(sourcePort: 1, destinationPort: 53))

@@ -126,9 +126,8 @@ private struct ProbeTask {
         }
         if !topology.vpcs[vpc].cidrs.contains(where: { $0.contains(address) }) {
             let gateways = Set(
-                topology.routeTables.filter { $0.vpc == vpc }.flatMap(\.routes).flatMap(\.nextHops).map {
-                    plan.guestOfInterface[$0.interface]
-                })
+                topology.routeTables.filter { $0.vpc == vpc }.flatMap(\.routes).flatMap(\.nextHops)
+                    .compactMap(\.interface).map { plan.guestOfInterface[$0] })
             witnesses += gateways.sorted().compactMap { plan.guests[$0].internet }.filter {
                 $0.addresses.contains(address)
             }.map { Witness(name: $0.name, namespace: .named($0.namespace), address: address) }

@@ -5,6 +5,9 @@ public struct VPCID: Hashable, Comparable, Sendable, CustomStringConvertible {
     public let rawValue: UInt32
 
     public static let range: ClosedRange<UInt32> = 1...0x7FFF_FFFF
+    public static let lowest = VPCID(unchecked: range.lowerBound)
+
+    private init(unchecked rawValue: UInt32) { self.rawValue = rawValue }
 
     public init?(_ rawValue: UInt32) {
         guard Self.range.contains(rawValue) else { return nil }

@@ -1,4 +1,4 @@
-internal import VPCModel
+package import VPCModel
 
 extension Probe: ResolvableResource {
     static let resolution = [ResolutionStep(.expectations) { $0.resolveProbes() }]
@@ -51,5 +51,18 @@ extension ResolvedProbe {
         guard let toInterface else { return nil }
         let vpc = topology.interfaces[from].vpc
         return topology.interfaces[toInterface].vpc == vpc ? nil : TopologyIndex.Place(vpc: vpc, address: toAddress)
+    }
+}
+
+extension ResolvedProbe: ResolvedResource {
+    package static var kind: ResourceKind { .probe }
+    @usableFromInline package var resourceName: String { name }
+
+    @usableFromInline
+    package func isBefore(_ other: ResolvedProbe, _ vpcs: Slots<ResolvedVPC>) -> Bool { name < other.name }
+
+    package mutating func renumber(_ numbers: TopologyNumbers) {
+        from = numbers.interfaces[from]
+        toInterface = toInterface.map { numbers.interfaces[$0] }
     }
 }

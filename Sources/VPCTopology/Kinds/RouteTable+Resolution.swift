@@ -19,8 +19,11 @@ extension RouteTable: ResolvableResource {
 
     init(_ resolved: ResolvedRouteTable, in topology: Topology) {
         let routes = resolved.routes.map { route in
-            let hops = route.nextHops.map {
-                NextHop(interface: topology.interfaces[$0.interface].name, weight: $0.weight)
+            let hops = route.nextHops.map { hop in
+                switch hop.target {
+                case .interface(let interface):
+                    NextHop(interface: topology.interfaces[interface].name, weight: hop.weight)
+                }
             }
             return CustomRoute(destination: route.destination, target: hops.isEmpty ? .blackhole : .nextHops(hops))
         }
@@ -30,13 +33,17 @@ extension RouteTable: ResolvableResource {
     static func enter(_ number: Int, _ resolver: inout Resolver) {
         let table = resolver.topology.routeTables[number]
         resolver.index.routeTablesOfVPC.insert(number, to: table.vpc)
-        for hop in table.routes.flatMap(\.nextHops) { resolver.enterGateway(hop.interface, of: number) }
+        for interface in table.routes.flatMap(\.nextHops).compactMap(\.interface) {
+            resolver.enterGateway(interface, of: number)
+        }
     }
 
     static func leave(_ number: Int, _ resolver: inout Resolver) {
         let table = resolver.topology.routeTables[number]
         resolver.index.routeTablesOfVPC.remove(number, from: table.vpc)
-        for hop in table.routes.flatMap(\.nextHops) { resolver.leaveGateway(hop.interface, of: number) }
+        for interface in table.routes.flatMap(\.nextHops).compactMap(\.interface) {
+            resolver.leaveGateway(interface, of: number)
+        }
     }
 
     static func referrers(to number: Int, _ resolver: Resolver) -> [NumberedResource] {

@@ -1,0 +1,123 @@
+import KernelModel
+import Reconciler
+import VPCCompiler
+import VPCTopology
+
+/// What the desired state of a host was compiled to, kept from pass to pass: it is compiled again only as far as that may
+/// give another intent.
+struct CompiledHost {
+    private var current: Compiled?
+    /// What was compiled beside the loop, for a revision that no pass was made for yet.
+    private var expected: Compiled?
+
+    private struct Compiled {
+        var revision: Int
+        var facts: HostFacts
+        var compilation: Compilation
+        /// What has changed in the topology since, for that revision.
+        var pending: (revision: Int, change: TopologyChange)?
+    }
+
+    /// What ``bring(to:_:_:from:distrusting:)`` came to.
+    enum Change: Equatable {
+        /// It is what it was.
+        case none
+        /// It was compiled again, for the same reasons as before.
+        case repeated
+        /// Something else may be wanted: of routes, those.
+        case changed(ChangedKeys<Route.Key>)
+    }
+
+    var compilation: Compilation? { current?.compilation }
+
+    /// The revision that it was made of.
+    var revision: Int? { current?.revision }
+
+    /// Whether a device cannot be had because others use it. That their routes are gone is not told of.
+    var hasRefusals: Bool { !(current?.facts.foreignDevices.isEmpty ?? true) }
+
+    /// Trusts nothing that was compiled before.
+    mutating func forget() { current = nil }
+
+    /// Lets go of the topology, which is to be changed in place.
+    mutating func releaseTopology() { current?.compilation.releaseTopology() }
+
+    /// Takes a topology back that was not changed after all.
+    mutating func keep(_ topology: Topology, of revision: Int) {
+        if current?.revision == revision, current?.pending == nil {
+            current?.compilation.keep(topology)
+        } else {
+            current = nil
+        }
+    }
+
+    /// Knows how the topology of a revision was changed to that of another one.
+    mutating func expect(_ change: TopologyChange, in former: Int?, for revision: Int) {
+        if current?.revision != former || current?.pending != nil { current = nil }
+        current?.pending = (revision, change)
+    }
+
+    /// Knows what a revision is compiled to as long as nothing has changed.
+    mutating func expect(_ compilation: Compilation, of facts: HostFacts, for revision: Int) {
+        expected = Compiled(revision: revision, facts: facts, compilation: compilation)
+    }
+
+    /// Compiles where that may give another intent.
+    /// - Parameter isDistrusted: The kernel has refused something: all is compiled again.
+    mutating func bring(
+        to desired: Desired, _ facts: HostFacts, _ reconciler: HostReconciler, from snapshot: NamespaceSnapshot,
+        distrusting isDistrusted: Bool
+    ) throws -> Change {
+        let number = desired.revision.number
+        let isSame = current?.revision == number && current?.facts == facts
+        if isSame, !isDistrusted { return .none }
+        let ready = expected.take()
+        if !isDistrusted {
+            if let ready, ready.revision == number, ready.facts == facts {
+                current = ready
+                return .changed(.any)
+            }
+            if let routes = follow(desired, facts, reconciler, snapshot) { return .changed(ChangedKeys(routes)) }
+        }
+        let compilation = try reconciler.compile(desired.topology, desired.host, facts, snapshot)
+        current = Compiled(revision: number, facts: facts, compilation: compilation)
+        return isSame ? .repeated : .changed(.any)
+    }
+
+    // MARK: - Short cuts
+
+    // None of these may hold what is current: it is changed in place, or all of its routes would be copied.
+
+    /// Changes what was compiled where only little has changed since.
+    /// - Returns: the routes that may be others; nil where all has to be compiled.
+    private mutating func follow(
+        _ desired: Desired, _ facts: HostFacts, _ reconciler: HostReconciler, _ snapshot: NamespaceSnapshot
+    ) -> [Route.Key]? {
+        let number = desired.revision.number
+        if let pending = current?.pending {
+            guard pending.revision == number, current?.facts == facts else { return nil }
+            if let moved = current?.compilation.follow(pending.change, in: desired.topology, host: desired.host) {
+                current?.pending = nil
+                current?.revision = number
+                return moved
+            }
+            return recompile(desired, facts, reconciler, snapshot, following: pending.change)
+        }
+        guard current?.revision == number, current?.facts.differOnlyInWays(from: facts) == true else { return nil }
+        // Where only the ways to other hosts are others, no route of ours is: as after no change at all.
+        return recompile(desired, facts, reconciler, snapshot, following: TopologyChange())
+    }
+
+    /// Compiles all but the routes, which follow those of before.
+    private mutating func recompile(
+        _ desired: Desired, _ facts: HostFacts, _ reconciler: HostReconciler, _ snapshot: NamespaceSnapshot,
+        following change: TopologyChange
+    ) -> [Route.Key]? {
+        guard let former = current.take()?.compilation,
+            let (compilation, routes) = reconciler.compile(
+                desired.topology, desired.host, facts, snapshot, following: former, change)
+        else { return nil }
+        current = Compiled(revision: desired.revision.number, facts: facts, compilation: compilation)
+        return routes
+    }
+}

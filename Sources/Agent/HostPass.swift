@@ -1,0 +1,208 @@
+import KernelModel
+import Reconciler
+import VPCCompiler
+import VPCTopology
+
+/// Brings the kernel of one host to its desired state, pass by pass: observe, compile, plan, commit, and judge what is left.
+/// Here is what a pass has to remember of those before. When one is made, and who is told of it, is not known here.
+struct HostPass {
+    /// How the last pass ended, of this desired state.
+    private(set) var state = State.new
+    private(set) var ledger = RepairLedger()
+    var compiled = CompiledHost()
+
+    private let reconciler: HostReconciler
+    private var mirror: (any KernelMirroring)?
+    /// Where routes may be others than was compiled; of all others the last passes have seen that they are not.
+    private var suspectRoutes = ChangedKeys<Route.Key>.any
+    /// Whether this desired state was reached once: what is found to do since was done by somebody else.
+    private var wasReached = false
+    /// Since something was settled last: then no short cut is taken.
+    private var hasFailed = false
+
+    enum State: Equatable {
+        /// A desired state that no pass was made for yet.
+        case new
+        /// Reading back found the kernel as it shall be.
+        case settled
+        /// While the pass was under way somebody changed something: so many times in a row.
+        case disturbed(Int)
+        /// The kernel refused something.
+        case failed
+    }
+
+    /// What is looked at though the kernel has told of nothing.
+    struct Scope: OptionSet {
+        let rawValue: UInt8
+
+        /// Parameters, settings of devices, ways to other hosts.
+        static let untold = Scope(rawValue: 1 << 0)
+        static let everything = Scope(rawValue: 1 << 1)
+    }
+
+    /// What one pass came to.
+    struct Result {
+        var plan: HostPlan
+        var outcome: HostOutcome
+        var update: KernelUpdate
+        /// How it ended.
+        var state: State
+        /// What was done because somebody else had changed it.
+        var repaired: [Operation]
+        /// About what a fight has just begun.
+        var fights: [RepairLedger.Subject]
+        var duration: Duration
+    }
+
+    init(_ reconciler: HostReconciler) { self.reconciler = reconciler }
+
+    /// As of the last look.
+    var snapshot: KernelSnapshot? { mirror?.snapshot }
+
+    /// Readable when the kernel has told of something; -1 where nobody listens.
+    var fileDescriptor: Int32 { mirror?.fileDescriptor ?? -1 }
+
+    /// A new desired state is a new beginning.
+    mutating func begin() {
+        (state, wasReached, hasFailed) = (.new, false, false)
+        ledger.reset()
+    }
+
+    /// The kernel could not be read: what is known of it is not reliable any more.
+    mutating func fail() {
+        mirror = nil
+        compiled.forget()
+        (state, hasFailed) = (.failed, true)
+    }
+
+    /// Takes in what the kernel has told without acting upon it: the queue must not fill up.
+    func drain() { _ = try? mirror?.update(after: nil) }
+
+    /// Forgets what has been quiet for a while.
+    /// - Returns: about what a fight is over.
+    mutating func forgetFights(at now: ContinuousClock.Instant) -> [RepairLedger.Subject] { ledger.forget(at: now) }
+
+    // MARK: - Observe
+
+    /// Takes in what is new of the kernel.
+    /// - Throws: when it cannot be read; then ``fail()``.
+    mutating func observe(_ desired: Desired, _ scope: Scope) throws -> KernelUpdate {
+        let request = { HostReconciler.observation(of: desired.topology, host: desired.host) }
+        guard let mirror else {
+            mirror = try reconciler.kernel.mirror(request())
+            suspectRoutes = .any
+            var update = KernelUpdate()
+            update.kinds = Set(ObjectKind.allCases)
+            return update
+        }
+        if compiled.revision != desired.revision.number { try mirror.follow(request()) }
+        var update: KernelUpdate
+        if scope.contains(.everything) {
+            // The safety net looks at everything.
+            suspectRoutes = .any
+            update = try mirror.resynchronize()
+        } else {
+            update = try mirror.update(after: nil)
+        }
+        if scope.contains(.untold) {
+            update.add(try mirror.checkParameters())
+            update.add(try mirror.checkLinks())
+        }
+        suspectRoutes.formUnion(update.routes)
+        return update
+    }
+
+    /// Whether an update asks for nothing: of what changed nothing was ours, and nothing was left.
+    func isIdle(after update: KernelUpdate) -> Bool {
+        update.isEmpty && state == .settled && ledger.entries.isEmpty && !compiled.hasRefusals
+    }
+
+    // MARK: - Reconcile
+
+    /// Brings the kernel to the desired state, as far as it goes.
+    /// - Parameters:
+    ///   - update: What ``observe(_:_:)`` has just brought.
+    ///   - begin: When that was.
+    /// - Throws: when the kernel cannot be read; then ``fail()``.
+    mutating func reconcile(
+        _ desired: Desired, _ update: KernelUpdate, since begin: ContinuousClock.Instant, _ clock: any WaitingClock
+    ) throws -> Result {
+        guard let mirror else { throw AgentError(.kernel, "the kernel is not observed") }
+        let isSame = try compile(desired, mirror.snapshot)
+        guard let compilation = compiled.compilation else { throw AgentError(.kernel, "nothing was compiled") }
+
+        var plan = try reconciler.plan(compilation, from: mirror.snapshot, routes: suspectRoutes)
+        let paused = ledger.paused(at: begin)
+        // What cannot be had for now is not looked for, and neither is what nobody repairs.
+        let isWhole = plan.changes.conflicts.isEmpty && paused.isEmpty
+        plan.changes = plan.changes.without(paused)
+        let outcome = try reconciler.converge(plan) { changes in
+            suspectRoutes.formUnion(try mirror.update(after: changes).routes)
+            // With a device go routes that nobody tells of.
+            if changes.steps.contains(where: { $0.work.kind == .link }) { suspectRoutes = .any }
+            return compilation.intent.changes(
+                from: mirror.snapshot, owner: Conventions.ownership, routes: suspectRoutes
+            ).without(paused)
+        }
+
+        let isDrift = wasReached && isSame
+        state = state.following(outcome)
+        if state == .settled { (wasReached, hasFailed) = (true, false) }
+        if state == .failed { hasFailed = true }
+        suspectRoutes = state == .settled && isWhole && outcome.remaining.isEmpty ? .none : .any
+        let repaired = isDrift ? outcome.done(of: plan.changes) : []
+        let now = clock.now
+        let fights = ledger.note(repaired, at: now) { desired.resource(of: $0) }
+        return Result(
+            plan: plan, outcome: outcome, update: update, state: state, repaired: repaired, fights: fights,
+            duration: begin.duration(to: now))
+    }
+
+    /// Compiles where that may give another intent.
+    /// - Returns: whether the intent is that of the pass before.
+    private mutating func compile(_ desired: Desired, _ snapshot: KernelSnapshot) throws -> Bool {
+        let facts = try reconciler.facts(of: desired.host, in: desired.topology, from: snapshot)
+        let change = try compiled.bring(
+            to: desired, facts, reconciler, from: snapshot.host, distrusting: hasFailed)
+        switch change {
+        case .none: return true
+        case .repeated: suspectRoutes = .any
+        case .changed(let routes): suspectRoutes.formUnion(routes)
+        }
+        return change == .repeated
+    }
+}
+
+extension HostPass.State {
+    /// How many passes in a row may be disturbed.
+    private static let patience = 8
+
+    func following(_ outcome: HostOutcome) -> HostPass.State {
+        let failures = outcome.report.failures
+        if failures.contains(where: { !$0.reason.isInterference }) { return .failed }
+        if failures.isEmpty, outcome.remaining.counts.total == 0 { return .settled }
+        guard case .disturbed(let count) = self else { return .disturbed(1) }
+        return count < Self.patience ? .disturbed(count + 1) : .failed
+    }
+}
+
+extension HostOutcome {
+    /// Of a plan what has not failed.
+    fileprivate func done(of plan: ChangePlan) -> [Operation] {
+        let failed = Set(report.failures.map { RepairLedger.Subject($0.operation) })
+        var operations: [Operation] = []
+        plan.forEachOperation { operation in
+            if operation.action != .wait, !failed.contains(RepairLedger.Subject(operation)) {
+                operations.append(operation)
+            }
+        }
+        return operations
+    }
+}
+
+extension Desired {
+    /// The name of the resource that an object comes from.
+    func resource(of origin: Origin) -> String? {
+        origin == .none ? nil : topology.resource(of: origin)?.description
+    }
+}

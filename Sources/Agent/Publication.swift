@@ -1,0 +1,235 @@
+import KernelModel
+import Logging
+import Netlink
+import Synchronization
+import VPCManifest
+
+/// What others are told of the loop's work: status, events and metrics as values behind a lock, and the log. Whoever hears
+/// of an event finds it in the status as well.
+final class Publication: Sendable {
+    let events = EventLog()
+    let log: Logger
+    private let published = Mutex(Published())
+
+    private struct Published {
+        var status = AgentStatus()
+        var metrics = AgentMetrics()
+        var desired: DesiredState?
+        var pendingChanges = 0
+    }
+
+    init(_ log: Logger) { self.log = log }
+
+    // MARK: - Reading
+
+    var status: AgentStatus { published.withLock { $0.status } }
+    var metrics: AgentMetrics { published.withLock { $0.metrics } }
+    /// Nil until a valid one is known.
+    var desired: DesiredState? { published.withLock { $0.desired } }
+    /// Changes that are prepared or wait for it.
+    var pendingChanges: Int {
+        get { published.withLock { $0.pendingChanges } }
+        set { published.withLock { $0.pendingChanges = newValue } }
+    }
+
+    // MARK: - The desired state
+
+    /// - Parameter started: Seconds since 1970.
+    func begin(started: Int, source: String?) {
+        published.withLock { ($0.status.started, $0.status.source) = (started, source) }
+    }
+
+    /// Publishes what becomes of the desired state; until then none, because who changes its topology in place must be the
+    /// only one who has it.
+    func change(_ desired: inout Desired?, _ change: (inout Desired?) -> Void) {
+        published.withLock { published in
+            published.desired = nil
+            change(&desired)
+            published.desired = desired.map(DesiredState.init)
+        }
+    }
+
+    /// There is a new desired state.
+    func accepted(_ desired: Desired) {
+        let (number, cause) = (desired.revision.number, desired.revision.cause)
+        published.withLock { published in
+            published.status.desiredRevision = number
+            published.status.host = desired.hostName
+            (published.status.phase, published.status.reason) = (.pending, "revision \(number) is being applied")
+            published.status.confirmation = nil
+            published.metrics.revisionsAccepted += 1
+        }
+        log.notice("revision \(number) accepted (\(cause))")
+        events.add(.revisionAccepted, "\(cause)", revision: number)
+    }
+
+    /// What is wrong with what the source holds now; nothing where it is all right.
+    /// - Parameter isIdle: No desired state is known, and that is why.
+    func rejected(_ diagnostics: [LocatedDiagnostic], isIdle: Bool) {
+        let isNews = published.withLock { published -> Bool in
+            let isNews = published.status.rejected != diagnostics
+            published.status.rejected = diagnostics
+            if isNews, !diagnostics.isEmpty { published.metrics.revisionsRejected += 1 }
+            if isIdle { published.status.reason = diagnostics.first?.description }
+            return isNews
+        }
+        guard isNews, let first = diagnostics.first else { return }
+        for diagnostic in diagnostics.prefix(20) { log.error("\(diagnostic)") }
+        let more = diagnostics.count > 1 ? " (and \(diagnostics.count - 1) more)" : ""
+        events.add(.revisionRejected, "\(first)\(more)")
+    }
+
+    /// The newest revision cannot be taken up.
+    func unusable(_ revision: Int, _ reason: String) {
+        log.critical("\(reason)")
+        published.withLock { ($0.status.phase, $0.status.reason) = (.failed, reason) }
+        events.add(.revisionRejected, reason, revision: revision)
+    }
+
+    // MARK: - Confirmation
+
+    /// A revision goes back unless somebody confirms it.
+    func awaitsConfirmation(_ confirmation: AgentStatus.Confirmation) {
+        published.withLock { $0.status.confirmation = confirmation }
+    }
+
+    func confirmed(_ revision: Int) {
+        published.withLock { $0.status.confirmation = nil }
+        log.notice("revision \(revision) is confirmed")
+        events.add(.confirmed, "it stays in force", revision: revision)
+    }
+
+    func reverted(_ revision: Int, _ reason: String) {
+        log.warning("revision \(revision) is taken back: \(reason)")
+        events.add(.reverted, reason, revision: revision)
+        published.withLock { $0.metrics.reverts += 1 }
+    }
+
+    func notReverted(_ revision: Int, _ error: any Error) {
+        log.critical("revision \(revision) cannot be taken back: \(error)")
+        events.add(.applyFailed, "revision \(revision) cannot be taken back: \(error)", revision: revision)
+    }
+
+    func probed(_ outcomes: [ProbeOutcome], revision: Int) {
+        for outcome in outcomes {
+            events.add(
+                .probeFinished, "\(outcome.verdict.rawValue): \(outcome.reason)",
+                resource: "Probe/\(outcome.name)", revision: revision)
+        }
+    }
+
+    // MARK: - Passes
+
+    /// The kernel threw notifications away.
+    func overrun() {
+        events.add(.resynchronized, "notifications of the kernel were lost; everything was read again")
+    }
+
+    /// The kernel could not be read.
+    func failed(_ error: any Error, revision: Int?, retryIn delay: Duration) {
+        log.error("\(error); trying again in \(delay.components.seconds) s")
+        let isNews = published.withLock { published -> Bool in
+            if let error = error as? NetlinkError {
+                published.metrics.netlinkErrors[error.errnoName, default: 0] += 1
+            }
+            let isNews = published.status.reason != "\(error)"
+            (published.status.phase, published.status.reason) = (.failed, "\(error)")
+            return isNews
+        }
+        if isNews { events.add(.applyFailed, "\(error)", revision: revision) }
+    }
+
+    /// A pass has come to its end.
+    func passed(_ result: HostPass.Result, for desired: Desired, _ alarms: [AgentStatus.Alarm]) {
+        let number = desired.revision.number
+        let problems = Problems(result, desired.topology)
+        let isClean = result.state == .settled
+        let (wasObserved, wasFailed) = published.withLock { published -> (Int?, Bool) in
+            let before = (published.status.observedRevision, published.status.phase == .failed)
+            published.metrics.note(result)
+            published.status.host = desired.hostName
+            published.status.desiredRevision = number
+            if isClean { published.status.observedRevision = number }
+            published.status.problems = problems.byResource
+            published.status.examinedRevision = number
+            published.status.resourceCount = desired.resourceCount
+            (published.status.phase, published.status.reason) = problems.summary
+            published.status.alarms = alarms
+            return before
+        }
+        repaired(result.repaired, desired)
+        for subject in result.fights { alarmRaised(subject, number) }
+        if result.state == .failed {
+            for failure in problems.failures { log.error("\(failure)") }
+        }
+        if isClean, wasObserved != number {
+            let applied = result.outcome.report.applied
+            let text = "created \(applied.created), changed \(applied.changed), deleted \(applied.deleted)"
+            log.notice("revision \(number) is in force: \(text)")
+            events.add(.revisionApplied, text, revision: number)
+        } else if result.state == .failed, !wasFailed {
+            events.add(
+                .applyFailed, problems.failures.first ?? "reading back found a difference", revision: number)
+        }
+    }
+
+    // MARK: - Repairs
+
+    /// What somebody else had changed. One line an object; of very many at once, one a kind.
+    private func repaired(_ operations: [KernelModel.Operation], _ desired: Desired) {
+        if operations.count > Self.longestListing { return summarize(operations, desired) }
+        for operation in operations {
+            let resource = desired.resource(of: operation.origin)
+            let difference = operation.difference
+            log.warning(
+                "repaired \(operation.object): \(difference)",
+                metadata: [
+                    "kind": "\(operation.kind.rawValue)", "resource": "\(resource ?? "-")",
+                    "namespace": "\(operation.namespace?.rawValue ?? "-")",
+                ])
+            events.add(
+                .driftRepaired, difference, object: operation.object, resource: resource,
+                revision: desired.revision.number)
+        }
+    }
+
+    private static let longestListing = 32
+
+    private func summarize(_ operations: [KernelModel.Operation], _ desired: Desired) {
+        for kind in ObjectKind.allCases {
+            let ofKind = operations.filter { $0.kind == kind }
+            guard let first = ofKind.first else { continue }
+            let text =
+                "\(ofKind.count) changes of kind \(kind.rawValue), the first: \(first.object): \(first.difference)"
+            log.warning("repaired \(text)", metadata: ["kind": "\(kind.rawValue)"])
+            for operation in ofKind { log.debug("repaired \(operation.object): \(operation.difference)") }
+            events.add(
+                .driftRepaired, text, object: first.object, resource: desired.resource(of: first.origin),
+                revision: desired.revision.number)
+        }
+    }
+
+    private func alarmRaised(_ subject: RepairLedger.Subject, _ revision: Int) {
+        let text =
+            "somebody else changes \(subject.object) again and again; it is repaired at longer and longer intervals"
+        log.critical("\(text)", metadata: ["kind": "\(subject.kind.rawValue)"])
+        events.add(.alarmRaised, text, object: subject.object, revision: revision)
+    }
+
+    func alarmCleared(_ subject: RepairLedger.Subject) {
+        log.notice("nobody changes \(subject.object) any more")
+        events.add(.alarmCleared, "nobody changes it any more", object: subject.object)
+        published.withLock { $0.status.alarms.removeAll { $0.object == subject.object } }
+    }
+}
+
+extension KernelModel.Operation {
+    /// What somebody else had done.
+    fileprivate var difference: String {
+        switch action {
+        case .create: "it was missing"
+        case .delete: "it did not belong here"
+        case .change, .wait: previous.map { "it was \($0)" } ?? "it was different"
+        }
+    }
+}

@@ -1,0 +1,28 @@
+import KernelModel
+
+extension FirewallFamily {
+    static let toHost = FirewallFamily("echo_rate", "to_host", tightens: [])
+}
+
+/// What a guest may say to the host itself: ping its gateway, and answer what the host began. No ICMP errors: the kernel
+/// looks up the route that they are about in the main table, whatever VRF they came in by, and a guest may have the
+/// address of another host.
+struct HostAccess: HostFeature {
+    let names = [FirewallFamily.toHost]
+
+    /// Echo requests to a gateway that a port may send in a second: answering them is the host's own work.
+    private static let echoRate = NFLimit(100, burst: 100)
+
+    func contribute(to firewall: inout Firewall, of host: HostCompiler) {
+        firewall.counters(RuleCounter.toHost.description)
+        var rates = NFSet("echo_rate", of: .interfaceName, grows: true, limit: Self.echoRate)
+        host.addPorts(to: &rates)
+        firewall.filter.sets.append(rates)
+        firewall.rule(at: ToHost.guests, .match(.iifgroup, LinkGroups.vrf), .jump(GuestToHost.chain))
+        firewall.rule(
+            at: GuestToHost.services, .match(.icmpType, NFICMPType(8)), .match(.sdifname, in: "echo_rate"), .accept)
+        firewall.rule(
+            at: GuestToHost.answers, .match(.ctDirection, NFDirection.reply), .match([.established]), .accept)
+        firewall.rule(at: GuestToHost.drop, .counter(RuleCounter.toHost.description), .drop)
+    }
+}

@@ -1,0 +1,159 @@
+import IPAddressing
+import KernelModel
+import VPCModel
+import VPCTopology
+
+extension FirewallFamily {
+    static let relays = FirewallFamily("relayed", tightens: [])
+    /// What gateways in a subnet send with addresses of other subnets.
+    static let relayed = FirewallFamily("relayed", of: .one(.subnet), roles: ["", "map"], tightens: [])
+}
+
+/// What stays inside a subnet is not its ACL's: a source inside the subnet is enough to know, because guests speak for
+/// themselves only. A guest that may use any address is not of the subnet whose address it uses.
+///
+/// Where it is, is known on its own host alone: to others a packet of the tunnel is a packet of the tunnel. So its host
+/// asks the ACL, in place of the receiver's, for what it sends into a subnet with a source inside that subnet.
+extension HostCompiler {
+    /// - Returns: the ACLs whose ingress is asked.
+    func addRelayedSources(to table: inout NFTableIntent) -> Set<Int> {
+        var dispatch = verdictMap("relayed")
+        var maps: [Int: NFSet] = [:]
+        var asked: Set<Int> = []
+        for index in attached where !topology.interfaces[index].sourceDestCheck {
+            let interface = topology.interfaces[index]
+            if maps[interface.subnet] == nil { maps[interface.subnet] = relayedSources(from: interface, &asked) }
+            guard maps[interface.subnet]?.elements.isEmpty == false else { continue }
+            dispatch.add(
+                port(of: interface), verdict: .jump(relayName(interface.subnet).description),
+                origin: Origin(.networkInterface, index))
+        }
+        for subnet in topology.inOrder(maps.keys, of: \.subnets) {
+            guard let map = maps[subnet], !map.elements.isEmpty else { continue }
+            table.sets.append(map)
+            table.chain(relayName(subnet).description, origin: Origin(.subnet, subnet)) { chain in
+                chain.rule(.vmap(.ipSource, .ipDestination, map: map.name))
+            }
+        }
+        if hasForwarders { table.sets.append(dispatch) }
+        return asked
+    }
+
+    private func relayName(_ subnet: Int) -> FirewallName { FirewallName(.relayed, topology.subnets[subnet].name) }
+
+    /// Source inside a subnet, destination by that subnet: its ACL.
+    private func relayedSources(from interface: ResolvedInterface, _ asked: inout Set<Int>) -> NFSet {
+        let origin = Origin(.subnet, interface.subnet)
+        var map = NFSet(
+            relayName(interface.subnet).with(role: "map").description, of: .ipv4Address, .ipv4Address, to: .verdict,
+            isInterval: true,
+            origin: origin)
+        for way in topology.subnetsBehind(interface) {
+            for index in way.subnets where index != interface.subnet {
+                guard let acl = topology.subnets[index].acl else { continue }
+                asked.insert(acl)
+                let sources = topology.subnets[index].cidr.range
+                map.add(
+                    IPAddress(v4: sources.lowerBound)...IPAddress(v4: sources.upperBound),
+                    IPAddress(v4: way.destinations.lowerBound)...IPAddress(v4: way.destinations.upperBound),
+                    verdict: .goto(aclName(acl, .ingress).description), origin: origin)
+            }
+        }
+        return map
+    }
+}
+
+/// Destinations, and the subnets where what is for them is delivered.
+struct SubnetWay: Equatable {
+    var destinations: ClosedRange<UInt32>
+    var subnets: [Int]
+}
+
+extension Topology {
+    /// Into which subnets the routes of an interface lead: to that of a guest, or to those of a route's next hops.
+    /// Ascending and disjoint; what leads nowhere is left out.
+    func subnetsBehind(_ interface: ResolvedInterface) -> [SubnetWay] {
+        let vpc = vpcs[interface.vpc]
+        var blocks: [RoutedBlock] = vpc.cidrs.map { RoutedBlock(range: $0.range, kind: .nobody) }
+        for (index, subnet) in subnets.numbered where subnet.vpc == interface.vpc {
+            blocks.append(RoutedBlock(range: subnet.cidr.range, kind: .subnet(index)))
+        }
+        let table = subnets[interface.subnet].routeTable
+        for route in table.map({ routeTables[$0].routes }) ?? [] {
+            let interfaces = route.nextHops.compactMap(\.interface)
+            let behind = inOrder(Set(interfaces.map { self.interfaces[$0].subnet }), of: \.subnets)
+            let isInside = vpc.cidrs.contains { $0.contains(route.destination) }
+            blocks.append(RoutedBlock(range: route.destination.range, kind: .route(behind, isInside: isInside)))
+        }
+        return RoutedBlock.ways(blocks)
+    }
+}
+
+/// A block of destinations. Of two blocks one is inside the other, or they have nothing in common.
+private struct RoutedBlock {
+    enum Kind {
+        /// Inside the VPC, and no subnet's.
+        case nobody
+        case subnet(Int)
+        /// A custom route; inside the VPC it is the longer match, whoever has the address.
+        case route([Int], isInside: Bool)
+    }
+
+    var range: ClosedRange<UInt32>
+    var kind: Kind
+
+    /// Of blocks with one range the later decides.
+    private var rank: Int {
+        switch kind {
+        case .route(_, isInside: false): 0
+        case .nobody: 1
+        case .subnet: 2
+        case .route(_, isInside: true): 3
+        }
+    }
+
+    private var subnets: [Int] {
+        switch kind {
+        case .nobody: []
+        case .subnet(let index): [index]
+        case .route(let subnets, _): subnets
+        }
+    }
+
+    private var isInsideRoute: Bool { if case .route(_, isInside: true) = kind { true } else { false } }
+    private var isSubnet: Bool { if case .subnet = kind { true } else { false } }
+
+    /// From the lowest address up, the innermost block of each.
+    static func ways(_ blocks: [RoutedBlock]) -> [SubnetWay] {
+        let sorted = blocks.sorted { left, right in
+            (left.range.lowerBound, UInt32.max - left.range.upperBound, left.rank)
+                < (right.range.lowerBound, UInt32.max - right.range.upperBound, right.rank)
+        }
+        var ways: [SubnetWay] = []
+        var open: [RoutedBlock] = []
+        var next: UInt64 = 0
+        func close(before address: UInt64) {
+            while let block = open.last, UInt64(block.range.upperBound) < address {
+                emit(through: UInt64(block.range.upperBound), block)
+                open.removeLast()
+            }
+            if let block = open.last, address > 0 { emit(through: address - 1, block) }
+            next = max(next, address)
+        }
+        func emit(through last: UInt64, _ block: RoutedBlock) {
+            guard next <= last else { return }
+            if !block.subnets.isEmpty, let lower = UInt32(exactly: next), let upper = UInt32(exactly: last) {
+                ways.append(SubnetWay(destinations: lower...upper, subnets: block.subnets))
+            }
+            next = last + 1
+        }
+        for block in sorted {
+            close(before: UInt64(block.range.lowerBound))
+            // A route inside the VPC hides the subnets inside of it.
+            if block.isSubnet, open.contains(where: \.isInsideRoute) { continue }
+            open.append(block)
+        }
+        close(before: UInt64(UInt32.max) + 1)
+        return ways
+    }
+}

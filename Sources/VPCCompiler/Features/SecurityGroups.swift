@@ -1,0 +1,229 @@
+import IPAddressing
+import KernelModel
+import VPCModel
+import VPCTopology
+
+extension FirewallFamily {
+    static let groupSides = FirewallFamily("groups_out", "groups_in", tightens: [])
+    /// Which chain a port's packets go to: an interface that had no groups gets some, or loses one.
+    static let groups = FirewallFamily("sg", of: .host, isDirected: true, tightens: [.losing, .gaining])
+    static let group = FirewallFamily(
+        "sg", of: .one(.securityGroup), isDirected: true,
+        roles: ["map", "map_#", "icmp", "icmp_#", "class", "class_#", "from_@", "icmp_from_@", "services", "#"],
+        tightens: .losing)
+    /// The addresses of a group's members.
+    static let members = FirewallFamily("members", of: .one(.securityGroup), tightens: .losing)
+    private static let listRoles = ["", "unknown", "moved"]
+    static let list = FirewallFamily(
+        "sg", of: .several(.securityGroup), isDirected: true, roles: listRoles, tightens: .losing)
+    static let longList = FirewallFamily("sgs", of: .digest, isDirected: true, roles: listRoles, tightens: .losing)
+    static let listDenial = FirewallFamily(
+        "deny_sg", of: .several(.securityGroup), isDirected: true, roles: ["", "stray"], tightens: [])
+    static let longListDenial = FirewallFamily(
+        "deny_sgs", of: .digest, isDirected: true, roles: ["", "stray"], tightens: [])
+    static let groupDenials = FirewallFamily("deny_by_group", "denied_by_group", tightens: [])
+}
+
+/// Which connections may begin.
+struct SecurityGroups: HostFeature {
+    let names: [FirewallFamily] = [
+        .groupSides, .groups, .group, .members, .list, .longList, .listDenial, .longListDenial, .groupDenials,
+        .foundAnswers,
+    ]
+
+    func contribute(to firewall: inout Firewall, of host: HostCompiler) {
+        firewall.counters(RuleCounter.deniedByGroup.description)
+        host.addSecurityGroups(to: &firewall.filter)
+        for side in [ConnectionMark.Side.leaving, .arriving] {
+            firewall.filter.chain(Self.chain(of: side), origin: firewall.origin) { chain in
+                for direction in NFDirection.allCases {
+                    chain.rule(ConnectionMark.hasBegun(direction, [side]) + [.return])
+                }
+                chain.rule(Self.dispatch(side))
+            }
+        }
+        firewall.rule(at: Forwarded.groups, Self.dispatch(.leaving))
+        firewall.rule(at: Arriving.groups, Self.dispatch(.arriving))
+        firewall.rule(at: Staying.groups, .jump(Self.chain(of: .leaving)))
+        firewall.rule(at: Staying.groups, .jump(Self.chain(of: .arriving)))
+        firewall.rule(at: RelatedErrors.groups, Self.dispatch(.arriving))
+    }
+
+    private static func dispatch(_ side: ConnectionMark.Side) -> NFStatement {
+        side == .leaving ? .vmap(.sdifname, map: "sg_out") : .vmap(.oifname, map: "sg_in")
+    }
+
+    /// The groups on one side, asked for what they have not let begin.
+    static func chain(of side: ConnectionMark.Side) -> String { side == .leaving ? "groups_out" : "groups_in" }
+}
+
+extension HostCompiler {
+    /// Data, not rules: a group's CIDR rules are an interval map to the rules' counters (seldom several,
+    /// ``TrafficStages``), its rules by group a set of members and a map of ports. A chain per distinct list of groups, not per interface. A member that joins or leaves
+    /// is one element.
+    fileprivate func addSecurityGroups(to table: inout NFTableIntent) {
+        var lists: [[Int]: (incoming: String, outgoing: String)] = [:]
+        var maps = (in: verdictMap("sg_in"), out: verdictMap("sg_out"))
+        for index in attached {
+            let interface = topology.interfaces[index]
+            let list = interface.securityGroups
+            if list.isEmpty { continue }
+            let origin = Origin(.networkInterface, index)
+            let port = port(of: interface)
+            let names =
+                lists[list] ?? (listName(list, .ingress).description, listName(list, .egress).description)
+            lists[list] = names
+            maps.in.add(port, verdict: .jump(names.incoming), origin: origin)
+            maps.out.add(port, verdict: .jump(names.outgoing), origin: origin)
+        }
+        table.sets += [maps.in, maps.out]
+        let groups = topology.inOrder(Set(lists.keys.joined()), of: \.securityGroups)
+        let ranks = Dictionary(uniqueKeysWithValues: groups.enumerated().map { ($1, $0) })
+        var referenced: Set<Int> = []
+        // Once per group, however many lists it is in: cutting rules into boxes is the costly part.
+        var cut: [TrafficDirection: [Int: SecurityGroupRules]] = [:]
+        for direction in TrafficDirection.allCases {
+            cut[direction] = Dictionary(
+                uniqueKeysWithValues: groups.map {
+                    ($0, SecurityGroupRules($0, of: topology, direction))
+                })
+        }
+        for direction in TrafficDirection.allCases {
+            let rules = cut[direction] ?? [:]
+            let ordered = lists.keys.sorted {
+                $0.lexicographicallyPrecedes($1) { ranks[$0, default: 0] < ranks[$1, default: 0] }
+            }
+            for list in ordered {
+                addChain(of: list, direction, cut, to: &table)
+            }
+            for group in groups {
+                guard let rules = rules[group] else { continue }
+                addSets(of: group, rules, to: &table)
+                referenced.formUnion(rules.byGroup.map(\.key.group))
+            }
+        }
+        for group in topology.inOrder(referenced, of: \.securityGroups) { addMembers(of: group, to: &table) }
+        addServices(of: groups, to: &table)
+        if !lists.isEmpty {
+            for direction in TrafficDirection.allCases { addFoundAnswers(direction, to: &table) }
+        }
+        if !lists.isEmpty { addDenial("deny_by_group", counter: RuleCounter.deniedByGroup.description, to: &table) }
+    }
+
+    func verdictMap(_ name: String) -> NFSet { NFSet(name, of: .interfaceName, to: .verdict, grows: true) }
+
+    func addDenial(_ name: String, counter: String, to table: inout NFTableIntent) {
+        table.chain(name, origin: Origin(.host, host)) { chain in
+            chain.rule(.counter(counter), .drop)
+        }
+    }
+
+    // MARK: - Chains
+
+    /// The name depends on the groups alone, so that it stays when other lists come and go.
+    func listName(_ groups: [Int], _ direction: TrafficDirection) -> FirewallName {
+        .list(groups.map { topology.securityGroups[$0].name }, direction)
+    }
+
+    private func addChain(
+        of groups: [Int], _ direction: TrafficDirection, _ rules: [TrafficDirection: [Int: SecurityGroupRules]],
+        to table: inout NFTableIntent
+    ) {
+        let origin = Origin(.securityGroup, groups[0])
+        let names = groups.map { topology.securityGroups[$0].name }.joined(separator: ",")
+        let strays = denialChain(.groups(groups, direction, isStray: true), &table)
+        let unmatched = denialChain(.groups(groups, direction, isStray: false), &table)
+        let list = listName(groups, direction)
+        let (unknown, moved) = (list.with(role: "unknown").description, list.with(role: "moved").description)
+        table.chain(list.description, origin: origin) { chain in
+            // A connection begins with SYN: else the server's next packet would reopen one that was cut.
+            chain.rule(.match([.invalid]), .goto(unknown), comment: names)
+            chain.rule(
+                .match(.l4proto, NFProtocol.tcp), .match([.new]), .match(Self.tcpFlags, masked: 0x17, .notEqual, 0x02),
+                .goto(unknown))
+            // And an association with INIT (RFC 9260): connection tracking would take ABORT, HEARTBEAT and others for one.
+            chain.rule(
+                .match(.l4proto, NFProtocol.sctp), .match([.new]), .match(Self.sctpChunk, .notEqual, 0x01),
+                .goto(strays))
+            for group in groups {
+                if let rules = rules[direction]?[group] {
+                    addQuestions(to: rules, group, direction.farAddress, to: &chain)
+                }
+            }
+            addMoved(direction, moved, to: &chain)
+            chain.rule(ConnectionMark.has(ConnectionMark.found), .goto(moved))
+            chain.rule(.goto(unmatched))
+        }
+        table.chain(unknown, origin: origin) { chain in
+            addMoved(direction, moved, to: &chain)
+            chain.rule(.goto(strays))
+        }
+        addMovedChain(moved, groups, direction, rules, strays: strays, unmatched: unmatched, to: &table)
+    }
+
+    /// The rules of one direction of a group, asked about one packet.
+    /// - Parameters:
+    ///   - far: where the far end's address is in the packet.
+    ///   - port: where the responder's port is; by default where first packets have it.
+    func addQuestions(
+        to rules: SecurityGroupRules, _ group: Int, _ far: NFField, port: NFField? = nil,
+        then verdict: NFStatement = .return, to chain: inout NFChainBuilder
+    ) {
+        let origin = Origin(.securityGroup, group)
+        for lookup in rules.byAddress where port == nil || lookup.place == .port {
+            chain.rule(lookup.place.guardStatement, lookup.count(far, port: port), verdict, origin: origin)
+        }
+        for (key, _) in rules.byGroup where port == nil || key.place == .port {
+            let map = rules.name(key.place, group: name(ofGroup: key.group))
+            chain.rule(
+                .match(far, in: membersName(key.group)), key.place.guardStatement,
+                .counter(map: map, .ipProtocol, port ?? key.place.field), verdict, origin: origin)
+        }
+    }
+
+    /// FIN, SYN, RST and ACK are in the low bits of byte 13 of a TCP header (RFC 9293).
+    static let tcpFlags = NFField.bytes(.transport, offset: 13, .icmpType)
+    /// The type of the first chunk, behind SCTP's common header of 12 bytes (RFC 9260); INIT has the packet to itself.
+    private static let sctpChunk = NFField.bytes(.transport, offset: 12, .icmpType)
+
+    // MARK: - Sets
+
+    /// The maps of one direction of a group's rules.
+    private func addSets(of group: Int, _ rules: SecurityGroupRules, to table: inout NFTableIntent) {
+        let origin = Origin(.securityGroup, group)
+        for counter in rules.counters { table.counters.append(NFCounter(counter, origin: origin)) }
+        table.sets += rules.classMaps
+        for lookup in rules.byAddress {
+            var set = NFSet(
+                lookup.name, of: .ipv4Address, .internetProtocol, .internetService, to: .counter, isInterval: true,
+                origin: origin)
+            for entry in lookup.entries {
+                set.add(
+                    entry.box.addressKey, entry.box.protocolKey, entry.box.selectorKey,
+                    counter: rules.counters[entry.line], origin: origin)
+            }
+            table.sets.append(set)
+        }
+        for (key, entries) in rules.byGroup {
+            var set = NFSet(
+                rules.name(key.place, group: name(ofGroup: key.group)), of: .internetProtocol, .internetService,
+                to: .counter, isInterval: true, origin: origin)
+            for entry in entries {
+                set.add(
+                    entry.box.protocolKey, entry.box.selectorKey, counter: rules.counters[entry.line], origin: origin)
+            }
+            table.sets.append(set)
+        }
+    }
+
+    private func addMembers(of group: Int, to table: inout NFTableIntent) {
+        var set = NFSet(membersName(group), of: .ipv4Address, grows: true, origin: Origin(.securityGroup, group))
+        for index in topology.securityGroups[group].members {
+            set.add(topology.interfaces[index].address, origin: Origin(.networkInterface, index))
+        }
+        table.sets.append(set)
+    }
+
+    private func name(ofGroup group: Int) -> String { topology.securityGroups[group].name }
+    private func membersName(_ group: Int) -> String { FirewallName(.members, name(ofGroup: group)).description }
+}

@@ -1,0 +1,84 @@
+public import KernelModel
+
+/// The tables of nf_tables that are ours.
+public enum FirewallTables {
+    public static let filter = NFTable(.inet, "vpcctl")
+    public static let arp = NFTable(.arp, "vpcctl")
+    public static let all = [filter, arp]
+}
+
+/// A place in a chain that features fill with rules: the chain is an enumeration, its places are the cases in the order
+/// in which packets pass them.
+///
+/// Chains that one feature fills alone need no places. A chain in which nobody has put a rule is not made.
+protocol FirewallPlace: RawRepresentable<Int>, Sendable {
+    static var table: NFTable { get }
+    static var chain: String { get }
+    /// Nil: only reached from another chain.
+    static var base: NFBaseChain? { get }
+}
+
+extension FirewallPlace {
+    static var table: NFTable { FirewallTables.filter }
+    static var base: NFBaseChain? { nil }
+}
+
+/// What a host's firewall is made of while its features contribute to it.
+struct Firewall {
+    /// The host: where everything comes from that nothing else is said of.
+    let origin: Origin
+    /// Sets, counters and chains that have no places.
+    var filter = NFTableIntent(FirewallTables.filter)
+    var arp = NFTableIntent(FirewallTables.arp)
+    /// Which zone a device speaks in: of receiving devices and VRFs.
+    var deviceZones = NFSet("dev_zone", of: .interfaceName, to: .values(.zone), grows: true)
+    private var chains: [ObjectIdentifier: DraftedChain] = [:]
+
+    private struct DraftedChain {
+        let table: NFTable
+        let name: String
+        let base: NFBaseChain?
+        /// By place.
+        var rules: [Int: [NFRule]] = [:]
+    }
+
+    init(origin: Origin) { self.origin = origin }
+
+    /// Adds a rule at a place, behind those that are there.
+    mutating func rule<Place: FirewallPlace>(at place: Place, _ statements: NFStatement...) {
+        rules(at: place) { $0.rule(statements) }
+    }
+
+    /// Adds the rules that `body` gives to a place.
+    mutating func rules<Place: FirewallPlace>(at place: Place, _ body: (inout NFChainBuilder) -> Void) {
+        var builder = NFChainBuilder(family: Place.table.family, chain: NFChain(Place.chain, origin: origin))
+        body(&builder)
+        chains[
+            ObjectIdentifier(Place.self),
+            default: DraftedChain(table: Place.table, name: Place.chain, base: Place.base)
+        ].rules[place.rawValue, default: []] += builder.chain.rules
+    }
+
+    mutating func counters(_ names: String...) { filter.counters += names.map { NFCounter($0, origin: origin) } }
+
+    /// The tables with all that was contributed.
+    consuming func completed() -> [NFTableIntent] {
+        filter.sets.append(deviceZones)
+        for chain in chains.values {
+            let rules = chain.rules.sorted { $0.key < $1.key }.flatMap(\.value)
+            let whole = NFChain(chain.name, chain.base, rules: rules, origin: origin)
+            if chain.table == FirewallTables.arp { arp.chains.append(whole) } else { filter.chains.append(whole) }
+        }
+        filter.normalize()
+        arp.normalize()
+        return [filter, arp]
+    }
+}
+
+/// The classes of devices, as rules compare them.
+enum LinkGroups {
+    static let guest = NFInterfaceGroup(Conventions.LinkGroup.guestPort)
+    static let overlayReceive = NFInterfaceGroup(Conventions.LinkGroup.overlayReceive)
+    static let overlayTransmit = NFInterfaceGroup(Conventions.LinkGroup.overlayTransmit)
+    static let vrf = NFInterfaceGroup(Conventions.LinkGroup.vrf)
+}

@@ -1,0 +1,202 @@
+import KernelModel
+
+// The chains that all packets of a kind pass, in the order in which a packet meets them. docs/security.md has the way.
+
+extension FirewallFamily {
+    static let places = FirewallFamily(
+        BeforeRouting.chain, FromGuest.chain, Spoofed.chain, FromHost.chain, NATBeforeRouting.chain, ToHost.chain,
+        GuestToHost.chain, Forwarded.chain, Arriving.chain, Staying.chain, RelatedErrors.chain,
+        FromGatewayGuest.chain, ToGatewayGuest.chain, NATAfterRouting.chain, tightens: [])
+}
+
+// MARK: - Before routing
+
+/// Every packet of every device comes this way: what is frequent comes first, and names of devices, 16 bytes to copy and
+/// compare, are looked up only where their class does not tell.
+enum BeforeRouting: Int, FirewallPlace {
+    /// A VRF's packet passes twice.
+    case secondPass
+    /// To ``FromGuest``.
+    case guests
+    /// Out of a tunnel.
+    case received
+    /// Tunnels themselves.
+    case underlay
+
+    static let chain = "raw_prerouting"
+    /// Before connection tracking puts fragments together (NF_IP_PRI_CONNTRACK_DEFRAG, -400): what is dropped here takes
+    /// none of the memory that all fragments share, and zones are put together apart.
+    static let base: NFBaseChain? = NFBaseChain(.filter, .prerouting, priority: -450)
+}
+
+/// What guests send: whoever may go on gets his zone.
+enum FromGuest: Int, FirewallPlace {
+    /// What needs another check than the one below.
+    case exceptions
+    /// Port, MAC and address.
+    case check
+    case forged
+
+    static let chain = "from_guest"
+}
+
+/// What comes with another's MAC or address ends here.
+enum Spoofed: Int, FirewallPlace {
+    case report
+    case drop
+
+    static let chain = "spoofed"
+}
+
+/// What the host itself sends.
+enum FromHost: Int, FirewallPlace {
+    case tunnels
+    case zone
+
+    static let chain = "raw_output"
+    static let base = BeforeRouting.base.map { NFBaseChain(.filter, .output, priority: $0.priority) }
+}
+
+/// Translations of destinations: first packets of connections only.
+enum NATBeforeRouting: Int, FirewallPlace {
+    case destinations
+
+    static let chain = "nat_prerouting"
+    static let base: NFBaseChain? = NFBaseChain(.nat, .prerouting, priority: -100)
+}
+
+// MARK: - To the host
+
+enum ToHost: Int, FirewallPlace {
+    /// To ``GuestToHost``.
+    case guests
+
+    static let chain = "input"
+    static let base: NFBaseChain? = NFBaseChain(.filter, .input, priority: 0)
+}
+
+/// What a guest may say to the host itself.
+enum GuestToHost: Int, FirewallPlace {
+    case services
+    /// Of connections that the host began.
+    case answers
+    case report
+    case drop
+
+    static let chain = "guest_to_host"
+}
+
+// MARK: - Forwarding
+
+/// What is forwarded. Past ``arriving`` it is what leaves this host.
+enum Forwarded: Int, FirewallPlace {
+    /// What is no VPC's.
+    case others
+    /// ICMP errors, where something has to look at them before connections that have passed.
+    case errors
+    /// From and to guests of which only the port is certain.
+    case gatewayGuests
+    /// To ``Arriving``.
+    case arriving
+    /// Connections that have passed before.
+    case passed
+    case cut
+    case related
+    /// From the tunnel into the tunnel: nobody here.
+    case transit
+    /// Whatever judges each direction by itself.
+    case policy
+    /// Connections that the groups have let begin.
+    case begun
+    /// Whatever judges first packets.
+    case groups
+    /// The end: it is remembered.
+    case mark
+
+    static let chain = "forward"
+    static let base: NFBaseChain? = NFBaseChain(.filter, .forward, priority: 0)
+}
+
+/// To a port of this host: from another host, or from a port here.
+enum Arriving: Int, FirewallPlace {
+    case passed
+    case cut
+    case related
+    /// A port is reachable only after its policy is in.
+    case port
+    case policy
+    /// From a port here to ``Staying``.
+    case staying
+    case begun
+    case groups
+    case mark
+
+    static let chain = "arriving"
+}
+
+/// From a port of this host to another.
+enum Staying: Int, FirewallPlace {
+    case begun
+    case groups
+    case mark
+
+    static let chain = "staying"
+}
+
+/// ICMP errors: from anybody, but to somebody whose groups have let the connection begin that they are about.
+enum RelatedErrors: Int, FirewallPlace {
+    case cut
+    case port
+    case policy
+    case begun
+    /// On their way through a gateway.
+    case gatewayGuests
+    case groups
+    case accept
+
+    static let chain = "related"
+}
+
+/// From a guest that may use any address: made only where there is one.
+enum FromGatewayGuest: Int, FirewallPlace {
+    case cut
+    case port
+    case policy
+    case groups
+    case mark
+
+    static let chain = "from_gateway"
+}
+
+/// To a guest that may use any address, from one that may not.
+enum ToGatewayGuest: Int, FirewallPlace {
+    case cut
+    case port
+    case policy
+    case groups
+    case mark
+
+    static let chain = "to_gateway"
+}
+
+// MARK: - After routing
+
+/// Translations of sources: first packets of connections only.
+enum NATAfterRouting: Int, FirewallPlace {
+    case sources
+
+    static let chain = "nat_postrouting"
+    static let base: NFBaseChain? = NFBaseChain(.nat, .postrouting, priority: 100)
+}
+
+// MARK: - ARP
+
+/// What guests say by ARP.
+enum GuestARP: Int, FirewallPlace {
+    case check
+    case forged
+
+    static let table = FirewallTables.arp
+    static let chain = "input"
+    static let base: NFBaseChain? = NFBaseChain(.filter, .input, priority: 0)
+}

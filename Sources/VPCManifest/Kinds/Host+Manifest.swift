@@ -1,0 +1,27 @@
+internal import IPAddressing
+internal import VPCModel
+
+extension Host: ManifestResource {
+    static let blank = Host(metadata: Metadata(name: ""), underlayAddress: .anyIPv4)
+
+    static let spec = FieldList<Host>([
+        .required("underlay", underlay, "where the other hosts find it"),
+        .optional("region", \.region, .string, "free"),
+        .optional("zone", \.zone, .string, "free"),
+        .optional(
+            "aggregateRoutes", \.aggregatesRoutes, .boolean, default: false,
+            "its tables get the fewest routes that forward alike, [below](#aggregated-routes)"),
+    ])
+
+    private static let underlay = FieldList<Host>([
+        .required(
+            "address", \.underlayAddress, .address,
+            "source and destination of the host's GRE packets; unique; not in 0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/4,"
+                + " 240.0.0.0/4"),
+        .optional(
+            "device", \.underlayDevice, .ownDevice, absent: "found from the address",
+            "the device that has the address; or, where that is one that no packet leaves by (`lo`, a dummy), an uplink,"
+                + " by which tunnel packets of all hosts are accepted then, besides those"
+                + " [of the ways to them](datapath.md#the-ways-to-other-hosts)"),
+    ])
+}

@@ -1,0 +1,1 @@
+../KernelDriverTests/DrawnIntent.swift
