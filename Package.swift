@@ -128,7 +128,7 @@ let package = Package(
         // Tests.
         .target(name: "CTestSupport", path: "Tests/CTestSupport"),
         .target(
-            name: "TestSupport", dependencies: ["CTestSupport"], path: "Tests/TestSupport",
+            name: "TestSupport", dependencies: ["CTestSupport", "IPAddressing", "VPCModel"], path: "Tests/TestSupport",
             swiftSettings: swiftSettings),
         .target(
             name: "FakeKernel", dependencies: ["IPAddressing", "KernelModel"], path: "Tests/FakeKernel",

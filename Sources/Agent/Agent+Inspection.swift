@@ -6,7 +6,7 @@ public import VPCTopology
 public struct DesiredState: Sendable {
     public var revision: Revision
     public var topology: Topology
-    /// Index into `topology.hosts`.
+    /// A number of `topology.hosts`.
     public var host: Int
 
     init(_ desired: Desired) {

@@ -22,6 +22,8 @@ struct PreparationBase: Sendable {
     var revision: Int?
     var digest: UInt64?
     var snapshot: KernelSnapshot?
+    /// Whose numbers resources keep.
+    var topology: Topology?
 }
 
 extension Agent {
@@ -33,7 +35,7 @@ extension Agent {
         if let digest = base.digest, digest == set.sources.digest { return prepared }
         let none = Revision(
             number: 0, time: 0, cause: .apply, digest: 0, directoryDigest: nil, files: [], confirmBy: nil)
-        let desired = try resolved(set, none)
+        let desired = try resolved(set, none, numbering: base.topology)
         prepared.desired = desired
         guard let snapshot = base.snapshot,
             let facts = try? HostFacts(of: desired.host, in: desired.topology, from: snapshot),
@@ -45,8 +47,11 @@ extension Agent {
     }
 
     /// A set that is valid as a whole, for this host.
-    func resolved(_ set: ManifestSet, _ revision: Revision) throws(AgentError) -> Desired {
-        let resolution = Topology.resolve(set.model)
+    /// - Parameter former: A topology whose numbers resources keep.
+    func resolved(
+        _ set: ManifestSet, _ revision: Revision, numbering former: Topology? = nil
+    ) throws(AgentError) -> Desired {
+        let resolution = Topology.resolve(set.model, numbering: former)
         let diagnostics = set.located(resolution.diagnostics)
         guard set.isValid, let topology = resolution.topology,
             !diagnostics.contains(where: { $0.severity == .error })
@@ -59,7 +64,7 @@ extension Agent {
         }
         return Desired(
             revision: revision, files: set.sources.fileDigests, resourceCount: set.model.count,
-            topology: topology, host: try host(in: topology))
+            topology: topology, index: resolution.index, host: try host(in: topology))
     }
 
     private func host(in topology: Topology) throws(AgentError) -> Int {

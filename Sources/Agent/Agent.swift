@@ -186,7 +186,7 @@ public final class Agent: Sendable {
 
 /// A desired state, and what would be done for it.
 public struct PlannedRevision: Sendable {
-    /// Index into `topology.hosts`.
+    /// A number of `topology.hosts`.
     public var host: Int
     public var topology: Topology
     /// To find places in.

@@ -14,8 +14,8 @@ struct CompiledHost {
         var revision: Int
         var facts: HostFacts
         var compilation: Compilation
-        /// What was exchanged in the topology since, for that revision.
-        var pending: (revision: Int, exchange: InterfaceExchange)?
+        /// What has changed in the topology since, for that revision.
+        var pending: (revision: Int, change: TopologyChange)?
     }
 
     /// What ``bring(to:_:_:from:distrusting:)`` came to.
@@ -39,11 +39,22 @@ struct CompiledHost {
     /// Trusts nothing that was compiled before.
     mutating func forget() { current = nil }
 
-    /// Prepares for an exchange in the topology of a revision, from which another revision is made.
-    mutating func expect(_ exchange: InterfaceExchange, in former: Int?, for revision: Int) {
+    /// Lets go of the topology, which is to be changed in place.
+    mutating func releaseTopology() { current?.compilation.releaseTopology() }
+
+    /// Takes a topology back that was not changed after all.
+    mutating func keep(_ topology: Topology, of revision: Int) {
+        if current?.revision == revision, current?.pending == nil {
+            current?.compilation.keep(topology)
+        } else {
+            current = nil
+        }
+    }
+
+    /// Knows how the topology of a revision was changed to that of another one.
+    mutating func expect(_ change: TopologyChange, in former: Int?, for revision: Int) {
         if current?.revision != former || current?.pending != nil { current = nil }
-        current?.compilation.releaseTopology()
-        current?.pending = (revision, exchange)
+        current?.pending = (revision, change)
     }
 
     /// Knows what a revision is compiled to as long as nothing has changed.
@@ -85,26 +96,26 @@ struct CompiledHost {
         let number = desired.revision.number
         if let pending = current?.pending {
             guard pending.revision == number, current?.facts == facts else { return nil }
-            if let moved = current?.compilation.follow(pending.exchange, in: desired.topology, host: desired.host) {
+            if let moved = current?.compilation.follow(pending.change, in: desired.topology, host: desired.host) {
                 current?.pending = nil
                 current?.revision = number
                 return moved
             }
-            return recompile(desired, facts, reconciler, snapshot, following: pending.exchange)
+            return recompile(desired, facts, reconciler, snapshot, following: pending.change)
         }
         guard current?.revision == number, current?.facts.differOnlyInWays(from: facts) == true else { return nil }
-        // Where only the ways to other hosts are others, no route of ours is: as after an exchange of no interface.
-        return recompile(desired, facts, reconciler, snapshot, following: .nothing(in: desired.topology))
+        // Where only the ways to other hosts are others, no route of ours is: as after no change at all.
+        return recompile(desired, facts, reconciler, snapshot, following: TopologyChange())
     }
 
     /// Compiles all but the routes, which follow those of before.
     private mutating func recompile(
         _ desired: Desired, _ facts: HostFacts, _ reconciler: HostReconciler, _ snapshot: NamespaceSnapshot,
-        following exchange: InterfaceExchange
+        following change: TopologyChange
     ) -> [Route.Key]? {
         guard let former = current.take()?.compilation,
             let (compilation, routes) = reconciler.compile(
-                desired.topology, desired.host, facts, snapshot, following: former, exchange)
+                desired.topology, desired.host, facts, snapshot, following: former, change)
         else { return nil }
         current = Compiled(revision: desired.revision.number, facts: facts, compilation: compilation)
         return routes

@@ -10,10 +10,10 @@ struct Desired {
     var files: [FileDigest]
     var resourceCount: Int
     var topology: Topology
-    /// Index into `topology.hosts`.
+    /// Of the topology.
+    var index: TopologyIndex
+    /// A number of `topology.hosts`.
     var host: Int
-    /// Of the topology; made when it is needed first.
-    var index: InterfaceIndex?
 
     var hostName: String { topology.hosts[host].metadata.name }
 }

@@ -49,29 +49,41 @@ extension ReconcileLoop {
     /// Makes files that differ in little from those of the desired state the new one.
     /// - Returns: false where the whole set has to be looked at.
     private func accept(_ files: [FileDigest], _ read: ManifestFiles) -> Bool {
-        guard let changes = changes(to: files, read) else { return false }
-        if desired?.index == nil { changeInPlace { $0?.makeIndex() } }
-        guard let exchange = desired?.exchange(for: changes.resources) else { return false }
+        guard let changes = changes(to: files, read), let change = takeIn(changes.resources) else { return false }
         let revision: Revision
         do throws(AgentError) {
             revision = try agent.revisions.add(
                 changes.files, cause: .directory, directoryDigest: files.digest)
         } catch {
             // Said, counted and tried again by who looks at the whole set.
+            revert(change)
             return false
         }
         // A revision that awaits confirmation gives way: somebody has changed the manifests meanwhile.
         endProbing()
         confirmation = nil
-        hostPass.compiled.expect(exchange, in: desired?.revision.number, for: revision.number)
+        hostPass.compiled.expect(change, in: desired?.revision.number, for: revision.number)
         changeInPlace { desired in
-            desired?.apply(exchange)
             desired?.revision = revision
             desired?.files = files
             desired?.resourceCount += changes.resources.added.count - changes.resources.removed.count
         }
         if let desired { announce(desired) }
         return true
+    }
+
+    /// Changes the topology of the desired state. Nothing is done by it before there is a revision that says so.
+    /// - Returns: nil, with nothing changed, where the whole set has to be looked at.
+    private func takeIn(_ changes: ResourceChanges) -> TopologyChange? {
+        let isNamed = agent.configuration.host != nil
+        return changeTopology { desired in
+            guard let change = desired.index.apply(changes, to: &desired.topology) else { return nil }
+            // Which host this is may be another question now.
+            let isSame = isNamed ? change.hosts.removed[desired.host] == nil : change.hosts.isEmpty
+            if isSame { return change }
+            desired.index.revert(change, in: &desired.topology)
+            return nil
+        }
     }
 
     /// What differs from the desired state.
@@ -128,15 +140,4 @@ extension ReconcileLoop {
         directory = DirectoryContent(source.read(known: [:]))
         return directory.files.digest
     }
-}
-
-extension Desired {
-    fileprivate mutating func makeIndex() { index = InterfaceIndex(of: topology) }
-
-    /// What has to be exchanged for these changes; nil where everything has to be resolved.
-    fileprivate func exchange(for changes: ResourceChanges) -> InterfaceExchange? {
-        index?.exchange(changes, in: topology)
-    }
-
-    fileprivate mutating func apply(_ exchange: InterfaceExchange) { index?.apply(exchange, to: &topology) }
 }

@@ -60,9 +60,39 @@ final class ReconcileLoop {
     /// Changes the desired state where it is: nobody else may hold its topology meanwhile, or all of it would be copied.
     func changeInPlace(_ change: (inout Desired?) -> Void) { publication.change(&desired, change) }
 
+    /// Changes the topology of the desired state where it is.
+    /// - Returns: nil, with nothing changed, where the change says so.
+    func changeTopology(_ change: (inout Desired) -> TopologyChange?) -> TopologyChange? {
+        hostPass.compiled.releaseTopology()
+        var result: TopologyChange?
+        changeInPlace { desired in
+            guard var next = desired.take() else { return }
+            result = change(&next)
+            desired = next
+        }
+        if result == nil { keepTopology() }
+        return result
+    }
+
+    /// Takes a change of the topology back.
+    func revert(_ change: TopologyChange) {
+        changeInPlace { desired in
+            guard var next = desired.take() else { return }
+            next.index.revert(change, in: &next.topology)
+            desired = next
+        }
+        keepTopology()
+    }
+
+    private func keepTopology() {
+        guard let desired else { return }
+        hostPass.compiled.keep(desired.topology, of: desired.revision.number)
+    }
+
     /// What a set that is prepared now is compared with and compiled for.
     func preparationBase(for proposal: Proposal) -> PreparationBase {
         var base = PreparationBase(revision: desired?.revision.number, snapshot: hostPass.snapshot)
+        base.topology = desired?.topology
         // Only who asks for what is in force already, and for good, is answered without a new revision.
         if case .request(nil, _) = proposal.origin, confirmation == nil { base.digest = desired?.revision.digest }
         return base

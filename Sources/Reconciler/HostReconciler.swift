@@ -11,7 +11,7 @@ public struct HostReconciler: Sendable {
     public init(kernel: any KernelAccess) { self.kernel = kernel }
 
     /// What `apply` would do. Reads only.
-    /// - Parameter host: index into `topology.hosts`.
+    /// - Parameter host: a number of `topology.hosts`.
     public func plan(_ topology: Topology, host: Int) throws -> HostPlan {
         var request = Self.observation(of: topology, host: host)
         request.likelyRoutes = topology.interfaces.count
@@ -117,13 +117,13 @@ public struct HostReconciler: Sendable {
         return plan.intent.changes(from: snapshot, owner: Conventions.ownership)
     }
 
-    /// Compiles after an exchange of interfaces, see ``Topology/compiled(for:facts:numbering:following:_:)``.
+    /// Compiles after a change of interfaces, see ``Topology/compiled(for:facts:numbering:following:_:)``.
     public func compile(
         _ topology: Topology, _ host: Int, _ facts: HostFacts, _ snapshot: NamespaceSnapshot,
-        following former: consuming Compilation, _ exchange: InterfaceExchange
+        following former: consuming Compilation, _ change: TopologyChange
     ) -> (compilation: Compilation, routes: [Route.Key])? {
         topology.compiled(
-            for: host, facts: facts, numbering: Numbering(from: snapshot), following: former, exchange)
+            for: host, facts: facts, numbering: Numbering(from: snapshot), following: former, change)
     }
 
     /// Compiles with numbers that nobody else uses: a table that was taken for a new context is looked into, and left

@@ -7,16 +7,21 @@ extension Compilation {
     /// only the routes to them are others. Gives what compiling anew gives where the kernel keeps its numbers.
     ///
     /// - Parameters:
-    ///   - exchange: What was exchanged since the topology that this was compiled from.
+    ///   - change: What has changed since the topology that this was compiled from.
     ///   - topology: As it is now.
     /// - Returns: Which routes lead elsewhere now; nil, with nothing changed, where everything has to be compiled.
-    public mutating func follow(_ exchange: InterfaceExchange, in topology: Topology, host: Int) -> [Route.Key]? {
-        guard aggregation == nil, let replacements = exchange.replacements else { return nil }
-        let replaced = Set(replacements.map(\.position))
+    public mutating func follow(_ change: TopologyChange, in topology: Topology, host: Int) -> [Route.Key]? {
+        let moved = change.interfaces.changed
+        guard aggregation == nil, change.isOfInterfaces, change.interfaces.added.isEmpty,
+            change.interfaces.removed.isEmpty
+        else { return nil }
         var edits: [(route: Int, nexthop: NexthopID)] = []
-        for (position, former) in replacements {
-            let interface = topology.interfaces[position]
-            guard former.host != host, interface.host != host, former.securityGroups == interface.securityGroups,
+        for (number, former) in moved {
+            let interface = topology.interfaces[number]
+            guard former.host != host, interface.host != host,
+                (former.vpc, former.address) == (interface.vpc, interface.address),
+                former.gatewayKey == nil, interface.gatewayKey == nil,
+                former.securityGroups == interface.securityGroups,
                 former.sourceDestCheck == interface.sourceDestCheck
             else { return nil }
             if former.host == interface.host { continue }
@@ -24,7 +29,8 @@ extension Compilation {
                 if topology.hasCustomRoutesInside(context) { return nil }
                 // Who is on the host already says which nexthop leads there; the nexthop to the former one must stay in use.
                 guard topology.hasInterface(of: interface.vpc, on: former.host),
-                    let neighbour = topology.interface(of: interface.vpc, on: interface.host, except: replaced),
+                    let neighbour = topology.interfaces(of: interface.vpc, on: interface.host)
+                        .first(where: { moved[$0] == nil }),
                     let route = self.route(to: interface.address, context.table),
                     let other = self.route(to: topology.interfaces[neighbour].address, context.table)
                 else { return nil }
@@ -36,20 +42,14 @@ extension Compilation {
         return edits.map { intent.host.routes[$0.route].object.key }
     }
 
-    /// Lets go of the topology, so that it can be changed in place; only ``follow(_:in:host:)`` is possible then.
+    /// Lets go of the topology, so that it can be changed in place; only ``follow(_:in:host:)`` is possible then, or
+    /// ``keep(_:)``.
     public mutating func releaseTopology() { policy = policy.following(Topology()) }
+
+    /// Takes the topology back that it was compiled from.
+    public mutating func keep(_ topology: Topology) { policy = policy.following(topology) }
 
     private func route(to address: IPAddress, _ table: TableID) -> Int? {
         intent.host.routes.position(of: Route.Key(table: table, destination: IPPrefix(address)))
-    }
-}
-
-extension Topology {
-    fileprivate func hasInterface(of vpc: Int, on host: Int) -> Bool {
-        interfaces(of: vpc, on: host).first { _ in true } != nil
-    }
-
-    fileprivate func interface(of vpc: Int, on host: Int, except: Set<Int>) -> Int? {
-        interfaces(of: vpc, on: host).first { !except.contains($0) }
     }
 }

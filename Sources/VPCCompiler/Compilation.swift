@@ -7,8 +7,8 @@ public struct Compilation: Sendable {
     public var intent: KernelIntent
     /// By interface.
     public var unattached: [Unattached]
-    /// Other hosts with interfaces of VPCs that are here, to which this machine has no route: indexes into
-    /// `Topology.hosts`, ascending.
+    /// Other hosts with interfaces of VPCs that are here, to which this machine has no route: numbers of
+    /// `Topology.hosts`, in their order.
     public var unreachable: [Int]
     /// The tables of the VRFs, ascending.
     public var tables: [TableID]
@@ -22,7 +22,7 @@ public struct Compilation: Sendable {
     /// An interface of this host whose guest is not there, or whose device is not to be had: nothing is made for it, all
     /// else goes on.
     public struct Unattached: Sendable, Hashable {
-        /// Index into `Topology.interfaces`.
+        /// A number of `Topology.interfaces`.
         public var interface: Int
         public var reason: Reason
 

@@ -5,19 +5,19 @@ public import VPCTopology
 
 /// Why a host denies a packet of a VPC that logs what is denied.
 public enum Denial: Hashable, Sendable {
-    /// The line with that priority of an ACL (an index into `Topology.acls`); nil: no line matches.
+    /// The line with that priority of an ACL (a number of `Topology.acls`); nil: no line matches.
     case acl(Int, TrafficDirection, priority: Int?)
-    /// No rule of these groups, all those of one interface (indexes into `Topology.securityGroups`), allows it. A
+    /// No rule of these groups, all those of one interface (numbers of `Topology.securityGroups`), allows it. A
     /// stray belongs to no connection that this host knows, and cannot begin one.
     case groups([Int], TrafficDirection, isStray: Bool)
-    /// Its MAC or source address is not the sender's, whose VPC is this one (an index into `Topology.vpcs`).
+    /// Its MAC or source address is not the sender's, whose VPC is this one (a number of `Topology.vpcs`).
     case spoofed(vpc: Int)
     /// It is for the host itself, and no ping of the subnet's gateway.
     case toHost(vpc: Int)
 }
 
 extension Topology {
-    /// The VPC that the packet is in, an index into `vpcs`.
+    /// The VPC that the packet is in, a number of `vpcs`.
     public func vpc(of denial: Denial) -> Int {
         switch denial {
         case .acl(let acl, _, _): acls[acl].vpc
@@ -43,12 +43,12 @@ extension Topology {
         }
     }
 
-    /// The interface that a denied packet came from, or was for, an index into `interfaces`: whose policies they were.
+    /// The interface that a denied packet came from, or was for, a number of `interfaces`: whose policies they were.
     ///
     /// What comes in is known by the port that it would have left by. What goes out is seen when its port has become a
     /// VRF, and known by its MAC address, which was found to be the sender's own before.
     /// - Parameters:
-    ///   - host: Where it was denied, an index into `hosts`.
+    ///   - host: Where it was denied, a number of `hosts`.
     ///   - input: The device it came in by; nil where there is none, or where that is not known.
     ///   - output: The device it was to leave by.
     public func interface(
@@ -98,14 +98,15 @@ extension Topology {
         var denials: Set<Denial> = []
         for vpc in vpcs.indices where vpcs[vpc].denialLog != nil {
             denials.formUnion([.spoofed(vpc: vpc), .toHost(vpc: vpc)])
-            for interface in interfaces[vpcs[vpc].interfaces] where !interface.securityGroups.isEmpty {
+            for interface in interfacesOfVPC[vpc].lazy.map({ self.interfaces[$0] })
+            where !interface.securityGroups.isEmpty {
                 for direction in TrafficDirection.allCases {
                     denials.insert(.groups(interface.securityGroups, direction, isStray: false))
                     denials.insert(.groups(interface.securityGroups, direction, isStray: true))
                 }
             }
         }
-        for (index, acl) in acls.enumerated() where vpcs[acl.vpc].denialLog != nil {
+        for (index, acl) in acls.numbered where vpcs[acl.vpc].denialLog != nil {
             for (direction, lines) in [(TrafficDirection.ingress, acl.ingress), (.egress, acl.egress)] {
                 denials.insert(.acl(index, direction, priority: nil))
                 for line in lines where line.action == .deny {

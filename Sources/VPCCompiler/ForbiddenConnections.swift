@@ -55,7 +55,7 @@ extension HostPolicy {
 /// The rules of groups, to look connections up in: each direction of a group is made ready once, when it is needed.
 private struct RuleIndex {
     struct Key: Hashable {
-        /// Index into `Topology.securityGroups`.
+        /// A number of `Topology.securityGroups`.
         var group: Int
         var direction: TrafficDirection
     }
@@ -74,7 +74,7 @@ private struct RuleIndex {
     mutating func allow(_ service: UInt32, of interface: Int, _ direction: TrafficDirection, far: IPAddress) -> Bool {
         let own = topology.interfaces[interface]
         if own.securityGroups.isEmpty { return true }
-        let member = topology.position(ofAddress: far, inVPC: own.vpc)
+        let member = topology.interface(at: far, inVPC: own.vpc)
         let peers = member.map { topology.interfaces[$0].securityGroups } ?? []
         for group in own.securityGroups {
             let rules = rules(of: Key(group: group, direction: direction))

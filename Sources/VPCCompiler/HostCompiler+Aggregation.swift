@@ -23,8 +23,12 @@ extension HostCompiler {
         let custom = topology.customRoutes(of: context)
         var routes = customRoutes(custom, context)
         var single = routes.count + vpc.cidrs.count
+        // Which of several hosts a route leads to that may lead to either must not depend on numbers.
+        let ranked = topology.inOrder(topology.hosts.indices, of: \.hosts)
+        var ranks = [Int](repeating: 0, count: topology.hosts.endIndex)
+        for (rank, number) in ranked.enumerated() { ranks[number] = rank }
         for cidr in vpc.cidrs {
-            let ways = self.ways(into: cidr, vpc, custom.map(\.destination))
+            let ways = self.ways(into: cidr, context.vpc, custom.map(\.destination), ranks)
             single += ways.here.count + ways.interfaces.count { $0 != nil }
             var taken: Set<IPPrefix> = []
             for index in ways.here {
@@ -33,11 +37,11 @@ extension HostCompiler {
                 taken.insert(key.destination)
                 routes.append(Attributed(.link(port(of: interface), key), from: Origin(.networkInterface, index)))
             }
-            for aggregate in RouteAggregator.aggregates(of: cidr, leaves: ways.leaves, hosts: topology.hosts.count) {
+            for aggregate in RouteAggregator.aggregates(of: cidr, leaves: ways.leaves, hosts: ranked.count) {
                 let metric = taken.contains(aggregate.prefix) ? Conventions.lastMetric : 0
                 let key = Route.Key(table: context.table, destination: aggregate.prefix, metric: metric)
                 let interface = aggregate.leaf.flatMap { ways.interfaces[$0] }
-                routes.append(route(aggregate, key, vpc, interface: interface, context))
+                routes.append(route(aggregate, key, vpc, interface: interface, context, ranked))
             }
         }
         aggregation.routes += routes.count
@@ -47,11 +51,12 @@ extension HostCompiler {
 
     private mutating func route(
         _ aggregate: RouteAggregator.Aggregate, _ key: Route.Key, _ vpc: ResolvedVPC, interface: Int?,
-        _ context: Context
+        _ context: Context, _ ranked: [Int]
     ) -> Attributed<Route> {
-        guard case .host(let remote) = aggregate.target else {
+        guard case .host(let rank) = aggregate.target else {
             return Attributed(.unreachable(key), from: Origin(.vpc, context.vpc))
         }
+        let remote = ranked[rank]
         let id = tunnel(to: remote, key: vpc.id.rawValue, from: Origin(.host, remote))
         return Attributed(.via(id, key), from: interface.map { Origin(.networkInterface, $0) } ?? Origin(.host, remote))
     }
@@ -66,7 +71,8 @@ extension HostCompiler {
     }
 
     /// The interfaces that are reached by the VPC's own CIDR, and the custom routes inside it.
-    private func ways(into cidr: IPPrefix, _ vpc: ResolvedVPC, _ custom: [IPPrefix]) -> Ways {
+    /// - Parameter ranks: By host, what is its number to ``RouteAggregator``.
+    private func ways(into cidr: IPPrefix, _ vpc: Int, _ custom: [IPPrefix], _ ranks: [Int]) -> Ways {
         var ways = Ways()
         var holes = custom.filter { cidr.contains($0) }.sorted()[...]
         var lastHole: IPPrefix?
@@ -80,15 +86,15 @@ extension HostCompiler {
                 ways.interfaces.append(nil)
             }
         }
-        let all = topology.interfaces
-        let first = vpc.interfaces.partitionPoint { all[$0].address < cidr.address }
-        for index in vpc.interfaces[first...] {
+        let (all, own) = (topology.interfaces, topology.interfacesOfVPC[vpc])
+        for index in own[own.partitionPoint { all[$0].address < cidr.address }...] {
             let address = all[index].address
             guard address <= cidr.last else { break }
             addHoles(before: address)
             if lastHole?.contains(address) == true { continue }
             if all[index].host != host {
-                ways.leaves.append(RouteAggregator.Leaf(prefix: IPPrefix(address), target: .host(all[index].host)))
+                ways.leaves.append(
+                    RouteAggregator.Leaf(prefix: IPPrefix(address), target: .host(ranks[all[index].host])))
                 ways.interfaces.append(index)
             } else if isAttachedHere(index) {
                 ways.here.append(index)

@@ -1,24 +1,23 @@
 import IPAddressing
 public import KernelModel
-import VPCModel
 public import VPCTopology
 
 extension Topology {
-    /// Compiles for a host after an exchange of interfaces: the routes, nearly all there is, are those of before but for the
-    /// interfaces that were exchanged; all else is compiled anew. Gives what compiling anew gives.
+    /// Compiles for a host after a change of interfaces: the routes, nearly all there is, are those of before but for the
+    /// interfaces that have changed; all else is compiled anew. Gives what compiling anew gives.
     ///
     /// - Parameters:
-    ///   - former: What the topology before the exchange was compiled to, with the same facts.
-    ///   - exchange: What was exchanged since.
+    ///   - former: What the topology before the change was compiled to, with the same facts.
+    ///   - change: What has changed since.
     ///   - numbering: the numbers in use now.
     /// - Returns: nil where everything has to be compiled; else where routes may be others than before.
     public func compiled(
         for host: Int, facts: HostFacts, numbering: Numbering, following former: consuming Compilation,
-        _ exchange: InterfaceExchange
+        _ change: TopologyChange
     ) -> (compilation: Compilation, routes: [Route.Key])? {
-        guard former.aggregation == nil, !hosts[host].aggregatesRoutes else { return nil }
+        guard change.isOfInterfaces, former.aggregation == nil, !hosts[host].aggregatesRoutes else { return nil }
         var compiler = HostCompiler(topology: self, host: host, facts: facts, numbering: numbering)
-        var following = FollowedRoutes(exchange, former.contexts, tables: former.tables, former.intent.host.nexthops)
+        var following = FollowedRoutes(change, former.contexts, tables: former.tables, former.intent.host.nexthops)
         swap(&following.routes, &former.intent.host.routes)
         return compiler.compiled(following: &following).map { ($0, following.changed) }
     }
@@ -26,7 +25,7 @@ extension Topology {
 
 /// Routes that were compiled before.
 struct FollowedRoutes {
-    let exchange: InterfaceExchange
+    let change: TopologyChange
     let contexts: [Context]
     /// Of the VRFs, gateways' included, ascending.
     let tables: [TableID]
@@ -37,9 +36,9 @@ struct FollowedRoutes {
     var changed: [Route.Key] = []
 
     init(
-        _ exchange: InterfaceExchange, _ contexts: [Context], tables: [TableID], _ nexthops: [Attributed<Nexthop>]
+        _ change: TopologyChange, _ contexts: [Context], tables: [TableID], _ nexthops: [Attributed<Nexthop>]
     ) {
-        self.exchange = exchange
+        self.change = change
         self.contexts = contexts
         self.tables = tables
         let single = nexthops.lazy.map(\.object).filter { !$0.body.isGroup }
@@ -48,15 +47,14 @@ struct FollowedRoutes {
 }
 
 extension HostCompiler {
-    /// Takes the routes of before and changes those of the interfaces that were exchanged.
+    /// Takes the routes of before and changes those of the interfaces that have changed.
     /// - Returns: false where that is not possible.
     mutating func follow(_ former: inout FollowedRoutes) -> Bool {
         guard tables == former.tables, contexts == former.contexts,
             !contexts.contains(where: topology.hasCustomRoutesInside),
             let tunnels = addNexthopsOfRoutes(former)
         else { return false }
-        former.routes.shiftOrigins(by: former.exchange.shift)
-        for place in former.exchange.places {
+        for place in topology.places(former.change) {
             for (number, context) in contexts.enumerated() where context.vpc == place.vpc {
                 let key = Route.Key(table: context.table, destination: IPPrefix(place.address))
                 let route = route(to: place.address, key, context, tunnels[number])
@@ -71,7 +69,7 @@ extension HostCompiler {
     private mutating func route(
         to address: IPAddress, _ key: Route.Key, _ context: Context, _ tunnels: [NexthopID]
     ) -> Attributed<Route>? {
-        guard let index = topology.position(ofAddress: address, inVPC: context.vpc) else { return nil }
+        guard let index = topology.interface(at: address, inVPC: context.vpc) else { return nil }
         var tunnels = tunnels
         return localRoute(to: index, key, vpc: topology.vpcs[context.vpc], &tunnels).map {
             Attributed($0, from: Origin(.networkInterface, index))
@@ -96,34 +94,30 @@ extension HostCompiler {
     }
 
     private mutating func addTunnels(of vpc: Int) -> [NexthopID] {
-        var firsts: [(position: Int, host: Int)] = []
+        var firsts: [(address: IPAddress, host: Int)] = []
         for remote in topology.hosts.indices where remote != host {
             if let first = topology.interfaces(of: vpc, on: remote).first(where: { _ in true }) {
-                firsts.append((first, remote))
+                firsts.append((topology.interfaces[first].address, remote))
             }
         }
-        var tunnels = [NexthopID](repeating: .none, count: topology.hosts.count)
-        for (_, remote) in firsts.sorted(by: { $0.position < $1.position }) {
+        var tunnels = [NexthopID](repeating: .none, count: topology.hosts.endIndex)
+        for (_, remote) in firsts.sorted(by: { $0.address < $1.address }) {
             tunnels[remote] = tunnel(to: remote, key: topology.vpcs[vpc].id.rawValue, from: Origin(.host, remote))
         }
         return tunnels
     }
 }
 
-extension [Attributed<Route>] {
-    /// Names the interfaces that routes come from by where they are now.
-    fileprivate mutating func shiftOrigins(by shift: PositionShift) {
-        if shift.isEmpty { return }
-        let kind = ResourceKind.networkInterface
-        withUnsafeMutableBufferPointer { routes in
-            for index in routes.indices {
-                guard var position = routes[index].origin.index(of: kind), position >= shift.start else { continue }
-                shift.apply(to: &position)
-                routes[index].origin = Origin(kind, position)
-            }
-        }
+extension Topology {
+    /// Where an interface is, was, or both.
+    fileprivate func places(_ change: TopologyChange) -> [(vpc: Int, address: IPAddress)] {
+        let part = change.interfaces
+        let now = (part.added + part.changed.keys).map { interfaces[$0] }
+        return (Array(part.removed.values) + Array(part.changed.values) + now).map { ($0.vpc, $0.address) }
     }
+}
 
+extension [Attributed<Route>] {
     fileprivate func contains(_ route: Route) -> Bool {
         position(of: route.key).map { self[$0].object == route } ?? false
     }

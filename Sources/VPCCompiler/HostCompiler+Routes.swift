@@ -15,7 +15,7 @@ extension HostCompiler {
         tables += gateways.map { ($0.table, .gateway($0.route)) }
         tables.sort { $0.table < $1.table }
         intent.host.routes.reserveCapacity(
-            contexts.reduce(gateways.count) { $0 + topology.vpcs[$1.vpc].interfaces.count })
+            contexts.reduce(gateways.count) { $0 + topology.interfacesOfVPC[$1.vpc].count })
         for (_, content) in tables {
             switch content {
             case .context(let context):
@@ -38,8 +38,8 @@ extension HostCompiler {
         var overridden = OverriddenAddresses(custom.map(\.destination), of: vpc)
 
         var nextSpecial = special.startIndex
-        var tunnels = [NexthopID](repeating: .none, count: topology.hosts.count)
-        for index in vpc.interfaces {
+        var tunnels = [NexthopID](repeating: .none, count: topology.hosts.endIndex)
+        for index in topology.interfacesOfVPC[context.vpc] {
             let address = topology.interfaces[index].address
             let key = Route.Key(table: context.table, destination: IPPrefix(address))
             while nextSpecial < special.endIndex, special[nextSpecial].object.key < key {

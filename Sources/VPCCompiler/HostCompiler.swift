@@ -11,11 +11,11 @@ struct HostCompiler {
     var numbering: Numbering
     var intent = KernelIntent()
 
-    /// Interfaces of this host that have a guest here, ascending.
+    /// Interfaces of this host that have a guest here, in their order.
     var attached: [Int] = []
     var unattached: [Compilation.Unattached] = []
     private var unattachedInterfaces: Set<Int> = []
-    /// Other hosts with interfaces of VPCs that are here, ascending.
+    /// Other hosts with interfaces of VPCs that are here.
     var peers: [Int] = []
     /// By VPC, the main table first.
     var contexts: [Context] = []

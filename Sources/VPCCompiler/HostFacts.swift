@@ -55,7 +55,7 @@ public enum HostFactsError: Error, Hashable, Sendable, CustomStringConvertible {
 }
 
 extension HostFacts {
-    /// Reads the facts of `host` (an index into `Topology.hosts`) from what was seen.
+    /// Reads the facts of `host` (a number of `Topology.hosts`) from what was seen.
     public init(of host: Int, in topology: Topology, from snapshot: KernelSnapshot) throws(HostFactsError) {
         let wanted = topology.hosts[host]
         let holder = snapshot.host.foreignAddresses.first { $0.address == wanted.underlayAddress }

@@ -2,35 +2,30 @@ public import KernelModel
 public import VPCModel
 public import VPCTopology
 
-/// An origin is the kind of a resource in the upper 6 bits and its index in the topology in the others. Nothing but this
-/// file knows.
+/// An origin is the kind of a resource in the upper 6 bits and its number in the others: it says the same as long as the
+/// resource exists, whatever the topology. Nothing but this file knows.
 extension Origin {
-    private static let indexBits: UInt32 = 26
-    private static let indexMask: UInt32 = 1 << indexBits - 1
+    private static let numberBits: UInt32 = 26
+    private static let numberMask: UInt32 = 1 << numberBits - 1
 
-    init(_ kind: ResourceKind, _ index: Int) {
-        assert(index < Int(Self.indexMask), "more resources of a kind than an origin can tell apart")
-        self.init(UInt32(truncatingIfNeeded: kind.ordinal) << Self.indexBits | UInt32(truncatingIfNeeded: index))
-    }
-
-    /// The index of a resource of this kind; nil where the origin is another one.
-    func index(of kind: ResourceKind) -> Int? {
-        rawValue >> Self.indexBits == UInt32(truncatingIfNeeded: kind.ordinal) ? Int(rawValue & Self.indexMask) : nil
+    init(_ kind: ResourceKind, _ number: Int) {
+        assert(number < Int(Self.numberMask), "more resources of a kind than an origin can tell apart")
+        self.init(UInt32(truncatingIfNeeded: kind.ordinal) << Self.numberBits | UInt32(truncatingIfNeeded: number))
     }
 
     /// Nil of `Origin.none`.
-    fileprivate var kind: ResourceKind? {
-        let ordinal = Int(rawValue >> Self.indexBits)
+    var kind: ResourceKind? {
+        let ordinal = Int(rawValue >> Self.numberBits)
         return ResourceKind.allCases.indices.contains(ordinal) ? ResourceKind.allCases[ordinal] : nil
     }
 
-    fileprivate var index: Int { Int(rawValue & Self.indexMask) }
+    var number: Int { Int(rawValue & Self.numberMask) }
 }
 
 extension Topology {
-    /// The resource that an intended object was compiled from.
+    /// The resource that an intended object was compiled from; nil where it is gone.
     public func resource(of origin: Origin) -> ResourceReference? {
-        guard let kind = origin.kind, let name = name(of: kind, at: origin.index) else { return nil }
+        guard let kind = origin.kind, let name = name(of: kind, at: origin.number) else { return nil }
         return ResourceReference(kind, name)
     }
 }

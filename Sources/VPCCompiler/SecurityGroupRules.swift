@@ -4,14 +4,10 @@ import VPCTopology
 
 /// One direction of a security group as lookups: what several rules allow counts for the first of them.
 struct SecurityGroupRules {
-    struct GroupKey: Hashable, Comparable {
-        /// Index into `Topology.securityGroups`.
+    struct GroupKey {
+        /// A number of `Topology.securityGroups`.
         var group: Int
         var place: SelectorPlace
-
-        static func < (left: GroupKey, right: GroupKey) -> Bool {
-            (left.group, left.place) < (right.group, right.place)
-        }
     }
 
     private let name: FirewallName
@@ -20,11 +16,11 @@ struct SecurityGroupRules {
     /// Rules by address.
     let byAddress: [PolicyLookup]
     let classMaps: [NFSet]
-    /// Rules by group: services, whatever the address.
-    private(set) var byGroup: [GroupKey: [TrafficStage.Entry]] = [:]
+    /// Rules by group: services, whatever the address. In the order of the groups.
+    private(set) var byGroup: [(key: GroupKey, entries: [TrafficStage.Entry])] = []
 
-    /// - Parameter origin: Of the sets.
-    init(_ group: ResolvedSecurityGroup, _ direction: TrafficDirection, origin: Origin) {
+    init(_ number: Int, of topology: Topology, _ direction: TrafficDirection) {
+        let (group, origin) = (topology.securityGroups[number], Origin(.securityGroup, number))
         let rules = group.rules(isIngress: direction == .ingress)
         let name = FirewallName(.group, group.name, direction: direction)
         self.name = name
@@ -32,9 +28,11 @@ struct SecurityGroupRules {
         let stages = TrafficStages(rules.map(\.line))
         byAddress = stages.lookups(name)
         classMaps = stages.classMaps(name, origin: origin)
-        for (member, services) in rules.servicesOfGroups {
-            for (place, entries) in Dictionary(grouping: services.entries, by: \.box.place) {
-                byGroup[GroupKey(group: member, place: place)] = entries
+        let services = rules.servicesOfGroups
+        for member in topology.inOrder(services.keys, of: \.securityGroups) {
+            let entries = Dictionary(grouping: services[member]?.entries ?? [], by: \.box.place)
+            for (place, entries) in entries.sorted(by: { $0.key < $1.key }) {
+                byGroup.append((GroupKey(group: member, place: place), entries))
             }
         }
     }

@@ -34,7 +34,7 @@ public struct LabPlan: Sendable {
         /// The namespace that the manifest names; without one, the name of the interface.
         public var name: String
         public var namespace: String
-        /// Indexes into `topology.interfaces`.
+        /// Numbers of `topology.interfaces`.
         public var interfaces: [Int]
         /// Whether routes lead to it: then it forwards.
         public var isGateway: Bool
@@ -71,7 +71,7 @@ public struct LabPlan: Sendable {
 
         var renamed = topology
         var guests: [String: GuestNode] = [:]
-        for (index, interface) in topology.interfaces.enumerated() {
+        for (index, interface) in topology.interfaces.numbered {
             var name = interface.name
             if case .namespace(let namespace, let device) = interface.attachment {
                 name = namespace
@@ -89,7 +89,7 @@ public struct LabPlan: Sendable {
 
         Self.addGateways(to: &guests, topology, prefix: prefix)
         self.guests = guests.values.sorted { $0.name < $1.name }
-        var guestOfInterface = [Int](repeating: 0, count: topology.interfaces.count)
+        var guestOfInterface = [Int](repeating: 0, count: topology.interfaces.endIndex)
         for (index, guest) in self.guests.enumerated() {
             for interface in guest.interfaces { guestOfInterface[interface] = index }
         }
@@ -101,7 +101,7 @@ public struct LabPlan: Sendable {
 
     private static func hosts(of topology: Topology, prefix: String) throws(LabError) -> [HostNode] {
         var nodes: [HostNode] = []
-        for (index, host) in topology.hosts.enumerated() {
+        for (index, host) in topology.hosts.numbered {
             guard host.underlayAddress.family == .ipv4 else {
                 throw LabError(.unsupported, "Host \(host.metadata.name): the lab's underlay is IPv4")
             }

@@ -1,16 +1,13 @@
 public import VPCModel
 
 /// What became of a model: the topology, where all of it holds together, and everything there is to say about it.
-public struct Resolution: Sendable, Equatable {
+public struct Resolution: Sendable {
     /// Nil where the model has gaps or a diagnostic is an error.
     public var topology: Topology?
+    /// Of the topology.
+    public var index: TopologyIndex
     /// Errors and warnings, in no particular order.
     public var diagnostics: [Diagnostic]
-
-    public init(topology: Topology?, diagnostics: [Diagnostic]) {
-        self.topology = topology
-        self.diagnostics = diagnostics
-    }
 }
 
 extension Topology {
@@ -18,12 +15,20 @@ extension Topology {
     ///
     /// Takes time in proportion to the model (sorting aside), and reports every violation, not only the first. Policies
     /// that no host can hold are a violation: `policy-too-large`.
-    public static func resolve(_ model: Model) -> Resolution { resolve(model, limits: TrafficStages.Limits()) }
+    ///
+    /// - Parameter former: A topology whose numbers the resources of the same names keep.
+    public static func resolve(_ model: Model, numbering former: Topology? = nil) -> Resolution {
+        resolve(model, numbering: former, limits: TrafficStages.Limits())
+    }
 
-    static func resolve(_ model: Model, limits: TrafficStages.Limits) -> Resolution {
-        var resolver = Resolver(model, limits: limits)
+    static func resolve(
+        _ model: Model, numbering former: Topology? = nil, limits: TrafficStages.Limits
+    ) -> Resolution {
+        var resolver = Resolver(model, numbering: former, limits: limits)
         resolver.resolve()
+        resolver.topology.release()
         let isSound = model.gaps.isEmpty && !resolver.diagnostics.contains { $0.severity == .error }
-        return Resolution(topology: isSound ? resolver.topology : nil, diagnostics: resolver.diagnostics)
+        return Resolution(
+            topology: isSound ? resolver.topology : nil, index: resolver.index, diagnostics: resolver.diagnostics)
     }
 }

@@ -5,68 +5,74 @@ extension Resolver {
     // MARK: Interfaces
 
     mutating func resolveInterfaces() {
-        var found: [Placement] = []
-        found.reserveCapacity(interfaces.count)
+        placements.reserveCapacity(interfaces.count)
         for (index, interface) in interfaces.enumerated() {
-            let subnet = position(of: Subnet.self, interface.subnet, for: interface.reference, ["spec", "subnet"])
-            let host = position(of: Host.self, interface.host, for: interface.reference, ["spec", "host"])
+            let subnet = number(of: Subnet.self, interface.subnet, for: interface.reference, ["spec", "subnet"])
+            let host = number(of: Host.self, interface.host, for: interface.reference, ["spec", "host"])
             if let subnet { checkAddress(interface, topology.subnets[subnet]) }
             if let subnet, let host {
-                found.append(
+                let vpc = topology.subnets[subnet].vpc
+                placements.append(
                     Placement(
-                        vpc: topology.subnets[subnet].vpc, address: interface.address, index: index, subnet: subnet,
+                        vpc: vpc, rank: topology.vpcs[vpc].id, address: interface.address, index: index, subnet: subnet,
                         host: host))
             } else {
-                enter(interface, Self.broken)
+                giveUp(interface)
             }
         }
-        // Before sorting, so that of two equal ones the later in the documents is reported.
-        checkAttachments(found)
-        checkMACs(found)
-        found.sort { ($0.vpc, $0.address, $0.index) < ($1.vpc, $1.address, $1.index) }
-        topology.interfaces.reserveCapacity(found.count)
-        interfaceOrder.reserveCapacity(found.count)
-        topology.interfacesOfHost = Array(repeating: [], count: topology.hosts.count)
-        var first: Placement?
-        for (position, placement) in found.enumerated() {
-            let interface = interfaces[placement.index]
-            enter(interface, position)
-            interfaceOrder.append(placement.index)
-            topology.interfaces.append(
-                ResolvedInterface(
-                    name: interface.metadata.name, vpc: placement.vpc, subnet: placement.subnet, host: placement.host,
-                    address: interface.address, mac: mac(of: placement), sourceDestCheck: interface.sourceDestCheck,
-                    attachment: interface.attachment, mtu: interface.mtu ?? NetworkInterface.defaultMTU, gatewayKey: nil
-                ))
-            topology.interfacesOfHost[placement.host].append(position)
-            if let first, first.vpc == placement.vpc, first.address == placement.address {
-                let other = interfaces[first.index]
-                report(
-                    "duplicate-address", "the address \(placement.address) is that of interface \(other.metadata.name)",
-                    hint: "an address belongs to one interface of a VPC", at: interface.reference, ["spec", "address"],
-                    related: Diagnostic.Related(
-                        "the other interface is here", at: other.reference, ["spec", "address"]))
-            } else {
-                first = placement
-            }
+        let found = placements
+        orderOfPlacements = found.indices.sorted {
+            (found[$0].rank, found[$0].address, $0) < (found[$1].rank, found[$1].address, $1)
         }
-        var start = 0
-        for vpc in topology.vpcs.indices {
-            var end = start
-            while end < found.count, found[end].vpc == vpc { end += 1 }
-            topology.vpcs[vpc].interfaces = start..<end
-            start = end
+        if change == nil { topology.interfaces.reserveCapacity(found.count) }
+        for position in orderOfPlacements { placeInterface(at: position) }
+        // In the order of the documents, so that of two equal ones the later is reported.
+        checkAttachments()
+        checkMACs()
+        for position in orderOfPlacements { enterInterface(at: position) }
+    }
+
+    private mutating func placeInterface(at position: Int) {
+        let placement = placements[position]
+        let interface = interfaces[placement.index]
+        let resolved = ResolvedInterface(
+            name: interface.metadata.name, vpc: placement.vpc, subnet: placement.subnet, host: placement.host,
+            address: interface.address, mac: mac(of: placement), hasOwnMAC: interface.mac != nil,
+            sourceDestCheck: interface.sourceDestCheck, attachment: interface.attachment,
+            mtu: interface.mtu ?? NetworkInterface.defaultMTU)
+        let number = place(interface, resolved)
+        placements[position].number = number
+        if index.routeTablesOfInterface.has(number) {
+            topology.interfaces[number].gatewayKey = GatewayKey(interfaceName: resolved.name)
         }
+    }
+
+    private mutating func enterInterface(at position: Int) {
+        let placement = placements[position]
+        if index.probesAbroad.has(TopologyIndex.Place(vpc: placement.vpc, address: placement.address)) {
+            isInDoubt = true
+        }
+        guard let first = topology.enter(placement.number) else { return }
+        let other = topology.interfaces[first].name
+        report(
+            "duplicate-address", "the address \(placement.address) is that of interface \(other)",
+            hint: "an address belongs to one interface of a VPC", at: interfaces[placement.index].reference,
+            ["spec", "address"],
+            related: Diagnostic.Related(
+                "the other interface is here", at: ResourceReference(.networkInterface, other), ["spec", "address"]))
     }
 
     /// An interface whose subnet and host are known.
     struct Placement {
         var vpc: Int
+        /// Of the VPC.
+        var rank: VPCID
         var address: IPAddress
         /// In the model.
         var index: Int
         var subnet: Int
         var host: Int
+        var number = -1
     }
 
     private func mac(of placement: Placement) -> MACAddress {
@@ -97,14 +103,7 @@ extension Resolver {
 
     // MARK: MAC addresses
 
-    private struct StationKey: Hashable {
-        var vpc: Int
-        var mac: MACAddress
-    }
-
-    private mutating func checkMACs(_ placements: [Placement]) {
-        // Derived addresses differ from each other, as the interfaces' addresses do.
-        var explicit: [StationKey: Int] = [:]
+    private mutating func checkMACs() {
         let path: FieldPath = ["spec", "mac"]
         for placement in placements {
             guard let mac = interfaces[placement.index].mac else { continue }
@@ -114,78 +113,74 @@ extension Resolver {
                     "mac-reserved", "\(mac) is the MAC address of every subnet's gateway",
                     hint: "choose another one, or leave the field out", at: interface.reference, path)
             }
-            let key = StationKey(vpc: placement.vpc, mac: mac)
-            if let first = explicit[key] {
-                reportMAC(mac, at: interface, related: interfaces[first])
+            let station = TopologyIndex.Station(vpc: placement.vpc, mac: mac)
+            if let first = index.stations[station] ?? topology.interface(deriving: station) {
+                reportMAC(mac, at: interface.reference, related: topology.interfaces[first].name)
             } else {
-                explicit[key] = placement.index
+                index.stations[station] = placement.number
             }
         }
-        guard !explicit.isEmpty else { return }
+        guard !index.stations.isEmpty else { return }
+        // Derived addresses differ from each other, as the interfaces' addresses do.
         for placement in placements where interfaces[placement.index].mac == nil {
             let mac = mac(of: placement)
-            guard let index = explicit[StationKey(vpc: placement.vpc, mac: mac)] else { continue }
-            reportMAC(mac, at: interfaces[index], related: interfaces[placement.index])
+            guard let first = index.stations[TopologyIndex.Station(vpc: placement.vpc, mac: mac)] else { continue }
+            reportMAC(
+                mac, at: ResourceReference(.networkInterface, topology.interfaces[first].name),
+                related: interfaces[placement.index].metadata.name)
         }
     }
 
-    private mutating func reportMAC(_ mac: MACAddress, at interface: NetworkInterface, related: NetworkInterface) {
+    private mutating func reportMAC(_ mac: MACAddress, at interface: ResourceReference, related: String) {
         report(
-            "duplicate-mac", "the MAC address \(mac) is that of interface \(related.metadata.name)",
+            "duplicate-mac", "the MAC address \(mac) is that of interface \(related)",
             hint: "a MAC address belongs to one interface of a VPC; leave the field out to have a unique one",
-            at: interface.reference, ["spec", "mac"],
-            related: Diagnostic.Related("the other interface is here", at: related.reference, ["spec", "mac"]))
+            at: interface, ["spec", "mac"],
+            related: Diagnostic.Related(
+                "the other interface is here", at: ResourceReference(.networkInterface, related), ["spec", "mac"]))
     }
 
     // MARK: Attachments
 
-    private struct DeviceKey: Hashable {
-        var host: Int
-        var netns: String?
-        var device: String
-    }
-
-    private mutating func checkAttachments(_ placements: [Placement]) {
-        let underlayDevices = topology.hosts.map(\.underlayDevice)
-        var guests: [DeviceKey: Int] = [:]
-        guests.reserveCapacity(placements.count)
-        // Devices on the hosts whose names could meet: short interface names give different ones by themselves.
-        var ports: [DeviceKey: Int] = [:]
+    private mutating func checkAttachments() {
+        var mayMeet = index.ports.count > 0
         for placement in placements {
-            let key: DeviceKey
-            switch interfaces[placement.index].attachment {
-            case .namespace(let netns, let device):
-                key = DeviceKey(host: placement.host, netns: netns, device: device)
-            case .device(let device):
-                key = DeviceKey(host: placement.host, netns: nil, device: device)
-                if device == underlayDevices[placement.host] { reportUnderlay(device, placement) }
+            let attachment = interfaces[placement.index].attachment
+            if case .device(let device) = attachment, device == underlayDevice(of: placement) {
+                reportUnderlay(device, placement)
             }
-            if let first = guests.updateValue(placement.index, forKey: key) {
-                guests[key] = first
-                reportAttachment(key, placement, first: first)
-            } else if key.netns == nil || !PortName.isPlain(interfaces[placement.index].metadata.name) {
-                checkPort(placement, in: &ports)
-            }
-        }
-        let couldBeUnderlay = underlayDevices.contains { $0?.hasPrefix(PortName.prefix) == true }
-        guard !ports.isEmpty || couldBeUnderlay else { return }
-        for placement in placements {
-            guard case .namespace = interfaces[placement.index].attachment else { continue }
-            let name = interfaces[placement.index].metadata.name
-            if PortName.isPlain(name) { checkPort(placement, in: &ports) }
-            guard couldBeUnderlay, PortName(interfaceName: name).rawValue == underlayDevices[placement.host] else {
+            let device = DeviceKey(guestOf: attachment, on: placement.host)
+            let hash = device.hashValue
+            if let first = index.devices.first(hash, where: { topology.interfaces[$0].guestDevice == device }) {
+                reportAttachment(device, placement, first: first)
                 continue
             }
+            index.devices.insert(placement.number, hash)
+            if !topology.interfaces[placement.number].hasPlainPort {
+                checkPort(placement, topology.interfaces[placement.number].port)
+            }
+            mayMeet = mayMeet || underlayDevice(of: placement)?.hasPrefix(PortName.prefix) == true
+        }
+        guard mayMeet || index.ports.count > 0 else { return }
+        for placement in placements {
+            let interface = topology.interfaces[placement.number]
+            guard case .namespace = interface.attachment else { continue }
+            if interface.hasPlainPort, let first = index.interface(withPort: interface.port, in: topology) {
+                reportPort(interface.port, placement, first: first)
+            }
+            guard interface.port.device == underlayDevice(of: placement) else { continue }
             let host = topology.hosts[placement.host]
             report(
                 "port-name-collision",
-                "its device would be named \(PortName(interfaceName: name)), as the underlay device of host"
+                "its device would be named \(interface.port.device), as the underlay device of host"
                     + " \(host.metadata.name) is",
-                hint: "rename the interface", at: ResourceReference(.networkInterface, name), ["metadata", "name"],
+                hint: "rename the interface", at: interfaces[placement.index].reference, ["metadata", "name"],
                 related: Diagnostic.Related(
                     "the host says so here", at: host.reference, ["spec", "underlay", "device"]))
         }
     }
+
+    private func underlayDevice(of placement: Placement) -> String? { topology.hosts[placement.host].underlayDevice }
 
     private mutating func reportUnderlay(_ device: String, _ placement: Placement) {
         let host = topology.hosts[placement.host]
@@ -197,28 +192,55 @@ extension Resolver {
     }
 
     private mutating func reportAttachment(_ key: DeviceKey, _ placement: Placement, first: Int) {
-        let (interface, other) = (interfaces[placement.index], interfaces[first])
+        let (interface, other) = (interfaces[placement.index], topology.interfaces[first].name)
         report(
             "duplicate-attachment",
             "the device \(key.device)\(key.netns.map { " in namespace \($0)" } ?? "") on host \(interface.host)"
-                + " is that of interface \(other.metadata.name)",
+                + " is that of interface \(other)",
             hint: "every interface needs a device of its own", at: interface.reference,
             ["spec", "attachment", "device"],
             related: Diagnostic.Related(
-                "the other interface is here", at: other.reference, ["spec", "attachment", "device"]))
+                "the other interface is here", at: ResourceReference(.networkInterface, other),
+                ["spec", "attachment", "device"]))
     }
 
-    private mutating func checkPort(_ placement: Placement, in ports: inout [DeviceKey: Int]) {
-        let name = interfaces[placement.index].metadata.name
-        let port = interfaces[placement.index].attachment.portName(ofInterface: name).rawValue
-        let key = DeviceKey(host: placement.host, netns: nil, device: port)
-        guard let first = ports.updateValue(placement.index, forKey: key) else { return }
-        ports[key] = first
-        let other = interfaces[first]
+    /// Enters a port whose name could be that of another one.
+    private mutating func checkPort(_ placement: Placement, _ port: DeviceKey) {
+        if let first = index.interface(withPort: port, in: topology) ?? plainInterface(withPort: port) {
+            reportPort(port, placement, first: first)
+        } else {
+            index.ports.insert(placement.number, port.hashValue)
+        }
+    }
+
+    /// An interface that was there before and whose name gives the port.
+    private mutating func plainInterface(withPort port: DeviceKey) -> Int? {
+        guard port.device.hasPrefix(PortName.prefix),
+            let number = number(NetworkInterface.self, String(port.device.dropFirst(PortName.prefix.count)))
+        else { return nil }
+        let interface = topology.interfaces[number]
+        return interface.hasPlainPort && interface.port == port
+            && topology.interface(at: interface.address, inVPC: interface.vpc) == number ? number : nil
+    }
+
+    private mutating func reportPort(_ port: DeviceKey, _ placement: Placement, first: Int) {
+        let other = topology.interfaces[first].name
         report(
             "port-name-collision",
-            "its device on host \(other.host) would be named \(port), as that of interface \(other.metadata.name) is",
-            hint: "rename one of them", at: ResourceReference(.networkInterface, name), ["metadata", "name"],
-            related: Diagnostic.Related("the other interface is here", at: other.reference, ["metadata", "name"]))
+            "its device on host \(topology.hosts[placement.host].metadata.name) would be named \(port.device),"
+                + " as that of interface \(other) is",
+            hint: "rename one of them", at: interfaces[placement.index].reference, ["metadata", "name"],
+            related: Diagnostic.Related(
+                "the other interface is here", at: ResourceReference(.networkInterface, other), ["metadata", "name"]))
+    }
+}
+
+extension Topology {
+    /// The interface whose MAC address is derived and is this one.
+    fileprivate func interface(deriving station: TopologyIndex.Station) -> Int? {
+        // It says whose it is.
+        let address = IPAddress(v4: UInt32(truncatingIfNeeded: station.mac.rawValue))
+        guard let number = interface(at: address, inVPC: station.vpc), !interfaces[number].hasOwnMAC else { return nil }
+        return interfaces[number].mac == station.mac ? number : nil
     }
 }

@@ -6,10 +6,12 @@ extension Resolver {
 
     mutating func resolveHosts() {
         let hosts = model.hosts
-        topology.hosts = hosts.sorted { $0.metadata.name < $1.metadata.name }
-        for (position, host) in topology.hosts.enumerated() { enter(host, position) }
-        var owners: [IPAddress: Int] = [:]
-        for (position, host) in hosts.enumerated() {
+        var numbers = [Int](repeating: -1, count: hosts.count)
+        for index in hosts.indices.sorted(by: { hosts[$0].metadata.name < hosts[$1].metadata.name }) {
+            numbers[index] = place(hosts[index], hosts[index])
+        }
+        topology.makeRoomForHosts()
+        for (host, number) in zip(hosts, numbers) {
             let address = host.underlayAddress
             let path: FieldPath = ["spec", "underlay", "address"]
             if let (_, use) = IPPrefix.reserved.first(where: { $0.block.contains(address) }) {
@@ -18,13 +20,13 @@ extension Resolver {
                     hint: "give an address that other hosts can reach",
                     at: host.reference, path)
             }
-            if let first = owners[address] {
+            if let first = index.underlays[address] {
                 report(
                     "duplicate-underlay-address", "the underlay address \(address) is that of another host",
                     hint: "two hosts with one address would receive each other's packets", at: host.reference, path,
-                    related: Diagnostic.Related("the other host is here", at: hosts[first].reference, path))
+                    related: Diagnostic.Related("the other host is here", at: topology.hosts[first].reference, path))
             } else {
-                owners[address] = position
+                Host.enter(number, &self)
             }
         }
     }
@@ -33,30 +35,28 @@ extension Resolver {
 
     mutating func resolveVPCs() {
         let vpcs = model.vpcs
+        var numbers = [Int](repeating: -1, count: vpcs.count)
         let order = vpcs.indices.sorted {
             (vpcs[$0].id, vpcs[$0].metadata.name) < (vpcs[$1].id, vpcs[$1].metadata.name)
         }
-        for (position, index) in order.enumerated() {
+        for index in order {
             let vpc = vpcs[index]
-            enter(vpc, position)
-            topology.vpcs.append(
-                ResolvedVPC(
-                    name: vpc.metadata.name, id: vpc.id, cidrs: vpc.cidrs.sorted().outermost, interfaces: 0..<0,
-                    denialLog: vpc.denialLog))
+            let resolved = ResolvedVPC(
+                name: vpc.metadata.name, id: vpc.id, cidrs: vpc.cidrs.sorted().outermost, denialLog: vpc.denialLog)
+            numbers[index] = place(vpc, resolved)
             checkCIDRs(vpc)
         }
-        var owners: [VPCID: Int] = [:]
-        for (index, vpc) in vpcs.enumerated() {
-            if let first = owners[vpc.id] {
+        topology.makeRoomForVPCs()
+        for (vpc, number) in zip(vpcs, numbers) {
+            if let first = index.vpcIDs[vpc.id].map({ topology.vpcs[$0].name }) {
                 report(
                     "duplicate-vpc-id", "the id \(vpc.id) is that of another VPC",
                     hint: "the id is the GRE key of the VPC's packets: it must be unique", at: vpc.reference,
                     ["spec", "id"],
                     related: Diagnostic.Related(
-                        "VPC \(vpcs[first].metadata.name) has it", at: vpcs[first].reference,
-                        ["spec", "id"]))
+                        "VPC \(first) has it", at: ResourceReference(.vpc, first), ["spec", "id"]))
             } else {
-                owners[vpc.id] = index
+                VPC.enter(number, &self)
             }
         }
     }
@@ -104,21 +104,23 @@ extension Resolver {
         let routeTables = model.routeTables
         var found: [(vpc: Int, index: Int)] = []
         for (index, table) in routeTables.enumerated() {
-            let vpc = position(of: VPC.self, table.vpc, for: table.reference, ["spec", "vpc"])
+            let vpc = number(of: VPC.self, table.vpc, for: table.reference, ["spec", "vpc"])
             if let vpc {
                 found.append((vpc, index))
             } else {
-                enter(table, Self.broken)
+                giveUp(table)
             }
         }
         found.sort {
-            ($0.vpc, routeTables[$0.index].metadata.name) < ($1.vpc, routeTables[$1.index].metadata.name)
+            (topology.vpcs[$0.vpc].id, routeTables[$0.index].metadata.name)
+                < (topology.vpcs[$1.vpc].id, routeTables[$1.index].metadata.name)
         }
-        for (position, entry) in found.enumerated() {
+        for entry in found {
             let table = routeTables[entry.index]
-            enter(table, position)
-            topology.routeTables.append(ResolvedRouteTable(name: table.metadata.name, vpc: entry.vpc, routes: []))
-            routeTableOrder.append(entry.index)
+            let resolved = ResolvedRouteTable(name: table.metadata.name, vpc: entry.vpc, routes: [])
+            let number = place(table, resolved)
+            placedRouteTables.append((number, entry.index))
+            suspectRouteTables.insert(number)
         }
     }
 
@@ -127,14 +129,13 @@ extension Resolver {
     mutating func resolveSubnets() {
         let subnets = model.subnets
         var found: [(vpc: Int, index: Int, routeTable: Int?)] = []
-        var usedTables = [Bool](repeating: false, count: topology.routeTables.count)
         for (index, subnet) in subnets.enumerated() {
             let reference = subnet.reference
-            let vpc = position(of: VPC.self, subnet.vpc, for: reference, ["spec", "vpc"])
+            let vpc = number(of: VPC.self, subnet.vpc, for: reference, ["spec", "vpc"])
             let table = subnet.routeTable.flatMap {
-                position(of: RouteTable.self, $0, for: reference, ["spec", "routeTable"])
+                number(of: RouteTable.self, $0, for: reference, ["spec", "routeTable"])
             }
-            if let table { usedTables[table] = true }
+            if let table { suspectRouteTables.remove(table) }
             if let vpc, let table, topology.routeTables[table].vpc != vpc {
                 let owner = topology.routeTables[table]
                 report(
@@ -150,40 +151,56 @@ extension Resolver {
             if let vpc, isUsable {
                 found.append((vpc, index, table))
             } else {
-                enter(subnet, Self.broken)
+                giveUp(subnet)
             }
         }
         found.sort {
-            ($0.vpc, subnets[$0.index].cidr, $0.index) < ($1.vpc, subnets[$1.index].cidr, $1.index)
+            (topology.vpcs[$0.vpc].id, subnets[$0.index].cidr, $0.index)
+                < (topology.vpcs[$1.vpc].id, subnets[$1.index].cidr, $1.index)
         }
-        var outer: (vpc: Int, index: Int)?
-        for (position, entry) in found.enumerated() {
+        for entry in found {
             let subnet = subnets[entry.index]
-            enter(subnet, position)
-            topology.subnets.append(
-                ResolvedSubnet(
-                    name: subnet.metadata.name, vpc: entry.vpc, cidr: subnet.cidr,
-                    gateway: subnet.usableGateway, routeTable: entry.routeTable))
-            // As in `overlaps`: in ascending order, only the last one that is not inside another can contain this one.
-            if let outer, outer.vpc == entry.vpc, subnets[outer.index].cidr.contains(subnet.cidr) {
-                let (first, second) = (min(outer.index, entry.index), max(outer.index, entry.index))
-                let (other, own) = (subnets[first], subnets[second])
+            let resolved = ResolvedSubnet(
+                name: subnet.metadata.name, vpc: entry.vpc, cidr: subnet.cidr, gateway: subnet.usableGateway,
+                routeTable: entry.routeTable)
+            let number = place(subnet, resolved)
+            if let other = overlapping(resolved) {
+                // Of the two, the one whose document comes later.
+                let others = found.first { subnets[$0.index].metadata.name == topology.subnets[other].name }
+                let isLater = others.map { $0.index < entry.index } ?? true
+                let (own, other) = isLater ? (resolved, topology.subnets[other]) : (topology.subnets[other], resolved)
                 report(
-                    "subnet-overlap", "\(own.cidr) overlaps \(other.cidr) of subnet \(other.metadata.name)",
-                    hint: "the subnets of a VPC must be disjoint", at: own.reference, ["spec", "cidr"],
-                    related: Diagnostic.Related("the other subnet is here", at: other.reference, ["spec", "cidr"]))
+                    "subnet-overlap", "\(own.cidr) overlaps \(other.cidr) of subnet \(other.name)",
+                    hint: "the subnets of a VPC must be disjoint", at: ResourceReference(.subnet, own.name),
+                    ["spec", "cidr"],
+                    related: Diagnostic.Related(
+                        "the other subnet is here", at: ResourceReference(.subnet, other.name), ["spec", "cidr"]))
             } else {
-                outer = (entry.vpc, entry.index)
+                Subnet.enter(number, &self)
             }
         }
         // A subnet that did not decode may be the one that uses it.
         let isComplete =
             !model.gaps.kinds.contains(.subnet) && !model.gaps.resources.contains { $0.kind == .subnet }
-        for (position, table) in topology.routeTables.enumerated() where isComplete && !usedTables[position] {
+        guard isComplete else { return }
+        for number in topology.inOrder(suspectRouteTables, of: \.routeTables)
+        where index.subnetsOfRouteTable[number].isEmpty && !isWithdrawn(.routeTable, number) {
             warn(
                 "unused-route-table", "no subnet uses this route table", hint: "set spec.routeTable of a subnet",
-                at: ResourceReference(.routeTable, table.name), ["metadata", "name"])
+                at: ResourceReference(.routeTable, topology.routeTables[number].name), ["metadata", "name"])
         }
+    }
+
+    /// A subnet whose block has something in common with that of another one: then one is in the other.
+    private func overlapping(_ subnet: ResolvedSubnet) -> Int? {
+        let own = index.subnetsOfVPC[subnet.vpc] ?? []
+        let place =
+            own.last.map { topology.subnets[$0].cidr < subnet.cidr } == true
+            ? own.count : own.partitionPoint { topology.subnets[$0].cidr < subnet.cidr }
+        // In ascending order a block is directly followed by what it contains.
+        if place > 0, topology.subnets[own[place - 1]].cidr.contains(subnet.cidr) { return own[place - 1] }
+        if place < own.count, subnet.cidr.contains(topology.subnets[own[place]].cidr) { return own[place] }
+        return nil
     }
 
     /// Checks a subnet on its own and within its VPC; true where interfaces can be checked against it.

@@ -36,16 +36,15 @@ struct PolicySize {
 extension Resolver {
     /// Takes what a direction comes to into account, and reports it where it is more than a host can hold, or than can be
     /// worked out while somebody waits.
-    /// - Returns: Whether it is known that each line decides on something, or does not matter any more.
+    /// - Returns: What it comes to, and whether it is known that each line decides on something, or does not matter any more.
     mutating func admit(
         _ lines: [TrafficLine], _ groups: [Int: GroupServices] = [:], of resource: ResourceReference,
         _ path: (Int) -> FieldPath
-    ) -> Bool {
+    ) -> (cost: PolicyCost, eachLineDecides: Bool) {
         // That it is too much has been reported.
-        guard policyEffort <= limits.effortOfAll else { return true }
+        guard policyEffort <= limits.effortOfAll else { return (PolicyCost(), true) }
         let size = PolicySize(lines, groups, limits: limits)
-        policyElements[resource, default: 0] += size.elements
-        topology.policyElements += size.elements
+        let cost = PolicyCost(elements: size.elements, effort: size.effort)
         policyEffort += size.effort
         if let excess = size.excess {
             report(
@@ -60,9 +59,9 @@ extension Resolver {
                 "policy-too-large",
                 "what the lists up to this one come to takes more than \(limits.effortOfAll) steps to find out",
                 hint: Self.remedy, at: resource, ["metadata", "name"])
-            return true
+            return (cost, true)
         }
-        return size.eachLineDecides
+        return (cost, size.eachLineDecides)
     }
 
     private static let remedy =
@@ -73,24 +72,28 @@ extension Resolver {
     mutating func checkPolicySizes() {
         // All policies are as many as a host has at most: then no host needs to be looked at.
         guard topology.policyElements > limits.elementsOfHost else { return }
-        for (position, interfaces) in topology.interfacesOfHost.enumerated() {
+        if change != nil {
+            isInDoubt = true
+            return
+        }
+        for (number, interfaces) in topology.interfacesOfHost.enumerated() where !interfaces.isEmpty {
             let policies = policies(of: interfaces)
-            let elements = policies.reduce(0) { $0 + (policyElements[$1] ?? 0) }
+            let elements = policies.reduce(0) { $0 + $1.elements }
             guard elements > limits.elementsOfHost,
-                let largest = policies.max(by: { (policyElements[$0] ?? 0, $1) < (policyElements[$1] ?? 0, $0) })
+                let largest = policies.max(by: { ($0.elements, $1.resource) < ($1.elements, $0.resource) })
             else { continue }
-            let host = ResourceReference(.host, topology.hosts[position].metadata.name)
+            let host = ResourceReference(.host, topology.hosts[number].metadata.name)
             report(
                 "policy-too-large",
                 "the security groups and ACLs of its interfaces take \(elements) elements of nftables;"
                     + " \(limits.elementsOfHost) are the most",
                 hint: Self.remedy, at: host, ["metadata", "name"],
                 related: Diagnostic.Related(
-                    "the largest takes \(policyElements[largest] ?? 0) of them", at: largest, ["metadata", "name"]))
+                    "the largest takes \(largest.elements) of them", at: largest.resource, ["metadata", "name"]))
         }
     }
 
-    private func policies(of interfaces: [Int]) -> [ResourceReference] {
+    private func policies(of interfaces: [Int]) -> [(resource: ResourceReference, elements: Int)] {
         var groups: Set<Int> = []
         var acls: Set<Int> = []
         for index in interfaces {
@@ -98,7 +101,13 @@ extension Resolver {
             groups.formUnion(interface.securityGroups)
             if let acl = topology.subnets[interface.subnet].acl { acls.insert(acl) }
         }
-        return groups.sorted().map { ResourceReference(.securityGroup, topology.securityGroups[$0].name) }
-            + acls.sorted().map { ResourceReference(.networkACL, topology.acls[$0].name) }
+        return groups.map { group in
+            let group = topology.securityGroups[group]
+            return (ResourceReference(.securityGroup, group.name), group.cost.elements)
+        }
+            + acls.map { acl in
+                let acl = topology.acls[acl]
+                return (ResourceReference(.networkACL, acl.name), acl.cost.elements)
+            }
     }
 }

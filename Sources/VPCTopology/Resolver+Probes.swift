@@ -5,29 +5,26 @@ extension Resolver {
     // MARK: Probes
 
     mutating func resolveProbes() {
-        var probes: [ResolvedProbe] = []
         for probe in model.probes.sorted(by: { $0.metadata.name < $1.metadata.name }) {
             let reference = probe.reference
-            let from = position(of: NetworkInterface.self, probe.from, for: reference, ["spec", "from"])
+            let from = number(of: NetworkInterface.self, probe.from, for: reference, ["spec", "from"])
             var target: Int?
             let address: IPAddress
             switch probe.to {
             case .address(let literal):
                 address = literal
             case .interface(let name):
-                target = position(of: NetworkInterface.self, name, for: reference, ["spec", "to"])
+                target = number(of: NetworkInterface.self, name, for: reference, ["spec", "to"])
                 guard let target else { continue }
                 address = topology.interfaces[target].address
             }
             guard let from else { continue }
             if let target { check(probe, from: from, to: target) }
-            probes.append(
-                ResolvedProbe(
-                    name: probe.metadata.name, from: from, toInterface: target, toAddress: address,
-                    transport: probe.transport,
-                    expect: probe.expect))
+            let resolved = ResolvedProbe(
+                name: probe.metadata.name, from: from, toInterface: target, toAddress: address,
+                transport: probe.transport, expect: probe.expect)
+            Probe.enter(place(probe, resolved), &self)
         }
-        topology.probes = probes
     }
 
     private mutating func check(_ probe: Probe, from: Int, to: Int) {
@@ -57,6 +54,6 @@ extension Resolver {
     }
 
     private func interface(at address: IPAddress, inVPC vpc: Int) -> ResolvedInterface? {
-        topology.position(ofAddress: address, inVPC: vpc).map { topology.interfaces[$0] }
+        topology.interface(at: address, inVPC: vpc).map { topology.interfaces[$0] }
     }
 }

@@ -6,10 +6,9 @@ extension Resolver {
 
     mutating func resolveRoutes() {
         let routeTables = model.routeTables
-        var keys: [GatewayKey: Int] = [:]
         var warned: Set<Int> = []
-        for table in topology.routeTables.indices {
-            let source = routeTables[routeTableOrder[table]]
+        for (table, position) in placedRouteTables {
+            let source = routeTables[position]
             let cidrs = topology.vpcs[topology.routeTables[table].vpc].cidrs
             var destinations: [IPPrefix: Int] = [:]
             var routes: [ResolvedRoute] = []
@@ -37,11 +36,12 @@ extension Resolver {
                 routes.append(
                     ResolvedRoute(
                         destination: route.destination,
-                        nextHops: nextHops(of: route, in: table, source, path, keys: &keys, warned: &warned)))
+                        nextHops: nextHops(of: route, in: table, source, path, warned: &warned)))
             }
             warnOfShadowedRoutes(in: source, cidrs)
             routes.sort { $0.destination < $1.destination }
             topology.routeTables[table].routes = routes
+            RouteTable.enter(table, &self)
         }
     }
 
@@ -86,8 +86,7 @@ extension Resolver {
     }
 
     private mutating func nextHops(
-        of route: CustomRoute, in table: Int, _ source: RouteTable, _ path: FieldPath, keys: inout [GatewayKey: Int],
-        warned: inout Set<Int>
+        of route: CustomRoute, in table: Int, _ source: RouteTable, _ path: FieldPath, warned: inout Set<Int>
     ) -> [ResolvedNextHop] {
         guard case .nextHops(let hops) = route.target else { return [] }
         if hops.isEmpty {
@@ -106,17 +105,19 @@ extension Resolver {
         for (number, hop) in hops.enumerated() {
             let hopPath = path + ["nextHops", .index(number), "interface"]
             guard
-                let index = position(of: NetworkInterface.self, hop.interface, for: source.reference, hopPath)
+                let index = self.number(of: NetworkInterface.self, hop.interface, for: source.reference, hopPath)
             else { continue }
-            let interface = interfaces[interfaceOrder[index]]
-            let vpc = topology.interfaces[index].vpc
+            let interface = topology.interfaces[index]
+            let vpc = interface.vpc
             guard vpc == topology.routeTables[table].vpc else {
                 report(
                     "next-hop-other-vpc",
                     "the next hop \(hop.interface) is in VPC \(topology.vpcs[vpc].name),"
                         + " the route table in \(source.vpc)",
                     hint: "a next hop is an interface of the route table's VPC", at: source.reference, hopPath,
-                    related: Diagnostic.Related("its subnet is set here", at: interface.reference, ["spec", "subnet"]))
+                    related: Diagnostic.Related(
+                        "its subnet is set here", at: ResourceReference(.networkInterface, interface.name),
+                        ["spec", "subnet"]))
                 continue
             }
             if let first = numbers[index] {
@@ -133,32 +134,58 @@ extension Resolver {
                 warn(
                     "next-hop-checks-source",
                     "it is a next hop, but sourceDestCheck keeps it from forwarding other interfaces' packets",
-                    hint: "set sourceDestCheck: false", at: interface.reference, ["spec", "sourceDestCheck"],
+                    hint: "set sourceDestCheck: false", at: ResourceReference(.networkInterface, interface.name),
+                    ["spec", "sourceDestCheck"],
                     related: Diagnostic.Related("it is a next hop here", at: source.reference, hopPath))
             }
-            enterGateway(index, in: &keys)
         }
-        let ordered = resolved.sorted { $0.interface < $1.interface }
+        let ordered = resolved.sorted {
+            topology.interfaces[$0.interface].address < topology.interfaces[$1.interface].address
+        }
         return ordered.map { ResolvedNextHop(.interface($0.interface), weight: $0.weight) }
     }
 
     /// Gives a route's target its key. Keys are hashes of names: two that are equal cannot be told apart on the wire.
-    private mutating func enterGateway(_ index: Int, in keys: inout [GatewayKey: Int]) {
-        guard topology.interfaces[index].gatewayKey == nil else { return }
-        let key = GatewayKey(interfaceName: topology.interfaces[index].name)
-        topology.interfaces[index].gatewayKey = key
-        guard let first = keys.updateValue(index, forKey: key) else { return }
+    mutating func enterGateway(_ number: Int, of table: Int) {
+        index.routeTablesOfInterface.insert(table, to: number)
+        let key = GatewayKey(interfaceName: topology.interfaces[number].name)
+        if topology.interfaces[number].gatewayKey == nil {
+            noteInterface(number)
+            topology.interfaces[number].gatewayKey = key
+        }
+        guard let first = index.gateways.updateValue(number, forKey: key), first != number else { return }
+        index.gateways[key] = first
         // Of the two, the one whose document comes later.
-        let (one, two) = (
-            min(interfaceOrder[first], interfaceOrder[index]), max(interfaceOrder[first], interfaceOrder[index])
-        )
+        let places = [number, first].map { number in placements.first { $0.number == number }?.index ?? 0 }
+        let (one, two) = places[0] < places[1] ? (number, first) : (first, number)
+        let (earlier, later) = (topology.interfaces[one].name, topology.interfaces[two].name)
         report(
-            "gateway-key-collision",
-            "as a next hop it has the key \(key), as \(interfaces[one].metadata.name) has",
-            hint: "rename one of them: the key is a hash of the name", at: interfaces[two].reference,
+            "gateway-key-collision", "as a next hop it has the key \(key), as \(earlier) has",
+            hint: "rename one of them: the key is a hash of the name", at: ResourceReference(.networkInterface, later),
             ["metadata", "name"],
             related: Diagnostic.Related(
-                "the other interface is here", at: interfaces[one].reference, ["metadata", "name"]))
+                "the other interface is here", at: ResourceReference(.networkInterface, earlier), ["metadata", "name"]))
+    }
+
+    /// Takes its key from an interface that no table leads to any more.
+    mutating func leaveGateway(_ number: Int, of table: Int) {
+        index.routeTablesOfInterface.remove(table, from: number)
+        guard !index.routeTablesOfInterface.has(number), let key = topology.interfaces[number].gatewayKey else {
+            return
+        }
+        noteInterface(number)
+        topology.interfaces[number].gatewayKey = nil
+        if index.gateways[key] == number { index.gateways[key] = nil }
+    }
+
+    /// Notes what an interface was before.
+    private mutating func noteInterface(_ number: Int) {
+        let former = topology.interfaces[number]
+        NetworkInterface.record(&change) { part in
+            if part.changed[number] == nil, part.removed[number] == nil, !part.added.contains(number) {
+                part.changed[number] = former
+            }
+        }
     }
 }
 

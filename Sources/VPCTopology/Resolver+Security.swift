@@ -14,32 +14,33 @@ extension Resolver {
 
     mutating func resolveACLs() {
         let acls = model.acls
-        var found: [(vpc: Int, index: Int)] = []
+        var found: [(vpc: Int, index: Int, cost: PolicyCost)] = []
         for (index, acl) in acls.enumerated() {
-            if let vpc = position(of: VPC.self, acl.vpc, for: acl.reference, ["spec", "vpc"]) {
-                found.append((vpc, index))
-            } else {
-                enter(acl, Self.broken)
-            }
-            checkLines(acl, .ingress, acl.ingress)
-            checkLines(acl, .egress, acl.egress)
+            let vpc = number(of: VPC.self, acl.vpc, for: acl.reference, ["spec", "vpc"])
+            if vpc == nil { giveUp(acl) }
+            let cost = checkLines(acl, .ingress, acl.ingress) + checkLines(acl, .egress, acl.egress)
+            if let vpc { found.append((vpc, index, cost)) }
         }
-        found.sort { ($0.vpc, acls[$0.index].metadata.name) < ($1.vpc, acls[$1.index].metadata.name) }
-        for (position, entry) in found.enumerated() {
+        found.sort {
+            (topology.vpcs[$0.vpc].id, acls[$0.index].metadata.name) < (
+                topology.vpcs[$1.vpc].id, acls[$1.index].metadata.name
+            )
+        }
+        for entry in found {
             let acl = acls[entry.index]
-            enter(acl, position)
-            topology.acls.append(
-                ResolvedACL(
-                    name: acl.metadata.name, vpc: entry.vpc, ingress: acl.ingress.byPriority.map { acl.ingress[$0] },
-                    egress: acl.egress.byPriority.map { acl.egress[$0] }))
+            var resolved = ResolvedACL(
+                name: acl.metadata.name, vpc: entry.vpc, ingress: acl.ingress.byPriority.map { acl.ingress[$0] },
+                egress: acl.egress.byPriority.map { acl.egress[$0] })
+            resolved.cost = entry.cost
+            NetworkACL.enter(place(acl, resolved), &self)
         }
         for subnet in model.subnets { attachACL(to: subnet) }
     }
 
     private mutating func attachACL(to subnet: Subnet) {
         guard let name = subnet.acl,
-            let acl = position(of: NetworkACL.self, name, for: subnet.reference, ["spec", "acl"]),
-            let index = entered(Subnet.self, subnet.metadata.name)
+            let acl = number(of: NetworkACL.self, name, for: subnet.reference, ["spec", "acl"]),
+            let index = number(Subnet.self, subnet.metadata.name)
         else { return }
         guard topology.acls[acl].vpc == topology.subnets[index].vpc else {
             report(
@@ -52,9 +53,11 @@ extension Resolver {
             return
         }
         topology.subnets[index].acl = acl
+        self.index.subnetsOfACL.insert(index, to: acl)
     }
 
-    private mutating func checkLines(_ acl: NetworkACL, _ direction: Direction, _ rules: [ACLRule]) {
+    /// - Returns: What the lines come to.
+    private mutating func checkLines(_ acl: NetworkACL, _ direction: Direction, _ rules: [ACLRule]) -> PolicyCost {
         var first: [Int: Int] = [:]
         for (position, rule) in rules.enumerated() {
             guard let other = first[rule.priority] else {
@@ -68,10 +71,11 @@ extension Resolver {
                 related: Diagnostic.Related(
                     "the first one is here", at: acl.reference, direction.path(other) + ["priority"]))
         }
-        guard first.count == rules.count else { return }
+        guard first.count == rules.count else { return PolicyCost() }
         let order = rules.byPriority
-        let eachLineDecides = admit(order.map { rules[$0].line }, of: acl.reference) { direction.path(order[$0]) }
-        if !eachLineDecides { warnOfShadowedLines(of: acl, direction, rules, order) }
+        let admitted = admit(order.map { rules[$0].line }, of: acl.reference) { direction.path(order[$0]) }
+        if !admitted.eachLineDecides { warnOfShadowedLines(of: acl, direction, rules, order) }
+        return admitted.cost
     }
 
     private mutating func warnOfShadowedLines(
@@ -106,35 +110,42 @@ extension Resolver {
         let securityGroups = model.securityGroups
         var found: [(vpc: Int, index: Int)] = []
         for (index, group) in securityGroups.enumerated() {
-            if let vpc = position(of: VPC.self, group.vpc, for: group.reference, ["spec", "vpc"]) {
+            if let vpc = number(of: VPC.self, group.vpc, for: group.reference, ["spec", "vpc"]) {
                 found.append((vpc, index))
             } else {
-                enter(group, Self.broken)
+                giveUp(group)
             }
         }
         found.sort {
-            ($0.vpc, securityGroups[$0.index].metadata.name)
-                < ($1.vpc, securityGroups[$1.index].metadata.name)
+            (topology.vpcs[$0.vpc].id, securityGroups[$0.index].metadata.name)
+                < (topology.vpcs[$1.vpc].id, securityGroups[$1.index].metadata.name)
         }
-        for (position, entry) in found.enumerated() {
+        var numbers: [Int] = []
+        for entry in found {
             let group = securityGroups[entry.index]
-            enter(group, position)
-            topology.securityGroups.append(
-                ResolvedSecurityGroup(
-                    name: group.metadata.name, vpc: entry.vpc, ingress: [], egress: [], members: []))
+            let former = number(SecurityGroup.self, group.metadata.name).map { topology.securityGroups[$0] }
+            let isOfVPC = former?.vpc == entry.vpc
+            let resolved = ResolvedSecurityGroup(
+                name: group.metadata.name, vpc: entry.vpc, ingress: [], egress: [],
+                members: isOfVPC ? former?.members ?? [] : [])
+            numbers.append(place(group, resolved))
         }
         // Rules name groups: only now are all of these known.
-        for (position, entry) in found.enumerated() {
+        for (number, entry) in zip(numbers, found) {
             let group = securityGroups[entry.index]
-            topology.securityGroups[position].ingress = rules(of: group, entry.vpc, .ingress, group.ingress)
-            topology.securityGroups[position].egress = rules(of: group, entry.vpc, .egress, group.egress)
+            let ingress = rules(of: group, entry.vpc, .ingress, group.ingress)
+            let egress = rules(of: group, entry.vpc, .egress, group.egress)
+            topology.securityGroups[number].ingress = ingress.rules
+            topology.securityGroups[number].egress = egress.rules
+            topology.securityGroups[number].cost = ingress.cost + egress.cost
+            SecurityGroup.enter(number, &self)
         }
         joinGroups()
     }
 
     private mutating func rules(
         of group: SecurityGroup, _ vpc: Int, _ direction: Direction, _ rules: [SecurityRule]
-    ) -> [ResolvedSecurityRule] {
+    ) -> (rules: [ResolvedSecurityRule], cost: PolicyCost) {
         var resolved: [ResolvedSecurityRule] = []
         resolved.reserveCapacity(rules.count)
         let peersKey: FieldPath.Component = direction == .ingress ? "from" : "to"
@@ -152,12 +163,12 @@ extension Resolver {
             }
             resolved.append(result)
         }
-        let eachLineDecides = admit(resolved.map(\.line), resolved.servicesOfGroups, of: group.reference) {
+        let admitted = admit(resolved.map(\.line), resolved.servicesOfGroups, of: group.reference) {
             direction.path($0)
         }
         // A rule by addresses may hold those of every member.
         let isSimple = resolved.allSatisfy { $0.groups.isEmpty } || resolved.allSatisfy { $0.cidrs.isEmpty }
-        if !eachLineDecides || !isSimple {
+        if !admitted.eachLineDecides || !isSimple {
             var finder = ShadowFinder()
             for (number, rule) in resolved.enumerated() {
                 // Of a rule with a broken reference it is not known what it matches.
@@ -165,14 +176,14 @@ extension Resolver {
                 warnWhereShadowed(rule, isWhole, number, of: group, vpc, direction, &finder)
             }
         }
-        return resolved
+        return (resolved, admitted.cost)
     }
 
     /// The named group, where it may be used in that VPC.
     private mutating func group(
         _ name: String, usedIn vpc: Int, by resource: ResourceReference, _ path: FieldPath
     ) -> Int? {
-        guard let index = position(of: SecurityGroup.self, name, for: resource, path) else {
+        guard let index = number(of: SecurityGroup.self, name, for: resource, path) else {
             return nil
         }
         let owner = topology.securityGroups[index].vpc
@@ -223,21 +234,34 @@ extension Resolver {
 
     /// Gives every interface its groups, and every group its members.
     private mutating func joinGroups() {
-        var positions = [Int?](repeating: nil, count: interfaces.count)
-        for (position, index) in interfaceOrder.enumerated() { positions[index] = position }
         var lists: Set<[Int]> = []
-        for (index, interface) in interfaces.enumerated() where !interface.securityGroups.isEmpty {
-            let groups = groups(of: interface, at: positions[index]).sorted()
-            guard let position = positions[index] else { continue }
+        var next = placements.startIndex
+        for (index, interface) in interfaces.enumerated() {
+            let hasPlace = next < placements.endIndex && placements[next].index == index
+            let number = hasPlace ? placements[next].number : nil
+            if hasPlace { next += 1 }
+            if interface.securityGroups.isEmpty { continue }
+            var groups = groups(of: interface, number)
+            // All of one VPC.
+            if groups.count > 1 {
+                groups.sort { topology.securityGroups[$0].name < topology.securityGroups[$1].name }
+            }
             // Most have the groups of another one, and share its list.
-            topology.interfaces[position].securityGroups = lists.insert(groups).memberAfterInsert
+            if let number { topology.interfaces[number].securityGroups = shared(groups, &lists) }
         }
-        for (position, interface) in topology.interfaces.enumerated() {
-            for group in interface.securityGroups { topology.securityGroups[group].members.append(position) }
-        }
+        for position in orderOfPlacements { topology.enterGroups(of: placements[position].number) }
     }
 
-    private mutating func groups(of interface: NetworkInterface, at position: Int?) -> [Int] {
+    private func shared(_ groups: [Int], _ lists: inout Set<[Int]>) -> [Int] {
+        if change != nil, let member = groups.first.flatMap({ topology.securityGroups[$0].members.first }) {
+            let list = topology.interfaces[member].securityGroups
+            if list == groups { return list }
+        }
+        return lists.insert(groups).memberAfterInsert
+    }
+
+    /// - Parameter placed: Its number, where it has a place.
+    private mutating func groups(of interface: NetworkInterface, _ placed: Int?) -> [Int] {
         let reference = interface.reference
         var first: [String: Int] = [:]
         var groups: [Int] = []
@@ -253,12 +277,12 @@ extension Resolver {
             }
             first[name] = number
             // Without a place of its own the interface's VPC is not known, but a name can still be wrong.
-            if let position {
-                if let group = group(name, usedIn: topology.interfaces[position].vpc, by: reference, path) {
+            if let placed {
+                if let group = group(name, usedIn: topology.interfaces[placed].vpc, by: reference, path) {
                     groups.append(group)
                 }
             } else {
-                _ = self.position(of: SecurityGroup.self, name, for: reference, path)
+                _ = self.number(of: SecurityGroup.self, name, for: reference, path)
             }
         }
         let maximum = SecurityGroup.maximumPerInterface

@@ -1,39 +1,66 @@
 internal import IPAddressing
 internal import VPCModel
 
-/// Builds a topology step by step. A resource that breaks a rule is reported and, where others depend on it, left out
-/// of what they are checked against, so that one mistake gives one error.
+/// Builds a topology step by step, or takes changes in. A resource that breaks a rule is reported and, where others depend
+/// on it, left out of what they are checked against, so that one mistake gives one error.
 struct Resolver {
-    let model: Model
-    var topology = Topology()
+    /// What is to be resolved: all there is, or what has changed and what refers to that.
+    var model: Model {
+        didSet { interfaces = model.interfaces }
+    }
+    var topology: Topology
+    var index: TopologyIndex
     private(set) var diagnostics: [Diagnostic] = []
 
     /// Those of the model: there are so many that finding them each time would count.
-    let interfaces: [NetworkInterface]
+    private(set) var interfaces: [NetworkInterface]
+    /// Where they have their places, in the order of the model.
+    var placements: [Placement] = []
+    /// Positions in `placements`, by VPC, then address.
+    var orderOfPlacements: [Int] = []
+    /// Numbers in the topology, positions in the model.
+    var placedRouteTables: [(number: Int, position: Int)] = []
+    /// Those that may have no subnet.
+    var suspectRouteTables: Set<Int> = []
 
-    /// By kind and name, the index in the topology; `broken` for a resource that exists but cannot be used.
-    private var positions = [[String: Int]](repeating: [:], count: ResourceKind.allCases.count)
+    /// By kind, names of resources that exist but cannot be used.
+    private var broken = [Set<String>](repeating: [], count: ResourceKind.allCases.count)
+    /// By kind and name, the numbers that resources had before.
+    private var former: [[String: Int]] = []
 
-    /// By index in the topology, the index in the model.
-    var interfaceOrder: [Int] = []
-    var routeTableOrder: [Int] = []
-    var securityGroupOrder: [Int] = []
+    /// What was done so far; nil where all is resolved.
+    var change: TopologyChange?
+    /// What was taken out and has not come back yet.
+    var withdrawn: Set<NumberedResource> = []
+    /// Whether something may be worth a complaint that only resolving all would give.
+    var isInDoubt = false
 
     let limits: TrafficStages.Limits
-    /// Elements that the policies take, of both directions.
-    var policyElements: [ResourceReference: Int] = [:]
-    /// Steps that finding out took so far.
+    /// Steps that finding out what policies come to took so far, all there are together.
     var policyEffort = 0
 
     /// How many dangling references still get a suggestion: each costs a pass over all names.
     private var suggestions = 20
 
-    static let broken = -1
-
-    init(_ model: Model, limits: TrafficStages.Limits = TrafficStages.Limits()) {
+    /// For resolving everything.
+    init(_ model: Model, numbering former: Topology?, limits: TrafficStages.Limits) {
         self.model = model
+        topology = former.map { Topology(reserving: $0) } ?? Topology()
+        index = TopologyIndex()
+        self.former = former.map { former in Self.kinds.map { $0.numbers(in: former) } } ?? []
         interfaces = model.interfaces
-        positions[NetworkInterface.kind.ordinal].reserveCapacity(interfaces.count)
+        index.names[NetworkInterface.kind.ordinal].reserveCapacity(interfaces.count)
+        index.devices.reserveCapacity(interfaces.count)
+        self.limits = limits
+    }
+
+    /// For changes, which `topology` and `index` are to be moved into.
+    init(limits: TrafficStages.Limits) {
+        model = Model()
+        topology = Topology()
+        index = TopologyIndex()
+        interfaces = []
+        change = TopologyChange()
         self.limits = limits
     }
 
@@ -66,28 +93,58 @@ struct Resolver {
 
     // MARK: Names
 
-    /// Enters a name. Names of manifests were checked when these were read; a model may also be made by hand.
-    mutating func enter<Kind: ResourceType>(_ resource: Kind, _ position: Int) {
+    /// Gives a resource its place in the topology, under the number that it had before.
+    ///
+    /// Names of manifests were checked when these were read; a model may also be made by hand.
+    mutating func place<Kind: ResolvableResource>(_ resource: Kind, _ resolved: Kind.Resolved) -> Int {
+        let (name, ordinal) = (resource.metadata.name, Kind.kind.ordinal)
+        let hash = name.hashValue
+        if let known = number(Kind.self, name, hash) {
+            if withdrawn.remove(NumberedResource(kind: Kind.kind, number: known)) != nil {
+                Kind.elements(&topology) { $0[known] = resolved }
+                return known
+            }
+            reportDuplicate(resource)
+        }
+        let reserved = former.isEmpty ? nil : former[ordinal][name]
+        let number = Kind.elements(&topology) { $0.add(resolved, at: reserved) }
+        index.names[ordinal].insert(number, hash)
+        if change != nil { Kind.record(&change) { $0.added.append(number) } }
+        return number
+    }
+
+    /// Notes that a resource exists but cannot be used.
+    mutating func giveUp<Kind: ResolvableResource>(_ resource: Kind) {
         let name = resource.metadata.name
-        guard positions[Kind.kind.ordinal].updateValue(position, forKey: name) != nil else { return }
+        let isNew = broken[Kind.kind.ordinal].insert(name).inserted
+        if !isNew || number(Kind.self, name, name.hashValue) != nil { reportDuplicate(resource) }
+    }
+
+    private mutating func reportDuplicate<Kind: ResolvableResource>(_ resource: Kind) {
         report(
             "duplicate-name", "there is another \(Kind.names.name) of this name", at: resource.reference,
             ["metadata", "name"])
     }
 
-    /// The index of the named resource; nil where there is none or where it is itself broken.
-    func entered<Kind: ResourceType>(_: Kind.Type, _ name: String) -> Int? {
-        let position = positions[Kind.kind.ordinal][name]
-        return position == Self.broken ? nil : position
+    private mutating func number<Kind: ResolvableResource>(_: Kind.Type, _ name: String, _ hash: Int) -> Int? {
+        index.names[Kind.kind.ordinal].first(hash) { number in
+            Kind.elements(&topology) { $0[number].resourceName == name }
+        }
     }
 
-    /// The index of the named resource; nil where there is none, which is reported, or where it is itself broken.
-    mutating func position<Kind: ResourceType>(
+    /// The number of the named resource; nil where there is none or where it is itself broken.
+    mutating func number<Kind: ResolvableResource>(_: Kind.Type, _ name: String) -> Int? {
+        number(Kind.self, name, name.hashValue)
+    }
+
+    /// The number of the named resource; nil where there is none, which is reported, or where it is itself broken.
+    mutating func number<Kind: ResolvableResource>(
         of type: Kind.Type, _ name: String, for resource: @autoclosure () -> ResourceReference,
         _ path: @autoclosure () -> FieldPath
     ) -> Int? {
         let kind = Kind.kind
-        if let position = positions[kind.ordinal][name] { return position == Self.broken ? nil : position }
+        if let number = number(Kind.self, name, name.hashValue) { return number }
+        if broken[kind.ordinal].contains(name) { return nil }
         let missing = ResourceReference(kind, name)
         guard !model.gaps.mayHold(missing) else { return nil }
         var hint: String?
@@ -102,6 +159,32 @@ struct Resolver {
         report(
             "dangling-reference", "there is no \(kind.rawValue) named \"\(name)\"", hint: hint, at: resource(), path())
         return nil
+    }
+}
+
+extension Topology {
+    /// Empty, with the numbers of another one set apart.
+    fileprivate init(reserving former: Topology) {
+        hosts = Slots(reserving: former.hosts)
+        vpcs = Slots(reserving: former.vpcs)
+        subnets = Slots(reserving: former.subnets)
+        routeTables = Slots(reserving: former.routeTables)
+        interfaces = Slots(reserving: former.interfaces)
+        securityGroups = Slots(reserving: former.securityGroups)
+        acls = Slots(reserving: former.acls)
+        tables = former.tables.reserving
+    }
+
+    /// Gives the numbers away that were set apart in vain.
+    mutating func release() {
+        hosts.release()
+        vpcs.release()
+        subnets.release()
+        routeTables.release()
+        interfaces.release()
+        securityGroups.release()
+        acls.release()
+        tables.release()
     }
 }
 

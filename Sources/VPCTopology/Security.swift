@@ -8,8 +8,10 @@ public struct ResolvedSecurityGroup: Sendable, Equatable {
     /// In the order of the manifest: a rule is named by its position.
     public var ingress: [ResolvedSecurityRule]
     public var egress: [ResolvedSecurityRule]
-    /// Indexes into `Topology.interfaces`, ascending.
+    /// Numbers of `Topology.interfaces`, by address.
     public var members: [Int]
+    /// What its rules come to, of both directions.
+    var cost = PolicyCost()
 
     public init(
         name: String, vpc: Int, ingress: [ResolvedSecurityRule], egress: [ResolvedSecurityRule], members: [Int]
@@ -25,7 +27,7 @@ public struct ResolvedSecurityGroup: Sendable, Equatable {
 public struct ResolvedSecurityRule: Sendable, Equatable {
     public var traffic: TrafficMatch
     public var cidrs: [IPPrefix]
-    /// Indexes into `Topology.securityGroups`.
+    /// Numbers of `Topology.securityGroups`.
     public var groups: [Int]
 
     public init(traffic: TrafficMatch, cidrs: [IPPrefix], groups: [Int]) {
@@ -42,11 +44,25 @@ public struct ResolvedACL: Sendable, Equatable {
     /// By priority.
     public var ingress: [ACLRule]
     public var egress: [ACLRule]
+    /// What its lines come to, of both directions.
+    var cost = PolicyCost()
 
     public init(name: String, vpc: Int, ingress: [ACLRule], egress: [ACLRule]) {
         self.name = name
         self.vpc = vpc
         self.ingress = ingress
         self.egress = egress
+    }
+}
+
+/// What a security group or ACL costs.
+struct PolicyCost: Sendable, Equatable {
+    /// Of nftables.
+    var elements = 0
+    /// Steps that it takes to find out.
+    var effort = 0
+
+    static func + (left: PolicyCost, right: PolicyCost) -> PolicyCost {
+        PolicyCost(elements: left.elements + right.elements, effort: left.effort + right.effort)
     }
 }

@@ -4,7 +4,7 @@
 struct ShadowFinder {
     enum Space: Hashable {
         case addresses
-        /// Index into `Topology.securityGroups`; the boxes' address is 0.
+        /// A number of `Topology.securityGroups`; the boxes' address is 0.
         case members(Int)
     }
 

@@ -3,25 +3,21 @@ public import VPCModel
 
 /// A model whose references are resolved and whose rules hold: what the compiler reads.
 ///
-/// Everything is in flat arrays, in an order that depends on the resources and not on the order of the
-/// documents, and refers to everything else by index. Equal models give equal topologies.
-public struct Topology: Sendable, Equatable {
-    /// By name.
-    public var hosts: [Host] = []
-    /// By id.
-    public var vpcs: [ResolvedVPC] = []
-    /// By VPC, then CIDR.
-    public var subnets: [ResolvedSubnet] = []
-    /// By VPC, then name.
-    public var routeTables: [ResolvedRouteTable] = []
-    /// By VPC, then address: the interfaces of one VPC are one contiguous range.
-    public var interfaces: [ResolvedInterface] = []
-    /// For every host, indexes into `interfaces`, ascending.
+/// Everything has a number that it keeps for as long as it exists, and everything else refers to it by that. Equal models
+/// give equal topologies: numbers do not count. A topology that was resolved afresh has its numbers in the order of each
+/// kind, whatever the order of the documents, see ``inOrder(_:of:)``.
+public struct Topology: Sendable {
+    public var hosts = Slots<Host>()
+    public var vpcs = Slots<ResolvedVPC>()
+    public var subnets = Slots<ResolvedSubnet>()
+    public var routeTables = Slots<ResolvedRouteTable>()
+    public var interfaces = Slots<ResolvedInterface>()
+    public var securityGroups = Slots<ResolvedSecurityGroup>()
+    public var acls = Slots<ResolvedACL>()
+    /// For every VPC's number, those of its interfaces by address.
+    public var interfacesOfVPC: [[Int]] = []
+    /// For every host's number, those of its interfaces by VPC, then address.
     public var interfacesOfHost: [[Int]] = []
-    /// By VPC, then name.
-    public var securityGroups: [ResolvedSecurityGroup] = []
-    /// By VPC, then name.
-    public var acls: [ResolvedACL] = []
     /// Resolved resources of the kinds that have no table above: these are the many, and those that are read the most.
     var tables = ResolvedTables()
     /// Elements of nftables that all security groups and ACLs take together.
@@ -35,32 +31,27 @@ public struct ResolvedVPC: Sendable, Equatable {
     public var id: VPCID
     /// Ascending, disjoint.
     public var cidrs: [IPPrefix]
-    /// This VPC's range of `Topology.interfaces`.
-    public var interfaces: Range<Int>
     /// Nil: what is denied is not reported.
     public var denialLog: DenialLog?
 
-    public init(
-        name: String, id: VPCID, cidrs: [IPPrefix], interfaces: Range<Int>, denialLog: DenialLog? = nil
-    ) {
+    public init(name: String, id: VPCID, cidrs: [IPPrefix], denialLog: DenialLog? = nil) {
         self.name = name
         self.id = id
         self.cidrs = cidrs
-        self.interfaces = interfaces
         self.denialLog = denialLog
     }
 }
 
 public struct ResolvedSubnet: Sendable, Equatable {
     public var name: String
-    /// Index into `Topology.vpcs`.
+    /// A number of `Topology.vpcs`.
     public var vpc: Int
     public var cidr: IPPrefix
     /// The explicit gateway, or the first usable address.
     public var gateway: IPAddress
-    /// Index into `Topology.routeTables`; nil is the VPC's main table.
+    /// A number of `Topology.routeTables`; nil is the VPC's main table.
     public var routeTable: Int?
-    /// Index into `Topology.acls`; nil allows everything.
+    /// A number of `Topology.acls`; nil allows everything.
     public var acl: Int?
 
     public init(name: String, vpc: Int, cidr: IPPrefix, gateway: IPAddress, routeTable: Int?, acl: Int? = nil) {
@@ -88,7 +79,7 @@ public struct ResolvedRouteTable: Sendable, Equatable {
 
 public struct ResolvedRoute: Sendable, Equatable {
     public var destination: IPPrefix
-    /// Empty: a blackhole. By interface index.
+    /// Empty: a blackhole. In the order of the interfaces.
     public var nextHops: [ResolvedNextHop]
 
     public init(destination: IPPrefix, nextHops: [ResolvedNextHop]) {
@@ -105,7 +96,7 @@ public struct ResolvedNextHop: Sendable, Equatable {
     /// The resource that a route leads to. Each kind answers two questions in files of its own: which nexthop leads there
     /// from a host (`HostCompiler.nexthop(to:)`), and what becomes of a packet on its way (`Walk.follow(_:in:_:from:_:)`).
     public enum Target: Sendable, Hashable {
-        /// Index into `Topology.interfaces`; only these share a route.
+        /// A number of `Topology.interfaces`; only these share a route.
         case interface(Int)
     }
 
@@ -129,17 +120,19 @@ public struct ResolvedInterface: Sendable, Equatable {
     public var host: Int
     public var address: IPAddress
     public var mac: MACAddress
+    /// Whether the manifest states it; else it is derived.
+    public var hasOwnMAC: Bool
     public var sourceDestCheck: Bool
     public var attachment: NetworkInterface.Attachment
     public var mtu: Int
     /// The GRE key that names this interface where it is the target of a route, nil where it is none.
     public var gatewayKey: GatewayKey?
-    /// Indexes into `Topology.securityGroups`, ascending; none allows everything.
+    /// Numbers of `Topology.securityGroups`, in their order; none allows everything.
     public var securityGroups: [Int]
 
     public init(
-        name: String, vpc: Int, subnet: Int, host: Int, address: IPAddress, mac: MACAddress, sourceDestCheck: Bool,
-        attachment: NetworkInterface.Attachment, mtu: Int, gatewayKey: GatewayKey?,
+        name: String, vpc: Int, subnet: Int, host: Int, address: IPAddress, mac: MACAddress, hasOwnMAC: Bool = false,
+        sourceDestCheck: Bool, attachment: NetworkInterface.Attachment, mtu: Int, gatewayKey: GatewayKey? = nil,
         securityGroups: [Int] = []
     ) {
         self.name = name
@@ -148,6 +141,7 @@ public struct ResolvedInterface: Sendable, Equatable {
         self.host = host
         self.address = address
         self.mac = mac
+        self.hasOwnMAC = hasOwnMAC
         self.sourceDestCheck = sourceDestCheck
         self.attachment = attachment
         self.mtu = mtu
@@ -157,18 +151,15 @@ public struct ResolvedInterface: Sendable, Equatable {
 }
 
 extension Topology {
-    /// By name.
-    public var probes: [ResolvedProbe] {
+    public var probes: Slots<ResolvedProbe> {
         get { self[ResolvedProbe.self] }
-        set { self[ResolvedProbe.self] = newValue }
+        _modify { yield &self[ResolvedProbe.self] }
     }
 }
 
-public struct ResolvedProbe: ResolvedResource {
-    public static var kind: ResourceKind { .probe }
-
+public struct ResolvedProbe: Sendable, Equatable {
     public var name: String
-    /// Index into `Topology.interfaces`.
+    /// A number of `Topology.interfaces`.
     public var from: Int
     /// The named interface, where the target is one.
     public var toInterface: Int?

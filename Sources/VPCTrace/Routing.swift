@@ -4,15 +4,15 @@ import VPCTopology
 
 /// Whose routes apply: a VPC's main table, or a route table with routes of its own.
 struct RoutingContext: Hashable {
-    /// Index into `Topology.vpcs`.
+    /// A number of `Topology.vpcs`.
     var vpc: Int
-    /// Index into `Topology.routeTables`; nil is the main table.
+    /// A number of `Topology.routeTables`; nil is the main table.
     var routeTable: Int?
 }
 
 /// What a table says about an address.
 enum RouteDecision {
-    /// Index into `Topology.interfaces`.
+    /// A number of `Topology.interfaces`.
     case local(Int)
     case custom(ResolvedRoute)
     /// Inside this CIDR of the VPC, and no interface's.
@@ -39,7 +39,7 @@ extension Topology {
             return custom.map { .custom($0) } ?? .none
         }
         if let custom, cidr.contains(custom.destination) { return .custom(custom) }
-        let owner = position(ofAddress: address, inVPC: context.vpc)
+        let owner = interface(at: address, inVPC: context.vpc)
         return owner.map { .local($0) } ?? .nobody(cidr)
     }
 

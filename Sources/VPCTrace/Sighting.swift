@@ -25,7 +25,7 @@ public struct Sighting: Sendable, Hashable {
 
     /// A way out of a host.
     public enum Exit: Sendable, Hashable, Comparable {
-        /// To a guest of the same host: an index into `Topology.interfaces`.
+        /// To a guest of the same host: a number of `Topology.interfaces`.
         case port(Int)
         /// To another host.
         case tunnel

@@ -7,7 +7,7 @@ public import VPCTopology
 ///
 /// A pure function of the topology: it says what the kernels do once every host is applied and every guest is there.
 public struct Trace: Sendable, Hashable {
-    /// Index into `Topology.interfaces`.
+    /// A number of `Topology.interfaces`.
     public var from: Int
     /// The interface that was meant, where one was named.
     public var toInterface: Int?
@@ -49,16 +49,16 @@ public struct Journey: Sendable, Hashable {
     public var verdict: TraceVerdict
 
     public enum Sender: Sendable, Hashable {
-        /// Index into `Topology.interfaces`.
+        /// A number of `Topology.interfaces`.
         case interface(Int)
-        /// Index into `Topology.hosts`.
+        /// A number of `Topology.hosts`.
         case host(Int)
     }
 }
 
 /// What becomes of a packet.
 public enum TraceVerdict: Sendable, Hashable {
-    /// Index into `Topology.interfaces`.
+    /// A number of `Topology.interfaces`.
     case delivered(Int)
     /// One of these gateways has it, chosen by the flow's hash, and decides what becomes of it.
     case deliveredToGateways([Int])
@@ -78,7 +78,7 @@ public enum TraceVerdict: Sendable, Hashable {
 
 /// One decision on a packet's way.
 public struct TraceStep: Sendable, Hashable {
-    /// Where it is made: an index into `Topology.hosts`.
+    /// Where it is made: a number of `Topology.hosts`.
     public var host: Int
     public var stage: Stage
     public var verdict: Verdict
@@ -89,7 +89,7 @@ public struct TraceStep: Sendable, Hashable {
     public var path: FieldPath
     /// The counter of the host's kernel that counts what is decided here, where there is one (``RuleCounter``).
     public var counter: FirewallName?
-    /// The gateway on whose branch this is, where several share the traffic: an index into `Topology.interfaces`.
+    /// The gateway on whose branch this is, where several share the traffic: a number of `Topology.interfaces`.
     public var gateway: Int?
 
     public enum Stage: String, Sendable, Hashable, CaseIterable {

@@ -60,7 +60,7 @@ extension Walk {
         }
         var best: (line: Int, traffic: String, group: Int)?
         for (line, rule) in rules.enumerated() where rule.traffic.matches(packet) {
-            for peer in rule.groups where best.map({ peer < $0.group }) ?? true {
+            for peer in rule.groups where best.map({ isBefore(peer, $0.group) }) ?? true {
                 let hasMember = topology.securityGroups[peer].members.contains {
                     topology.interfaces[$0].address == far
                 }
@@ -68,6 +68,10 @@ extension Walk {
             }
         }
         return best.map { ($0.line, $0.traffic, "group \(topology.securityGroups[$0.group].name)") }
+    }
+
+    private func isBefore(_ group: Int, _ other: Int) -> Bool {
+        topology.securityGroups[group].isBefore(topology.securityGroups[other], topology.vpcs)
     }
 
     private func list(_ names: [String]) -> String { names.joined(separator: ", ") }

@@ -13,7 +13,7 @@ import VPCTopology
 /// Denied packets for people and for programs.
 struct DenialPresentation {
     let manifests: Manifests
-    /// Index into `Topology.hosts`.
+    /// A number of `Topology.hosts`.
     let host: Int
     private let denials: [String: Denial]
     private var places: [Field: String?] = [:]

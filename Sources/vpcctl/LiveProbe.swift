@@ -86,7 +86,7 @@ struct LiveProbe {
 /// What two captures have seen so far.
 private struct PacketWatch {
     let packet: OutgoingPacket
-    /// Index into `Topology.interfaces`.
+    /// A number of `Topology.interfaces`.
     let sender: Int
     let topology: Topology
     let host: Capture

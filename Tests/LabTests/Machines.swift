@@ -213,7 +213,7 @@ struct Machines {
         for from in topology.interfaces.indices.shuffled(using: &dice).prefix(8) {
             let sender = topology.interfaces[from]
             let place = namespace(sender, topology)
-            var targets = topology.interfaces[topology.vpcs[sender.vpc].interfaces]
+            var targets = topology.interfacesOfVPC[sender.vpc].map { topology.interfaces[$0] }
                 .filter { namespace($0, topology) != place }.map(\.address)
             let behind = target(behind: topology, from)
             if let behind { targets.append(behind) }

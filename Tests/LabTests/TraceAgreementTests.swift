@@ -136,10 +136,10 @@ private struct Question {
     static func drawn(
         _ topology: Topology, _ model: Model, _ number: inout UInt16, _ dice: inout Dice
     ) -> Question {
-        let from = Int.random(in: topology.interfaces.indices, using: &dice)
+        let from = dice.pick(Array(topology.interfaces.indices))
         let vpc = topology.interfaces[from].vpc
         let someone = { (dice: inout Dice) in
-            topology.interfaces[Int.random(in: topology.vpcs[vpc].interfaces, using: &dice)].address
+            topology.interfaces[dice.pick(topology.interfacesOfVPC[vpc])].address
         }
         let destination: IPAddress
         switch Int.random(in: 0..<100, using: &dice) {

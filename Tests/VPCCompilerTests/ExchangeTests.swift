@@ -54,10 +54,11 @@ import VPCTopology
         return text
     }
 
-    private static func topology(_ text: String) throws -> Topology {
+    private static func resolved(_ text: String) throws -> (topology: Topology, index: TopologyIndex) {
         let set = ManifestSet(text: text)
         try #require(set.isValid, "\(set.diagnostics.prefix(2))")
-        return try #require(Topology.resolve(set.model).topology)
+        let resolution = Topology.resolve(set.model)
+        return (try #require(resolution.topology), resolution.index)
     }
 
     /// Moves between other hosts alone are the cheapest; what comes or goes costs more, what routes to it cost does not. A
@@ -69,8 +70,7 @@ import VPCTopology
         var hosts: [Int?] = (0..<24).map { _ in Int.random(in: 0..<5, using: &random) }
         var groups = hosts.map { _ in Int.random(in: 0..<3, using: &random) }
         var text = Self.text(hostOf: hosts, groups: groups, variant)
-        var topology = try Self.topology(text)
-        var index = InterfaceIndex(of: topology)
+        var (topology, index) = try Self.resolved(text)
         var compilation = topology.compiled(for: 0, facts: Self.facts)
         var (moved, followed) = (0, 0)
         for round in 0..<400 {
@@ -87,22 +87,29 @@ import VPCTopology
             var budget = Int.max
             try #require(changes.add(from: Array(former.utf8), to: Array(text.utf8), budget: &budget))
             changes.cancel()
-            let exchange = try #require(index.exchange(changes, in: topology))
-            index.apply(exchange, to: &topology)
-            let resolved = try Self.topology(text)
+            let taken = index.apply(changes, to: &topology)
+            let change = try #require(taken)
+            let resolved = try Self.resolved(text).topology
             try #require(topology == resolved)
 
             let kernel = CompilerTests.snapshot(of: compilation.intent)
             let numbering = Numbering(from: kernel.host)
             let anew = topology.compiled(for: 0, facts: Self.facts, numbering: numbering)
+            if round.isMultiple(of: 8) {
+                // Numbers of resources do not count.
+                let other = resolved.compiled(for: 0, facts: Self.facts, numbering: numbering)
+                try #require(
+                    VPCCompilerTests.text(of: anew.intent, topology)
+                        == VPCCompilerTests.text(of: other.intent, resolved))
+            }
             compilation.releaseTopology()
             let before = Dictionary(
                 uniqueKeysWithValues: compilation.intent.host.routes.map { ($0.object.key, $0.object) })
-            if let keys = compilation.follow(exchange, in: topology, host: 0) {
+            if let keys = compilation.follow(change, in: topology, host: 0) {
                 moved += 1
                 try expect(compilation, equals: anew, before, keys)
             } else if let (compilation, keys) = topology.compiled(
-                for: 0, facts: Self.facts, numbering: numbering, following: compilation, exchange)
+                for: 0, facts: Self.facts, numbering: numbering, following: compilation, change)
             {
                 followed += 1
                 try expect(compilation, equals: anew, before, keys)
@@ -139,15 +146,14 @@ import VPCTopology
         let new = Self.text(hostOf: hosts, groups: groups, .plain)
         try #require(changes.add(from: Array(text.utf8), to: Array(new.utf8), budget: &budget))
         changes.cancel()
-        var topology = try Self.topology(text)
+        var (topology, index) = try Self.resolved(text)
         let former = topology.compiled(for: 0, facts: Self.facts)
-        var index = InterfaceIndex(of: topology)
-        let exchange = try #require(index.exchange(changes, in: topology))
-        index.apply(exchange, to: &topology)
+        let taken = index.apply(changes, to: &topology)
+        let change = try #require(taken)
 
         func isFollowed(_ kernel: KernelSnapshot) -> Bool {
             topology.compiled(
-                for: 0, facts: Self.facts, numbering: Numbering(from: kernel.host), following: former, exchange) != nil
+                for: 0, facts: Self.facts, numbering: Numbering(from: kernel.host), following: former, change) != nil
         }
         var kernel = CompilerTests.snapshot(of: former.intent)
         #expect(isFollowed(kernel))

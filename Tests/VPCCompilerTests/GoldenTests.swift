@@ -18,7 +18,7 @@ import VPCTopology
         #expect(set.diagnostics.isEmpty)
         let topology = try #require(Topology.resolve(set.model).topology)
         try #require(!topology.hosts.isEmpty)
-        for (index, host) in topology.hosts.enumerated() {
+        for (index, host) in topology.hosts.numbered {
             let device = InterfaceName("u0")!
             let paths = topology.hosts.map(\.underlayAddress).sorted().map {
                 Path(destination: $0, devices: [device], mtu: 1500)
@@ -31,6 +31,35 @@ import VPCTopology
             }
             let recorded = try String(contentsOf: file, encoding: .utf8)
             #expect(compiled == recorded, "\(name) compiled for \(host.metadata.name)")
+            let scrambled = try #require(Topology.resolve(set.model, numbering: topology.scrambled).topology)
+            let number = try #require(scrambled.hosts.firstIndex { $0.metadata.name == host.metadata.name })
+            let same = text(of: scrambled.compiled(for: number, facts: facts).intent, scrambled)
+            #expect(same == recorded, "\(name) compiled for \(host.metadata.name) with other numbers")
         }
+    }
+}
+
+extension Topology {
+    /// With what there is under other numbers, some of which nobody has: only good to take numbers from.
+    fileprivate var scrambled: Topology {
+        var result = Topology()
+        result.hosts = hosts.scrambled
+        result.vpcs = vpcs.scrambled
+        result.subnets = subnets.scrambled
+        result.routeTables = routeTables.scrambled
+        result.interfaces = interfaces.scrambled
+        result.securityGroups = securityGroups.scrambled
+        result.acls = acls.scrambled
+        return result
+    }
+}
+
+extension Slots {
+    fileprivate var scrambled: Slots {
+        var result = Slots()
+        for element in shuffled() { result.add(element) }
+        // Of the two the first is found by its name.
+        if let last = result.last { result.add(last) }
+        return result
     }
 }

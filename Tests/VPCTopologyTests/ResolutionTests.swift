@@ -67,7 +67,7 @@ import VPCTopology
         #expect(set.located(resolution.diagnostics).map(\.description) == [])
         let topology = try #require(resolution.topology)
         #expect(topology.hosts.map(\.metadata.name) == ["h1", "h2"])
-        #expect(topology.vpcs.map(\.interfaces) == [0..<3])
+        #expect(topology.interfacesOfVPC == [[0, 1, 2]])
         #expect(topology.interfaces.map(\.name) == ["web1-eth0", "fw-a", "fw-b"])
         #expect(topology.interfacesOfHost == [[0, 1], [2]])
         #expect(topology.subnets[0].gateway == IPAddress("10.0.1.1"))
@@ -166,6 +166,42 @@ import VPCTopology
         #expect(first.diagnostics == [] && second.diagnostics == [])
         #expect(first.topology != nil)
         #expect(first.topology == second.topology)
+        let names = first.topology?.interfaces.map(\.name)
+        #expect(names == second.topology?.interfaces.map(\.name))
+    }
+
+    /// Whatever comes and goes, what stays has the number that it had.
+    @Test func namesKeepTheirNumbers() throws {
+        var random = SystemRandomNumberGenerator()
+        var model = try Self.model(interfaces: 400, shuffledBy: &random)
+        model.probes = []
+        let gone = model.interfaces.filter { $0.sourceDestCheck }.shuffled(using: &random).prefix(300)
+        let names = Set(gone.map(\.metadata.name))
+        var topology: Topology?
+        for round in 0..<8 {
+            var changed = model
+            changed.interfaces.removeAll { names.contains($0.metadata.name) && Bool.random(using: &random) }
+            if round.isMultiple(of: 3) {
+                // What is before all others in the order of each kind.
+                changed.hosts.append(
+                    Host(metadata: Metadata(name: "a"), underlayAddress: try #require(IPAddress("172.31.9.9"))))
+                changed.securityGroups.append(
+                    SecurityGroup(metadata: Metadata(name: "a"), vpc: model.vpcs[0].metadata.name))
+            }
+            let next = try #require(Topology.resolve(changed, numbering: topology).topology)
+            #expect(next == Topology.resolve(changed).topology)
+            #expect(next.interfaces.endIndex <= 400)
+            if let topology {
+                for (number, interface) in topology.interfaces.numbered {
+                    let now = next.interfaces.firstIndex { $0.name == interface.name }
+                    #expect(now == nil || now == number)
+                }
+                for (number, host) in topology.hosts.numbered where next.hosts.contains(number: number) {
+                    #expect(next.hosts[number].metadata.name == host.metadata.name)
+                }
+            }
+            topology = next
+        }
     }
 
     @Test(arguments: Seeds.fresh()) func theTopologyIsInOrderAndConsistent(_ seed: UInt64) throws {
@@ -173,7 +209,7 @@ import VPCTopology
         let topology = try #require(Topology.resolve(try Self.model(interfaces: 2500, shuffledBy: &random)).topology)
         #expect(topology.hosts.map(\.metadata.name) == (0..<8).map { "h\($0)" })
         #expect(topology.vpcs.map(\.id.rawValue) == [1, 2, 3])
-        #expect(topology.vpcs.map(\.interfaces) == [0..<1000, 1000..<2000, 2000..<2500])
+        #expect(topology.interfacesOfVPC == [Array(0..<1000), Array(1000..<2000), Array(2000..<2500)])
         #expect(topology.subnets.count == 25)
         #expect(
             zip(topology.subnets, topology.subnets.dropFirst()).allSatisfy { ($0.vpc, $0.cidr) < ($1.vpc, $1.cidr) })
@@ -181,8 +217,8 @@ import VPCTopology
             zip(topology.interfaces, topology.interfaces.dropFirst()).allSatisfy {
                 ($0.vpc, $0.address) < ($1.vpc, $1.address)
             })
-        for (index, interface) in topology.interfaces.enumerated() {
-            #expect(topology.vpcs[interface.vpc].interfaces.contains(index))
+        for (index, interface) in topology.interfaces.numbered {
+            #expect(topology.interfacesOfVPC[interface.vpc].contains(index))
             #expect(topology.subnets[interface.subnet].vpc == interface.vpc)
             #expect(topology.subnets[interface.subnet].cidr.contains(interface.address))
         }

@@ -388,7 +388,9 @@ private func interface(_ name: String, groups: String, subnet: String = "web", a
         let acls = Dictionary(uniqueKeysWithValues: topology.subnets.map { ($0.name, $0.acl) })
         #expect(acls == ["web": nil, "guarded": 0, "red-web": nil, "red-guarded": 2])
         // Whatever the order of the documents.
-        #expect(load(texts.reversed()).resolution == Resolution(topology: topology, diagnostics: []))
+        let reversed = load(texts.reversed()).resolution
+        #expect(reversed.topology == topology)
+        #expect(reversed.diagnostics == [])
     }
 
     /// Every interface has groups that name each other: references are followed once, not searched.
@@ -423,7 +425,7 @@ private func interface(_ name: String, groups: String, subnet: String = "web", a
         let front = try #require(topology.securityGroups.first { $0.name == "front" })
         #expect(front.members.count == count)
         #expect(topology.subnets.count { $0.acl != nil } == count)
-        for (index, group) in topology.securityGroups.enumerated() {
+        for (index, group) in topology.securityGroups.numbered {
             #expect(group.members == group.members.sorted())
             for member in group.members { #expect(topology.interfaces[member].securityGroups.contains(index)) }
         }

@@ -28,13 +28,13 @@ struct Scene {
     ) throws {
         let indexes = try members.map(eni).sorted()
         for member in indexes { topology.interfaces[member].securityGroups.append(topology.securityGroups.count) }
-        topology.securityGroups.append(
+        topology.securityGroups.add(
             ResolvedSecurityGroup(name: name, vpc: 0, ingress: ingress, egress: egress, members: indexes))
     }
 
     mutating func addACL(_ name: String, ingress: [ACLRule], egress: [ACLRule], to subnet: String) throws {
         topology.subnets[try self.subnet(subnet)].acl = topology.acls.count
-        topology.acls.append(ResolvedACL(name: name, vpc: 0, ingress: ingress, egress: egress))
+        topology.acls.add(ResolvedACL(name: name, vpc: 0, ingress: ingress, egress: egress))
         // In a manifest the lines may stand in any order.
         model.acls.append(
             NetworkACL(

@@ -45,7 +45,7 @@ func measureEdit(_ network: Network) throws {
 private struct EditedNetwork {
     private(set) var files: [(name: String, bytes: [UInt8])]
     private var topology: Topology
-    private var index: InterfaceIndex
+    private var index: TopologyIndex
     private var compiled: Compilation?
     private var snapshot: KernelSnapshot
     private let kernel = KernelDriver()
@@ -53,8 +53,9 @@ private struct EditedNetwork {
     init(_ network: Network) throws {
         files = network.files(of: 1000)
         let sources = files.map { ManifestSource(name: $0.name, bytes: $0.bytes) }
-        topology = Stages.topology(timed("load") { ManifestSet(sources) })
-        index = timed("index") { [topology] in InterfaceIndex(of: topology) }
+        let resolution = Topology.resolve(timed("load") { ManifestSet(sources) }.model)
+        guard let topology = resolution.topology else { fail("the network is not valid") }
+        (self.topology, index) = (topology, resolution.index)
         let whole = topology.compiled(for: 0, facts: Stages.facts)
         compiled = whole
         snapshot = KernelSnapshot(holding: whole.intent)
@@ -73,7 +74,7 @@ private struct EditedNetwork {
     ) -> CommitReport {
         let text = Array(documents.joined(separator: "---\n").utf8)
         var changes = ResourceChanges()
-        var exchange: InterfaceExchange?
+        var change: TopologyChange?
         var routes = ChangedKeys<Route.Key>.none
         var plan = ChangePlan()
         timed("text") {
@@ -82,16 +83,15 @@ private struct EditedNetwork {
         }
         compiled?.releaseTopology()
         timed("resolve") {
-            exchange = index.exchange(changes, in: topology)
-            if let exchange { index.apply(exchange, to: &topology) }
+            change = index.apply(changes, to: &topology)
         }
-        guard let exchange else { fail("not exchanged: \(changes)") }
+        guard let change else { fail("not taken in: \(changes)") }
         files[place].bytes = text
         timed("compile") {
-            if let moved = compiled?.follow(exchange, in: topology, host: 0) { return routes.insert(moved) }
+            if let moved = compiled?.follow(change, in: topology, host: 0) { return routes.insert(moved) }
             guard let former = compiled.take(),
                 let (compilation, changed) = topology.compiled(
-                    for: 0, facts: Stages.facts, numbering: Numbering(from: snapshot.host), following: former, exchange)
+                    for: 0, facts: Stages.facts, numbering: Numbering(from: snapshot.host), following: former, change)
             else { fail("not followed") }
             compiled = compilation
             routes.insert(changed)

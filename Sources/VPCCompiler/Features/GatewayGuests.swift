@@ -89,7 +89,7 @@ extension HostCompiler {
     var hasMiddleboxes: Bool {
         contexts.contains { context in
             context.routeTable == nil
-                && topology.vpcs[context.vpc].interfaces.contains { !topology.interfaces[$0].sourceDestCheck }
+                && topology.interfacesOfVPC[context.vpc].contains { !topology.interfaces[$0].sourceDestCheck }
         }
     }
 

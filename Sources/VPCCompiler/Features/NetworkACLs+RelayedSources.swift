@@ -28,7 +28,8 @@ extension HostCompiler {
                 port(of: interface), verdict: .jump(relayName(interface.subnet).description),
                 origin: Origin(.networkInterface, index))
         }
-        for (subnet, map) in maps.sorted(by: { $0.key < $1.key }) where !map.elements.isEmpty {
+        for subnet in topology.inOrder(maps.keys, of: \.subnets) {
+            guard let map = maps[subnet], !map.elements.isEmpty else { continue }
             table.sets.append(map)
             table.chain(relayName(subnet).description, origin: Origin(.subnet, subnet)) { chain in
                 chain.rule(.vmap(.ipSource, .ipDestination, map: map.name))
@@ -74,12 +75,13 @@ extension Topology {
     func subnetsBehind(_ interface: ResolvedInterface) -> [SubnetWay] {
         let vpc = vpcs[interface.vpc]
         var blocks: [RoutedBlock] = vpc.cidrs.map { RoutedBlock(range: $0.range, kind: .nobody) }
-        for (index, subnet) in subnets.enumerated() where subnet.vpc == interface.vpc {
+        for (index, subnet) in subnets.numbered where subnet.vpc == interface.vpc {
             blocks.append(RoutedBlock(range: subnet.cidr.range, kind: .subnet(index)))
         }
         let table = subnets[interface.subnet].routeTable
         for route in table.map({ routeTables[$0].routes }) ?? [] {
-            let behind = Set(route.nextHops.compactMap(\.interface).map { interfaces[$0].subnet }).sorted()
+            let interfaces = route.nextHops.compactMap(\.interface)
+            let behind = inOrder(Set(interfaces.map { self.interfaces[$0].subnet }), of: \.subnets)
             let isInside = vpc.cidrs.contains { $0.contains(route.destination) }
             blocks.append(RoutedBlock(range: route.destination.range, kind: .route(behind, isInside: isInside)))
         }

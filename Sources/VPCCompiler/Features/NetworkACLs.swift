@@ -61,9 +61,9 @@ extension HostCompiler {
         table.sets += [maps.in, maps.out]
         let acls = Set(subnets.keys.compactMap { topology.subnets[$0].acl })
         let asked = addRelayedSources(to: &table)
-        for acl in acls.union(asked).sorted() { addChain(ofACL: acl, .ingress, to: &table) }
-        for acl in acls.sorted() { addChain(ofACL: acl, .egress, to: &table) }
-        for subnet in subnets.keys.sorted() {
+        for acl in topology.inOrder(acls.union(asked), of: \.acls) { addChain(ofACL: acl, .ingress, to: &table) }
+        for acl in topology.inOrder(acls, of: \.acls) { addChain(ofACL: acl, .egress, to: &table) }
+        for subnet in topology.inOrder(subnets.keys, of: \.subnets) {
             for direction in TrafficDirection.allCases { addChain(ofSubnet: subnet, direction, to: &table) }
         }
         if !acls.union(asked).isEmpty {
@@ -130,7 +130,8 @@ extension HostCompiler {
     /// made of the ACLs themselves, and of whether there are middleboxes, because then more is judged.
     var policyDigest: UInt64 {
         var digest = Digest()
-        for index in Set(attached.map { topology.interfaces[$0].subnet }).sorted() {
+        let subnets = Set(attached.map { topology.interfaces[$0].subnet }).filter { topology.subnets[$0].acl != nil }
+        for index in topology.inOrder(subnets, of: \.subnets) {
             let subnet = topology.subnets[index]
             guard let acl = subnet.acl else { continue }
             digest.add(subnet.name)

@@ -4,9 +4,9 @@ import VPCTopology
 
 /// One routing context of a VPC on this host: a VRF and its table.
 struct Context: Equatable {
-    /// Index into `Topology.vpcs`.
+    /// A number of `Topology.vpcs`.
     var vpc: Int
-    /// Index into `Topology.routeTables`; nil is the main table: local routes only.
+    /// A number of `Topology.routeTables`; nil is the main table: local routes only.
     var routeTable: Int?
     var table: TableID
     var device: InterfaceName
@@ -24,17 +24,15 @@ extension Topology {
         context.routeTable.map { routeTables[$0].routes } ?? []
     }
 
+    func hasInterface(of vpc: Int, on host: Int) -> Bool {
+        interfaces(of: vpc, on: host).first { _ in true } != nil
+    }
+
     /// Whether custom routes may be the longer match for interfaces of the VPC.
     func hasCustomRoutesInside(_ context: Context) -> Bool {
         customRoutes(of: context).contains { route in
             vpcs[context.vpc].cidrs.contains { $0.contains(route.destination) }
         }
-    }
-
-    /// The positions on a host, ascending, of a VPC's interfaces.
-    func interfaces(of vpc: Int, on host: Int) -> some Sequence<Int> {
-        let (all, range) = (interfacesOfHost[host], vpcs[vpc].interfaces)
-        return all[all.partitionPoint { $0 < range.lowerBound }...].lazy.prefix { range.contains($0) }
     }
 }
 
@@ -63,9 +61,11 @@ extension HostCompiler {
             let interface = topology.interfaces[index]
             wanted[interface.vpc, default: []].formUnion(routeTable(of: interface).map { [$0] } ?? [])
         }
-        for vpc in wanted.keys.sorted() {
+        for vpc in topology.inOrder(wanted.keys, of: \.vpcs) {
             addContext(vpc: vpc, routeTable: nil)
-            for table in (wanted[vpc] ?? []).sorted() { addContext(vpc: vpc, routeTable: table) }
+            for table in topology.inOrder(wanted[vpc] ?? [], of: \.routeTables) {
+                addContext(vpc: vpc, routeTable: table)
+            }
             addReceiver(of: vpc)
         }
     }

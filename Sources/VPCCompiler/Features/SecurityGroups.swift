@@ -77,28 +77,32 @@ extension HostCompiler {
             maps.out.add(port, verdict: .jump(names.outgoing), origin: origin)
         }
         table.sets += [maps.in, maps.out]
-        let groups = Set(lists.keys.joined()).sorted()
+        let groups = topology.inOrder(Set(lists.keys.joined()), of: \.securityGroups)
+        let ranks = Dictionary(uniqueKeysWithValues: groups.enumerated().map { ($1, $0) })
         var referenced: Set<Int> = []
         // Once per group, however many lists it is in: cutting rules into boxes is the costly part.
         var cut: [TrafficDirection: [Int: SecurityGroupRules]] = [:]
         for direction in TrafficDirection.allCases {
             cut[direction] = Dictionary(
                 uniqueKeysWithValues: groups.map {
-                    ($0, SecurityGroupRules(topology.securityGroups[$0], direction, origin: Origin(.securityGroup, $0)))
+                    ($0, SecurityGroupRules($0, of: topology, direction))
                 })
         }
         for direction in TrafficDirection.allCases {
             let rules = cut[direction] ?? [:]
-            for list in lists.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
+            let ordered = lists.keys.sorted {
+                $0.lexicographicallyPrecedes($1) { ranks[$0, default: 0] < ranks[$1, default: 0] }
+            }
+            for list in ordered {
                 addChain(of: list, direction, cut, to: &table)
             }
             for group in groups {
                 guard let rules = rules[group] else { continue }
                 addSets(of: group, rules, to: &table)
-                referenced.formUnion(rules.byGroup.keys.map(\.group))
+                referenced.formUnion(rules.byGroup.map(\.key.group))
             }
         }
-        for group in referenced.sorted() { addMembers(of: group, to: &table) }
+        for group in topology.inOrder(referenced, of: \.securityGroups) { addMembers(of: group, to: &table) }
         addServices(of: groups, to: &table)
         if !lists.isEmpty {
             for direction in TrafficDirection.allCases { addFoundAnswers(direction, to: &table) }
@@ -169,7 +173,7 @@ extension HostCompiler {
         for lookup in rules.byAddress where port == nil || lookup.place == .port {
             chain.rule(lookup.place.guardStatement, lookup.count(far, port: port), verdict, origin: origin)
         }
-        for key in rules.byGroup.keys.sorted() where port == nil || key.place == .port {
+        for (key, _) in rules.byGroup where port == nil || key.place == .port {
             let map = rules.name(key.place, group: name(ofGroup: key.group))
             chain.rule(
                 .match(far, in: membersName(key.group)), key.place.guardStatement,
@@ -200,11 +204,11 @@ extension HostCompiler {
             }
             table.sets.append(set)
         }
-        for key in rules.byGroup.keys.sorted() {
+        for (key, entries) in rules.byGroup {
             var set = NFSet(
                 rules.name(key.place, group: name(ofGroup: key.group)), of: .internetProtocol, .internetService,
                 to: .counter, isInterval: true, origin: origin)
-            for entry in rules.byGroup[key] ?? [] {
+            for entry in entries {
                 set.add(
                     entry.box.protocolKey, entry.box.selectorKey, counter: rules.counters[entry.line], origin: origin)
             }

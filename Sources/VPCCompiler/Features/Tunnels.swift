@@ -41,18 +41,15 @@ extension HostCompiler {
     /// Finds the hosts that interfaces here can have to do with: those with interfaces of the same VPCs.
     mutating func findPeers() {
         let vpcs = Set(attached.map { topology.interfaces[$0].vpc })
-        var isPeer = [Bool](repeating: false, count: topology.hosts.count)
-        for vpc in vpcs {
-            for index in topology.vpcs[vpc].interfaces { isPeer[topology.interfaces[index].host] = true }
+        peers = topology.hosts.indices.filter { remote in
+            remote != host && vpcs.contains { topology.hasInterface(of: $0, on: remote) }
         }
-        isPeer[host] = false
-        peers = isPeer.indices.filter { isPeer[$0] }
     }
 
     func path(to remote: Int) -> Path? { facts.paths.path(to: topology.hosts[remote].underlayAddress) }
 
-    /// The peers that there is no route to, ascending: nobody speaks with the interfaces there, all else goes on.
-    var unreachable: [Int] { peers.filter { path(to: $0) == nil } }
+    /// The peers that there is no route to, in their order: nobody speaks with the interfaces there, all else goes on.
+    var unreachable: [Int] { topology.inOrder(peers.filter { path(to: $0) == nil }, of: \.hosts) }
 
     /// What fits through every way to a peer; where there is none, through the device that has the address.
     var overlayMTU: UInt32 {
@@ -74,7 +71,7 @@ extension HostCompiler {
         var set = NFSet("hosts", of: .interfaceName, .ipv4Address, grows: true)
         let loopback = InterfaceName("lo")
         let named = topology.hosts[host].underlayDevice.flatMap { InterfaceName($0) }
-        for (index, remote) in topology.hosts.enumerated() where index != host {
+        for (index, remote) in topology.hosts.numbered where index != host {
             var devices = Set(path(to: index)?.devices ?? [])
             if let named, named != loopback { devices.insert(named) }
             for device in devices { set.add(device, remote.underlayAddress, origin: Origin(.host, index)) }

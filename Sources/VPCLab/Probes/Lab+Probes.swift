@@ -118,7 +118,7 @@ private struct ProbeTask {
         }
         if let target = probe.toInterface { return [inGuest(target)] }
         let vpc = topology.interfaces[probe.from].vpc
-        if let own = topology.vpcs[vpc].interfaces.first(where: { topology.interfaces[$0].address == address }) {
+        if let own = topology.interface(at: address, inVPC: vpc) {
             return [inGuest(own)]
         }
         var witnesses = plan.hosts.filter { $0.address == address }.map {

@@ -1,0 +1,223 @@
+package import VPCModel
+
+import IPAddressing
+
+/// Resources of all kinds that often meet: few names, addresses, devices and blocks, most of them such that all holds
+/// together.
+package struct RandomResources {
+    package private(set) var resources: [ResourceReference: Resource] = [:]
+    private var random: Dice
+
+    package init(seed: UInt64) {
+        random = Dice(seed: seed)
+        for kind in Self.order { for name in names(kind).prefix(2) { put(made(kind, name)) } }
+    }
+
+    /// Such that what is referred to comes first.
+    private static let order: [ResourceKind] = [
+        .host, .vpc, .routeTable, .networkACL, .subnet, .securityGroup, .networkInterface, .probe,
+    ]
+
+    package var model: Model {
+        Model(resources.values.sorted { $0.reference < $1.reference })
+    }
+
+    /// By which another set differs from this one.
+    package func changes(to other: RandomResources) -> ResourceChanges {
+        var changes = ResourceChanges()
+        for (reference, resource) in resources where other.resources[reference] != resource {
+            precondition(changes.remove(resource))
+        }
+        for (reference, resource) in other.resources where resources[reference] != resource {
+            precondition(changes.add(resource))
+        }
+        return changes
+    }
+
+    /// With one or a few resources that are others, new, or gone.
+    package mutating func changed() -> RandomResources {
+        var next = self
+        for _ in 0..<(next.isOne(in: 3) ? next.number(2..<6) : 1) {
+            let kind = next.isOne(in: 3) ? .networkInterface : next.pick(Self.order)
+            let name = next.pick(names(kind))
+            let reference = ResourceReference(kind, name)
+            switch next.number(0..<10) {
+            case 0...1: next.resources[reference] = nil
+            case 2: next.rename(reference)
+            default: next.put(next.made(kind, name))
+            }
+            if kind == .routeTable, next.isOne(in: 2) { next.use(name) }
+        }
+        random = next.random
+        return next
+    }
+
+    /// Gives a subnet a route table.
+    private mutating func use(_ table: String) {
+        guard let vpc = (resources[ResourceReference(.routeTable, table)]?.value as? RouteTable)?.vpc else { return }
+        let name = reference(.subnet) { ($0 as? Subnet)?.vpc == vpc }
+        guard var subnet = resources[ResourceReference(.subnet, name)]?.value as? Subnet else { return }
+        subnet.routeTable = table
+        put(Resource(subnet))
+    }
+
+    private mutating func rename(_ reference: ResourceReference) {
+        guard let resource = resources.removeValue(forKey: reference) else { return }
+        var value = resource.value
+        value.metadata.name = names(reference.kind)[number(0..<names(reference.kind).count)]
+        put(Resource(value))
+    }
+
+    private mutating func put(_ resource: Resource) { resources[resource.reference] = resource }
+
+    private func names(_ kind: ResourceKind) -> [String] {
+        switch kind {
+        case .host: ["h0", "h1", "h2"]
+        case .vpc: ["v0", "v1", "v2"]
+        case .routeTable: ["t0", "t1", "t2"]
+        case .networkACL: ["a0", "a1"]
+        case .subnet: ["s0", "s1", "s2", "s3"]
+        case .securityGroup: ["g0", "g1", "g2", "g3"]
+        case .networkInterface: (0..<9).map { "i\($0)" } + ["a-rather-long-name-1", "a-rather-long-name-2"]
+        default: ["p0", "p1", "p2"]
+        }
+    }
+
+    private mutating func number(_ range: Range<Int>) -> Int { Int.random(in: range, using: &random) }
+    private mutating func isOne(in count: Int) -> Bool { number(0..<count) == 0 }
+    private mutating func pick<Element>(_ elements: [Element]) -> Element { elements[number(0..<elements.count)] }
+
+    /// The name of one of a kind: mostly of one that is there and fits.
+    private mutating func reference(_ kind: ResourceKind, _ fits: (any ResourceType) -> Bool = { _ in true }) -> String
+    {
+        let there = resources.values.filter { $0.kind == kind && fits($0.value) }.map(\.metadata.name).sorted()
+        return there.isEmpty || isOne(in: 40) ? pick(names(kind)) : pick(there)
+    }
+
+    private func vpc(ofSubnet name: String) -> String {
+        (resources[ResourceReference(.subnet, name)]?.value as? Subnet)?.vpc ?? "v0"
+    }
+
+    private static let someID = VPCID(1)!
+
+    private func prefix(_ text: String) -> IPPrefix { IPPrefix(text) ?? .defaultIPv4 }
+    private func address(_ text: String) -> IPAddress { IPAddress(text) ?? IPAddress(v4: 0) }
+
+    private mutating func traffic() -> TrafficMatch {
+        switch number(0..<4) {
+        case 0: TrafficMatch()
+        case 1: TrafficMatch(ipProtocol: .icmp)
+        default: TrafficMatch(ipProtocol: pick([.tcp, .udp]), ports: [80...UInt16(number(80..<90))])
+        }
+    }
+
+    private mutating func block() -> IPPrefix {
+        prefix(pick(["0.0.0.0/0", "10.0.0.0/16", "10.0.1.0/24", "192.0.2.0/24", "10.0.0.16/28"]))
+    }
+
+    private mutating func made(_ kind: ResourceKind, _ name: String) -> Resource {
+        var metadata = Metadata(name: name)
+        if isOne(in: 5) { metadata.labels = ["drawn": "\(number(0..<100))"] }
+        switch kind {
+        case .host:
+            let own = Int(name.suffix(1)) ?? 0
+            return Resource(
+                Host(
+                    metadata: metadata, underlayAddress: address("172.31.0.\(isOne(in: 8) ? number(1..<4) : own + 1)"),
+                    underlayDevice: isOne(in: 3) ? pick(["u0", "tap1", "e-i1"]) : nil, aggregatesRoutes: isOne(in: 4)))
+        case .vpc:
+            let own = UInt32(name.suffix(1)) ?? 0
+            var cidrs = [prefix("10.0.0.0/16")]
+            if isOne(in: 3) { cidrs = [prefix("10.0.0.0/22"), prefix("10.9.0.0/16")] }
+            if isOne(in: 20) { cidrs = [prefix("10.0.0.0/24")] }
+            return Resource(
+                VPC(
+                    metadata: metadata, id: VPCID((isOne(in: 15) ? 1 : own) + 1) ?? Self.someID, cidrs: cidrs,
+                    denialLog: isOne(in: 3) ? DenialLog(group: 5) : nil))
+        case .routeTable:
+            let vpc = reference(.vpc)
+            let routes = ["0.0.0.0/0", "192.0.2.0/24", "10.0.2.0/28", "10.0.0.0/16"].prefix(isOne(in: 15) ? 4 : 3)
+                .filter { _ in
+                    isOne(in: 2)
+                }.map { destination in
+                    var hops: [NextHop] = []
+                    for _ in 0..<number(0..<3) {
+                        let hop = gateway(vpc)
+                        if !hops.contains(where: { $0.interface == hop }) || isOne(in: 20) {
+                            hops.append(NextHop(interface: hop, weight: number(1..<3)))
+                        }
+                    }
+                    return CustomRoute(
+                        destination: prefix(destination), target: hops.isEmpty ? .blackhole : .nextHops(hops))
+                }
+            return Resource(RouteTable(metadata: metadata, vpc: vpc, routes: routes))
+        case .networkACL:
+            let lines = (0..<number(0..<3)).map { position in
+                ACLRule(
+                    priority: isOne(in: 20) ? 10 : position * 10 + number(1..<9), action: isOne(in: 2) ? .allow : .deny,
+                    traffic: traffic(), cidr: block())
+            }
+            return Resource(NetworkACL(metadata: metadata, vpc: reference(.vpc), ingress: lines))
+        case .subnet:
+            var own = isOne(in: 15) ? number(0..<4) : Int(name.suffix(1)) ?? 0
+            // One block in several VPCs.
+            if isOne(in: 2) { own %= 2 }
+            let vpc = reference(.vpc)
+            let table = isOne(in: 2) ? reference(.routeTable) { ($0 as? RouteTable)?.vpc == vpc } : nil
+            let acl = isOne(in: 2) ? reference(.networkACL) { ($0 as? NetworkACL)?.vpc == vpc } : nil
+            return Resource(
+                Subnet(
+                    metadata: metadata, vpc: vpc, cidr: prefix("10.0.\(own).0/\(isOne(in: 6) ? 28 : 24)"),
+                    gateway: isOne(in: 4) ? address("10.0.\(own).\(number(1..<6))") : nil, routeTable: table, acl: acl))
+        case .securityGroup:
+            let vpc = reference(.vpc)
+            let rules = (0..<number(0..<3)).map { _ in
+                let peer: SecurityRule.Peer =
+                    isOne(in: 2)
+                    ? .cidr(block()) : .securityGroup(reference(.securityGroup) { ($0 as? SecurityGroup)?.vpc == vpc })
+                return SecurityRule(traffic: traffic(), peers: [peer])
+            }
+            return Resource(SecurityGroup(metadata: metadata, vpc: vpc, ingress: rules))
+        case .networkInterface:
+            let subnet = reference(.subnet)
+            let vpc = vpc(ofSubnet: subnet)
+            let base = (resources[ResourceReference(.subnet, subnet)]?.value as? Subnet)?.cidr.description.split(
+                separator: "."
+            ).prefix(3).joined(separator: ".")
+            var interface = NetworkInterface(
+                metadata: metadata, subnet: subnet, host: reference(.host),
+                address: address("\(base ?? "10.0.0").\(isOne(in: 40) ? 1 : number(6..<14))"),
+                attachment: .namespace("n\(number(0..<25))", device: "eth\(number(0..<2))"))
+            if isOne(in: 6) { interface.attachment = .device(pick(["tap1", "tap2", "u0", "e-i1", "e-i3"])) }
+            if isOne(in: 6) { interface.mac = MACAddress("02:0\(number(1..<3)):0a:00:00:0\(number(6..<10))") }
+            if isOne(in: 40) { interface.mac = MACAddress("02:00:5e:00:00:01") }
+            if isOne(in: 2) { interface.sourceDestCheck = false }
+            if isOne(in: 6) { interface.mtu = number(1400..<1403) }
+            for _ in 0..<number(0..<3) {
+                let group = reference(.securityGroup) { ($0 as? SecurityGroup)?.vpc == vpc }
+                let other = (resources[ResourceReference(.securityGroup, group)]?.value as? SecurityGroup)?.vpc
+                if !interface.securityGroups.contains(group) && other == vpc || isOne(in: 30) {
+                    interface.securityGroups.append(group)
+                }
+            }
+            return Resource(interface)
+        default:
+            let isElsewhere = isOne(in: 4)
+            let to: Probe.Target =
+                isOne(in: 4) ? .address(address("192.0.2.1")) : .interface(reference(.networkInterface))
+            return Resource(
+                Probe(
+                    metadata: metadata, from: reference(.networkInterface), to: to, transport: .icmp,
+                    expect: isElsewhere ? .allow : .deny))
+        }
+    }
+
+    /// An interface of a VPC that forwards.
+    private mutating func gateway(_ vpc: String) -> String {
+        let all = resources
+        return reference(.networkInterface) { value in
+            guard let interface = value as? NetworkInterface, !interface.sourceDestCheck else { return false }
+            return (all[ResourceReference(.subnet, interface.subnet)]?.value as? Subnet)?.vpc == vpc
+        }
+    }
+}
