@@ -14,6 +14,8 @@ public protocol DesiredStateSource: AnyObject {
     /// Takes in what has happened.
     /// - Returns: when to load, once it is quiet; nil where nothing has changed.
     func noteChanges() throws(AgentError) -> ContinuousClock.Instant?
+    /// From when on nothing is expected any more that belongs to what was read last.
+    var isWholeFrom: ContinuousClock.Instant { get }
     /// Everything it holds now, whether valid or not.
     /// - Parameter known: Files that are left out if they still have that stamp, by name.
     func read(known: [String: FileStamp]) -> ManifestFiles

@@ -42,6 +42,9 @@ struct ManifestBurst {
         }
     }
 
+    /// From when on nothing is expected any more that belongs to it; nil where nothing has changed.
+    var isWholeFrom: ContinuousClock.Instant? { last.map { $0 + Self.quiet } }
+
     /// When it is read if nothing else happens; nil where nothing has changed.
     /// - Parameter patience: Until when whoever writes is waited for; nil: nobody does.
     func end(waitingForWriters patience: ContinuousClock.Instant?) -> ContinuousClock.Instant? {

@@ -27,6 +27,7 @@ public final class ManifestDirectory: DesiredStateSource {
         self.path = path
         self.clock = clock
         lastRead = clock.now
+        isWholeFrom = clock.now
         inotify = inotify_init1(Int32(IN_CLOEXEC) | Int32(IN_NONBLOCK))
         watches = ManifestWatches(inotify: inotify, limit: watchLimit)
         guard inotify >= 0 else { throw .system("inotify_init1") }
@@ -35,12 +36,16 @@ public final class ManifestDirectory: DesiredStateSource {
 
     deinit { close(inotify) }
 
+    /// A file that is renamed into its place is read at once: another one may follow.
+    public private(set) var isWholeFrom: ContinuousClock.Instant
+
     public var name: String { path }
     public var fileDescriptor: Int32 { inotify }
 
     public func read(known: [String: FileStamp]) -> ManifestFiles {
-        burst = ManifestBurst()
         lastRead = clock.now
+        isWholeFrom = burst.isWholeFrom ?? isWholeFrom
+        burst = ManifestBurst()
         // Directories and links may have come, or lead elsewhere.
         watches.follow(path)
         return ManifestFiles(paths: [path], limits: .ofDaemon, known: known)

@@ -37,7 +37,15 @@ extension ReconcileLoop {
         confirmation = nil
     }
 
+    /// What does not hold together may be half of a change, such as the first of two files that are renamed: nothing is
+    /// said before the other half would have come.
     func rejectSource(_ error: AgentError) {
+        guard let source, agent.clock.now < source.isWholeFrom else { return publishRejection(error) }
+        rejection = error
+        waiting.rejection = source.isWholeFrom
+    }
+
+    func publishRejection(_ error: AgentError) {
         publication.log.error("manifests in \(source?.name ?? "-") are not accepted: \(error)")
         noteRejected(
             error.diagnostics.isEmpty
@@ -53,6 +61,7 @@ extension ReconcileLoop {
     }
 
     func noteRejected(_ diagnostics: [LocatedDiagnostic]) {
+        (rejection, waiting.rejection) = (nil, nil)
         publication.rejected(diagnostics, isIdle: desired == nil && unusable == nil)
     }
 

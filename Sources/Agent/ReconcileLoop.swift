@@ -18,6 +18,8 @@ final class ReconcileLoop {
     /// What the source held when it was read last, where that is what the desired state was made of.
     var directory = DirectoryContent()
     var sourceWarnings: Set<String> = []
+    /// Why the source's last set was not accepted, as long as the rest of it may be about to come.
+    var rejection: AgentError?
     /// Whose set is being prepared, and those that wait for theirs to be.
     var proposal: Proposal? { didSet { notePending() } }
     var proposals: [Proposal] = [] { didSet { notePending() } }
@@ -26,7 +28,7 @@ final class ReconcileLoop {
     var hasReadWholeSet = false
     var hostPass: HostPass
 
-    private var waiting: Waiting
+    var waiting: Waiting
     /// Something asks for a pass although the kernel told of nothing.
     private var isPassDue = false
     /// What the next pass is to look at though the kernel told of nothing.
@@ -152,6 +154,7 @@ final class ReconcileLoop {
     private func meetDeadlines() {
         let due = waiting.takeDue()
         if due.contains(.load) { loadChanges() }
+        if due.contains(.rejection), let error = rejection.take(), !isSourceProposed { publishRejection(error) }
         if !due.isDisjoint(with: [.retry, .fight]) { requestPass() }
         for subject in hostPass.forgetFights(at: agent.clock.now) { publication.alarmCleared(subject) }
         waitForFights()

@@ -33,6 +33,8 @@ struct Waiting {
     let clock: any WaitingClock
     /// When the source is to be read: it has changed.
     var load: ContinuousClock.Instant?
+    /// When what was read is refused unless something has put it right.
+    var rejection: ContinuousClock.Instant?
     /// When a revision goes back unless it was confirmed.
     var confirmation: ContinuousClock.Instant?
     /// When something that is fought about is to be looked at.
@@ -55,6 +57,7 @@ struct Waiting {
         static let resync = Due(rawValue: 1 << 4)
         /// Of parameters, and of some settings of devices, the kernel does not tell: they are looked at now and then.
         static let check = Due(rawValue: 1 << 5)
+        static let rejection = Due(rawValue: 1 << 6)
     }
 
     private static let checkInterval: Duration = .seconds(4)
@@ -70,7 +73,7 @@ struct Waiting {
     /// Waits until something can be read of a descriptor or something is due.
     /// - Returns: of which descriptors something can be read, by position.
     func wait(for descriptors: [Int32]) -> [Bool] {
-        let deadline = [load, confirmation, fight, retry].compactMap(\.self).reduce(min(resync, check), min)
+        let deadline = [load, rejection, confirmation, fight, retry].compactMap(\.self).reduce(min(resync, check), min)
         return clock.wait(for: descriptors, until: deadline)
     }
 
@@ -84,6 +87,7 @@ struct Waiting {
             due.insert(what)
         }
         expire(&load, .load)
+        expire(&rejection, .rejection)
         expire(&confirmation, .confirmation)
         expire(&fight, .fight)
         expire(&retry, .retry)

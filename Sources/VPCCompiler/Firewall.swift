@@ -38,8 +38,22 @@ struct Firewall {
         let table: NFTable
         let name: String
         let base: NFBaseChain?
-        /// By place.
-        var rules: [Int: [NFRule]] = [:]
+        /// By place; those of one place as they came.
+        private(set) var rules: [NFRule] = []
+        private var places: [Int] = []
+
+        init(table: NFTable, name: String, base: NFBaseChain?) {
+            self.table = table
+            self.name = name
+            self.base = base
+        }
+
+        mutating func add(_ new: [NFRule], at place: Int) {
+            // Features come nearly in the order of the places.
+            let position = places.lastIndex { $0 <= place }.map { $0 + 1 } ?? 0
+            rules.insert(contentsOf: new, at: position)
+            places.insert(contentsOf: repeatElement(place, count: new.count), at: position)
+        }
     }
 
     init(origin: Origin) { self.origin = origin }
@@ -56,7 +70,7 @@ struct Firewall {
         chains[
             ObjectIdentifier(Place.self),
             default: DraftedChain(table: Place.table, name: Place.chain, base: Place.base)
-        ].rules[place.rawValue, default: []] += builder.chain.rules
+        ].add(builder.chain.rules, at: place.rawValue)
     }
 
     mutating func counters(_ names: String...) { filter.counters += names.map { NFCounter($0, origin: origin) } }
@@ -65,8 +79,7 @@ struct Firewall {
     consuming func completed() -> [NFTableIntent] {
         filter.sets.append(deviceZones)
         for chain in chains.values {
-            let rules = chain.rules.sorted { $0.key < $1.key }.flatMap(\.value)
-            let whole = NFChain(chain.name, chain.base, rules: rules, origin: origin)
+            let whole = NFChain(chain.name, chain.base, rules: chain.rules, origin: origin)
             if chain.table == FirewallTables.arp { arp.chains.append(whole) } else { filter.chains.append(whole) }
         }
         filter.normalize()

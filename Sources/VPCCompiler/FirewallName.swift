@@ -19,7 +19,9 @@ public enum TrafficDirection: String, Sendable, CaseIterable {
 ///
 /// A resource's name is a DNS label: no `_` and no `.` in it, so what stands between them tells the names apart, and 63
 /// bytes at most, so two of them fit into a name of the kernel's (255 bytes, `NFT_NAME_MAXLEN`).
-struct FirewallFamily: Sendable {
+///
+/// A class, because every name holds its family.
+final class FirewallFamily: Sendable {
     /// Whom the objects are made for.
     enum Subject: Sendable {
         case host
@@ -61,7 +63,7 @@ struct FirewallFamily: Sendable {
     }
 
     /// Objects of the host's, each with a name of its own.
-    init(_ names: String..., tightens: Tightening) {
+    convenience init(_ names: String..., tightens: Tightening) {
         self.init("", of: .host, roles: names, tightens: tightens)
     }
 }
@@ -105,14 +107,15 @@ public struct FirewallName: Sendable, CustomStringConvertible {
 
     public var description: String {
         var text = family.word
-        func add(_ part: String) {
-            if part.isEmpty { return }
-            if !text.isEmpty { text += "_" }
-            text += part
+        var separator = "_"
+        for name in subject {
+            text += separator
+            text += name
+            separator = "."
         }
-        for (index, name) in subject.enumerated() { index == 0 ? add(name) : text.append(".\(name)") }
-        if let direction { add(direction.rawValue) }
-        add(role)
+        if let direction { text += direction == .ingress ? "_in" : "_out" }
+        if !text.isEmpty, !role.isEmpty { text += "_" }
+        text += role
         return text
     }
 

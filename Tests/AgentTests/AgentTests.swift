@@ -179,9 +179,12 @@ import VPCTopology
             try await expectAcceptance { try write("c.yaml", Self.interfaces(20..<22, host: "h2")) }
             try await expectAcceptance { try write("b.yaml", Self.interfaces([0, 1, 3, 4, 12])) }
             try await expectAcceptance {
-                // From one file to another.
-                try write("b.yaml", Self.interfaces([0, 20], host: "h2"))
-                try write("c.yaml", Self.interfaces([21, 1]))
+                // From one file to another: what is not renamed into its place waits for what belongs to it.
+                for (name, text) in [
+                    ("b.yaml", Self.interfaces([0, 20], host: "h2")), ("c.yaml", Self.interfaces([21, 1])),
+                ] {
+                    try text.write(toFile: "\(run.manifests)/\(name)", atomically: false, encoding: .utf8)
+                }
             }
             try await expectAcceptance { try write("c.yaml", "# nothing left\n") }
             try await expectAcceptance { try FileManager.default.removeItem(atPath: run.manifests + "/b.yaml") }

@@ -305,27 +305,55 @@ import VPCManifest
 
     /// Takes in what has changed; what has to be resolved as a whole is prepared beside the loop.
     private func accept(_ host: Host, _ revision: Int) {
-        for _ in 0..<10_000 where host.status.desiredRevision != revision {
-            if host.agent.pendingChanges > 0 {
-                // The set is prepared by another thread: time stands still for it.
-                usleep(100)
-                for command in host.agent.mailbox.take() { host.loop.carryOut(command) }
-            } else {
-                host.loop.turn()
-            }
-        }
+        for _ in 0..<10_000 where host.status.desiredRevision != revision { turn(host) }
+    }
+
+    private func turn(_ host: Host) {
+        if host.agent.pendingChanges == 0 { return host.loop.turn() }
+        // The set is prepared by another thread: time stands still for it.
+        usleep(100)
+        for command in host.agent.mailbox.take() { host.loop.carryOut(command) }
+    }
+
+    /// Has a set prepared, whatever becomes of it.
+    private func prepare(_ host: Host) {
+        repeat { turn(host) } while host.agent.pendingChanges == 0
+        repeat { turn(host) } while host.agent.pendingChanges > 0
     }
 
     @Test func aRenamedFileIsTakenInAtOnce() throws {
         let host = try Host()
         let (begin, waits) = (host.clock.now, host.clock.waits.count)
-        let path = host.folder + "/manifests/all.yaml"
-        try Data(Host.text(2).utf8).write(to: URL(filePath: host.folder + "/new"))
-        try #require(rename(host.folder + "/new", path) == 0)
+        try put(Host.text(2), as: "all.yaml", of: host)
         accept(host, 2)
         host.loop.pass()
         #expect(host.status.observedRevision == 2)
         #expect(host.clock.now == begin && host.clock.waits.count == waits)
+    }
+
+    private func put(_ text: String, as name: String, of host: Host) throws {
+        try Data(text.utf8).write(to: URL(filePath: host.folder + "/new"))
+        try #require(rename(host.folder + "/new", host.folder + "/manifests/" + name) == 0)
+    }
+
+    /// An interface goes from one file to another: after the first of two renames both have it.
+    @Test func halfOfAChangeIsNotRefused() throws {
+        let host = try Host()
+        let begin = host.clock.now
+        let interface = try #require(Host.text(1).split(separator: "---\n").last)
+        try put("apiVersion: vpcctl.dev/v1\n" + interface, as: "more.yaml", of: host)
+        prepare(host)
+        #expect(host.events(.revisionRejected) == [] && host.status.rejected == [])
+        try put(Host.text(0), as: "all.yaml", of: host)
+        accept(host, 2)
+        #expect(host.status.desiredRevision == 2 && host.clock.now == begin)
+
+        // And now without the other half.
+        try put(Host.text(1), as: "all.yaml", of: host)
+        prepare(host)
+        #expect(host.events(.revisionRejected) == [])
+        try host.pass(.seconds(1))
+        #expect(host.events(.revisionRejected).count == 1 && host.status.rejected.count == 1)
     }
 
     @Test func aFileThatIsWrittenIsTakenInAfterAMoment() throws {

@@ -1,5 +1,6 @@
 import IPAddressing
 import KernelModel
+import TestSupport
 import Testing
 
 extension LabTests {

@@ -18,7 +18,7 @@ import VPCTopology
     ]
 
     /// As many different labels as asked for: some as long as a label can be, many the beginning of others.
-    private static func names(_ count: Int, _ random: inout SystemRandomNumberGenerator) -> [String] {
+    private static func names(_ count: Int, _ random: inout Dice) -> [String] {
         var names = ["a"]
         while names.count < count {
             let word = words.randomElement(using: &random) ?? ""
@@ -31,8 +31,8 @@ import VPCTopology
         return names
     }
 
-    private static func topology() throws -> Topology {
-        var random = SystemRandomNumberGenerator()
+    private static func topology(_ seed: UInt64) throws -> Topology {
+        var random = Dice(seed: seed)
         var model = Model()
         model.hosts = [Host(metadata: Metadata(name: "h"), underlayAddress: IPAddress("172.31.0.1")!)]
         let names = names(40, &random)
@@ -82,8 +82,8 @@ import VPCTopology
         return try #require(resolution.topology, "\(resolution.diagnostics.filter { $0.severity == .error })")
     }
 
-    @Test(arguments: 0..<5) func setsAndNamesFit(_: Int) throws {
-        let topology = try Self.topology()
+    @Test(arguments: Seeds.fresh(with: 1, 2, 3, 4)) func setsAndNamesFit(_ seed: UInt64) throws {
+        let topology = try Self.topology(seed)
         let facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)
         for table in topology.compiled(for: 0, facts: facts).intent.host.firewall {
             // A hash set without a size grows in the background, and is not listed whole meanwhile.
@@ -105,8 +105,8 @@ import VPCTopology
     }
 
     /// A name is read as what it was made from, by one family and no other, also where the kernel has numbered the set.
-    @Test(arguments: 0..<5) func namesAreReadAsTheyAreMade(_: Int) throws {
-        let topology = try Self.topology()
+    @Test(arguments: Seeds.fresh(with: 1, 2, 3, 4)) func namesAreReadAsTheyAreMade(_ seed: UInt64) throws {
+        let topology = try Self.topology(seed)
         let facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)
         let tables = topology.compiled(for: 0, facts: facts).intent.host.firewall
         #expect(try Self.check(tables) > 1000)
@@ -125,7 +125,7 @@ import VPCTopology
                 names.formUnion(Self.names(tables))
             }
         }
-        names.formUnion(Self.names(try Self.topology().compiled(for: 0, facts: facts).intent.host.firewall))
+        names.formUnion(Self.names(try Self.topology(1).compiled(for: 0, facts: facts).intent.host.firewall))
         var families = FirewallFamily.all
         for name in names {
             let words = name.split(separator: "_")[...]
@@ -145,7 +145,7 @@ import VPCTopology
     /// Taking something out of what groups decide by may cut connections, and so may an interface that gets groups; what
     /// is not known to be harmless may, too.
     @Test func whatIsTakenAwayTightens() throws {
-        let topology = try Self.topology()
+        let topology = try Self.topology(1)
         let facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)
         for table in topology.compiled(for: 0, facts: facts).intent.host.firewall {
             for set in table.sets {
@@ -192,7 +192,7 @@ import VPCTopology
 
     /// The resource that a name is read as is the one it was made for.
     @Test func namesTellTheResource() throws {
-        let topology = try Self.topology()
+        let topology = try Self.topology(1)
         let facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)
         var known = 0
         for table in topology.compiled(for: 0, facts: facts).intent.host.firewall {

@@ -159,8 +159,8 @@ import VPCTopology
         return Model(resources.shuffled(using: &random))
     }
 
-    @Test func theOrderOfDocumentsDoesNotMatter() throws {
-        var random = SystemRandomNumberGenerator()
+    @Test(arguments: Seeds.fresh()) func theOrderOfDocumentsDoesNotMatter(_ seed: UInt64) throws {
+        var random = Dice(seed: seed)
         let first = Topology.resolve(try Self.model(interfaces: 2500, shuffledBy: &random))
         let second = Topology.resolve(try Self.model(interfaces: 2500, shuffledBy: &random))
         #expect(first.diagnostics == [] && second.diagnostics == [])
@@ -204,8 +204,8 @@ import VPCTopology
         }
     }
 
-    @Test func theTopologyIsInOrderAndConsistent() throws {
-        var random = SystemRandomNumberGenerator()
+    @Test(arguments: Seeds.fresh()) func theTopologyIsInOrderAndConsistent(_ seed: UInt64) throws {
+        var random = Dice(seed: seed)
         let topology = try #require(Topology.resolve(try Self.model(interfaces: 2500, shuffledBy: &random)).topology)
         #expect(topology.hosts.map(\.metadata.name) == (0..<8).map { "h\($0)" })
         #expect(topology.vpcs.map(\.id.rawValue) == [1, 2, 3])
@@ -287,8 +287,9 @@ import VPCTopology
     ]
 
     /// However much is wrong, nothing is reported once per pair.
-    @Test(arguments: flaws.indices) func diagnosticsGrowAsTheModelDoes(_ flaw: Int) throws {
-        var random = SystemRandomNumberGenerator()
+    @Test(arguments: flaws.indices, Seeds.fresh()) func diagnosticsGrowAsTheModelDoes(_ flaw: Int, seed: UInt64) throws
+    {
+        var random = Dice(seed: seed)
         let counts = try [500, 4000].map { count in
             var model = try Self.model(interfaces: count, shuffledBy: &random)
             Self.flaws[flaw].apply(&model)

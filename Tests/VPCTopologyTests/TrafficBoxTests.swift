@@ -95,7 +95,7 @@ private struct Generator {
 }
 
 @Suite(.timeLimit(minutes: 10)) struct TrafficBoxTests {
-    static let seed = UInt64.random(in: 0 ... .max)
+    static let seed = Seeds.fresh()[0]
 
     @Test func boxesDecideAsTheFirstMatchingLineDoes() {
         var generator = Generator(random: Dice(seed: Self.seed))
