@@ -154,13 +154,20 @@ final class ReconcileLoop {
     private func meetDeadlines() {
         let due = waiting.takeDue()
         if due.contains(.load) { loadChanges() }
-        if due.contains(.rejection), let error = rejection.take(), !isSourceProposed { publishRejection(error) }
+        if due.contains(.rejection) { endRejection() }
         if !due.isDisjoint(with: [.retry, .fight]) { requestPass() }
         for subject in hostPass.forgetFights(at: agent.clock.now) { publication.alarmCleared(subject) }
         waitForFights()
         if due.contains(.confirmation) { revert("it was not confirmed in time") }
         if due.contains(.resync) { resynchronize() }
         if due.contains(.check) { requestPass(looking: .untold) }
+    }
+
+    /// Nothing has put right what was read last.
+    private func endRejection() {
+        // Something has changed since, and is about to be read.
+        if let load = waiting.load { return waiting.rejection = load }
+        if let error = rejection.take(), !isSourceProposed { publishRejection(error) }
     }
 
     private func waitForFights() { waiting.fight = hostPass.ledger.nextDeadline(after: agent.clock.now) }

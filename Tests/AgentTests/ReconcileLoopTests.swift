@@ -325,14 +325,13 @@ import VPCManifest
     /// An interface goes from one file to another: after the first of two renames both have it.
     @Test func halfOfAChangeIsNotRefused() throws {
         let host = try Host()
-        let begin = host.clock.now
         let interface = try #require(Host.text(1).split(separator: "---\n").last)
         try put("apiVersion: vpcctl.dev/v1\n" + interface, as: "more.yaml", of: host)
         prepare(host)
         #expect(host.events(.revisionRejected) == [] && host.status.rejected == [])
         try put(Host.text(0), as: "all.yaml", of: host)
         accept(host, 2)
-        #expect(host.status.desiredRevision == 2 && host.clock.now == begin)
+        #expect(host.status.desiredRevision == 2 && host.events(.revisionRejected) == [])
 
         // And now without the other half.
         try put(Host.text(1), as: "all.yaml", of: host)

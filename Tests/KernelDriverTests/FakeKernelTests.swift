@@ -10,7 +10,7 @@ import Testing
 
 /// The kernel in memory, on which others' tests are built, does what a real one does: the same plans are carried out by
 /// both, and what somebody else does in between happens to both.
-@Suite(.enabled(if: geteuid() == 0, "needs root")) struct FakeKernelTests {
+@Suite(.enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct FakeKernelTests {
     @Test(arguments: [1, 2, 3, 4] as [UInt64]) func itDoesWhatARealOneDoes(seed: UInt64) throws {
         try withScratchNamespace { host, _ in
             let guests = ["\(host)-a", "\(host)-b"]

@@ -31,12 +31,8 @@ extension LabTests {
                     run.stop()
                     run = try AgentRun(lab, folder: run.folder)
                 case 1, 2:
-                    let last = run.lastEvent
-                    let text = try #require(variants.randomElement(using: &generator)).text(prefix: lab.prefix)
-                    if try String(contentsOfFile: run.manifests + "/all.json", encoding: .utf8) != text {
-                        try AgentRun.write(text, to: run.manifests + "/all.json")
-                        try await run.event(after: last) { $0.type == .revisionAccepted }
-                    }
+                    let scenario = try #require(variants.randomElement(using: &generator))
+                    try await Self.give(scenario.text(prefix: lab.prefix), to: run)
                 default: break
                 }
                 var vandal = try Vandal(run.kernel, generator)
@@ -45,8 +41,13 @@ extension LabTests {
                 let status = try await run.agent.settled()
                 // Where an object was hit again and again it is left alone for a while.
                 if status.alarms.isEmpty { #expect(try run.difference() == [], "round \(round)") }
-                // Buffers have had their largest size by then.
-                if round == Self.operations / Self.burst / 4 { first = try Resources() }
+                // Buffers have had their largest size by then. Every guest's namespace takes a socket, so with the guests
+                // that there are at the end.
+                if round == Self.operations / Self.burst / 4 {
+                    try await Self.give(Scenario.agents.text(prefix: lab.prefix), to: run)
+                    _ = try await run.agent.settled()
+                    first = try Resources()
+                }
             }
             // A new desired state ends all pauses.
             try AgentRun.write(variants[1].text(prefix: lab.prefix) + "\n", to: run.manifests + "/all.json")
@@ -61,6 +62,14 @@ extension LabTests {
                 "\(before) then \(last): \(last.descriptors.difference(from: before.descriptors))")
             #expect(last.residentKiB <= before.residentKiB + 8192, "\(before) then \(last)")
             print("soak: \(Self.operations) operations, \(before) then \(last)")
+        }
+
+        private static func give(_ text: String, to run: AgentRun) async throws {
+            let path = run.manifests + "/all.json"
+            if try String(contentsOfFile: path, encoding: .utf8) == text { return }
+            let last = run.lastEvent
+            try AgentRun.write(text, to: path)
+            try await run.event(after: last) { $0.type == .revisionAccepted }
         }
 
         /// What a process holds.

@@ -7,7 +7,7 @@ import VPCTopology
 @testable import VPCCompiler
 
 /// What is compiled after changes of any kind does not depend on how the topology came to be what it is.
-@Suite struct ResourceChangeTests {
+@Suite(.timeLimit(minutes: 10)) struct ResourceChangeTests {
     private static let facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)
 
     @Test(arguments: 1...3) func changedTopologiesAreCompiledAsResolvedOnes(seed: UInt64) throws {

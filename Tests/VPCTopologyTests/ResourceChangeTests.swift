@@ -6,7 +6,7 @@ import VPCModel
 
 /// Taking changes of resources in gives what resolving everything gives, for random changes of every kind, and leaves
 /// everything as it was where it does not.
-@Suite struct ResourceChangeTests {
+@Suite(.timeLimit(minutes: 10)) struct ResourceChangeTests {
     @Test(arguments: 1...6) func changesGiveWhatResolvingGives(seed: UInt64) throws {
         var present = Accepted(seed: seed)
         var counts = (taken: 0, resolved: 0, invalid: 0)
