@@ -68,9 +68,9 @@ extension Agent {
     }
 
     private func host(in topology: Topology) throws(AgentError) -> Int {
-        let names = topology.hosts.map(\.metadata.name)
         if let name = configuration.host {
-            if let index = names.firstIndex(of: name) { return index }
+            if let number = topology.hosts.firstIndex(where: { $0.metadata.name == name }) { return number }
+            let names = topology.hosts.map(\.metadata.name)
             throw AgentError(
                 .invalidManifest,
                 "no Host is named \(name), as this machine shall be; there are: \(names.prefix(20).joined(separator: ", "))"

@@ -20,7 +20,7 @@ import VPCManifest
         let loop: ReconcileLoop
         let folder = "/tmp/vpcd-loop-\(UUID().uuidString)"
 
-        init(interfaces: Int = 1, settles: Bool = true) throws {
+        init(interfaces: Int = 1, others: [Int] = [], settles: Bool = true) throws {
             kernel = FakeKernel(
                 FakeWorld(
                     owner: Conventions.ownership, parameters: Conventions.sysctlPaths,
@@ -35,7 +35,7 @@ import VPCManifest
             for path in [configuration.manifests, configuration.stateDirectory].compactMap(\.self) {
                 try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
             }
-            try Data(Self.text(interfaces).utf8).write(to: URL(filePath: folder + "/manifests/all.yaml"))
+            try Data(Self.text(interfaces, others: others).utf8).write(to: URL(filePath: folder + "/manifests/all.yaml"))
             agent = try Agent(
                 configuration, kernel: kernel, nil, clock, log: Logger(label: "vpcd") { _ in SwiftLogNoOpLogHandler() })
             loop = try ReconcileLoop(agent)
@@ -45,8 +45,19 @@ import VPCManifest
 
         deinit { try? FileManager.default.removeItem(atPath: folder) }
 
-        static func text(_ interfaces: Int) -> String {
-            var text = ManifestHead.subnet("10.0.1.0/24", of: "10.0.0.0/16")
+        /// - Parameter others: Hosts whose names come before that of this one.
+        static func text(_ interfaces: Int, others: [Int] = []) -> String {
+            var text = others.map {
+                """
+                apiVersion: vpcctl.dev/v1
+                kind: Host
+                metadata: {name: a\($0)}
+                spec: {underlay: {address: 172.31.0.\(10 + $0)}}
+                ---
+
+                """
+            }.joined()
+            text += ManifestHead.subnet("10.0.1.0/24", of: "10.0.0.0/16")
             for number in 0..<interfaces {
                 text += """
                     ---
@@ -339,6 +350,22 @@ import VPCManifest
         #expect(host.events(.revisionRejected) == [])
         try host.pass(.seconds(1))
         #expect(host.events(.revisionRejected).count == 1 && host.status.rejected.count == 1)
+    }
+
+    /// Hosts keep their numbers: this one is not the first that is left.
+    @Test func anotherHostGoes() throws {
+        let host = try Host(others: [1, 2])
+        // Each set anew, so that all of it is resolved.
+        for (revision, others) in [[2], [2, 3], [3], [], [1]].enumerated() {
+            host.loop.propose(
+                ReconcileLoop.Proposal(
+                    origin: .request(confirmSeconds: nil) { _ in },
+                    load: { ManifestSet([ManifestSource(name: "all.yaml", text: Host.text(1, others: others))]) }))
+            prepare(host)
+            host.loop.pass()
+            #expect(host.status.host == "h1" && host.status.desiredRevision == revision + 2, "\(others)")
+            #expect(host.status.phase == .ready)
+        }
     }
 
     @Test func aFileThatIsWrittenIsTakenInAfterAMoment() throws {

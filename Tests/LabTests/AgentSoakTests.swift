@@ -46,7 +46,7 @@ extension LabTests {
                 if round == Self.operations / Self.burst / 4 {
                     try await Self.give(Scenario.agents.text(prefix: lab.prefix), to: run)
                     _ = try await run.agent.settled()
-                    first = try Resources()
+                    first = try await Resources(run.agent)
                 }
             }
             // A new desired state ends all pauses.
@@ -54,7 +54,7 @@ extension LabTests {
             try AgentRun.write(Scenario.agents.text(prefix: lab.prefix), to: run.manifests + "/all.json")
             run.agent.resynchronize()
             while !(try run.difference().isEmpty) { _ = try await run.agent.settled() }
-            let last = try Resources()
+            let last = try await Resources(run.agent)
             #expect(try lab.station("web1").ask("10.0.1.13")?.name == "web3")
             let before = try #require(first)
             #expect(
@@ -78,13 +78,22 @@ extension LabTests {
             var descriptors: [String]
             var residentKiB: Int
 
-            init() throws {
-                // The descriptor that lists them is gone by then.
-                descriptors = try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").compactMap {
-                    try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/fd/" + $0)
-                }.sorted()
+            /// What the agent has open for a moment, to look at the kernel, is not counted: it is gone when the agent has
+            /// come to rest, and what it opens then was not there before.
+            init(_ agent: Agent) async throws {
+                let before = try Self.openDescriptors()
+                _ = try await agent.settled()
+                descriptors = try Self.openDescriptors().filter { before[$0.key] == $0.value }.values.sorted()
                 let pages = try String(contentsOfFile: "/proc/self/statm", encoding: .utf8).split(separator: " ")
                 residentKiB = try #require(Int(pages[1])) * Int(getpagesize()) / 1024
+            }
+
+            /// By number what they lead to, but the one that lists them, which is gone by then.
+            private static func openDescriptors() throws -> [String: String] {
+                let folder = "/proc/self/fd/"
+                let numbers = try FileManager.default.contentsOfDirectory(atPath: folder)
+                let targets = numbers.map { try? FileManager.default.destinationOfSymbolicLink(atPath: folder + $0) }
+                return Dictionary(uniqueKeysWithValues: zip(numbers, targets)).compactMapValues(\.self)
             }
 
             var description: String { "\(descriptors.count) descriptors and \(residentKiB) KiB" }
