@@ -19,7 +19,7 @@ extension Compilation {
         for (number, former) in moved {
             let interface = topology.interfaces[number]
             guard former.host != host, interface.host != host,
-                (former.vpc, former.address) == (interface.vpc, interface.address),
+                (former.vpc, former.address) == (interface.vpc, interface.address), former.further == interface.further,
                 former.gatewayKey == nil, interface.gatewayKey == nil,
                 former.securityGroups == interface.securityGroups,
                 former.sourceDestCheck == interface.sourceDestCheck
@@ -31,10 +31,12 @@ extension Compilation {
                 guard topology.hasInterface(of: interface.vpc, on: former.host),
                     let neighbour = topology.interfaces(of: interface.vpc, on: interface.host)
                         .first(where: { moved[$0] == nil }),
-                    let route = self.route(to: interface.address, context.table),
-                    let other = self.route(to: topology.interfaces[neighbour].address, context.table)
+                    let other = route(to: IPPrefix(topology.interfaces[neighbour].address), context.table)
                 else { return nil }
-                edits.append((route, intent.host.routes[other].object.nexthop))
+                for block in interface.blocks {
+                    guard let route = route(to: block, context.table) else { return nil }
+                    edits.append((route, intent.host.routes[other].object.nexthop))
+                }
             }
         }
         for (route, nexthop) in edits { intent.host.routes[route].object.nexthop = nexthop }
@@ -49,7 +51,7 @@ extension Compilation {
     /// Takes the topology back that it was compiled from.
     public mutating func keep(_ topology: Topology) { policy = policy.following(topology) }
 
-    private func route(to address: IPAddress, _ table: TableID) -> Int? {
-        intent.host.routes.position(of: Route.Key(table: table, destination: IPPrefix(address)))
+    private func route(to block: IPPrefix, _ table: TableID) -> Int? {
+        intent.host.routes.position(of: Route.Key(table: table, destination: block))
     }
 }

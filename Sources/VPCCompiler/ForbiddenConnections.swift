@@ -37,18 +37,20 @@ extension HostPolicy {
     /// since: the kernel would find the guests' segments far from where they were.
     public func outdated(_ connections: [Connection], arriving ports: Set<InterfaceName>) -> [Connection] {
         let names = Set(ports.map(\.description))
-        let arriving = Set(interfaces.filter { names.contains(topology.interfaces[$0.value].portName.rawValue) }.keys)
+        let arriving = interfaces.filter { names.contains(topology.interfaces[$0].portName.rawValue) }
         return connections.filter { connection in
             guard connection.ipProtocol == IPProtocol.tcp.rawValue, connection.mark & ConnectionMark.given == 0,
                 let vpc = vpcOfZone[connection.zone]
             else { return false }
-            let ends = [connection.source, connection.destination].map { InterfaceKey(vpc: vpc, address: $0) }
-            return ends.contains(where: arriving.contains) && !ends.allSatisfy(present.contains)
+            let ends = [connection.source, connection.destination].map { topology.interface(at: $0, inVPC: vpc) }
+            func isOne(of interfaces: Set<Int>, _ end: Int?) -> Bool { end.map(interfaces.contains) ?? false }
+            return ends.contains { isOne(of: arriving, $0) } && !ends.allSatisfy { isOne(of: present, $0) }
         }
     }
 
+    /// The one with groups and a guest here that has an address.
     private func interface(_ vpc: Int, _ address: IPAddress) -> Int? {
-        interfaces[InterfaceKey(vpc: vpc, address: address)]
+        topology.interface(at: address, inVPC: vpc).flatMap { interfaces.contains($0) ? $0 : nil }
     }
 }
 
@@ -97,15 +99,10 @@ private struct RuleIndex {
 public struct HostPolicy: Sendable {
     let topology: Topology
     let vpcOfZone: [UInt16: Int]
-    /// Interfaces with groups that have a guest on this host.
-    let interfaces: [InterfaceKey: Int]
+    /// Interfaces with groups that have a guest on this host: numbers of `Topology.interfaces`.
+    let interfaces: Set<Int>
     /// All that have a guest here.
-    let present: Set<InterfaceKey>
-
-    struct InterfaceKey: Hashable, Sendable {
-        var vpc: Int
-        var address: IPAddress
-    }
+    let present: Set<Int>
 
     /// The same where the interfaces of other hosts have moved.
     func following(_ topology: Topology) -> HostPolicy {
@@ -122,17 +119,9 @@ extension HostCompiler {
         for context in contexts where context.routeTable == nil {
             zones[zone(ofVPC: context.vpc).rawValue] = context.vpc
         }
-        var interfaces: [HostPolicy.InterfaceKey: Int] = [:]
-        for index in attached where !topology.interfaces[index].securityGroups.isEmpty {
-            let interface = topology.interfaces[index]
-            interfaces[HostPolicy.InterfaceKey(vpc: interface.vpc, address: interface.address)] = index
-        }
-        let present = attached.map { index in
-            let interface = topology.interfaces[index]
-            return HostPolicy.InterfaceKey(vpc: interface.vpc, address: interface.address)
-        }
+        let interfaces = attached.filter { !topology.interfaces[$0].securityGroups.isEmpty }
         return HostPolicy(
-            topology: topology, vpcOfZone: zones, interfaces: interfaces, present: Set(present))
+            topology: topology, vpcOfZone: zones, interfaces: Set(interfaces), present: Set(attached))
     }
 }
 

@@ -56,8 +56,8 @@ extension HostCompiler {
         else { return false }
         for place in topology.places(former.change) {
             for (number, context) in contexts.enumerated() where context.vpc == place.vpc {
-                let key = Route.Key(table: context.table, destination: IPPrefix(place.address))
-                let route = route(to: place.address, key, context, tunnels[number])
+                let key = Route.Key(table: context.table, destination: place.block)
+                let route = route(to: place.block, key, context, tunnels[number])
                 former.routes.put(route, at: key)
                 former.changed.append(key)
             }
@@ -67,12 +67,12 @@ extension HostCompiler {
     }
 
     private mutating func route(
-        to address: IPAddress, _ key: Route.Key, _ context: Context, _ tunnels: [NexthopID]
+        to block: IPPrefix, _ key: Route.Key, _ context: Context, _ tunnels: [NexthopID]
     ) -> Attributed<Route>? {
-        guard let index = topology.interface(at: address, inVPC: context.vpc) else { return nil }
+        guard let destination = topology.destination(block, inVPC: context.vpc) else { return nil }
         var tunnels = tunnels
-        return localRoute(to: index, key, vpc: topology.vpcs[context.vpc], &tunnels).map {
-            Attributed($0, from: Origin(.networkInterface, index))
+        return localRoute(to: destination, key, vpc: topology.vpcs[context.vpc], &tunnels).map {
+            Attributed($0, from: Origin(.networkInterface, destination.interface))
         }
     }
 
@@ -94,14 +94,18 @@ extension HostCompiler {
     }
 
     private mutating func addTunnels(of vpc: Int) -> [NexthopID] {
-        var firsts: [(address: IPAddress, host: Int)] = []
+        var firsts: [Int: IPAddress] = [:]
         for remote in topology.hosts.indices where remote != host {
             if let first = topology.interfaces(of: vpc, on: remote).first(where: { _ in true }) {
-                firsts.append((topology.interfaces[first].address, remote))
+                firsts[remote] = topology.interfaces[first].address
             }
         }
+        for further in topology.furtherOfVPC[vpc] {
+            let remote = topology.interfaces[further.interface].host
+            firsts[remote] = firsts[remote].map { min($0, further.prefix.address) }
+        }
         var tunnels = [NexthopID](repeating: .none, count: topology.hosts.endIndex)
-        for (_, remote) in firsts.sorted(by: { $0.address < $1.address }) {
+        for (remote, _) in firsts.sorted(by: { $0.value < $1.value }) {
             tunnels[remote] = tunnel(to: remote, key: topology.vpcs[vpc].id.rawValue, from: Origin(.host, remote))
         }
         return tunnels
@@ -110,10 +114,12 @@ extension HostCompiler {
 
 extension Topology {
     /// Where an interface is, was, or both.
-    fileprivate func places(_ change: TopologyChange) -> [(vpc: Int, address: IPAddress)] {
+    fileprivate func places(_ change: TopologyChange) -> [(vpc: Int, block: IPPrefix)] {
         let part = change.interfaces
         let now = (part.added + part.changed.keys).map { interfaces[$0] }
-        return (Array(part.removed.values) + Array(part.changed.values) + now).map { ($0.vpc, $0.address) }
+        return (Array(part.removed.values) + Array(part.changed.values) + now).flatMap { interface in
+            interface.blocks.map { (interface.vpc, $0) }
+        }
     }
 }
 

@@ -15,7 +15,9 @@ extension HostCompiler {
         tables += gateways.map { ($0.table, .gateway($0.route)) }
         tables.sort { $0.table < $1.table }
         intent.host.routes.reserveCapacity(
-            contexts.reduce(gateways.count) { $0 + topology.interfacesOfVPC[$1.vpc].count })
+            contexts.reduce(gateways.count) {
+                $0 + topology.interfacesOfVPC[$1.vpc].count + topology.furtherOfVPC[$1.vpc].count
+            })
         for (_, content) in tables {
             switch content {
             case .context(let context):
@@ -29,8 +31,9 @@ extension HostCompiler {
         }
     }
 
-    /// `unreachable` for each CIDR, the routes of the route table, and a /32 of every interface for which the VPC's own
-    /// CIDR is the longest match: local always wins inside the CIDR unless a custom route is more specific.
+    /// `unreachable` for each CIDR, the routes of the route table, and one to every address and prefix of the interfaces
+    /// for which the VPC's own CIDR is the longest match: local always wins inside the CIDR unless a custom route is more
+    /// specific.
     private mutating func addRoutes(of context: Context) {
         let vpc = topology.vpcs[context.vpc]
         let custom = topology.customRoutes(of: context)
@@ -39,35 +42,49 @@ extension HostCompiler {
 
         var nextSpecial = special.startIndex
         var tunnels = [NexthopID](repeating: .none, count: topology.hosts.endIndex)
-        for index in topology.interfacesOfVPC[context.vpc] {
-            let address = topology.interfaces[index].address
-            let key = Route.Key(table: context.table, destination: IPPrefix(address))
+        for destination in topology.destinations(ofVPC: context.vpc) {
+            let key = Route.Key(table: context.table, destination: destination.prefix)
             while nextSpecial < special.endIndex, special[nextSpecial].object.key < key {
                 intent.host.routes.append(special[nextSpecial])
                 nextSpecial += 1
             }
-            if overridden.contains(address) { continue }
-            if let route = localRoute(to: index, key, vpc: vpc, &tunnels) {
-                intent.host.routes.append(Attributed(route, from: Origin(.networkInterface, index)))
+            if overridden.contains(destination.prefix) { continue }
+            if let route = localRoute(to: destination, key, vpc: vpc, &tunnels) {
+                intent.host.routes.append(Attributed(route, from: Origin(.networkInterface, destination.interface)))
             }
         }
         intent.host.routes += special[nextSpecial...]
     }
 
-    /// The /32 of one interface; none where its guest is not there: then `unreachable` answers.
+    /// The route to an address or prefix of an interface; none where its guest is not there: then `unreachable` answers.
     /// - Parameter tunnels: By host, the nexthop that leads there, as far as it is known.
     @inline(__always)
     mutating func localRoute(
-        to index: Int, _ key: Route.Key, vpc: ResolvedVPC, _ tunnels: inout [NexthopID]
+        to destination: Destination, _ key: Route.Key, vpc: ResolvedVPC, _ tunnels: inout [NexthopID]
     ) -> Route? {
-        let remote = topology.interfaces[index].host
+        let remote = topology.interfaces[destination.interface].host
         if remote != host {
             if tunnels[remote] != .none { return .via(tunnels[remote], key) }
             let id = tunnel(to: remote, key: vpc.id.rawValue, from: Origin(.host, remote))
             tunnels[remote] = id
             return .via(id, key)
         }
-        return isAttachedHere(index) ? .link(port(of: topology.interfaces[index]), key) : nil
+        return isAttachedHere(destination.interface) ? routeHere(to: destination, key) : nil
+    }
+
+    /// To a guest of this host. What is delegated to it is not on its device: it is not asked for by ARP, but sent to the
+    /// guest's own address, whose neighbour is known.
+    mutating func routeHere(to destination: Destination, _ key: Route.Key) -> Route {
+        let interface = topology.interfaces[destination.interface]
+        return destination.isDelegated
+            ? .via(nexthop(toGuest: destination.interface), key) : .link(port(of: interface), key)
+    }
+
+    /// The nexthop that hands packets to a guest of this host, whatever their destination.
+    mutating func nexthop(toGuest index: Int) -> NexthopID {
+        let interface = topology.interfaces[index]
+        return nexthop(
+            .gateway(interface.address, device: port(of: interface)), from: Origin(.networkInterface, index))
     }
 
     private func unreachable(_ cidrs: [IPPrefix], _ context: Context) -> [Attributed<Route>] {
@@ -137,7 +154,7 @@ extension [Attributed<Route>] {
     }
 }
 
-/// The addresses of a VPC's CIDRs for which a custom route is the longer match; asked for in ascending order.
+/// The parts of a VPC's CIDRs for which a custom route is the longer match; asked for in ascending order.
 struct OverriddenAddresses {
     private let prefixes: [IPPrefix]
     private var next = 0
@@ -147,11 +164,12 @@ struct OverriddenAddresses {
         prefixes = destinations.filter { route in vpc.cidrs.contains { $0.contains(route) } }.sorted()
     }
 
-    mutating func contains(_ address: IPAddress) -> Bool {
-        while next < prefixes.count, prefixes[next].address <= address {
+    /// Whether one custom route takes all of the block; of what takes a part of it the kernel finds the longer match.
+    mutating func contains(_ block: IPPrefix) -> Bool {
+        while next < prefixes.count, prefixes[next].address <= block.address {
             last = max(last ?? prefixes[next].last, prefixes[next].last)
             next += 1
         }
-        return last.map { address <= $0 } ?? false
+        return last.map { block.last <= $0 } ?? false
     }
 }

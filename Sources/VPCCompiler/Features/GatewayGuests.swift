@@ -97,7 +97,7 @@ extension HostCompiler {
     /// guest to an interface of the same guest.
     fileprivate func addGatewaySets(to table: inout NFTableIntent) {
         var ports = NFSet("open_ports", of: .interfaceName, grows: true)
-        var addresses = NFSet("open_addresses", of: .interfaceName, .ipv4Address, grows: true)
+        var addresses = openAddresses
         var ways = NFSet("own_ways", of: .interfaceName, .interfaceName, grows: true)
         let open = attached.filter { !topology.interfaces[$0].sourceDestCheck }
         let guests = Dictionary(grouping: open) { topology.interfaces[$0].guest }
@@ -106,12 +106,24 @@ extension HostCompiler {
             let origin = Origin(.networkInterface, index)
             let port = port(of: interface)
             ports.add(port, origin: origin)
-            addresses.add(port, interface.address, origin: origin)
+            for block in interface.blocks { addresses.add(port, block, origin: origin) }
             for other in guests[interface.guest] ?? [] {
                 ways.add(port, self.port(of: topology.interfaces[other]), origin: origin)
             }
         }
         table.sets += [ports, addresses, ways]
+    }
+}
+
+extension HostCompiler {
+    /// Blocks have to be ranges; as long as there are only addresses, finding one is cheaper.
+    private var openAddresses: NFSet {
+        let hasBlocks = attached.contains {
+            !topology.interfaces[$0].sourceDestCheck && topology.interfaces[$0].hasPrefixes
+        }
+        return hasBlocks
+            ? NFSet("open_addresses", of: .interfaceName, .ipv4Address, isInterval: true)
+            : NFSet("open_addresses", of: .interfaceName, .ipv4Address, grows: true)
     }
 }
 

@@ -58,13 +58,12 @@ extension HostCompiler {
     /// The nexthop that hands packets to a gateway, here or on its host; nil where it should be here and is not.
     mutating func nexthop(toGateway index: Int) -> NexthopID? {
         let interface = topology.interfaces[index]
-        let origin = Origin(.networkInterface, index)
         if interface.host == host {
             guard isAttachedHere(index) else { return nil }
-            return nexthop(.gateway(interface.address, device: port(of: interface)), from: origin)
+            return nexthop(toGuest: index)
         }
         guard let key = interface.gatewayKey else { preconditionFailure("\(interface.name) is the target of no route") }
-        return tunnel(to: interface.host, key: key.rawValue, from: origin)
+        return tunnel(to: interface.host, key: key.rawValue, from: Origin(.networkInterface, index))
     }
 
     func gatewayAlias(_ interface: ResolvedInterface) -> String {

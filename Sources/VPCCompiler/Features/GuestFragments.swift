@@ -35,7 +35,7 @@ struct GuestFragments: HostFeature {
         firewall.rule(at: FromGuest.exceptions, Self.isFragment, .goto("fragment"))
         // What is forged takes nothing of the rate, and counts as forged.
         firewall.filter.chain("fragment", origin: firewall.origin) { chain in
-            GuestPorts.addSpeakers(to: &chain, .goto("own_fragment"))
+            GuestPorts.addSpeakers(to: &chain, of: host, .goto("own_fragment"))
             chain.rule(.goto(Spoofed.chain))
         }
         firewall.filter.chain("own_fragment", origin: firewall.origin) { chain in

@@ -38,6 +38,11 @@ extension HostCompiler {
             guest.links.append(Attributed(link, from: origin))
             let address = Address(device: device, address: interface.address, prefixLength: subnet.cidr.length)
             guest.addresses.append(Attributed(address, from: origin))
+            // Whole: the kernel chooses the source among the addresses of the gateway's block, and that is the first one.
+            for further in interface.furtherAddresses {
+                let address = Address(device: device, address: further, prefixLength: UInt8(further.family.bitWidth))
+                guest.addresses.append(Attributed(address, from: origin))
+            }
             if position == 0 {
                 let key = Route.Key(table: .main, destination: .defaultIPv4)
                 guest.routes.append(Attributed(.gateway(subnet.gateway, device: device, key), from: origin))
@@ -56,10 +61,12 @@ extension HostCompiler {
         _ subnet: ResolvedSubnet, from origin: Origin
     ) {
         let table = TableID(Conventions.tables.lowerBound + UInt32(position))
-        let rule = Rule(
-            priority: 10_000 + UInt32(position), source: IPPrefix(interface.address), action: .lookup(table),
-            routeProtocol: Conventions.ownership.routeProtocol)
-        guest.rules.append(Attributed(rule, from: origin))
+        for block in interface.blocks {
+            let rule = Rule(
+                priority: 10_000 + UInt32(position), source: block, action: .lookup(table),
+                routeProtocol: Conventions.ownership.routeProtocol)
+            guest.rules.append(Attributed(rule, from: origin))
+        }
         let local = Route.link(device, Route.Key(table: table, destination: subnet.cidr))
         let rest = Route.gateway(
             subnet.gateway, device: device, Route.Key(table: table, destination: .defaultIPv4))

@@ -5,7 +5,7 @@ import VPCTopology
 
 extension FirewallFamily {
     static let ports = FirewallFamily(
-        "ports", "port_zone", "open_port_zone", "dev_zone", Conventions.arrivals, "known_port", "unknown_port",
+        "ports", "port_zone", "port_prefix_zone", "open_port_zone", "dev_zone", Conventions.arrivals, "known_port", "unknown_port",
         tightens: [])
 }
 
@@ -20,7 +20,7 @@ struct GuestPorts: HostFeature {
         host.addPortSets(to: &firewall.filter)
         firewall.rule(at: BeforeRouting.secondPass, .match(.iifgroup, LinkGroups.vrf), .accept)
         firewall.rule(at: BeforeRouting.guests, .match(.iifgroup, LinkGroups.guest), .goto(FromGuest.chain))
-        firewall.rules(at: FromGuest.check) { Self.addSpeakers(to: &$0, .accept) }
+        firewall.rules(at: FromGuest.check) { Self.addSpeakers(to: &$0, of: host, .accept) }
         firewall.rule(at: FromGuest.forged, .goto(Spoofed.chain))
         firewall.rule(at: Spoofed.drop, .counter(RuleCounter.spoofed.description), .drop)
         firewall.rule(at: FromHost.zone, .set(.ctZone, map: "dev_zone", .oifname))
@@ -28,9 +28,12 @@ struct GuestPorts: HostFeature {
     }
 
     /// Whoever speaks for himself goes on, in his VPC's zone.
-    static func addSpeakers(to chain: inout NFChainBuilder, _ verdict: NFStatement) {
+    static func addSpeakers(to chain: inout NFChainBuilder, of host: HostCompiler, _ verdict: NFStatement) {
         chain.rule(.set(.ctZone, map: "port_zone", .iifname, .etherSource, .ipSource), verdict)
         chain.rule(.set(.ctZone, map: "open_port_zone", .iifname, .etherSource), verdict)
+        // Last: nobody else pays for it.
+        guard host.hasPrefixesOfSpeakers else { return }
+        chain.rule(.set(.ctZone, map: "port_prefix_zone", .iifname, .etherSource, .ipSource), verdict)
     }
 
     /// A port is reachable only after its policy is in.
@@ -59,9 +62,17 @@ extension HostCompiler {
             let gateway = Address(
                 device: port, address: topology.subnets[interface.subnet].gateway, prefixLength: 32)
             intent.host.addresses.append(Attributed(gateway, from: origin))
-            let guest = Neighbor(device: port, address: interface.address, hardwareAddress: interface.mac)
-            intent.host.neighbors.append(Attributed(guest, from: origin))
+            for address in [interface.address] + interface.furtherAddresses {
+                let guest = Neighbor(device: port, address: address, hardwareAddress: interface.mac)
+                intent.host.neighbors.append(Attributed(guest, from: origin))
+            }
+            if interface.hasPrefixes { _ = nexthop(toGuest: index) }
         }
+    }
+
+    /// Whether a guest here that speaks for itself only has more than addresses.
+    var hasPrefixesOfSpeakers: Bool {
+        attached.contains { topology.interfaces[$0].sourceDestCheck && topology.interfaces[$0].hasPrefixes }
     }
 
     private func link(_ name: InterfaceName, _ interface: ResolvedInterface, master: InterfaceName) -> Link {
@@ -90,6 +101,9 @@ extension HostCompiler {
         var ports = NFSet("ports", of: .interfaceName, grows: true, admits: true)
         var speakers = NFSet(
             "port_zone", of: .interfaceName, .etherAddress, .ipv4Address, to: .values(.zone), grows: true, admits: true)
+        var prefixes = NFSet(
+            "port_prefix_zone", of: .interfaceName, .etherAddress, .ipv4Address, to: .values(.zone), isInterval: true,
+            admits: true)
         var forwarders = NFSet(
             "open_port_zone", of: .interfaceName, .etherAddress, to: .values(.zone), grows: true, admits: true)
         for index in attached {
@@ -99,7 +113,12 @@ extension HostCompiler {
             let zone = zone(ofVPC: interface.vpc)
             ports.add(port, origin: origin)
             if interface.sourceDestCheck {
-                speakers.add(port, interface.mac, interface.address, data: zone, origin: origin)
+                for address in [interface.address] + interface.furtherAddresses {
+                    speakers.add(port, interface.mac, address, data: zone, origin: origin)
+                }
+                for prefix in interface.prefixes {
+                    prefixes.add(port, interface.mac, prefix, data: zone, origin: origin)
+                }
             } else {
                 forwarders.add(port, interface.mac, data: zone, origin: origin)
             }
@@ -109,6 +128,7 @@ extension HostCompiler {
                 Conventions.arrivals, newcomersTo: ports, seconds: Conventions.arrivalSeconds,
                 origin: Origin(.host, host)))
         table.sets += [ports, speakers, forwarders]
+        if hasPrefixesOfSpeakers { table.sets.append(prefixes) }
     }
 
     /// Adds every port of this host to a set of devices.

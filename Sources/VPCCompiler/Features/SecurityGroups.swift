@@ -12,7 +12,8 @@ extension FirewallFamily {
         roles: ["map", "map_#", "icmp", "icmp_#", "class", "class_#", "from_@", "icmp_from_@", "services", "#"],
         tightens: .losing)
     /// The addresses of a group's members.
-    static let members = FirewallFamily("members", of: .one(.securityGroup), tightens: .losing)
+    static let members = FirewallFamily(
+        "members", of: .one(.securityGroup), roles: ["", "prefixes"], tightens: .losing)
     private static let listRoles = ["", "unknown", "moved"]
     static let list = FirewallFamily(
         "sg", of: .several(.securityGroup), isDirected: true, roles: listRoles, tightens: .losing)
@@ -175,9 +176,13 @@ extension HostCompiler {
         }
         for (key, _) in rules.byGroup where port == nil || key.place == .port {
             let map = rules.name(key.place, group: name(ofGroup: key.group))
+            let count = NFStatement.counter(map: map, .ipProtocol, port ?? key.place.field)
             chain.rule(
-                .match(far, in: membersName(key.group)), key.place.guardStatement,
-                .counter(map: map, .ipProtocol, port ?? key.place.field), verdict, origin: origin)
+                .match(far, in: membersName(key.group)), key.place.guardStatement, count, verdict, origin: origin)
+            guard hasPrefixes(ofGroup: key.group) else { continue }
+            chain.rule(
+                .match(far, .ipProtocol, in: prefixesName(key.group)), key.place.guardStatement, count, verdict,
+                origin: origin)
         }
     }
 
@@ -218,12 +223,34 @@ extension HostCompiler {
 
     private func addMembers(of group: Int, to table: inout NFTableIntent) {
         var set = NFSet(membersName(group), of: .ipv4Address, grows: true, origin: Origin(.securityGroup, group))
+        // The second field holds every protocol, see `TrafficStages.classMaps`.
+        var prefixes = NFSet(
+            prefixesName(group), of: .ipv4Address, .internetProtocol, isInterval: true,
+            origin: Origin(.securityGroup, group))
         for index in topology.securityGroups[group].members {
-            set.add(topology.interfaces[index].address, origin: Origin(.networkInterface, index))
+            let interface = topology.interfaces[index]
+            let origin = Origin(.networkInterface, index)
+            set.add(interface.address, origin: origin)
+            for further in interface.further {
+                if further.isDelegated {
+                    prefixes.add(further.prefix, NFProtocol.any, origin: origin)
+                } else {
+                    set.add(further.prefix.address, origin: origin)
+                }
+            }
         }
         table.sets.append(set)
+        if !prefixes.elements.isEmpty { table.sets.append(prefixes) }
+    }
+
+    private func hasPrefixes(ofGroup group: Int) -> Bool {
+        topology.securityGroups[group].members.contains { topology.interfaces[$0].hasPrefixes }
     }
 
     private func name(ofGroup group: Int) -> String { topology.securityGroups[group].name }
     private func membersName(_ group: Int) -> String { FirewallName(.members, name(ofGroup: group)).description }
+    /// Those of the members' addresses that are delegated in blocks.
+    private func prefixesName(_ group: Int) -> String {
+        FirewallName(.members, name(ofGroup: group), role: "prefixes").description
+    }
 }
