@@ -8,7 +8,7 @@ from suite import lab, peers, programs
 from suite.benchmark import Benchmark, Case, Ratio, Row, Subject, Table
 
 TEXT = """
-The same cloud by vpcctl and by OVN of Debian: hosts with ports that are spread over VPCs, each of which has two subnets and
+The same cloud by vpcctl and by OVN of Debian 12 (23.03, with Open vSwitch 3.1): hosts with ports that are spread over VPCs, each of which has two subnets and
 the router between them, a group of ten rules and one whose members may ping each other; all ports are in both groups of
 their VPC and held to their addresses. One port of each VPC on each host is a guest that answers, the others are dummy
 devices. Hosts are network namespaces of one machine with one processor.
@@ -78,4 +78,5 @@ def benchmark(options):
     ]
     figures = STEPS | {"memory": "memory", "nothing happens": "idle"}
     ratios = [Ratio(f"OVN / vpcd: {title}", ("OVN", figure), ("vpcd", figure), at_least=1) for title, figure in figures.items()]
-    return Benchmark("control", "The control plane of a cloud", TEXT, cases, subjects, tables, ratios, is_repeatable=True, parallel=2)
+    return Benchmark(
+        "control", "The control plane of a cloud", TEXT, cases, subjects, tables, ratios, is_repeatable=True, parallel=2)

@@ -19,10 +19,10 @@ on any machine, to about 0.1 %. They do not see cache misses.
   in one lookup, connection tracking, the policy's verdict kept in the connection's mark, the host closed to its guests.
 - *vpcctl*: what `vpcctl apply` makes: anti-spoofing, security groups, VRF, a GRE key per VPC, nexthop objects.
   *without firewall*: the same with our tables deleted.
-- *OVN*: of Debian, over Geneve; a port of one logical switch on either host, with port security and, in a port group, ACLs
-  (`allow-related`) that say what our group says, at either end. *Without ACLs*: with port security alone. In *new* its caches
-  know all that is to be known of every port; the first connection that they do not know takes two processes to be decided
-  about, on either host.
+- *OVN*: of Debian 12 (23.03, with Open vSwitch 3.1), over Geneve; a port of one logical switch on either host, with port
+  security and, in a port group, ACLs (`allow-related`) that say at either end what our group says. *Without ACLs*: with port
+  security alone. In *new* its caches know all that is to be known of every port; the first connection that they do not know
+  takes two processes on either host to be decided about.
 - *linear chains*: our data path with the same rules written one after the other, as iptables would have them; half of the
   interfaces come before the sender's. It has one verdict for a connection, ours one for each end of it.
 
