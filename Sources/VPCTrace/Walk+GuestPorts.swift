@@ -27,7 +27,8 @@ extension Walk {
                 ["spec", further.isDelegated ? "prefixes" : "addresses"])
             return true
         }
-        let own = ["\(interface.address)"] + interface.furtherAddresses.map(\.description)
+        let own =
+            ["\(interface.address)"] + interface.furtherAddresses.map(\.description)
             + interface.prefixes.map(\.description)
         way.add(
             .sourceCheck, .deny,

@@ -20,7 +20,8 @@ extension Scenario {
         scenario.interface("pods2", "s", on: "h2", "10.0.1.30")
         scenario.interface("web2", "s", on: "h2", "10.0.1.40")
         func change(_ name: String, _ body: (inout NetworkInterface) -> Void) {
-            for index in scenario.model.interfaces.indices where scenario.model.interfaces[index].metadata.name == name {
+            for index in scenario.model.interfaces.indices where scenario.model.interfaces[index].metadata.name == name
+            {
                 body(&scenario.model.interfaces[index])
             }
         }
@@ -68,8 +69,10 @@ extension LabTests {
 
         /// By the own host and by others, from plain guests and from those behind a prefix.
         @Test(arguments: [false, true]) func eachIsReached(aggregating: Bool) throws {
-            try withLab(aggregating: aggregating) { lab in
-                let addresses: [IPAddress] = ["10.0.1.10", "10.0.1.11", "10.0.1.65", "10.0.1.30", "10.0.1.31", "10.0.1.95"]
+            try withLab(aggregating: aggregating) { (lab: TestLab) throws in
+                let addresses: [IPAddress] = [
+                    "10.0.1.10", "10.0.1.11", "10.0.1.65", "10.0.1.30", "10.0.1.31", "10.0.1.95",
+                ]
                 for (guest, source) in [("other1", "10.0.1.20"), ("pods1", "10.0.1.65"), ("pods2", "10.0.1.31")] {
                     let station = try lab.station(guest, source: source)
                     for address in addresses {
@@ -93,7 +96,7 @@ extension LabTests {
 
         /// What the guest begins by itself bears its first address.
         @Test func theFirstAddressIsTheSource() throws {
-            try withLab { lab in
+            try withLab { (lab: TestLab) throws in
                 let route = try lab.shell("pods1", "ip -o route get 10.0.1.40")
                 #expect(route.contains("src 10.0.1.10 "), "\(route)")
             }
@@ -101,7 +104,7 @@ extension LabTests {
 
         /// The neighbour's first, further and delegated addresses, and those beside one's own prefix: dropped and counted.
         @Test func nobodySendsFromAnothers() throws {
-            try withLab { lab in
+            try withLab { (lab: TestLab) throws in
                 let sender = try PacketSender(in: .named(lab.namespace("pods1")), as: "10.0.1.10")
                 let watch = try Capture(in: .named(lab.namespace("other1")))
                 let strangers = try Capture(in: .named(lab.namespace("other1")))
@@ -109,7 +112,9 @@ extension LabTests {
                     OutgoingPacket(
                         from: source, to: "10.0.1.20", .udp(sourcePort: 7, destinationPort: 9, payload: [1]))
                 }
-                let forged: [IPAddress] = ["10.0.1.30", "10.0.1.31", "10.0.1.80", "10.0.1.63", "10.0.1.95", "10.0.1.12"]
+                let forged: [IPAddress] = [
+                    "10.0.1.30", "10.0.1.31", "10.0.1.80", "10.0.1.63", "10.0.1.95", "10.0.1.12",
+                ]
                 let before = try spoofed(lab, "inet")
                 for source in forged { #expect(sender.send(udp(source)) == 0) }
                 for source in ["10.0.1.11", "10.0.1.64", "10.0.1.79", "10.0.1.10"] as [IPAddress] {
@@ -124,7 +129,7 @@ extension LabTests {
 
         /// In ARP, too; and the entries that the host makes for those behind a prefix are few a second.
         @Test func arpSpeaksForOnesOwnOnly() throws {
-            try withLab { lab in
+            try withLab { (lab: TestLab) throws in
                 for source in ["10.0.1.10", "10.0.1.11", "10.0.1.70"] {
                     let station = try lab.station("pods1", source: source)
                     #expect(try station.resolve("10.0.1.1", on: "eth0") == Self.gateway, "\(source)")
@@ -141,7 +146,7 @@ extension LabTests {
 
         /// A group's members are there with all they have: from the prefix of a member it may come, from others it may not.
         @Test func groupsMeanAllOfAMember() throws {
-            try withLab { lab in
+            try withLab { (lab: TestLab) throws in
                 for source in ["10.0.1.10", "10.0.1.11", "10.0.1.65"] {
                     #expect(try lab.station("pods1", source: source).ping("10.0.1.40").isReply, "\(source)")
                 }
@@ -153,7 +158,7 @@ extension LabTests {
 
         /// What is taken away is gone from the device, the routes and the checks, and what is left goes on.
         @Test func theyComeAndGo() throws {
-            try withLab { lab in
+            try withLab { (lab: TestLab) throws in
                 var scenario = Scenario.severalAddresses
                 for index in scenario.model.interfaces.indices {
                     scenario.model.interfaces[index].addresses = []

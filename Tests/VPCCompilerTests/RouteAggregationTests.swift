@@ -143,7 +143,8 @@ import KernelNames
     private func further(_ index: Int) -> String {
         let blocks = ["10.0.0.96/27", "10.0.0.80/28", "10.0.0.128/28, 10.0.0.152/32", "10.9.0.64/27"]
         let place = [30, 31, 32, 250].firstIndex(of: index)
-        return place.map { ", prefixes: [\(blocks[$0])]" + ($0 == 2 ? ", addresses: [10.0.0.154, 10.0.0.150]" : "") } ?? ""
+        return place.map { ", prefixes: [\(blocks[$0])]" + ($0 == 2 ? ", addresses: [10.0.0.154, 10.0.0.150]" : "") }
+            ?? ""
     }
 
     /// What those have is nobody's address.

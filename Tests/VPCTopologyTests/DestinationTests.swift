@@ -25,7 +25,8 @@ import VPCModel
                 #expect(topology.interface(at: address, inVPC: 0) == owner?.interface)
                 #expect(topology.interfaces.numbered.first { $0.element.has(address) }?.number == owner?.interface)
                 #expect(
-                    Array(topology.destinations(ofVPC: 0, from: address)) == all.filter { $0.prefix.address >= address })
+                    Array(topology.destinations(ofVPC: 0, from: address)) == all.filter { $0.prefix.address >= address }
+                )
                 let single = topology.destination(IPPrefix(address), inVPC: 0)
                 #expect(single == all.first { $0.prefix == IPPrefix(address) })
             }

@@ -88,7 +88,8 @@ import VPCTopology
         let (trace, _) = try trace("pods", "10.0.1.20", source: "10.0.1.48")
         #expect(
             trace.forward.steps.last?.text
-                == "10.0.1.48 is not an address of pods (10.0.1.10, 10.0.1.11, 10.0.1.32/28), and its sourceDestCheck is on")
+                == "10.0.1.48 is not an address of pods (10.0.1.10, 10.0.1.11, 10.0.1.32/28), and its sourceDestCheck is on"
+        )
     }
 
     @Test func ofItsOwnTheDeviceHasAddressesAndNoBlocks() throws {

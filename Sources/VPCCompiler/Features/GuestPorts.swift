@@ -7,7 +7,8 @@ import NFTables
 
 extension FirewallFamily {
     static let ports = FirewallFamily(
-        "ports", "port_zone", "port_prefix_zone", "open_port_zone", "dev_zone", Conventions.arrivals, "known_port", "unknown_port",
+        "ports", "port_zone", "port_prefix_zone", "open_port_zone", "dev_zone", Conventions.arrivals, "known_port",
+        "unknown_port",
         tightens: [])
 }
 

@@ -19,7 +19,8 @@ extension NetworkInterface: ResolvableResource {
         self.init(
             metadata: Metadata(name: resolved.name), subnet: topology.subnets[resolved.subnet].name,
             host: topology.hosts[resolved.host].metadata.name, address: resolved.address,
-            addresses: resolved.furtherAddresses, prefixes: resolved.prefixes, mac: resolved.hasOwnMAC ? resolved.mac : nil, sourceDestCheck: resolved.sourceDestCheck,
+            addresses: resolved.furtherAddresses, prefixes: resolved.prefixes,
+            mac: resolved.hasOwnMAC ? resolved.mac : nil, sourceDestCheck: resolved.sourceDestCheck,
             securityGroups: resolved.securityGroups.map { topology.securityGroups[$0].name },
             attachment: resolved.attachment, mtu: resolved.mtu)
     }
