@@ -1,7 +1,7 @@
 import CLinux
-import Netlink
 import KernelNames
 import NFTables
+import Netlink
 
 /// Keeps what is known of our tables of nf_tables equal to the kernel by its notifications.
 struct FirewallMirror: ~Copyable {

@@ -1,7 +1,7 @@
 import CLinux
 import KernelModel
-import Netlink
 import KernelNames
+import Netlink
 
 extension NamespaceState {
     /// Makes the changes that were gathered and reads again what has to be.

@@ -1,8 +1,8 @@
 import CLinux
 import IPAddressing
 import KernelModel
-import Netlink
 import KernelNames
+import Netlink
 
 /// What there is to know of a namespace beside its snapshot, and what rtnetlink's notifications mean for both.
 ///

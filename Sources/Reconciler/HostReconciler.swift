@@ -2,8 +2,8 @@ public import IPAddressing
 public import KernelModel
 public import VPCCompiler
 public import VPCTopology
-import VPCModel
 import KernelNames
+import VPCModel
 
 /// Makes the current network namespace one host of a topology: observe, compile, diff, commit, verify.
 public struct HostReconciler: Sendable {

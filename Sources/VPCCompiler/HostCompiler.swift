@@ -1,8 +1,8 @@
 import IPAddressing
 import KernelModel
+import KernelNames
 import VPCModel
 import VPCTopology
-import KernelNames
 
 /// Compiles one topology for one host: ``features`` say what there is.
 struct HostCompiler {

@@ -1,7 +1,7 @@
-import VPCModel
-import VPCTopology
 import KernelNames
 import NFTables
+import VPCModel
+import VPCTopology
 
 /// One direction of a security group as lookups: what several rules allow counts for the first of them.
 struct SecurityGroupRules {

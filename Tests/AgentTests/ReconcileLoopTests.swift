@@ -2,12 +2,12 @@ import FakeKernel
 import Foundation
 import IPAddressing
 import KernelModel
+import KernelNames
 import Logging
 import TestSupport
 import Testing
 import VPCCompiler
 import VPCManifest
-import KernelNames
 
 @testable import Agent
 

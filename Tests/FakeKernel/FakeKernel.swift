@@ -1,9 +1,9 @@
 import Glibc
 package import IPAddressing
 package import KernelModel
-import Synchronization
 package import KernelNames
 package import NFTables
+import Synchronization
 
 /// A kernel in memory, which does what it is told, and misbehaves when it is told to.
 ///

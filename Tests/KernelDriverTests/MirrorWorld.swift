@@ -3,11 +3,11 @@ import Glibc
 import IPAddressing
 import KernelDriver
 import KernelModel
+import KernelNames
+import NFTables
 import Netlink
 import TestSupport
 import Testing
-import KernelNames
-import NFTables
 
 /// A host and its guests that somebody does all kinds of things to, as a seed has it, and a mirror that has to show what
 /// the kernel shows.

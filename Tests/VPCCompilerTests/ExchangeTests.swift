@@ -1,10 +1,10 @@
 import KernelModel
+import KernelNames
 import TestSupport
 import Testing
 import VPCManifest
 import VPCModel
 import VPCTopology
-import KernelNames
 
 @testable import VPCCompiler
 

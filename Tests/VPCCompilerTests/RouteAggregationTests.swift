@@ -1,10 +1,10 @@
 import IPAddressing
 import KernelModel
+import KernelNames
 import TestSupport
 import Testing
 import VPCManifest
 import VPCTopology
-import KernelNames
 
 @testable import VPCCompiler
 

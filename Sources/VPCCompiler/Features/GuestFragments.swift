@@ -1,8 +1,8 @@
 import KernelModel
-import VPCModel
-import VPCTopology
 import KernelNames
 import NFTables
+import VPCModel
+import VPCTopology
 
 extension FirewallFamily {
     static let fragments = FirewallFamily(

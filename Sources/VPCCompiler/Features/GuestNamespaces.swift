@@ -1,8 +1,8 @@
 import IPAddressing
 import KernelModel
+import KernelNames
 import VPCModel
 import VPCTopology
-import KernelNames
 
 /// What is set inside the guests' namespaces.
 struct GuestNamespaces: HostFeature {

@@ -1,6 +1,6 @@
 import KernelModel
-import VPCModel
 import KernelNames
+import VPCModel
 
 /// What a host needs whatever its VPCs are: parameters, rules, and the device that sends everything.
 struct HostBasics: HostFeature {

@@ -1,9 +1,9 @@
 import IPAddressing
 import KernelModel
-import VPCModel
-import VPCTopology
 import KernelNames
 import NFTables
+import VPCModel
+import VPCTopology
 
 extension FirewallFamily {
     static let relays = FirewallFamily("relayed", tightens: [])

@@ -1,8 +1,8 @@
 import KernelModel
-import VPCModel
-import VPCTopology
 import KernelNames
 import NFTables
+import VPCModel
+import VPCTopology
 
 /// One routing context of a VPC on this host: a VRF and its table.
 struct Context: Equatable {
