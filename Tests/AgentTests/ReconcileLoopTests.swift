@@ -363,7 +363,7 @@ import VPCManifest
                 ReconcileLoop.Proposal(
                     origin: .request(confirmSeconds: nil) { _ in },
                     load: { ManifestSet([ManifestSource(name: "all.yaml", text: Host.text(1, others: others))]) }))
-            prepare(host)
+            while host.agent.pendingChanges > 0 { turn(host) }
             host.loop.pass()
             #expect(host.status.host == "h1" && host.status.desiredRevision == revision + 2, "\(others)")
             #expect(host.status.phase == .ready)
