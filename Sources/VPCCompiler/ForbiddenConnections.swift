@@ -107,11 +107,6 @@ public struct HostPolicy: Sendable {
         var address: IPAddress
     }
 
-    /// The same where the interfaces of other hosts have moved.
-    func following(_ topology: Topology) -> HostPolicy {
-        HostPolicy(topology: topology, vpcOfZone: vpcOfZone, interfaces: interfaces, present: present)
-    }
-
     /// Nothing here has a group: nothing can be forbidden.
     public var isEmpty: Bool { interfaces.isEmpty }
 }
@@ -119,20 +114,9 @@ public struct HostPolicy: Sendable {
 extension HostCompiler {
     var policy: HostPolicy {
         var zones: [UInt16: Int] = [:]
-        for context in contexts where context.routeTable == nil {
-            zones[zone(ofVPC: context.vpc).rawValue] = context.vpc
-        }
-        var interfaces: [HostPolicy.InterfaceKey: Int] = [:]
-        for index in attached where !topology.interfaces[index].securityGroups.isEmpty {
-            let interface = topology.interfaces[index]
-            interfaces[HostPolicy.InterfaceKey(vpc: interface.vpc, address: interface.address)] = index
-        }
-        let present = attached.map { index in
-            let interface = topology.interfaces[index]
-            return HostPolicy.InterfaceKey(vpc: interface.vpc, address: interface.address)
-        }
+        for key in contexts.keys where key.routeTable == nil { zones[zone(ofVPC: key.vpc).rawValue] = key.vpc }
         return HostPolicy(
-            topology: topology, vpcOfZone: zones, interfaces: interfaces, present: Set(present))
+            topology: topology, vpcOfZone: zones, interfaces: policyInterfaces, present: presentInterfaces)
     }
 }
 

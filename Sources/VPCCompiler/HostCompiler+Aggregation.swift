@@ -15,10 +15,10 @@ public struct RouteAggregation: Hashable, Sendable {
 }
 
 extension HostCompiler {
-    /// What ``addRoutes(of:)`` adds, in fewer routes: every address leads where it leads there. The interfaces of this
+    /// What ``bringTable(of:)`` makes, in fewer routes: every address leads where it leads there. The interfaces of this
     /// host and the routes of the route table keep routes of their own. Behind those of the interfaces is `unreachable`:
     /// when a guest's device goes, and its route with it, another host would send back what it got.
-    mutating func addAggregatedRoutes(of context: Context) {
+    mutating func aggregatedRoutes(of context: Context) -> ([Attributed<Route>], RouteAggregation) {
         let vpc = topology.vpcs[context.vpc]
         let custom = topology.customRoutes(of: context)
         var routes = customRoutes(custom, context)
@@ -32,10 +32,9 @@ extension HostCompiler {
             single += ways.here.count + ways.interfaces.count { $0 != nil }
             var taken: Set<IPPrefix> = []
             for index in ways.here {
-                let interface = topology.interfaces[index]
-                let key = Route.Key(table: context.table, destination: IPPrefix(interface.address))
+                let key = Route.Key(table: context.table, destination: IPPrefix(topology.interfaces[index].address))
                 taken.insert(key.destination)
-                routes.append(Attributed(.link(port(of: interface), key), from: Origin(.networkInterface, index)))
+                routes.append(Attributed(.link(portName(index), key), from: Origin(.networkInterface, index)))
             }
             for aggregate in RouteAggregator.aggregates(of: cidr, leaves: ways.leaves, hosts: ranked.count) {
                 let metric = taken.contains(aggregate.prefix) ? Conventions.lastMetric : 0
@@ -44,9 +43,7 @@ extension HostCompiler {
                 routes.append(route(aggregate, key, vpc, interface: interface, context, ranked))
             }
         }
-        aggregation.routes += routes.count
-        aggregation.withoutAggregation += single
-        intent.host.routes += routes.sortedByKey()
+        return (routes.sortedByKey(), RouteAggregation(routes: routes.count, withoutAggregation: single))
     }
 
     private mutating func route(

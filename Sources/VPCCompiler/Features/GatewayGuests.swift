@@ -14,9 +14,27 @@ extension FirewallFamily {
 struct GatewayGuests: HostFeature {
     let names = [FirewallFamily.gatewayGuests]
 
+    private static let ports = NFSet("open_ports", of: .interfaceName, grows: true)
+    /// What of the packets of such a port is the guest's own.
+    private static let addresses = NFSet("open_addresses", of: .interfaceName, .ipv4Address, grows: true)
+    /// From an interface of such a guest to an interface of the same guest.
+    private static let ways = NFSet("own_ways", of: .interfaceName, .interfaceName, grows: true)
+
+    func contribute(_ piece: Piece, to part: inout Part, of host: HostCompiler) {
+        guard case .port(let number) = piece, !host.topology.interfaces[number].sourceDestCheck else { return }
+        let (origin, port) = (piece.origin, host.portName(number))
+        part.rows(of: Self.ports) { $0.add(port, origin: origin) }
+        part.rows(of: Self.addresses) { $0.add(port, host.topology.interfaces[number].address, origin: origin) }
+        part.rows(of: Self.ways) { set in
+            for other in host.portsOfGuest(of: number) where !host.topology.interfaces[other].sourceDestCheck {
+                set.add(port, host.portName(other), origin: origin)
+            }
+        }
+    }
+
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
-        host.addGatewaySets(to: &firewall.filter)
-        guard host.hasForwarders else { return }
+        firewall.filter.sets += [Self.ports, Self.addresses, Self.ways]
+        guard host.traits.hasForwarders else { return }
         firewall.rules(at: Forwarded.gatewayGuests) { chain in
             chain.rule(.match(.sdifname, in: "open_ports"), .goto(FromGatewayGuest.chain))
             chain.rule(.match(.oifname, in: "open_ports"), .goto(ToGatewayGuest.chain))
@@ -77,51 +95,6 @@ struct GatewayGuests: HostFeature {
             // It is to pass it on: whose answer it is cannot be known here.
             chain.rule(.match(.ctDirection, NFDirection.reply), .match([.established]), .return)
             chain.rule(.vmap(.oifname, map: "sg_in"))
-        }
-    }
-}
-
-extension HostCompiler {
-    /// Whether a guest here is one.
-    var hasForwarders: Bool { attached.contains { !topology.interfaces[$0].sourceDestCheck } }
-
-    /// Whether somebody in a VPC of this host, here or elsewhere, may send with the address of a guest here.
-    var hasMiddleboxes: Bool {
-        contexts.contains { context in
-            context.routeTable == nil
-                && topology.interfacesOfVPC[context.vpc].contains { !topology.interfaces[$0].sourceDestCheck }
-        }
-    }
-
-    /// `open_addresses`: what of the packets of such a port is the guest's own. `own_ways`: from an interface of such a
-    /// guest to an interface of the same guest.
-    fileprivate func addGatewaySets(to table: inout NFTableIntent) {
-        var ports = NFSet("open_ports", of: .interfaceName, grows: true)
-        var addresses = NFSet("open_addresses", of: .interfaceName, .ipv4Address, grows: true)
-        var ways = NFSet("own_ways", of: .interfaceName, .interfaceName, grows: true)
-        let open = attached.filter { !topology.interfaces[$0].sourceDestCheck }
-        let guests = Dictionary(grouping: open) { topology.interfaces[$0].guest }
-        for index in open {
-            let interface = topology.interfaces[index]
-            let origin = Origin(.networkInterface, index)
-            let port = port(of: interface)
-            ports.add(port, origin: origin)
-            addresses.add(port, interface.address, origin: origin)
-            for other in guests[interface.guest] ?? [] {
-                ways.add(port, self.port(of: topology.interfaces[other]), origin: origin)
-            }
-        }
-        table.sets += [ports, addresses, ways]
-    }
-}
-
-extension ResolvedInterface {
-    /// What tells guests of one host apart. A device is taken for a guest of its own: which devices are one machine's
-    /// is not known.
-    fileprivate var guest: String {
-        switch attachment {
-        case .namespace(let name, _): "netns/\(name)"
-        case .device(let name): "device/\(name)"
         }
     }
 }

@@ -11,19 +11,22 @@ extension FirewallFamily {
 struct GuestAddressResolution: HostFeature {
     let names = [FirewallFamily.arp]
 
+    private static let senders = NFSet("senders", of: .interfaceName, .etherAddress, .ipv4Address, grows: true)
+
+    func contribute(_ piece: Piece, to part: inout Part, of host: HostCompiler) {
+        guard case .port(let number) = piece else { return }
+        let (interface, port) = (host.topology.interfaces[number], host.portName(number))
+        part.rows(of: Self.senders, in: FirewallTables.arp) { senders in
+            senders.add(port, interface.mac, interface.address, origin: piece.origin)
+            // Whoever asks whether an address is free has none yet (RFC 5227), and makes no entry.
+            senders.add(port, interface.mac, IPAddress.anyIPv4, origin: piece.origin)
+        }
+    }
+
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
         let spoofed = RuleCounter.spoofed.description
         firewall.arp.counters = [NFCounter(spoofed, origin: firewall.origin)]
-        var senders = NFSet("senders", of: .interfaceName, .etherAddress, .ipv4Address, grows: true)
-        for index in host.attached {
-            let interface = host.topology.interfaces[index]
-            let origin = Origin(.networkInterface, index)
-            let port = host.port(of: interface)
-            senders.add(port, interface.mac, interface.address, origin: origin)
-            // Whoever asks whether an address is free has none yet (RFC 5227), and makes no entry.
-            senders.add(port, interface.mac, IPAddress.anyIPv4, origin: origin)
-        }
-        firewall.arp.sets = [senders]
+        firewall.arp.sets = [Self.senders]
         firewall.rule(
             at: GuestARP.check, .match(.iifgroup, LinkGroups.guest),
             .match(.iifname, .arpSenderEther, .arpSenderIP, in: "senders"), .accept)
