@@ -59,7 +59,7 @@ struct ChangePlanner {
         plan.append(addresses.withoutDeletions, as: { .addresses($0) })
         plan.append(neighbors.withoutDeletions, as: { .neighbors($0) })
 
-        for guest in guests(suspects.guests, links) { planGuest(guest, links) }
+        for guest in guests(of: intent, suspects.guests, links) { planGuest(guest, links) }
         if !links.portsToAwait.isEmpty { plan.steps.append(.init(.awaitOperational(links.portsToAwait))) }
 
         let nexthops = difference(desired: wanted.nexthops, observed: host.nexthops, at: suspects.nexthops)
@@ -160,7 +160,9 @@ struct ChangePlanner {
     // MARK: - Guests
 
     /// Those in which something may differ, or whose devices come or go.
-    private func guests(_ keys: ChangedKeys<NamespaceName>, _ links: LinkChanges) -> [KernelIntent.Guest] {
+    private func guests(
+        of intent: KernelIntent, _ keys: ChangedKeys<NamespaceName>, _ links: LinkChanges
+    ) -> [KernelIntent.Guest] {
         guard case .some(let names) = keys else { return intent.guests }
         return names.union(links.arrivals.keys).union(links.lostEnds.keys).sorted().compactMap(intent.guest)
     }
