@@ -1,6 +1,8 @@
-import CLinux
 import KernelModel
+import CLinux
 import Netlink
+import KernelNames
+import NFTables
 
 /// Keeps what is known of our tables of nf_tables equal to the kernel by its notifications.
 struct FirewallMirror: ~Copyable {

@@ -1,4 +1,6 @@
 internal import IPAddressing
+public import KernelNames
+public import NFTables
 
 /// Where a kernel may hold something else than it shall. Of everything else it is known that it is as it shall be: at the
 /// keys of what was compiled otherwise, and of what the kernel has told of since.
@@ -133,15 +135,20 @@ extension NFTableIntent {
             guard place < self.chains.count, self.chains[place].name == chain else { continue }
             for rule in self.chains[place].rules { sets.formUnion(rule.expressions.lazy.compactMap(\.set)) }
         }
-        for set in self.sets where sets.contains(set.name) { if let followed = set.newcomersTo { sets.insert(followed) } }
-        for set in self.sets { if let followed = set.newcomersTo, sets.contains(followed) { sets.insert(set.name) } }
+        // Who follows another's elements goes with it.
+        for set in self.sets {
+            guard let followed = set.newcomersTo, sets.contains(set.name) || sets.contains(followed) else { continue }
+            sets.formUnion([set.name, followed])
+        }
         var wanted = NFTableIntent(table, comment: comment)
         wanted.sets = self.sets.filter { sets.contains($0.name) }
         wanted.chains = self.chains.filter { chains.contains($0.name) }
         wanted.counters = self.counters.filter { counters.contains($0.name) }
         var seen = NFObservedTable(table)
         seen.comment = observed.comment
-        seen.sets = observed.sets.filter { sets.contains($0.name) || sets.contains(NFSet.wantedName(ofSetNamed: $0.name)) }
+        seen.sets = observed.sets.filter { set in
+            sets.contains(set.name) || sets.contains(NFSet.wantedName(ofSetNamed: set.name))
+        }
         seen.chains = observed.chains.filter { chains.contains($0.name) }
         seen.objects = observed.objects.filter { counters.contains($0.name) }
         return (wanted, seen)

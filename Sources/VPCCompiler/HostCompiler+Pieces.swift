@@ -1,3 +1,5 @@
+import NFTables
+import KernelNames
 import KernelModel
 import VPCModel
 import VPCTopology
@@ -59,25 +61,22 @@ extension HostCompiler {
         }
         for device in devices {
             let links = part.links.filter { $0.object.name == device }
-            Self.replace(&intent.host.links, links, &changed.links) { $0.name < device } isWithin: { $0.name == device }
+            Self.replace(&intent.host.links, \.name, device, by: links, &changed.links)
             let addresses = part.addresses.filter { $0.object.device == device }
-            Self.replace(&intent.host.addresses, addresses, &changed.addresses) { $0.device < device } isWithin: {
-                $0.device == device
-            }
+            Self.replace(&intent.host.addresses, \.device, device, by: addresses, &changed.addresses)
             let neighbors = part.neighbors.filter { $0.object.device == device }
-            Self.replace(&intent.host.neighbors, neighbors, &changed.neighbors) { $0.device < device } isWithin: {
-                $0.device == device
-            }
+            Self.replace(&intent.host.neighbors, \.device, device, by: neighbors, &changed.neighbors)
         }
     }
 
-    private static func replace<Object: KernelObject>(
-        _ list: inout [Attributed<Object>], _ objects: [Attributed<Object>], _ changed: inout ChangedKeys<Object.Key>,
-        _ isBefore: (Object) -> Bool, isWithin: (Object) -> Bool
+    /// Puts objects in the place of those with a value of what the list is sorted by in the first place.
+    private static func replace<Object: KernelObject, Part: Comparable>(
+        _ list: inout [Attributed<Object>], _ part: (Object) -> Part, _ value: Part, by objects: [Attributed<Object>],
+        _ changed: inout ChangedKeys<Object.Key>
     ) {
-        let start = list.partitionPoint { isBefore($0.object) }
+        let start = list.partitionPoint { part($0.object) < value }
         var end = start
-        while end < list.count, isWithin(list[end].object) { end += 1 }
+        while end < list.count, part(list[end].object) == value { end += 1 }
         let objects = objects.sorted { $0.object.key < $1.object.key }
         if Array(list[start..<end]) == objects { return }
         changed.insert(list[start..<end].map(\.object.key) + objects.map(\.object.key))
@@ -99,16 +98,13 @@ extension HostCompiler {
         var names = PieceNames()
         for link in part.links {
             names.links.append(link.object.name)
-            Self.replace(&intent.host.links, [link], &changed.links) { $0.name < link.object.name } isWithin: {
-                $0.name == link.object.name
-            }
+            Self.replace(&intent.host.links, \.name, link.object.name, by: [link], &changed.links)
         }
         for address in part.addresses {
-            Self.replace(&intent.host.addresses, [address], &changed.addresses) { $0.key < address.object.key }
-                isWithin: { $0.key == address.object.key }
+            Self.replace(&intent.host.addresses, \.key, address.object.key, by: [address], &changed.addresses)
         }
         for name in former.links where !names.links.contains(name) {
-            Self.replace(&intent.host.links, [], &changed.links) { $0.name < name } isWithin: { $0.name == name }
+            Self.replace(&intent.host.links, \.name, name, by: [], &changed.links)
         }
         for table in part.tables + [part.filter] { put(table, of: piece, &names) }
         if former != names { remove(former, but: names) }
@@ -175,7 +171,8 @@ extension HostCompiler {
                 let place = intent.host.firewall[table].position(ofSet: set.name)
             else { continue }
             let row = part.rows.first { $0.set.name == set.name && $0.table == set.table }
-            var elements = row?.set.elements ?? NFElements(layout: intent.host.firewall[table].sets[place].elements.layout)
+            let layout = intent.host.firewall[table].sets[place].elements.layout
+            var elements = row?.set.elements ?? NFElements(layout: layout)
             elements.normalize()
             if intent.host.firewall[table].sets[place].elements.replace(from: origins, with: elements) {
                 note(.set, set.name, set.table)

@@ -2,6 +2,7 @@ import IPAddressing
 import KernelModel
 import VPCModel
 import VPCTopology
+import KernelNames
 
 /// What is known of the routes of a context beside themselves.
 struct ContextRoutes: Sendable {

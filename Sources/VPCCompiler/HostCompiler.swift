@@ -1,7 +1,9 @@
+import NFTables
 import IPAddressing
 import KernelModel
 import VPCModel
 import VPCTopology
+import KernelNames
 
 /// Compiles one topology for one host, and keeps up with what changes in it: ``features`` say what there is, in pieces
 /// (``Piece``) that are made again one by one.
@@ -121,27 +123,6 @@ struct HostCompiler: Sendable {
     func portsOfGuest(of index: Int) -> [Int] {
         guard let guest = ports[index]?.guest else { return [index] }
         return topology.inOrder(guests[guest] ?? [], of: \.interfaces)
-    }
-}
-
-/// What is asked for by what is here.
-struct HostDemand: Sendable {
-    var contexts = Demand<Context.Key>()
-    var lists = Demand<[Int]>()
-    var groups = Demand<Int>()
-    var members = Demand<Int>()
-    /// With an ACL.
-    var subnets = Demand<Int>()
-    var acls = Demand<ACLDirection>()
-    var relays = Demand<Int>()
-    var reports = Demand<Int>()
-    var mtus = Demand<Int>()
-    var vpcs = Demand<Int>()
-    var forwarders = 0
-
-    struct ACLDirection: Hashable, Sendable {
-        var acl: Int
-        var direction: TrafficDirection
     }
 }
 

@@ -1,3 +1,5 @@
+import NFTables
+import KernelNames
 import KernelModel
 import VPCModel
 import VPCTopology

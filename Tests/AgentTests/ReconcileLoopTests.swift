@@ -7,6 +7,7 @@ import TestSupport
 import Testing
 import VPCCompiler
 import VPCManifest
+import KernelNames
 
 @testable import Agent
 
@@ -35,7 +36,8 @@ import VPCManifest
             for path in [configuration.manifests, configuration.stateDirectory].compactMap(\.self) {
                 try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
             }
-            try Data(Self.text(interfaces, others: others).utf8).write(to: URL(filePath: folder + "/manifests/all.yaml"))
+            try Data(Self.text(interfaces, others: others).utf8).write(
+                to: URL(filePath: folder + "/manifests/all.yaml"))
             agent = try Agent(
                 configuration, kernel: kernel, nil, clock, log: Logger(label: "vpcd") { _ in SwiftLogNoOpLogHandler() })
             loop = try ReconcileLoop(agent)

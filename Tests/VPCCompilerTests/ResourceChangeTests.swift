@@ -1,5 +1,7 @@
 import IPAddressing
 import KernelModel
+import KernelNames
+import NFTables
 import TestSupport
 import Testing
 import VPCModel
@@ -21,7 +23,8 @@ import VPCTopology
         for host in 1...3 where dice.happens(70) {
             facts.paths.append(
                 Path(
-                    destination: IPAddress("172.31.0.\(host)")!, devices: [InterfaceName(dice.happens(80) ? "u0" : "u1")!],
+                    destination: IPAddress("172.31.0.\(host)")!,
+                    devices: [InterfaceName(dice.happens(80) ? "u0" : "u1")!],
                     mtu: dice.happens(80) ? 1500 : 1400))
         }
         return facts
@@ -114,7 +117,8 @@ import VPCTopology
         for (ours, theirs) in zip(compilation.intent.host.firewall, anew.intent.host.firewall) {
             for (one, other) in zip(ours.sets, theirs.sets) {
                 try #require(
-                    (0..<one.elements.count).map(one.elements.origin) == (0..<other.elements.count).map(other.elements.origin),
+                    (0..<one.elements.count).map(one.elements.origin)
+                        == (0..<other.elements.count).map(other.elements.origin),
                     "\(one.name), \(place)")
             }
         }

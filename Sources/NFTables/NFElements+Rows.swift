@@ -1,3 +1,5 @@
+public import KernelNames
+
 // Single elements of sorted collections.
 extension NFElements {
     /// Puts elements in order in the place of a run, which leaves the whole in order.
@@ -71,7 +73,7 @@ extension NFElements {
     /// - Returns: whether there was one.
     @discardableResult
     public mutating func remove(_ key: NFKey, from origin: Origin) -> Bool {
-        var probe = NFElements(layout: NFElements.Layout(keySlots: layout.keySlots, hasUpper: layout.hasUpper, dataSlots: 0))
+        var probe = NFElements(layout: Layout(keySlots: layout.keySlots, hasUpper: layout.hasUpper, dataSlots: 0))
         probe.append(key)
         let place = lowerBound(of: probe, 0, from: 0)
         guard place < count, compareKeys(place, probe, 0) == 0, self.origin(of: place) == origin else { return false }
