@@ -1,8 +1,8 @@
 import IPAddressing
 public import KernelModel
-public import KernelNames
 import VPCModel
 import VPCTopology
+public import KernelNames
 
 extension HostPolicy {
     /// Those of `connections` that the groups of this host's interfaces would not let begin: what a tightened policy cuts.
@@ -105,11 +105,6 @@ public struct HostPolicy: Sendable {
     /// All that have a guest here.
     let present: Set<Int>
 
-    /// The same where the interfaces of other hosts have moved.
-    func following(_ topology: Topology) -> HostPolicy {
-        HostPolicy(topology: topology, vpcOfZone: vpcOfZone, interfaces: interfaces, present: present)
-    }
-
     /// Nothing here has a group: nothing can be forbidden.
     public var isEmpty: Bool { interfaces.isEmpty }
 }
@@ -117,12 +112,9 @@ public struct HostPolicy: Sendable {
 extension HostCompiler {
     var policy: HostPolicy {
         var zones: [UInt16: Int] = [:]
-        for context in contexts where context.routeTable == nil {
-            zones[zone(ofVPC: context.vpc).rawValue] = context.vpc
-        }
-        let interfaces = attached.filter { !topology.interfaces[$0].securityGroups.isEmpty }
+        for key in contexts.keys where key.routeTable == nil { zones[zone(ofVPC: key.vpc).rawValue] = key.vpc }
         return HostPolicy(
-            topology: topology, vpcOfZone: zones, interfaces: Set(interfaces), present: Set(attached))
+            topology: topology, vpcOfZone: zones, interfaces: policyInterfaces, present: presentInterfaces)
     }
 }
 

@@ -1,8 +1,8 @@
 import IPAddressing
 import KernelModel
-import KernelNames
 import VPCModel
 import VPCTopology
+import KernelNames
 
 /// How many routes a host's tables have where they are aggregated, and how many they would have otherwise.
 public struct RouteAggregation: Hashable, Sendable {
@@ -16,10 +16,10 @@ public struct RouteAggregation: Hashable, Sendable {
 }
 
 extension HostCompiler {
-    /// What ``addRoutes(of:)`` adds, in fewer routes: every address leads where it leads there. The interfaces of this
+    /// What ``bringTable(of:)`` makes, in fewer routes: every address leads where it leads there. The interfaces of this
     /// host and the routes of the route table keep routes of their own. Behind those of the interfaces is `unreachable`:
     /// when a guest's device goes, and its route with it, another host would send back what it got.
-    mutating func addAggregatedRoutes(of context: Context) {
+    mutating func aggregatedRoutes(of context: Context) -> ([Attributed<Route>], RouteAggregation) {
         let vpc = topology.vpcs[context.vpc]
         let custom = topology.customRoutes(of: context)
         var routes = customRoutes(custom, context)
@@ -46,9 +46,7 @@ extension HostCompiler {
                 routes.append(route(aggregate, key, vpc, interface: interface, context, ranked))
             }
         }
-        aggregation.routes += routes.count
-        aggregation.withoutAggregation += single
-        intent.host.routes += routes.sortedByKey()
+        return (routes.sortedByKey(), RouteAggregation(routes: routes.count, withoutAggregation: single))
     }
 
     private mutating func route(

@@ -32,6 +32,8 @@ public struct Destination: Hashable, Sendable {
 extension ResolvedInterface {
     /// Those of its device beside the first, ascending.
     public var furtherAddresses: [IPAddress] { further.filter { !$0.isDelegated }.map(\.prefix.address) }
+    /// All of its device, the first one first.
+    public var addresses: [IPAddress] { [address] + furtherAddresses }
     /// Blocks that the guest has whole, ascending.
     public var prefixes: [IPPrefix] { further.filter(\.isDelegated).map(\.prefix) }
 

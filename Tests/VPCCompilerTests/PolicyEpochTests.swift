@@ -34,7 +34,7 @@ import VPCTopology
         kernel.firewall = snapshot
         var compiler = HostCompiler(topology: topology, host: 0, facts: facts, numbering: Numbering(from: kernel))
         _ = compiler.compiled()
-        return compiler.epoch
+        return compiler.traits.epoch
     }
 
     private static let line = ACLRule(
@@ -132,7 +132,7 @@ import VPCTopology
                         name: chain.name, base: chain.base,
                         rules: chain.rules.map { NFObservedRule(rule: $0, handle: 1) })
                 }
-                #expect(PolicyEpoch(in: NFSnapshot(generation: 1, tables: [table])) == compiler.epoch)
+                #expect(PolicyEpoch(in: NFSnapshot(generation: 1, tables: [table])) == compiler.traits.epoch)
             }
         }
     }

@@ -288,5 +288,5 @@ import VPCTopology
 
 extension Compilation {
     /// Tables of contexts, not of gateways: those have one route each.
-    fileprivate var contextCount: Int { contexts.count }
+    fileprivate var contextCount: Int { compiler.contexts.count }
 }

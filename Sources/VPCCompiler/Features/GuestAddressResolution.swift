@@ -14,43 +14,42 @@ extension FirewallFamily {
 struct GuestAddressResolution: HostFeature {
     let names = [FirewallFamily.arp]
 
+    private static let senders = NFSet("senders", of: .interfaceName, .etherAddress, .ipv4Address, grows: true)
+    private static let prefixes = NFSet(
+        "prefix_senders", of: .interfaceName, .etherAddress, .ipv4Address, isInterval: true)
+    /// A second, and at once: the kernel lets go of an entry after five seconds where there are too many.
+    private static let rates = NFSet(
+        "prefix_sender_rate", of: .interfaceName, grows: true, limit: NFLimit(10, burst: 20))
+
+    func contribute(_ piece: Piece, to part: inout Part, of host: HostCompiler) {
+        guard case .port(let number) = piece else { return }
+        let (interface, port) = (host.topology.interfaces[number], host.portName(number))
+        part.rows(of: Self.senders, in: FirewallTables.arp) { senders in
+            for address in interface.addresses { senders.add(port, interface.mac, address, origin: piece.origin) }
+            // Whoever asks whether an address is free has none yet (RFC 5227), and makes no entry.
+            senders.add(port, interface.mac, IPAddress.anyIPv4, origin: piece.origin)
+        }
+        if !interface.hasPrefixes { return }
+        part.rows(of: Self.prefixes, in: FirewallTables.arp) { senders in
+            for prefix in interface.prefixes { senders.add(port, interface.mac, prefix, origin: piece.origin) }
+        }
+        part.rows(of: Self.rates, in: FirewallTables.arp) { $0.add(port, origin: piece.origin) }
+    }
+
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
         let spoofed = RuleCounter.spoofed.description
         firewall.arp.counters = [NFCounter(spoofed, origin: firewall.origin)]
-        var senders = NFSet("senders", of: .interfaceName, .etherAddress, .ipv4Address, grows: true)
-        var prefixes = NFSet(
-            "prefix_senders", of: .interfaceName, .etherAddress, .ipv4Address, isInterval: true)
-        for index in host.attached {
-            let interface = host.topology.interfaces[index]
-            let origin = Origin(.networkInterface, index)
-            let port = host.port(of: interface)
-            for address in [interface.address] + interface.furtherAddresses {
-                senders.add(port, interface.mac, address, origin: origin)
-            }
-            for prefix in interface.prefixes { prefixes.add(port, interface.mac, prefix, origin: origin) }
-            // Whoever asks whether an address is free has none yet (RFC 5227), and makes no entry.
-            senders.add(port, interface.mac, IPAddress.anyIPv4, origin: origin)
-        }
-        firewall.arp.sets = [senders]
+        firewall.arp.sets = [Self.senders]
         firewall.rule(
             at: GuestARP.check, .match(.iifgroup, LinkGroups.guest),
             .match(.iifname, .arpSenderEther, .arpSenderIP, in: "senders"), .accept)
-        if !prefixes.elements.isEmpty { addPrefixes(prefixes, to: &firewall, of: host) }
-        firewall.rule(at: GuestARP.forged, .match(.iifgroup, LinkGroups.guest), .counter(spoofed), .drop)
-    }
-
-    /// A second, and at once: the kernel lets go of an entry after five seconds where there are too many.
-    private static let rate = NFLimit(10, burst: 20)
-
-    private func addPrefixes(_ prefixes: NFSet, to firewall: inout Firewall, of host: HostCompiler) {
-        var rates = NFSet("prefix_sender_rate", of: .interfaceName, grows: true, limit: Self.rate)
-        for index in host.attached where host.topology.interfaces[index].hasPrefixes {
-            rates.add(host.port(of: host.topology.interfaces[index]), origin: Origin(.networkInterface, index))
+        if host.traits.hasPrefixes {
+            firewall.arp.sets += [Self.prefixes, Self.rates]
+            firewall.rule(
+                at: GuestARP.check, .match(.iifgroup, LinkGroups.guest),
+                .match(.iifname, .arpSenderEther, .arpSenderIP, in: "prefix_senders"),
+                .match(.iifname, in: "prefix_sender_rate"), .accept)
         }
-        firewall.arp.sets += [prefixes, rates]
-        firewall.rule(
-            at: GuestARP.check, .match(.iifgroup, LinkGroups.guest),
-            .match(.iifname, .arpSenderEther, .arpSenderIP, in: "prefix_senders"),
-            .match(.iifname, in: "prefix_sender_rate"), .accept)
+        firewall.rule(at: GuestARP.forged, .match(.iifgroup, LinkGroups.guest), .counter(spoofed), .drop)
     }
 }

@@ -5,21 +5,20 @@ import VPCModel
 import VPCTopology
 
 /// What is set inside the guests' namespaces.
-struct GuestNamespaces: HostFeature {
-    func contribute(to host: inout HostCompiler) { host.addGuests() }
-}
-
 extension HostCompiler {
-    fileprivate mutating func addGuests() {
-        var guests: [NamespaceName: [Int]] = [:]
-        for index in attached {
-            guard case .namespace(let name, _) = topology.interfaces[index].attachment else { continue }
-            guests[NamespaceName(name), default: []].append(index)
+    /// Makes what one guest's namespace shall hold anew.
+    mutating func bringGuest(_ namespace: NamespaceName) {
+        let place = intent.guests.partitionPoint { $0.namespace < namespace }
+        let isHeld = place < intent.guests.count && intent.guests[place].namespace == namespace
+        let interfaces = topology.inOrder(guests[namespace] ?? [], of: \.interfaces)
+        if interfaces.isEmpty {
+            if isHeld { intent.guests.remove(at: place) }
+        } else {
+            var guest = KernelIntent.Guest(namespace: namespace, intent: guest(interfaces))
+            guest.intent.normalize()
+            if isHeld { intent.guests[place] = guest } else { intent.guests.insert(guest, at: place) }
         }
-        for namespace in guests.keys.sorted() {
-            guard let interfaces = guests[namespace] else { continue }
-            intent.guests.append(.init(namespace: namespace, intent: guest(interfaces)))
-        }
+        changed.guests.insert(namespace)
     }
 
     private func guest(_ interfaces: [Int]) -> NamespaceIntent {
