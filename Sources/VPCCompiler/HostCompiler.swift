@@ -136,7 +136,8 @@ extension HostCompiler {
     /// The id of a single nexthop, which is added to the intent when it is used first.
     mutating func nexthop(_ body: Nexthop.Body, from origin: Origin) -> NexthopID {
         let id = numbering.nexthop(body)
-        if nexthopUses[id] == nil { put(Attributed(Nexthop(id: id, body: body), from: origin)) }
+        // Also where it is there: another resource of the same address may have taken the place of the one it was for.
+        put(Attributed(Nexthop(id: id, body: body), from: origin))
         return id
     }
 
