@@ -10,7 +10,10 @@ extension ReconcileLoop {
     /// Reads the source and has what it holds prepared, if that is not what was accepted before.
     func loadSource() {
         guard let (files, digest) = readSource() else { return }
-        propose(Proposal(origin: .source(digest: digest), load: { ManifestSet(files) }))
+        propose(
+            Proposal(origin: .source(digest: digest)) { kept throws(AgentError) in
+                ManifestSet(files, and: try kept.madeByAPI())
+            })
     }
 
     /// - Returns: nil where there is nothing to take in.
@@ -122,7 +125,7 @@ extension ReconcileLoop {
         }
         if prepared.desired == nil {
             // It was in force when it came, and is not any more.
-            return proposeFirst(Proposal(origin: .request(confirmSeconds: confirmSeconds, reply), load: { set }))
+            return proposeFirst(Proposal(origin: .request(confirmSeconds: confirmSeconds, reply)) { _ in set })
         }
         let previous = desired?.revision.number
         if confirmSeconds != nil, previous == nil {

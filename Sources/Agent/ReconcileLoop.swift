@@ -195,18 +195,22 @@ final class ReconcileLoop {
         case .apply(let sources, let seconds, let reply):
             do throws(AgentError) {
                 try checkTrial(seconds)
+                try Agent.checkNames(of: sources)
                 propose(
-                    Proposal(origin: .request(confirmSeconds: seconds, reply), load: { ManifestSet(sources) }))
+                    Proposal(origin: .request(confirmSeconds: seconds, reply)) { kept throws(AgentError) in
+                        ManifestSet(sources + (try kept.madeByAPI()))
+                    })
             } catch {
                 reply(.failure(error))
             }
+        case .change(let changes, let reply): propose(.changes(changes, reply))
         case .prepared(let result): take(result)
         case .probed(let revision, let outcomes): take(outcomes, of: revision)
         case .confirm(let reply): reply(Result { () throws(AgentError) in try confirm() })
         case .rollback(let number, let reply):
             let revisions = agent.revisions
             propose(
-                Proposal(origin: .rollback(number, reply)) { () throws(AgentError) in
+                Proposal(origin: .rollback(number, reply)) { _ throws(AgentError) in
                     ManifestSet(try revisions.sources(of: revisions.revision(number)))
                 })
         }
