@@ -30,7 +30,7 @@ let package = Package(
         .executable(name: "vpcctl", targets: ["vpcctl"]),
         .executable(name: "vpcd", targets: ["vpcd"]),
         .executable(name: "vpclab", targets: ["vpclab"]),
-        .library(name: "Netlink", targets: ["Netlink", "KernelModel", "KernelDriver"]),
+        .library(name: "Netlink", targets: ["Netlink", "KernelNames", "NFTables", "KernelModel", "KernelDriver"]),
         .library(name: "VPC", targets: ["VPCManifest", "VPCTopology", "VPCCompiler"]),
     ],
     dependencies: [
@@ -49,8 +49,10 @@ let package = Package(
         module("VPCModel", ["IPAddressing"]),
         module("VPCManifest", ["CYAML", "IPAddressing", "VPCModel"]),
         module("VPCTopology", ["IPAddressing", "VPCModel"]),
-        module("KernelModel", ["IPAddressing"]),
-        module("VPCCompiler", ["IPAddressing", "KernelModel", "VPCModel", "VPCTopology"]),
+        module("KernelNames"),
+        module("NFTables", ["IPAddressing", "KernelNames"]),
+        module("KernelModel", ["IPAddressing", "KernelNames", "NFTables"]),
+        module("VPCCompiler", ["IPAddressing", "KernelModel", "KernelNames", "NFTables", "VPCModel", "VPCTopology"]),
         module("VPCTrace", ["IPAddressing", "VPCCompiler", "VPCModel", "VPCTopology"]),
         // The kernel.
         .target(name: "CLinux"),
@@ -60,33 +62,37 @@ let package = Package(
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
         // Its readers are views that the compiler keeps from outliving the bytes they read.
         module("Netlink", ["CLinux", "CMNL"], extra: [.enableExperimentalFeature("Lifetimes")]),
-        module("KernelDriver", ["CLinux", "IPAddressing", "KernelModel", "Netlink"]),
-        module("KernelWitness", ["CLibNL", "CLinux", "IPAddressing", "KernelModel", "Netlink"]),
-        module("Reconciler", ["IPAddressing", "KernelModel", "VPCCompiler", "VPCModel", "VPCTopology"]),
+        module("KernelDriver", ["CLinux", "IPAddressing", "KernelModel", "KernelNames", "NFTables", "Netlink"]),
+        module("KernelWitness", ["CLibNL", "CLinux", "IPAddressing", "KernelModel", "KernelNames", "Netlink"]),
+        module(
+            "Reconciler",
+            ["IPAddressing", "KernelModel", "KernelNames", "NFTables", "VPCCompiler", "VPCModel", "VPCTopology"]),
         module("Console"),
         .target(name: "CTraffic"),
         module("Traffic", ["CTraffic", "IPAddressing", "Netlink"]),
         module(
             "VPCLab",
             [
-                "CLinux", "CTraffic", "IPAddressing", "KernelDriver", "KernelModel", "Netlink", "Reconciler",
-                "Traffic", "VPCModel", "VPCTopology",
+                "CLinux", "CTraffic", "IPAddressing", "KernelDriver", "KernelModel", "KernelNames", "Netlink",
+                "Reconciler", "Traffic", "VPCModel", "VPCTopology",
             ]),
-        module("Presentation", ["KernelModel", "Reconciler", "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology"]),
+        module(
+            "Presentation",
+            ["KernelModel", "KernelNames", "Reconciler", "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology"]),
         // The daemon.
         module(
             "Agent",
             [
-                "CLinux", "IPAddressing", "KernelDriver", "KernelModel", "Netlink", "Reconciler", "Traffic",
-                "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology",
+                "CLinux", "IPAddressing", "KernelDriver", "KernelModel", "KernelNames", "NFTables", "Netlink",
+                "Reconciler", "Traffic", "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .target(name: "COpenAPI"),
         module(
             "AgentServer",
             [
-                "Agent", "COpenAPI", "KernelModel", "Presentation", "Reconciler", "VPCManifest", "VPCModel",
-                "VPCTopology",
+                "Agent", "COpenAPI", "KernelModel", "KernelNames", "Presentation", "Reconciler", "VPCManifest",
+                "VPCModel", "VPCTopology",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),
@@ -109,14 +115,13 @@ let package = Package(
             "vpcctl",
             [
                 "AgentClient", "CommandOptions", "Console", "IPAddressing", "KernelDriver", "KernelModel",
-                "KernelWitness", "Netlink", "Presentation", "Reconciler", "Traffic", "VPCCompiler", "VPCManifest",
-                "VPCModel", "VPCTopology", "VPCTrace",
+                "KernelNames", "KernelWitness", "NFTables", "Netlink", "Presentation", "Reconciler", "Traffic",
+                "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology", "VPCTrace",
             ]),
         tool(
             "vpclab",
             [
-                "CommandOptions", "Console", "KernelModel", "Reconciler", "VPCLab", "VPCManifest", "VPCModel",
-                "VPCTopology",
+                "CommandOptions", "Console", "Reconciler", "VPCLab", "VPCManifest", "VPCModel", "VPCTopology",
             ]),
         tool(
             "vpcd",
@@ -131,7 +136,8 @@ let package = Package(
             name: "TestSupport", dependencies: ["CTestSupport", "IPAddressing", "VPCModel"], path: "Tests/TestSupport",
             swiftSettings: swiftSettings),
         .target(
-            name: "FakeKernel", dependencies: ["IPAddressing", "KernelModel"], path: "Tests/FakeKernel",
+            name: "FakeKernel", dependencies: ["IPAddressing", "KernelModel", "KernelNames", "NFTables"],
+            path: "Tests/FakeKernel",
             swiftSettings: swiftSettings),
         tests("IPAddressingTests", ["IPAddressing", "TestSupport"]),
         tests(
@@ -144,12 +150,12 @@ let package = Package(
             [
                 "IPAddressing", "TestSupport", "VPCManifest", "VPCModel", "VPCTopology",
             ], exclude: ["Golden"]),
-        tests("KernelModelTests", ["IPAddressing", "KernelModel", "TestSupport"]),
+        tests("KernelModelTests", ["IPAddressing", "KernelModel", "KernelNames", "NFTables", "TestSupport"]),
         tests(
             "VPCCompilerTests",
             [
-                "IPAddressing", "KernelModel", "TestSupport", "VPCCompiler", "VPCManifest", "VPCModel",
-                "VPCTopology",
+                "IPAddressing", "KernelModel", "KernelNames", "NFTables", "TestSupport", "VPCCompiler", "VPCManifest",
+                "VPCModel", "VPCTopology",
             ], exclude: ["Golden"]),
         tests(
             "VPCTraceTests",
@@ -159,20 +165,20 @@ let package = Package(
         tests(
             "KernelDriverTests",
             [
-                "CLinux", "FakeKernel", "IPAddressing", "KernelDriver", "KernelModel", "KernelWitness", "Netlink",
-                "TestSupport",
+                "CLinux", "FakeKernel", "IPAddressing", "KernelDriver", "KernelModel", "KernelNames", "KernelWitness",
+                "NFTables", "Netlink", "TestSupport",
             ]),
         tests(
             "ReconcilerTests",
             [
-                "FakeKernel", "IPAddressing", "KernelModel", "Reconciler", "TestSupport", "VPCCompiler", "VPCManifest",
-                "VPCTopology",
+                "FakeKernel", "IPAddressing", "KernelModel", "KernelNames", "Reconciler", "TestSupport", "VPCCompiler",
+                "VPCManifest", "VPCTopology",
             ]),
         tests(
             "AgentTests",
             [
-                "Agent", "FakeKernel", "IPAddressing", "KernelDriver", "KernelModel", "Netlink", "Reconciler",
-                "TestSupport", "VPCCompiler", "VPCManifest", "VPCTopology",
+                "Agent", "FakeKernel", "IPAddressing", "KernelDriver", "KernelModel", "KernelNames", "NFTables",
+                "Netlink", "Reconciler", "TestSupport", "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests(
@@ -189,9 +195,9 @@ let package = Package(
         tests(
             "LabTests",
             [
-                "Agent", "CLinux", "CTraffic", "IPAddressing", "KernelDriver", "KernelModel", "KernelWitness",
-                "Netlink", "Reconciler", "TestSupport", "Traffic", "VPCCompiler", "VPCLab", "VPCManifest", "VPCModel",
-                "VPCTopology", "VPCTrace",
+                "Agent", "CLinux", "CTraffic", "IPAddressing", "KernelDriver", "KernelModel", "KernelNames",
+                "KernelWitness", "NFTables", "Netlink", "Reconciler", "TestSupport", "Traffic", "VPCCompiler", "VPCLab",
+                "VPCManifest", "VPCModel", "VPCTopology", "VPCTrace",
                 .product(name: "Logging", package: "swift-log"),
             ]),
     ],

@@ -6,7 +6,8 @@
         --rounds 3                  how often everything is repeated
         --quick                     small sizes and one round, to try it out
         --results FOLDER            where the results (NAME.json) go: results/ beside this file
-    run.py --page FILE              writes the page of documentation from the results that are there
+    run.py --page FILE              writes the page of documentation from the results that are there; what has none there
+                                    keeps the section it has in FILE
 """
 
 import argparse
@@ -57,7 +58,9 @@ def main():
     if options.page:
         stored = {name: options.results / f"{name}.json" for name in names()}
         results = {name: json.loads(path.read_text()) for name, path in stored.items() if path.exists()}
-        options.page.write_text(page.markdown([(load(name, options), results[name]) for name in page.order(results)]))
+        former = options.page.read_text() if options.page.exists() else ""
+        every = [load(name, options) for name in page.order(names())]
+        options.page.write_text(page.markdown(every, results, former))
         return
     if os.geteuid() != 0:
         sys.exit("run.py: benchmarks change network namespaces: run this as root")

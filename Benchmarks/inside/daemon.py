@@ -1,4 +1,4 @@
-"""vpcd as a benchmark runs it in the lab: on the host h1, a network namespace that is there already."""
+"""vpcd as a benchmark runs it in the lab: on a host that is a network namespace and there already."""
 
 import http.client
 import json
@@ -11,21 +11,23 @@ import time
 
 
 class Daemon:
-    def __init__(self, program, folder, manifests):
-        """Starts it with the given manifests, text by name of the file; its files go to `folder`."""
+    def __init__(self, program, folder, manifests, host="h1", watched=None, group=None):
+        """Starts it with the given manifests, text by name of the file; its files go to `folder`. `watched`: a folder for
+        manifests that several share; `group`: of processes, where what they use is counted together."""
         self.path = f"{folder}/vpcd.sock"
-        self.manifests = pathlib.Path(folder, "manifests")
-        self.manifests.mkdir()
+        self.manifests = watched or pathlib.Path(folder, "manifests")
+        self.manifests.mkdir(exist_ok=True)
         for name, text in manifests.items():
             (self.manifests / name).write_text(text)
         configuration = {
-            "apiVersion": "vpcctl.dev/v1", "kind": "AgentConfiguration", "host": "h1", "manifests": str(self.manifests),
+            "apiVersion": "vpcctl.dev/v1", "kind": "AgentConfiguration", "host": host, "manifests": str(self.manifests),
             "stateDirectory": f"{folder}/state", "resyncSeconds": 86400, "socket": {"path": self.path},
         }
         pathlib.Path(folder, "vpcd.yaml").write_text(json.dumps(configuration))
         self.log = open(f"{folder}/log", "w+")
         self.process = subprocess.Popen(
-            ["ip", "netns", "exec", "h1", program, "--config", f"{folder}/vpcd.yaml"], stdout=self.log, stderr=self.log)
+            ["ip", "netns", "exec", host, program, "--config", f"{folder}/vpcd.yaml"], stdout=self.log, stderr=self.log,
+            preexec_fn=group.enter if group else None)
 
     def rewrite(self, name, text):
         """As an editor does it: a file beside, renamed into its place."""

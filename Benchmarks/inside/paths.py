@@ -24,22 +24,23 @@ import sys
 import tempfile
 import time
 
-from commands import run
+from commands import batch, run, sysctl
+from ovn import Ovn
 
 SENDER, RECEIVER = "10.0.0.11", "10.0.0.12"
 GATEWAY, GATEWAY_MAC = "10.0.0.1", "02:00:5e:00:00:01"
 UNDERLAY = {"h1": "172.31.0.1", "h2": "172.31.0.2"}
 SENDER_MAC, RECEIVER_MAC = "02:05:0a:00:00:0b", "02:05:0a:00:00:0c"
 PORT = 7777
-NO_GATEWAY = {"floor"}
-FIREWALLED = {"gre-firewall", "vpcctl", "vpcctl-accept-local", "vpcctl-flowtable", "vpcctl-ttl", "linear"}
+NO_GATEWAY = {"floor", "ovn", "ovn-open"}
+FIREWALLED = {"gre-firewall", "vpcctl", "vpcctl-accept-local", "vpcctl-flowtable", "vpcctl-ttl", "linear", "ovn", "ovn-open"}
 
 
 @dataclasses.dataclass
 class Specification:
     # floor, routed, gre, gre-firewall, vxlan, vpcctl, vpcctl-open (without its firewall), vpcctl-accept-local (with this
     # setting on the underlay device), vpcctl-flowtable (with the guests' ports in a flowtable), vpcctl-ttl (with what
-    # putting back the TTL inside a subnet would cost), linear (naive chains)
+    # putting back the TTL inside a subnet would cost), linear (naive chains), ovn, ovn-open (without ACLs)
     path: str
     # Whether packets end at the underlay device of h1, to see the sender's host alone.
     send_only: bool = False
@@ -55,20 +56,16 @@ class Specification:
     packets: int = 5000
     vpcctl: str = ""
     limit: str = ""
+    # The folder with OVN, for its paths.
+    ovn: str = ""
 
-
-def batch(namespace, lines):
-    run("ip", "-n", namespace, "-batch", "-", input="\n".join(lines))
+    @property
+    def is_ovn(self):
+        return self.path.startswith("ovn")
 
 
 def nft(namespace, text):
     run("ip", "netns", "exec", namespace, "nft", "-f", "-", input=text)
-
-
-def sysctl(namespace, **settings):
-    """Names with `.` written as `__`."""
-    text = "\n".join(f"{name.replace('__', '.')}={value}" for name, value in settings.items())
-    run("ip", "netns", "exec", namespace, "sysctl", "-q", "-p", "-", input=text)
 
 
 # MARK: What all paths have
@@ -253,6 +250,45 @@ def fill_table(spec):
     run("ip", "netns", "exec", "h1", spec.limit, "--table", str(table), "--nexthop", "77", str(spec.routes), "0")
 
 
+# MARK: Paths that OVN sets
+
+
+def set_up_ovn(spec):
+    """A port of the same switch on either host, with port security, and in a port group whose ACLs are the rules of the
+    product's group."""
+    ovn = Ovn(spec.ovn, UNDERLAY)
+    commands = [["ls-add", "s1"]]
+    for host, guest, address, hardware in (("h1", "g1", SENDER, SENDER_MAC), ("h2", "g2", RECEIVER, RECEIVER_MAC)):
+        batch(host, [f"link add e-{guest} type veth peer name eth0 address {hardware} netns {guest}", f"link set e-{guest} up"])
+        batch(guest, ["link set eth0 up", f"addr add {address}/16 dev eth0"])
+        ovn.plug(host, {f"e-{guest}": guest})
+        commands += [["lsp-add", "s1", guest], ["lsp-set-addresses", guest, f"{hardware} {address}"],
+                     ["lsp-set-port-security", guest, f"{hardware} {address}"]]
+    if spec.path == "ovn":
+        commands.append(["pg-add", "group", "g1", "g2"])
+        for way, port, far in (("from-lport", "inport", "ip4.dst"), ("to-lport", "outport", "ip4.src")):
+            allowed = f"{port} == @group && udp && {far} == 10.0.0.0/16 && udp.dst == {PORT}"
+            commands += [["acl-add", "group", way, "1001", allowed, "allow-related"],
+                         ["acl-add", "group", way, "1000", f"{port} == @group && ip", "drop"]]
+    ovn.tell(commands)
+    ovn.await_ports()
+    return ovn
+
+
+def upcalls(ovn):
+    """Packets that were looked at outside the kernel so far."""
+    return sum(int(re.search(r"missed:(\d+)", ovn.appctl(host, "dpctl/show"))[1]) for host in UNDERLAY)
+
+
+def learn(ovn, ports):
+    """What is learnt of a connection's first packet holds a prefix of its source port (port security has an exemption for
+    DHCP's): packets of many, slowly, so that there is nothing to learn when new connections are counted."""
+    pktgen("g1", "eth0", count=400, delay=2_000_000, flag="UDPSRC_RND", **packets(RECEIVER_MAC, ports))
+    time.sleep(1)
+    for host in UNDERLAY:
+        ovn.appctl(host, "dpctl/flush-conntrack")
+
+
 # MARK: Firewalls to compare with
 
 
@@ -369,20 +405,32 @@ def pktgen(namespace, device, **settings):
     return int(result[1]) * 1000 / int(result[2])
 
 
+def packets(hardware, ports):
+    """From sender to receiver, as pktgen's settings have it."""
+    return {
+        "pkt_size": 60, "clone_skb": 0, "dst_mac": hardware, "src_min": SENDER, "src_max": SENDER, "dst_min": RECEIVER,
+        "dst_max": RECEIVER, "udp_src_min": ports[0], "udp_src_max": ports[1], "udp_dst_min": PORT, "udp_dst_max": PORT,
+    }
+
+
 def send(spec, count, ports):
     gateway = RECEIVER_MAC if spec.path in NO_GATEWAY else GATEWAY_MAC
-    return pktgen(
-        "g1", "eth0", count=count, pkt_size=60, clone_skb=0, delay=0, dst_mac=gateway, src_min=SENDER,
-        src_max=SENDER, dst_min=RECEIVER, dst_max=RECEIVER, udp_src_min=ports[0], udp_src_max=ports[1],
-        udp_dst_min=PORT, udp_dst_max=PORT)
+    cost = pktgen("g1", "eth0", count=count, delay=0, **packets(gateway, ports))
+    if spec.is_ovn:
+        # A process looks at the first packet of a flow, and gets to it when pktgen has ended.
+        time.sleep(1)
+    return cost
 
 
 def answer(spec):
     """One packet back, which makes the connection an established one."""
+    gateway = SENDER_MAC if spec.path in NO_GATEWAY else GATEWAY_MAC
     pktgen(
-        "g2", "eth0", count=1, pkt_size=60, clone_skb=0, delay=0, dst_mac=GATEWAY_MAC, src_min=RECEIVER,
+        "g2", "eth0", count=1, pkt_size=60, clone_skb=0, delay=0, dst_mac=gateway, src_min=RECEIVER,
         src_max=RECEIVER, dst_min=SENDER, dst_max=SENDER, udp_src_min=PORT, udp_src_max=PORT, udp_dst_min=9,
         udp_dst_max=9)
+    if spec.is_ovn:
+        time.sleep(1)
     if arrivals("g1") != 1:
         sys.exit(f"{spec}: the answer did not arrive")
 
@@ -406,34 +454,44 @@ def transmitted():
     return json.loads(run("ip", "-n", "h1", "-j", "-s", "link", "show", "u0"))[0]["stats64"]["tx"]["packets"]
 
 
-def measure(spec):
+def measure(spec, ovn):
     arrived = transmitted if spec.send_only else lambda: arrivals("g2")
     first = spec.packets // 10
     if spec.flow == "established":
         send(spec, 1, (9, 9))
         if not spec.send_only and spec.path != "floor":
             answer(spec)
+        if ovn:
+            send(spec, 1, (9, 9))
         send(spec, first, (9, 9))
         ports = (9, 9)
     else:
         # Every packet has a port of its own; pktgen counts them up.
-        send(spec, first, (1, first))
         ports = (1001 + first, 1000 + first + spec.packets)
-    before = arrived()
+        if ovn:
+            learn(ovn, ports)
+        else:
+            send(spec, first, (1, first))
+    before, missed = arrived(), upcalls(ovn) if ovn else 0
     cost = send(spec, spec.packets, ports)
     delivered = arrived() - before
     if delivered != spec.packets:
         sys.exit(f"{spec}: {delivered} of {spec.packets} packets arrived")
+    if ovn and upcalls(ovn) != missed:
+        sys.exit(f"{spec}: {upcalls(ovn) - missed} packets were new to OVN")
     return {"ns": cost, "sent": spec.packets, "delivered": delivered}
 
 
 def main():
     spec = Specification(**json.loads(sys.argv[1]))
     make_namespaces(spec)
+    ovn = None
     if spec.path == "floor":
         set_up_floor()
     elif spec.path.startswith("vpcctl") or spec.path == "linear":
         set_up_product(spec)
+    elif spec.is_ovn:
+        ovn = set_up_ovn(spec)
     else:
         set_up_by_hand(spec, spec.path.split("-")[0])
     fill_table(spec)
@@ -451,7 +509,7 @@ def main():
     if spec.path in FIREWALLED:
         for host in hosts:
             keep_connections(host)
-    print(json.dumps(measure(spec)))
+    print(json.dumps(measure(spec, ovn)))
 
 
 if __name__ == "__main__":

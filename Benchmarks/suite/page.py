@@ -1,9 +1,11 @@
 """The page of documentation: every benchmark's tables, the machine, and how to repeat it."""
 
+import re
+
 from . import report
 
 # As they are read; what is not named here comes last.
-ORDER = ["routes", "nexthops", "firewall", "interfaces", "change", "keeping", "manifest", "policies", "datapath"]
+ORDER = ["routes", "nexthops", "firewall", "interfaces", "change", "keeping", "manifest", "policies", "datapath", "control"]
 
 HEAD = """# Benchmarks
 
@@ -24,7 +26,7 @@ make bench                 # everything (hours: a million routes with every prog
 make bench-routes          # one of them; `Benchmarks/run.py --list` names all
 make bench-routes SIZES=10k ROUNDS=3
 make bench QUICK=1         # small sizes, one round: minutes
-make bench-docs            # this page from the results in Benchmarks/results
+make bench-docs            # this page from the results in Benchmarks/results; what has none there stays as it is
 ```
 
 Some counts come out the same on any machine, so that CI can hold them: netlink messages and bytes after one change (exact),
@@ -42,22 +44,33 @@ def order(names):
     return sorted(names, key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
 
 
-def markdown(pairs):
+def markdown(benchmarks, results, former=""):
+    """`results` by name; what has none keeps its section of the former page."""
+    sections = {text.split("\n", 1)[0]: f"## {text.rstrip()}\n" for text in former.split("\n## ")[1:]}
+    for benchmark in benchmarks:
+        if benchmark.name in results:
+            sections[benchmark.title] = report.markdown(benchmark, results[benchmark.name])
+    machines = former_machines(former, {benchmark.name for benchmark in benchmarks} - results.keys())
+    for name in order(results):
+        machines.setdefault(machine(results[name]), []).append(name)
+    lines = [f"Machine of {', '.join(names)}: {text}" for text, names in machines.items()]
+    return "\n".join([HEAD, *lines, *(sections[benchmark.title] for benchmark in benchmarks if benchmark.title in sections)])
+
+
+def former_machines(page, names):
+    """Those of a page by their text, with the names of the given benchmarks that they are of."""
     machines = {}
-    for benchmark, result in pairs:
-        machines.setdefault(str(result["machine"]), (result, []))[1].append(benchmark.name)
-    text = HEAD
-    for result, names in machines.values():
-        text += "\n" + machine(result, names if len(machines) > 1 else [])
-    for benchmark, result in pairs:
-        text += "\n" + report.markdown(benchmark, result)
-    return text
+    for of, text in re.findall(r"^Machine of ([^:\n]*): (.*\n.*\n)", page, re.MULTILINE):
+        kept = [name for name in of.split(", ") if name in names]
+        if kept:
+            machines[text] = kept
+    return machines
 
 
-def machine(result, names):
+def machine(result):
     facts = result["machine"]
     lines = [
-        f"Machine{' of ' + ', '.join(names) if names else ''}: {facts['processor']}, {facts['processors']} processors"
+        f"{facts['processor']}, {facts['processors']} processors"
         f"{' (virtual)' if facts['virtual'] else ''}, {facts['memory_gib']} GiB; Linux {facts['kernel']};"
         f" {facts['system']}; {result['date'][:10]}.",
         "Versions: " + "; ".join(facts["versions"].values()) + ".",

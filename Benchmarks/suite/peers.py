@@ -22,17 +22,18 @@ class Unavailable(Exception):
 
 
 @functools.cache
-def debian(package):
-    """The folder with a package and those of its dependencies that this system lacks."""
-    folder = CACHE / package
+def debian(*packages):
+    """The folder with packages and those of their dependencies that this system lacks."""
+    names = " and ".join(packages)
+    folder = CACHE / "+".join(packages)
     if folder.exists():
         return folder
-    say(f"unpacking {package} into {folder}")
-    simulated = machine.output("apt-get", "install", "-s", "--no-install-recommends", package)
+    say(f"unpacking {names} into {folder}")
+    simulated = machine.output("apt-get", "install", "-s", "--no-install-recommends", *packages)
     if simulated is None:
-        raise Unavailable(f"apt has no package {package}")
-    needed = [line.split()[1] for line in simulated.splitlines() if line.startswith("Inst ")] or [package]
-    part = folder.with_name(f"{package}.part")
+        raise Unavailable(f"apt does not have {names}")
+    needed = [line.split()[1] for line in simulated.splitlines() if line.startswith("Inst ")] or list(packages)
+    part = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     (part / "debs").mkdir(parents=True)
     download = ["apt-get", "download", "-q", "-o", "APT::Sandbox::User=root", *needed]
@@ -43,6 +44,11 @@ def debian(package):
     shutil.rmtree(part / "debs")
     part.rename(folder)
     return folder
+
+
+def ovn():
+    """The folder with OVN and Open vSwitch; what of them is installed is in its usual place."""
+    return str(debian("ovn-central", "ovn-host"))
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 public import KernelModel
 public import Reconciler
 public import VPCTopology
+public import KernelNames
 
 /// What the kernel shall be equal to; its manifests are those of the revision.
 public struct DesiredState: Sendable {

@@ -2,6 +2,7 @@ import Glibc
 import KernelDriver
 import KernelModel
 import Netlink
+import NFTables
 
 /// Says that a host and a state directory have their agent. The kernel takes it back when the process ends, however.
 ///

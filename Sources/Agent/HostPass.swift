@@ -2,6 +2,7 @@ import KernelModel
 import Reconciler
 import VPCCompiler
 import VPCTopology
+import KernelNames
 
 /// Brings the kernel of one host to its desired state, pass by pass: observe, compile, plan, commit, and judge what is left.
 /// Here is what a pass has to remember of those before. When one is made, and who is told of it, is not known here.

@@ -2,6 +2,7 @@ import KernelModel
 import Reconciler
 import VPCModel
 import VPCTopology
+import KernelNames
 
 /// What keeps a host from being as it shall be, by resource.
 struct Problems {

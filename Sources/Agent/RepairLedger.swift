@@ -1,4 +1,5 @@
 import KernelModel
+import KernelNames
 
 /// Who is repaired how often: an object that somebody else changes back again and again is left alone for a while, so
 /// that two programs do not wear out a machine.

@@ -2,6 +2,7 @@ import CLinux
 import IPAddressing
 import KernelModel
 import Netlink
+import KernelNames
 
 extension Committer {
     mutating func perform(_ changes: ChangeSet<Link>, _ step: ChangePlan.Step, _ session: Session) {

@@ -2,6 +2,7 @@ import CLinux
 import IPAddressing
 import KernelModel
 import Netlink
+import KernelNames
 
 extension Committer {
     /// Rules are replaced by others beside them: where those could not be made, nothing is deleted. A host without its

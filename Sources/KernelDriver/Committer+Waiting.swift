@@ -1,6 +1,7 @@
 import CLinux
 import KernelModel
 import Netlink
+import KernelNames
 
 extension Committer {
     /// Waits until devices are operational, by the kernel's word for it and not by the clock.

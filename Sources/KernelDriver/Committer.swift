@@ -2,6 +2,7 @@ import CLinux
 import Glibc
 import KernelModel
 import Netlink
+import KernelNames
 
 /// Carries out one plan, step by step, and notes what became of each change.
 struct Committer {

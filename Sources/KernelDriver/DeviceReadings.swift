@@ -1,5 +1,6 @@
 import KernelModel
 import Netlink
+import KernelNames
 
 /// The devices of a namespace by number, as the kernel told of them.
 struct DeviceReadings {

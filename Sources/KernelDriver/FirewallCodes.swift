@@ -1,5 +1,5 @@
 import CLinux
-import KernelModel
+import NFTables
 
 /// The kernel's numbers for the words of `KernelModel`.
 enum FirewallCodes {

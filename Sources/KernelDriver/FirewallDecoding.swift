@@ -1,6 +1,8 @@
 import CLinux
 import KernelModel
 import Netlink
+import KernelNames
+import NFTables
 
 // How the kernel's listings of nf_tables are read.
 

@@ -2,6 +2,7 @@ import CLinux
 import Glibc
 public import KernelModel
 public import Netlink
+public import NFTables
 
 /// Reads and changes nf_tables in one network namespace.
 ///

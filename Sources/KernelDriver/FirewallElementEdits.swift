@@ -1,5 +1,5 @@
-import KernelModel
 import Netlink
+import NFTables
 
 /// Changes of one set's elements that were told of, in their order.
 struct FirewallElementEdits {

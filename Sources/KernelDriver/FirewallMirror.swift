@@ -1,6 +1,7 @@
 import CLinux
-import KernelModel
 import Netlink
+import KernelNames
+import NFTables
 
 /// Keeps what is known of our tables of nf_tables equal to the kernel by its notifications.
 struct FirewallMirror: ~Copyable {

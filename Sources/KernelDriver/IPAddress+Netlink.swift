@@ -1,7 +1,7 @@
 import CLinux
 import IPAddressing
-import KernelModel
 import Netlink
+import KernelNames
 
 extension IPAddress {
     /// AF_INET or AF_INET6.

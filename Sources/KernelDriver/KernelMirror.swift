@@ -1,6 +1,7 @@
 import CLinux
 public import KernelModel
 public import Netlink
+import KernelNames
 
 /// What is known of a host's namespace and those of its guests, kept equal to the kernel by its notifications.
 ///

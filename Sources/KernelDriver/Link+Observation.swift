@@ -2,6 +2,7 @@ import CLinux
 import IPAddressing
 import KernelModel
 import Netlink
+import KernelNames
 
 /// A device as RTM_NEWLINK tells of it: other devices are still numbers.
 struct LinkReading {

@@ -1,6 +1,6 @@
 import Glibc
-import KernelModel
 import Netlink
+import KernelNames
 
 /// Watches the directory of named namespaces with inotify(7), and for its coming where there is none.
 struct NamespaceDirectory: ~Copyable {

@@ -1,5 +1,6 @@
 import KernelModel
 import Netlink
+import KernelNames
 
 /// Keeps what is known of one namespace equal to the kernel by rtnetlink's notifications.
 struct NamespaceMirror: ~Copyable {

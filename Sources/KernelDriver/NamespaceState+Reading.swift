@@ -1,6 +1,7 @@
 import CLinux
 import KernelModel
 import Netlink
+import KernelNames
 
 extension NamespaceState {
     /// Makes the changes that were gathered and reads again what has to be.

@@ -2,6 +2,7 @@ import CLinux
 import IPAddressing
 import KernelModel
 import Netlink
+import KernelNames
 
 /// What there is to know of a namespace beside its snapshot, and what rtnetlink's notifications mean for both.
 ///

@@ -2,6 +2,7 @@ import CLinux
 import IPAddressing
 import KernelModel
 import Netlink
+import KernelNames
 
 extension Neighbor {
     // ip neigh replace ADDRESS lladdr MAC dev DEVICE nud permanent proto OWNER

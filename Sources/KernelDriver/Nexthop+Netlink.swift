@@ -2,6 +2,7 @@ import CLinux
 import IPAddressing
 import KernelModel
 import Netlink
+import KernelNames
 
 extension Nexthop {
     /// - Parameter index: The device's number; not used of a group.

@@ -2,6 +2,7 @@ import CLinux
 import IPAddressing
 import KernelModel
 import Netlink
+import KernelNames
 
 /// Reads one network namespace.
 struct Observer: ~Copyable {

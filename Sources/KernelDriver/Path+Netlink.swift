@@ -3,6 +3,7 @@ import Glibc
 import IPAddressing
 import KernelModel
 import Netlink
+import KernelNames
 
 /// The route to a destination as RTM_NEWROUTE tells of it: devices are still numbers.
 struct PathReading: Hashable {

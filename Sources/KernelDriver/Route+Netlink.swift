@@ -2,6 +2,7 @@ import CLinux
 import IPAddressing
 import KernelModel
 import Netlink
+import KernelNames
 
 extension Route {
     /// Writes RTM_NEWROUTE. Allocates nothing: a million of these are written in one go.

@@ -2,6 +2,7 @@ import CLinux
 import IPAddressing
 import KernelModel
 import Netlink
+import KernelNames
 
 extension Rule {
     // ip rule add pref P [from S] [l3mdev] lookup T|unreachable proto OWNER

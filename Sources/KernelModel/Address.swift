@@ -1,4 +1,5 @@
 public import IPAddressing
+public import KernelNames
 
 /// An address of a device (RTM_NEWADDR).
 public struct Address: Hashable, Sendable, KernelObject {

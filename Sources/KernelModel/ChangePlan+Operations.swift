@@ -1,3 +1,5 @@
+public import KernelNames
+
 /// One operation of a plan, for people and for JSON.
 public struct Operation: Sendable, Hashable {
     public enum Action: String, Sendable, Hashable {

@@ -1,3 +1,5 @@
+public import KernelNames
+
 /// The difference between an intent and a snapshot as ordered work. Carrying it out is `KernelDriver`'s business;
 /// not carrying it out is a dry run.
 public struct ChangePlan: Sendable, Hashable {

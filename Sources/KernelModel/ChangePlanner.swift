@@ -1,4 +1,6 @@
 import IPAddressing
+import KernelNames
+import NFTables
 
 /// Computes one `ChangePlan`.
 struct ChangePlanner {

@@ -1,3 +1,6 @@
+public import KernelNames
+public import NFTables
+
 /// What a firewall says about devices that are about to go.
 ///
 /// Until its routes have been moved, a departing port still gets packets: its elements stay as they are, with the chains

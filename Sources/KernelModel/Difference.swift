@@ -1,3 +1,5 @@
+public import KernelNames
+
 /// Merges two arrays sorted by key into what has to be created, replaced and deleted. Linear; no allocation per object.
 func difference<Object: KernelObject>(
     desired: [Attributed<Object>], observed: [Object]

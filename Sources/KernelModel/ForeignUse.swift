@@ -1,3 +1,5 @@
+public import KernelNames
+
 /// What others use devices for. Who took one of these for a guest would cut them off.
 public struct ForeignUse {
     private let owner: Ownership

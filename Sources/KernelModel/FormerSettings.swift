@@ -1,3 +1,5 @@
+import KernelNames
+
 /// What a device of somebody else was before we took it, as it is noted in one of its alternative names: a process that
 /// has just started gives it back with all of that.
 struct FormerSettings: Hashable {

@@ -1,4 +1,6 @@
 public import IPAddressing
+public import KernelNames
+public import NFTables
 
 /// What to read of a kernel.
 public struct ObservationRequest: Sendable, Hashable {

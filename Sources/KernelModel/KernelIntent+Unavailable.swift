@@ -1,3 +1,5 @@
+import KernelNames
+
 extension KernelIntent {
     /// This intent without what would sit on devices that cannot be had: else it would be put on the devices of somebody
     /// else that have their names.

@@ -1,3 +1,6 @@
+public import KernelNames
+public import NFTables
+
 /// What one network namespace shall hold.
 ///
 /// The arrays are sorted by key and hold each key once after `normalize()`.

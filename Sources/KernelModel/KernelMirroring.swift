@@ -1,3 +1,5 @@
+public import KernelNames
+
 /// What is known of a host's namespace and those of its guests, kept equal to the kernel by what the kernel tells:
 /// `KernelMirror` of a real one.
 public protocol KernelMirroring: AnyObject {

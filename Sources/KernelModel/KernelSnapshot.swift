@@ -1,4 +1,6 @@
 internal import IPAddressing
+public import KernelNames
+public import NFTables
 
 /// What one network namespace was seen to hold. Sorted by key; of addresses, neighbours, nexthops and routes only ours.
 public struct NamespaceSnapshot: Sendable, Hashable {

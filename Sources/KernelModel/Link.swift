@@ -1,4 +1,5 @@
 public import IPAddressing
+public import KernelNames
 
 /// A network device and its settings.
 ///

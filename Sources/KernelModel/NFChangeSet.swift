@@ -1,3 +1,6 @@
+public import KernelNames
+public import NFTables
+
 /// The work that turns one table into what it shall be, in three parts.
 ///
 /// All of it fits into one transaction; ``transactions(limit:)`` keeps the parts apart, so that no packet is lost: a

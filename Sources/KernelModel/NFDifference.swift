@@ -1,3 +1,6 @@
+public import KernelNames
+public import NFTables
+
 extension NFTableIntent {
     /// The work that turns `observed` into this table; nil when it does not exist. Both normalized.
     ///

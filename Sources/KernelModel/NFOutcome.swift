@@ -1,3 +1,6 @@
+public import KernelNames
+public import NFTables
+
 /// What became of a transaction.
 public enum NFOutcome: Sendable, Hashable {
     /// It took effect as a whole; the generation it brought about.

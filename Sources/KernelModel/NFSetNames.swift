@@ -1,3 +1,6 @@
+import KernelNames
+public import NFTables
+
 /// Which sets of the kernel are the wanted ones, and under which names the others are made.
 ///
 /// What cannot be changed in place is made beside what is there, under a name of its own (`web`, `web.1`, `web.2`, …,

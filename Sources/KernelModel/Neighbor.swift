@@ -1,4 +1,5 @@
 public import IPAddressing
+public import KernelNames
 
 /// A permanent neighbour entry (RTM_NEWNEIGH, NUD_PERMANENT).
 public struct Neighbor: Hashable, Sendable, KernelObject {

@@ -1,4 +1,5 @@
 public import IPAddressing
+public import KernelNames
 
 /// A nexthop object (RTM_NEWNEXTHOP, linux/nexthop.h).
 public struct Nexthop: Hashable, Sendable, KernelObject {

@@ -1,3 +1,5 @@
+import KernelNames
+
 /// What happens to the parameters of a host's namespace (none is created or deleted; those that the kernel does not have
 /// are left out by the observer), and to devices of others because of it.
 ///

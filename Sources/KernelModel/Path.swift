@@ -1,4 +1,5 @@
 public import IPAddressing
+public import KernelNames
 
 /// How the packets of a host reach an address: the route that the kernel takes for them.
 public struct Path: Hashable, Sendable {

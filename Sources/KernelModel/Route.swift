@@ -1,4 +1,5 @@
 public import IPAddressing
+public import KernelNames
 
 /// A route (RTM_NEWROUTE). Trivially copyable, 56 bytes: no allocation per route, and a million of them are read in a time
 /// in which the memory for them counts.

@@ -1,4 +1,5 @@
 public import IPAddressing
+public import KernelNames
 
 /// A policy routing rule (RTM_NEWRULE). Rules have no key but all of themselves: one is never changed, only replaced.
 public struct Rule: Hashable, Sendable, KernelObject {

@@ -1,5 +1,6 @@
 import IPAddressing
 import KernelModel
+import KernelNames
 
 /// A network device, as far as both readers tell of it.
 struct Device: KernelObject {

@@ -1,5 +1,6 @@
 import IPAddressing
 import KernelModel
+import KernelNames
 
 /// What one reader tells of one network namespace, as far as the other one can tell of it too. Sorted by key.
 struct Testimony: Hashable {

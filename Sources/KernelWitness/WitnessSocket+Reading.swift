@@ -2,6 +2,7 @@ internal import CLibNL
 internal import CLinux
 import IPAddressing
 import KernelModel
+import KernelNames
 
 extension WitnessSocket {
     /// Everything that the first reader tells too.

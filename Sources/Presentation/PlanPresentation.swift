@@ -3,6 +3,7 @@ public import Reconciler
 public import VPCCompiler
 public import VPCManifest
 public import VPCModel
+public import KernelNames
 
 /// A plan for people and for programs.
 public struct PlanPresentation: Sendable {

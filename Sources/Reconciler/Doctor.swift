@@ -2,6 +2,7 @@ import Glibc
 import IPAddressing
 public import KernelModel
 import VPCCompiler
+import KernelNames
 
 /// One thing that this product needs of a machine, and whether it is there.
 public struct Finding: Sendable, Hashable {

@@ -3,6 +3,7 @@ public import KernelModel
 public import VPCCompiler
 public import VPCTopology
 import VPCModel
+import KernelNames
 
 /// Makes the current network namespace one host of a topology: observe, compile, diff, commit, verify.
 public struct HostReconciler: Sendable {

@@ -1,6 +1,7 @@
 import IPAddressing
 public import KernelModel
 public import VPCTopology
+import KernelNames
 
 extension Compilation {
     /// Follows a topology in which interfaces of other hosts have moved to other hosts, the most frequent change by far:

@@ -1,6 +1,7 @@
 public import KernelModel
 public import VPCTopology
 import VPCModel
+public import KernelNames
 
 /// What one host's kernel shall hold, and what of it cannot be had on this machine.
 public struct Compilation: Sendable {

@@ -1,4 +1,4 @@
-import KernelModel
+import NFTables
 
 /// The mark of a connection (`ct mark`) in the zone of a VPC: what of it this host has judged.
 ///

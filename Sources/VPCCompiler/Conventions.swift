@@ -1,6 +1,7 @@
 import IPAddressing
-public import KernelModel
+import KernelModel
 import VPCModel
+public import KernelNames
 
 /// The numbers and names by which our kernel objects are known. docs/ownership.md says why.
 public enum Conventions {

@@ -1,4 +1,5 @@
-public import KernelModel
+import KernelNames
+public import NFTables
 
 /// The tables of nf_tables that are ours.
 public enum FirewallTables {

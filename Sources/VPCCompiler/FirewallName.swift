@@ -1,5 +1,5 @@
-import KernelModel
 public import VPCModel
+import NFTables
 
 /// Which way a packet goes, seen from the guest.
 public enum TrafficDirection: String, Sendable, CaseIterable {

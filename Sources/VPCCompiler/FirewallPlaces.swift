@@ -1,4 +1,4 @@
-import KernelModel
+import NFTables
 
 // The chains that all packets of a kind pass, in the order in which a packet meets them. docs/security.md has the way.
 

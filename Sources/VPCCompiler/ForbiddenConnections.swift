@@ -2,6 +2,7 @@ import IPAddressing
 public import KernelModel
 import VPCModel
 import VPCTopology
+public import KernelNames
 
 extension HostPolicy {
     /// Those of `connections` that the groups of this host's interfaces would not let begin: what a tightened policy cuts.

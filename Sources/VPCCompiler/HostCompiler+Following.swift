@@ -1,6 +1,7 @@
 import IPAddressing
 public import KernelModel
 public import VPCTopology
+import KernelNames
 
 extension Topology {
     /// Compiles for a host after a change of interfaces: the routes, nearly all there is, are those of before but for the

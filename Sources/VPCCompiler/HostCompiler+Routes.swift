@@ -2,6 +2,7 @@ import IPAddressing
 import KernelModel
 import VPCModel
 import VPCTopology
+import KernelNames
 
 extension HostCompiler {
     /// The tables in ascending order, each in the kernel's key order, so that nothing has to be sorted afterwards.

@@ -2,6 +2,7 @@ import IPAddressing
 import KernelModel
 import VPCModel
 import VPCTopology
+import KernelNames
 
 /// Compiles one topology for one host: ``features`` say what there is.
 struct HostCompiler {

@@ -1,6 +1,7 @@
 public import KernelModel
 public import VPCTopology
 import VPCModel
+public import KernelNames
 
 /// What the compiler has to know of the machine it compiles for.
 public struct HostFacts: Sendable, Hashable {

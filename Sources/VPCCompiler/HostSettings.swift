@@ -1,5 +1,6 @@
 import IPAddressing
 import KernelModel
+import KernelNames
 
 /// What a host's namespace needs whatever the VPCs: parameters, rules, and the device that sends everything.
 enum HostSettings {

@@ -1,4 +1,5 @@
 public import KernelModel
+public import KernelNames
 
 /// Host-local numbers: which routing table a context has, which id a nexthop has, which epoch a policy is.
 ///

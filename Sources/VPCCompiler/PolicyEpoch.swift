@@ -1,4 +1,4 @@
-import KernelModel
+import NFTables
 
 /// The number that a policy has in connections' marks (``ConnectionMark``): with another number all are judged anew.
 ///

@@ -1,7 +1,8 @@
 import IPAddressing
-import KernelModel
 import VPCModel
 import VPCTopology
+import KernelNames
+import NFTables
 
 /// Where the 16 bits of a box are in a packet.
 enum SelectorPlace: Int, Comparable, Hashable, CaseIterable {

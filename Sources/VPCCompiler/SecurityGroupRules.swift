@@ -1,6 +1,7 @@
-import KernelModel
 import VPCModel
 import VPCTopology
+import KernelNames
+import NFTables
 
 /// One direction of a security group as lookups: what several rules allow counts for the first of them.
 struct SecurityGroupRules {

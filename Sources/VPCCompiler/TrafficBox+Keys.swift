@@ -1,6 +1,6 @@
 import IPAddressing
-import KernelModel
 import VPCTopology
+import NFTables
 
 /// A box as the fields of an interval set's element.
 extension TrafficBox {

@@ -2,6 +2,7 @@ import IPAddressing
 import KernelModel
 import VPCModel
 import VPCTopology
+import KernelNames
 
 /// The devices that join the lab's namespaces, as intents of the same kind that the hosts get. They carry marks of
 /// their own, so that the controller under test takes them for somebody else's.

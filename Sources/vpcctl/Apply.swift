@@ -2,7 +2,6 @@ import ArgumentParser
 import CommandOptions
 import Console
 import Presentation
-import KernelModel
 import Reconciler
 
 struct Apply: KernelCommand {

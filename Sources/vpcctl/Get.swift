@@ -2,7 +2,6 @@ import AgentClient
 import ArgumentParser
 import CommandOptions
 import Console
-import KernelModel
 import Presentation
 import Reconciler
 import VPCManifest

@@ -1,5 +1,5 @@
 import Glibc
-import KernelModel
+import KernelNames
 
 extension InterfaceName {
     /// The device's name in the network namespace of the calling thread; nil where it is gone.

@@ -7,6 +7,7 @@ import VPCCompiler
 import VPCModel
 import VPCTopology
 import VPCTrace
+import KernelNames
 
 /// What became of the packet of a trace, and what follows from it.
 struct LiveResult {

@@ -1,6 +1,5 @@
 import CommandOptions
 import Console
-import KernelModel
 import VPCCompiler
 import VPCManifest
 import VPCModel

@@ -2,7 +2,6 @@ import ArgumentParser
 import CommandOptions
 import Console
 import Glibc
-import KernelModel
 import Reconciler
 import VPCLab
 import VPCManifest

@@ -2,6 +2,7 @@ import FakeKernel
 import Foundation
 import IPAddressing
 import KernelModel
+import KernelNames
 import Logging
 import TestSupport
 import Testing

@@ -1,8 +1,6 @@
 import FakeKernel
 import Foundation
-import IPAddressing
 import KernelModel
-import Logging
 import TestSupport
 import Testing
 import VPCCompiler

@@ -2,6 +2,8 @@ import FakeKernel
 import KernelModel
 import TestSupport
 import Testing
+import KernelNames
+import NFTables
 
 @testable import Agent
 

@@ -2,6 +2,8 @@ import Glibc
 package import IPAddressing
 package import KernelModel
 import Synchronization
+package import KernelNames
+package import NFTables
 
 /// A kernel in memory, which does what it is told, and misbehaves when it is told to.
 ///

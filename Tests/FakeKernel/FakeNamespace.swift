@@ -1,5 +1,6 @@
 import IPAddressing
 package import KernelModel
+package import KernelNames
 
 /// One network namespace as rtnetlink keeps it: what a change does, what it is refused for, and what the kernel drops with
 /// it. All objects are the owner's but for links, foreign addresses and rules.

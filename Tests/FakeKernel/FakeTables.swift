@@ -1,4 +1,5 @@
 import KernelModel
+import NFTables
 
 /// nf_tables: transactions that take effect as a whole, one generation after the other.
 extension NFSnapshot {

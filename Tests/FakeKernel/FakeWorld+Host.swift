@@ -1,5 +1,6 @@
 package import IPAddressing
-package import KernelModel
+import KernelModel
+package import KernelNames
 
 extension FakeWorld {
     /// A machine as it is before anything of ours is there: a loopback device, an uplink with an address, the kernel's own

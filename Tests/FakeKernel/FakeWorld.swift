@@ -1,4 +1,6 @@
 package import KernelModel
+package import KernelNames
+import NFTables
 
 /// A host's namespace and those of its guests, and what a plan does to them.
 package struct FakeWorld: Sendable {

@@ -4,6 +4,7 @@ import IPAddressing
 import KernelModel
 import TestSupport
 import Testing
+import KernelNames
 
 @testable import KernelDriver
 @testable import Netlink

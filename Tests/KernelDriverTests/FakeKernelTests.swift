@@ -7,6 +7,8 @@ import KernelModel
 import Netlink
 import TestSupport
 import Testing
+import KernelNames
+import NFTables
 
 /// The kernel in memory, on which others' tests are built, does what a real one does: the same plans are carried out by
 /// both, and what somebody else does in between happens to both.

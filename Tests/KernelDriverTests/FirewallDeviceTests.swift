@@ -1,9 +1,9 @@
 import Glibc
 import IPAddressing
-import KernelModel
 import Netlink
 import TestSupport
 import Testing
+import NFTables
 
 @testable import KernelDriver
 

@@ -1,6 +1,5 @@
 import CLinux
 import IPAddressing
-import KernelModel
 import Netlink
 import TestSupport
 import Testing

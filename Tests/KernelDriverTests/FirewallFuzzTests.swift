@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 @testable import KernelDriver
-@testable import KernelModel
+@testable import NFTables
 
 /// Whatever a kernel might say, reading it ends and does not trap.
 @Suite(.timeLimit(minutes: 10)) struct FirewallFuzzTests {

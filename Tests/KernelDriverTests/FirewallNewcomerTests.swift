@@ -1,6 +1,7 @@
-import KernelModel
 import TestSupport
 import Testing
+import KernelNames
+import NFTables
 
 @testable import KernelDriver
 

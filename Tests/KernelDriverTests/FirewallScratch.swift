@@ -2,6 +2,7 @@ import Foundation
 import KernelModel
 import Netlink
 import TestSupport
+import NFTables
 
 @testable import KernelDriver
 

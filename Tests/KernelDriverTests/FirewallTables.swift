@@ -1,5 +1,6 @@
 import IPAddressing
-import KernelModel
+import KernelNames
+import NFTables
 
 /// Tables for tests to write, change and spoil.
 enum FirewallTables {

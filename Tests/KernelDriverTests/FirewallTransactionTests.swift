@@ -1,10 +1,11 @@
 import CLinux
 import Glibc
 import IPAddressing
-import KernelModel
 import Netlink
 import TestSupport
 import Testing
+import KernelNames
+import NFTables
 
 @testable import KernelDriver
 

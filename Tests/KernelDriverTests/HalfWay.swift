@@ -2,6 +2,8 @@ import KernelDriver
 import KernelModel
 import Netlink
 import Testing
+import KernelNames
+import NFTables
 
 /// A host on which one change is refused in the middle of everything, and a look at what that leaves.
 struct HalfWay {

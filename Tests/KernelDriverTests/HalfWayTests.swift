@@ -3,6 +3,8 @@ import KernelDriver
 import KernelModel
 import TestSupport
 import Testing
+import KernelNames
+import NFTables
 
 /// What is left when the kernel refuses one thing in the middle of everything: nothing, or what is known as ours.
 @Suite(.timeLimit(minutes: 10)) struct HalfWayTests {

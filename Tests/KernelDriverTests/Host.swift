@@ -4,6 +4,7 @@ import KernelModel
 import KernelWitness
 import Netlink
 import Testing
+import KernelNames
 
 let owner = Ownership(routeProtocol: RouteProtocol(118), aliasPrefix: "test:")
 

@@ -4,6 +4,7 @@ import KernelModel
 import Netlink
 import TestSupport
 import Testing
+import KernelNames
 
 @Suite(.timeLimit(minutes: 10)) struct LinkTests {
     @Test func portIsMadeAsWantedAndSeenByIP() throws {

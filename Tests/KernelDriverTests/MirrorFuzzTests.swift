@@ -1,5 +1,4 @@
 import KernelDriver
-import KernelModel
 import TestSupport
 import Testing
 

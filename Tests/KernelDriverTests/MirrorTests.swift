@@ -5,6 +5,8 @@ import KernelModel
 import Netlink
 import TestSupport
 import Testing
+import KernelNames
+import NFTables
 
 @testable import KernelDriver
 

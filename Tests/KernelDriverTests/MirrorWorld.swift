@@ -6,6 +6,8 @@ import KernelModel
 import Netlink
 import TestSupport
 import Testing
+import KernelNames
+import NFTables
 
 /// A host and its guests that somebody does all kinds of things to, as a seed has it, and a mirror that has to show what
 /// the kernel shows.

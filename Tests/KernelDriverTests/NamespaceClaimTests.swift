@@ -3,6 +3,7 @@ import KernelModel
 import Netlink
 import TestSupport
 import Testing
+import NFTables
 
 @testable import KernelDriver
 

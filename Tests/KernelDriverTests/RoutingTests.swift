@@ -5,6 +5,7 @@ import KernelModel
 import Netlink
 import TestSupport
 import Testing
+import KernelNames
 
 @Suite(.timeLimit(minutes: 10)) struct RoutingTests {
     /// A host with a port that is up, with an external tunnel that runs on this kernel too: encapsulating nexthops are

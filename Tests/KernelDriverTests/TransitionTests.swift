@@ -4,6 +4,7 @@ import KernelModel
 import Netlink
 import TestSupport
 import Testing
+import KernelNames
 
 /// One state over another, at the first try.
 @Suite(.timeLimit(minutes: 10)) struct TransitionTests {

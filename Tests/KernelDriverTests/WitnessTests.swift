@@ -7,6 +7,8 @@ import Netlink
 import Synchronization
 import TestSupport
 import Testing
+import KernelNames
+import NFTables
 
 @testable import KernelWitness
 

@@ -2,6 +2,8 @@ import IPAddressing
 import KernelModel
 import TestSupport
 import Testing
+import KernelNames
+import NFTables
 
 private let owner = Ownership(routeProtocol: RouteProtocol(99), aliasPrefix: "test:")
 private let vrf = InterfaceName("v1")!

@@ -1,6 +1,7 @@
 import IPAddressing
 import TestSupport
 import Testing
+import KernelNames
 
 @testable import KernelModel
 

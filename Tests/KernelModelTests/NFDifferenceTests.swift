@@ -3,6 +3,7 @@ import TestSupport
 import Testing
 
 @testable import KernelModel
+@testable import NFTables
 
 @Suite(.timeLimit(minutes: 10)) struct NFDifferenceTests {
     private let table = NFTable(.inet, "t")

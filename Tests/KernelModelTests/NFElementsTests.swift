@@ -1,8 +1,10 @@
 import IPAddressing
 import TestSupport
 import Testing
+import KernelNames
 
 @testable import KernelModel
+@testable import NFTables
 
 @Suite(.timeLimit(minutes: 10)) struct NFElementsTests {
     private func address(_ text: String) throws -> IPAddress { try #require(IPAddress(text)) }

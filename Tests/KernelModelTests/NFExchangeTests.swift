@@ -1,8 +1,10 @@
 import IPAddressing
 import TestSupport
 import Testing
+import KernelNames
 
 @testable import KernelModel
+@testable import NFTables
 
 /// What cannot change in one instant for every packet is made beside what is there.
 @Suite(.timeLimit(minutes: 10)) struct NFExchangeTests {

@@ -2,7 +2,7 @@ import IPAddressing
 import TestSupport
 import Testing
 
-@testable import KernelModel
+@testable import NFTables
 
 @Suite(.timeLimit(minutes: 10)) struct NFRuleTests {
     private func lowered(_ family: NFFamily, _ statements: NFStatement...) -> String {

@@ -1,5 +1,4 @@
 import Agent
-import KernelModel
 import KernelWitness
 import TestSupport
 import Testing

@@ -7,6 +7,7 @@ import Netlink
 import TestSupport
 import Testing
 import VPCCompiler
+import KernelNames
 
 extension LabTests {
     /// Months in minutes: changes of the manifests, of the kernel by somebody else, and restarts, in any order.

@@ -7,6 +7,8 @@ import TestSupport
 import Testing
 import VPCModel
 import VPCTopology
+import KernelNames
+import NFTables
 
 @testable import VPCLab
 

@@ -1,7 +1,6 @@
 import Glibc
 import IPAddressing
 import KernelDriver
-import KernelModel
 import VPCCompiler
 import VPCLab
 

@@ -1,5 +1,4 @@
 import Agent
-import KernelModel
 import TestSupport
 import Testing
 

@@ -1,4 +1,3 @@
-import KernelModel
 import TestSupport
 import Testing
 

@@ -1,5 +1,4 @@
 import IPAddressing
-import KernelModel
 import TestSupport
 import Testing
 import VPCTopology

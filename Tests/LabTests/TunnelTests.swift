@@ -5,6 +5,7 @@ import KernelModel
 import Netlink
 import TestSupport
 import Testing
+import KernelNames
 
 /// Whether this kernel has what the tests here are about.
 private let hasTunnels: Bool = {

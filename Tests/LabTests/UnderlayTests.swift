@@ -1,7 +1,6 @@
 import Agent
 import Glibc
 import IPAddressing
-import KernelModel
 import Netlink
 import TestSupport
 import Testing

@@ -6,6 +6,7 @@ import Testing
 import VPCCompiler
 import VPCManifest
 import VPCTopology
+import KernelNames
 
 @testable import Reconciler
 

@@ -5,6 +5,7 @@ import Testing
 import VPCCompiler
 import VPCManifest
 import VPCTopology
+import KernelNames
 
 @Suite(.timeLimit(minutes: 10)) struct CompilerTests {
     let facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)

@@ -4,6 +4,7 @@ import Testing
 import VPCManifest
 import VPCModel
 import VPCTopology
+import KernelNames
 
 @testable import VPCCompiler
 

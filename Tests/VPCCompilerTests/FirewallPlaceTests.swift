@@ -1,5 +1,6 @@
-import KernelModel
 import Testing
+import KernelNames
+import NFTables
 
 @testable import VPCCompiler
 

@@ -6,6 +6,8 @@ import Testing
 import VPCManifest
 import VPCModel
 import VPCTopology
+import KernelNames
+import NFTables
 
 @testable import VPCCompiler
 

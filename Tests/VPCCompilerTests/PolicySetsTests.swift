@@ -2,9 +2,10 @@ import TestSupport
 import Testing
 import VPCManifest
 import VPCTopology
+import KernelNames
 
-@testable import KernelModel
 @testable import VPCCompiler
+@testable import NFTables
 
 /// The sets and rules that long lists come to.
 @Suite(.timeLimit(minutes: 10)) struct PolicySetsTests {

@@ -1,8 +1,8 @@
-import KernelModel
 import TestSupport
 import Testing
 import VPCModel
 import VPCTopology
+import KernelNames
 
 @testable import VPCCompiler
 

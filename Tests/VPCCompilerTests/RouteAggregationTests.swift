@@ -4,6 +4,7 @@ import TestSupport
 import Testing
 import VPCManifest
 import VPCTopology
+import KernelNames
 
 @testable import VPCCompiler
 

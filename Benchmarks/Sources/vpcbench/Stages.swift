@@ -4,6 +4,8 @@ import KernelModel
 import VPCCompiler
 import VPCManifest
 import VPCTopology
+import KernelNames
+import NFTables
 
 /// The stages of a pass, each timed where it runs.
 struct Stages {

@@ -1,4 +1,4 @@
-import KernelModel
+import NFTables
 
 /// ICMP errors: from anybody, but to somebody whose groups have let the connection begin that they are about.
 struct ConnectionErrors: HostFeature {

@@ -1,4 +1,4 @@
-import KernelModel
+import NFTables
 
 extension FirewallFamily {
     static let connections = FirewallFamily("left", "arrived", "stayed", tightens: [])

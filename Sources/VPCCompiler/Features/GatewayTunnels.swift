@@ -1,6 +1,7 @@
 import KernelModel
 import VPCModel
 import VPCTopology
+import KernelNames
 
 /// What routes lead to gateways by: a key and a VRF for each that is here.
 struct GatewayTunnels: HostFeature {

@@ -1,5 +1,6 @@
 import IPAddressing
-import KernelModel
+import KernelNames
+import NFTables
 
 extension FirewallFamily {
     /// The rest of the table `arp vpcctl` has names as in `inet vpcctl`.

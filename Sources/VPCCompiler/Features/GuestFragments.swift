@@ -1,6 +1,8 @@
 import KernelModel
 import VPCModel
 import VPCTopology
+import KernelNames
+import NFTables
 
 extension FirewallFamily {
     static let fragments = FirewallFamily(

@@ -2,6 +2,7 @@ import IPAddressing
 import KernelModel
 import VPCModel
 import VPCTopology
+import KernelNames
 
 /// What is set inside the guests' namespaces.
 struct GuestNamespaces: HostFeature {

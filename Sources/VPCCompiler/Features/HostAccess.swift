@@ -1,4 +1,4 @@
-import KernelModel
+import NFTables
 
 extension FirewallFamily {
     static let toHost = FirewallFamily("echo_rate", "to_host", tightens: [])

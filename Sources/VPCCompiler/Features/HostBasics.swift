@@ -1,5 +1,6 @@
 import KernelModel
 import VPCModel
+import KernelNames
 
 /// What a host needs whatever its VPCs are: parameters, rules, and the device that sends everything.
 struct HostBasics: HostFeature {

@@ -1,7 +1,8 @@
 import IPAddressing
-import KernelModel
 import VPCModel
 import VPCTopology
+import KernelNames
+import NFTables
 
 extension FirewallFamily {
     /// Which chain a port's packets go to.

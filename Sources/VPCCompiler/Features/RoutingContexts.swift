@@ -1,6 +1,8 @@
 import KernelModel
 import VPCModel
 import VPCTopology
+import KernelNames
+import NFTables
 
 /// One routing context of a VPC on this host: a VRF and its table.
 struct Context: Equatable {

@@ -1,6 +1,7 @@
-import KernelModel
 import VPCModel
 import VPCTopology
+import KernelNames
+import NFTables
 
 extension FirewallFamily {
     static let foundAnswers = FirewallFamily("found_answer", of: .host, isDirected: true, tightens: [])

@@ -1,7 +1,8 @@
 import IPAddressing
-import KernelModel
 import VPCModel
 import VPCTopology
+import KernelNames
+import NFTables
 
 extension FirewallFamily {
     static let groupSides = FirewallFamily("groups_out", "groups_in", tightens: [])

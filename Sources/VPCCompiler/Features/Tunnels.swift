@@ -2,6 +2,8 @@ import IPAddressing
 import KernelModel
 import VPCModel
 import VPCTopology
+import KernelNames
+import NFTables
 
 extension FirewallFamily {
     static let tunnels = FirewallFamily("hosts", "unknown_key", "foreign_tunnel", tightens: [])

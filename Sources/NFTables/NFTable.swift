@@ -1,3 +1,5 @@
+public import KernelNames
+
 /// A family of tables: which packets pass its chains (`NFPROTO_*` of linux/netfilter.h).
 public enum NFFamily: String, Hashable, Sendable, Comparable, CaseIterable {
     case ip
@@ -115,7 +117,7 @@ public struct NFBaseChain: Hashable, Sendable {
     }
 
     /// Whether `self` can be had from `other` without making the chain anew.
-    func differsOnlyInPolicy(from other: NFBaseChain) -> Bool {
+    package func differsOnlyInPolicy(from other: NFBaseChain) -> Bool {
         var other = other
         other.policy = policy
         return self == other

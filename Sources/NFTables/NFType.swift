@@ -65,7 +65,7 @@ public enum NFType: Hashable, Sendable, CaseIterable {
     @inlinable public var slots: Int { (width + 3) / 4 }
 
     /// Bits of a type in the number of a concatenation (`TYPE_BITS` of nftables' include/datatype.h).
-    @usableFromInline static let codeBits: UInt32 = 6
+    @usableFromInline package static let codeBits: UInt32 = 6
 
     /// The number of a concatenation of types.
     public static func code(of types: [NFType]) -> UInt32 {

@@ -1,4 +1,5 @@
 public import IPAddressing
+public import KernelNames
 
 /// Values one behind the other, as the kernel's registers hold them: each begins at a multiple of 4 bytes.
 ///

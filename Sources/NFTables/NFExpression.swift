@@ -1,3 +1,5 @@
+public import KernelNames
+
 /// A 4-byte register, 0…15 (`NFT_REG32_00`…`NFT_REG32_15`). Longer values continue in the next ones.
 public struct NFRegister: Hashable, Sendable, ExpressibleByIntegerLiteral {
     public let index: UInt8
@@ -235,7 +237,7 @@ public enum NFExpression: Hashable, Sendable {
     case unknown(name: String, [UInt8])
 
     /// The set that it refers to by name; setting it is for those that refer to one.
-    var set: String? {
+    package var set: String? {
         get {
             switch self {
             case .lookup(let set, _, _, _), .verdictMap(let set, _), .counterMap(let set, _): set
@@ -339,7 +341,7 @@ public struct NFRule: Hashable, Sendable {
     }
 
     /// Whether the rule does the same as `other` and says the same of itself.
-    func isSame(as other: NFRule) -> Bool { expressions == other.expressions && comment == other.comment }
+    package func isSame(as other: NFRule) -> Bool { expressions == other.expressions && comment == other.comment }
 }
 
 extension NFRule: CustomStringConvertible {

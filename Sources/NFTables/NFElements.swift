@@ -1,3 +1,5 @@
+public import KernelNames
+
 /// The elements of one set: sorted by key, each key once, one behind the other in memory.
 ///
 /// An element is a record of 4-byte slots that the kernel gets as they are: the key, for a set of intervals the last key
@@ -163,7 +165,7 @@ public struct NFElements: Sendable, Hashable {
     /// What has to be removed from `observed` and added to it to make it these elements. Both sorted; linear.
     ///
     /// An element whose data differs is in both.
-    func difference(from observed: NFElements) -> (removed: NFElements, added: NFElements) {
+    package func difference(from observed: NFElements) -> (removed: NFElements, added: NFElements) {
         var removed = NFElements(layout: layout)
         var added = NFElements(layout: layout)
         if slots == observed.slots, verdicts == observed.verdicts, objects == observed.objects,

@@ -1,3 +1,5 @@
+public import KernelNames
+
 /// A set's or map's declaration (`NFTA_SET_*`), all of which is fixed when it is made.
 public struct NFSetShape: Hashable, Sendable {
     /// What the elements of a map bear.
@@ -73,7 +75,7 @@ public struct NFSet: Hashable, Sendable {
 
     /// The kernel's set may be called `name.1` or the like: one that cannot be changed in place is made anew beside it.
     public var name: String
-    public internal(set) var shape: NFSetShape
+    public package(set) var shape: NFSetShape
     public var elements: NFElements
     /// Whether the set has a size with room to grow (64, 1,024, 16,384, … elements) and is made anew when it is full.
     public let grows: Bool

@@ -30,7 +30,7 @@ public struct NFObservedObject: Hashable, Sendable {
     }
 
     /// NFT_OBJECT_COUNTER
-    var isCounter: Bool { type == 1 }
+    package var isCounter: Bool { type == 1 }
 }
 
 public struct NFObservedSet: Hashable, Sendable {

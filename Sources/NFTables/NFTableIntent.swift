@@ -1,3 +1,5 @@
+public import KernelNames
+
 /// What one table shall hold.
 ///
 /// ```swift

@@ -1,4 +1,5 @@
 public import IPAddressing
+public import KernelNames
 
 /// One part of a rule, in the words of nft(8). Registers and the tests for the right protocol are found when the rule
 /// is made.
