@@ -111,7 +111,11 @@ extension Agent {
             known = desired
         }
         let (topology, host): (Topology, Int)
-        if let known { (topology, host) = (known.topology, known.host) } else { (topology, host) = try resolvedAlone(set) }
+        if let known {
+            (topology, host) = (known.topology, known.host)
+        } else {
+            (topology, host) = try resolvedAlone(set)
+        }
         guard isWanted() else { throw Self.abandoned }
         do {
             let plan = try HostReconciler(kernel: kernel).plan(topology, host: host)

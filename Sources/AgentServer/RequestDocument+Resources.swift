@@ -49,7 +49,8 @@ extension RequestDocument {
                 let name = members["name"]?.text
             else { throw HTTPProblem.badRequest("\(subject) must have a kind that there is, and a name") }
             return ResourceChange.delete(
-                ResourceReference(kind, name), version: try Self.text(members[Self.version], "\(subject).\(Self.version)"))
+                ResourceReference(kind, name),
+                version: try Self.text(members[Self.version], "\(subject).\(Self.version)"))
         }
         let changes = created + replaced + deleted
         if changes.isEmpty { throw HTTPProblem.badRequest("the body names no resource: nothing is to be changed") }

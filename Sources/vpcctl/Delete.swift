@@ -6,7 +6,8 @@ import Reconciler
 
 struct Delete: KernelCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Remove everything that is ours from the current network namespace, or with -f resources of the agent.",
+        abstract:
+            "Remove everything that is ours from the current network namespace, or with -f resources of the agent.",
         discussion: """
             Without -f, every kernel object of ours in the current network namespace is removed, and nothing else. With -f, \
             the resources that the files name are deleted from the agent's desired state, as far as they were made by API \
@@ -25,7 +26,8 @@ struct Delete: KernelCommand {
     func validate() throws {
         if !manifests.paths.isEmpty, host.name != nil {
             throw ValidationError(
-                "-f deletes resources of the agent, --host everything that is ours in this namespace: name one of both.")
+                "-f deletes resources of the agent, --host everything that is ours in this namespace: name one of both."
+            )
         }
     }
 

@@ -38,7 +38,8 @@ extension ListedResource {
         let columns = columns(in: topology).filter { $0.formats.contains(format) }
         let isWide = format == .wide
         var table = TextTable(
-            ["NAME"] + columns.map(\.title) + (statuses == nil ? [] : ["STATUS"] + (isWide ? ["ORIGIN", "REASON"] : [])))
+            ["NAME"] + columns.map(\.title)
+                + (statuses == nil ? [] : ["STATUS"] + (isWide ? ["ORIGIN", "REASON"] : [])))
         table.rows = resources.compactMap { $0.value as? Self }.map { resource in
             var cells = [resource.metadata.name] + columns.map { $0.text(resource) }
             if let statuses {

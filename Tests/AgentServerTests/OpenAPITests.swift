@@ -125,7 +125,8 @@ import VPCManifest
 
     private static let paths = [
         ("POST", "/v1/resources"), ("GET", "/v1/resources/VPC/made"), ("PUT", "/v1/resources/VPC/made"),
-        ("DELETE", "/v1/resources/VPC/made"), ("POST", "/v1/changes"), ("GET", "/v1/status"), ("GET", "/v1/resources"), ("GET", "/v1/plan"), ("POST", "/v1/plan"),
+        ("DELETE", "/v1/resources/VPC/made"), ("POST", "/v1/changes"), ("GET", "/v1/status"), ("GET", "/v1/resources"),
+        ("GET", "/v1/plan"), ("POST", "/v1/plan"),
         ("POST", "/v1/apply"), ("POST", "/v1/confirm"), ("POST", "/v1/rollback"), ("GET", "/v1/revisions"),
         ("GET", "/v1/revisions/1"), ("GET", "/v1/events"), ("GET", "/v1/objects"), ("GET", "/v1/counters"),
         ("GET", "/metrics"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/openapi.json"),

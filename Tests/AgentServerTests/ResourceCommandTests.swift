@@ -72,7 +72,8 @@ import VPCManifest
             let host = try await merge(run, InProcessRun.manifest)
             #expect(host.status == 1)
             #expect(
-                host.error.contains("Host/h1 is in the agent's manifests, not made by API: change it in \(run.manifests)/host.yaml:1"))
+                host.error.contains(
+                    "Host/h1 is in the agent's manifests, not made by API: change it in \(run.manifests)/host.yaml:1"))
             #expect(try await merge(run, Self.vpc(5), "--confirm", "5s").status == 64)
             #expect(try await merge(run, Self.vpc(5), "--no-agent").status == 69)
         }
@@ -132,7 +133,9 @@ import VPCManifest
         try await DaemonRun.with(manifest: InProcessRun.manifest) { run in
             try await run.settled()
             _ = try await merge(run, Self.vpc(5))
-            let edited = try await edit(run, "stat -c %a \"$1\" >\"$1.mode\"; mv \"$1.mode\" \(run.folder)/mode; sed -i 's/id: 5/id: 6/' \"$1\"")
+            let edited = try await edit(
+                run, "stat -c %a \"$1\" >\"$1.mode\"; mv \"$1.mode\" \(run.folder)/mode; sed -i 's/id: 5/id: 6/' \"$1\""
+            )
             #expect(edited.status == 0 && edited.output.hasPrefix("VPC/made replaced\n"), "\(edited)")
             #expect(try String(contentsOfFile: run.folder + "/mode", encoding: .utf8) == "600\n")
             #expect(try json(try await run.vpcctl("get", "vpc", "made", "-o", "json"))["spec"]?["id"]?.number == 6)
@@ -149,20 +152,22 @@ import VPCManifest
             _ = try await merge(run, Self.vpc(5) + Self.vpc(9, "other"))
             let seen = run.folder + "/seen"
             let edited = try await edit(
-                run, """
-                    cat "$1" >>\(seen)
-                    if ! test -e \(run.folder)/one; then touch \(run.folder)/one; sed -i 's/id: 5/id: none/' "$1"
-                    elif ! test -e \(run.folder)/two; then touch \(run.folder)/two; sed -i 's/id: none/id: 9/' "$1"
-                    elif ! test -e \(run.folder)/three; then touch \(run.folder)/three; sed -i 's/name: made/name: new/' "$1"
-                    else sed -i 's/name: new/name: made/; s/id: 9/id: 7/' "$1"; fi
-                    """)
+                run,
+                """
+                cat "$1" >>\(seen)
+                if ! test -e \(run.folder)/one; then touch \(run.folder)/one; sed -i 's/id: 5/id: none/' "$1"
+                elif ! test -e \(run.folder)/two; then touch \(run.folder)/two; sed -i 's/id: none/id: 9/' "$1"
+                elif ! test -e \(run.folder)/three; then touch \(run.folder)/three; sed -i 's/name: made/name: new/' "$1"
+                else sed -i 's/name: new/name: made/; s/id: 9/id: 7/' "$1"; fi
+                """)
             #expect(edited.status == 0, "\(edited)")
             #expect(try json(try await run.vpcctl("get", "vpc", "made", "-o", "json"))["spec"]?["id"]?.number == 7)
             let text = try String(contentsOfFile: seen, encoding: .utf8)
             #expect(text.contains("#| error: line 10: VPC made: spec.id must be an integer"), "\(text)")
             #expect(text.contains("#| error: line 10: VPC"), "\(text)")
             #expect(text.contains("#| error: the text has to be VPC/made, and nothing else"))
-            let given = try await edit(run, "if ! test -e \(run.folder)/four; then touch \(run.folder)/four; echo x >>\"$1\"; fi")
+            let given = try await edit(
+                run, "if ! test -e \(run.folder)/four; then touch \(run.folder)/four; echo x >>\"$1\"; fi")
             #expect(given.status == 1 && given.error.contains("nothing was changed: it is not valid"))
             #expect(try drafts(run) == [])
         }
@@ -181,7 +186,8 @@ import VPCManifest
             #expect(try String(contentsOfFile: run.folder + "/" + draft, encoding: .utf8).contains("id: 6"))
             #expect(try json(try await run.vpcctl("get", "vpc", "made", "-o", "json"))["spec"]?["id"]?.number == 8)
             let failed = try await edit(run, "sed -i 's/id: 8/id: 6/' \"$1\"; exit 3")
-            #expect(failed.status == 1 && failed.error.contains("the editor has failed: nothing was changed; your text"))
+            #expect(
+                failed.status == 1 && failed.error.contains("the editor has failed: nothing was changed; your text"))
             #expect(try await edit(run, "exit 3").error.hasSuffix("nothing was changed\n"))
         }
     }
@@ -191,7 +197,8 @@ import VPCManifest
             try await run.settled()
             let mark = run.folder + "/opened"
             for (arguments, status, message) in [
-                (["host", "h1"], Int32(1), "change it in \(run.manifests)/host.yaml:1"), (["vpc", "nowhere"], 1, "there is no VPC/nowhere"),
+                (["host", "h1"], Int32(1), "change it in \(run.manifests)/host.yaml:1"),
+                (["vpc", "nowhere"], 1, "there is no VPC/nowhere"),
                 (["all", "made"], 64, "one kind"), (["vpc", "made", "--no-agent"], 69, "needs the agent"),
             ] {
                 let run = try await edit(run, "touch \(mark)", arguments)

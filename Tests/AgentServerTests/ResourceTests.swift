@@ -51,9 +51,10 @@ import VPCManifest
             #expect(gone.status == 200)
             #expect(try gone.json["kind"]?.text == "ChangeResult")
             #expect(try await run.curl("/v1/resources/VPC/made").status == 404)
-            #expect(try await run.curl("/v1/revisions").json["items"]?.elements.map { $0["cause"]?.text } == [
-                "apply", "resources", "resources", "resources",
-            ])
+            #expect(
+                try await run.curl("/v1/revisions").json["items"]?.elements.map { $0["cause"]?.text } == [
+                    "apply", "resources", "resources", "resources",
+                ])
         }
     }
 
@@ -125,15 +126,29 @@ import VPCManifest
 
     @Test(arguments: [
         ("POST", "/v1/resources", "[]", 422, "must be a mapping"),
-        ("POST", "/v1/resources", #"{"kind": "List", "apiVersion": "vpcctl.dev/v1", "items": []}"#, 400, "it takes one"),
-        ("PUT", "/v1/resources/VPC/other?resourceVersion=1", vpc(1).json, 400, "the body is VPC/made, and the path VPC/other"),
+        (
+            "POST", "/v1/resources", #"{"kind": "List", "apiVersion": "vpcctl.dev/v1", "items": []}"#, 400,
+            "it takes one"
+        ),
+        (
+            "PUT", "/v1/resources/VPC/other?resourceVersion=1", vpc(1).json, 400,
+            "the body is VPC/made, and the path VPC/other"
+        ),
         ("PUT", "/v1/resources/Nonsense/made", vpc(1).json, 400, "there is no kind"),
-        ("PUT", "/v1/resources/VPC/made?resourceVersion=1", #"{"apiVersion": "vpcctl.dev/v1", "kind": "VPC", "metadata": {"name": "made", "resourceVersion": "2"}, "spec": {"id": 1, "cidrs": ["10.0.0.0/8"]}}"#, 400, "different ones"),
-        ("POST", "/v1/changes", "{}", 400, "names no resource"), ("POST", "/v1/changes", #"{"create": 1}"#, 400, "create must be a list"),
+        (
+            "PUT", "/v1/resources/VPC/made?resourceVersion=1",
+            #"{"apiVersion": "vpcctl.dev/v1", "kind": "VPC", "metadata": {"name": "made", "resourceVersion": "2"}, "spec": {"id": 1, "cidrs": ["10.0.0.0/8"]}}"#,
+            400, "different ones"
+        ),
+        ("POST", "/v1/changes", "{}", 400, "names no resource"),
+        ("POST", "/v1/changes", #"{"create": 1}"#, 400, "create must be a list"),
         ("POST", "/v1/changes", #"{"force": []}"#, 400, "the unknown field"),
         ("POST", "/v1/changes", #"{"create": ["x"]}"#, 422, "must be a mapping"),
         ("POST", "/v1/changes", #"{"delete": [{"kind": "VPC"}]}"#, 400, "delete[0] must have a kind"),
-        ("POST", "/v1/changes", #"{"delete": [{"kind": "VPC", "name": "a", "resourceVersion": 1}]}"#, 400, "must be a string"),
+        (
+            "POST", "/v1/changes", #"{"delete": [{"kind": "VPC", "name": "a", "resourceVersion": 1}]}"#, 400,
+            "must be a string"
+        ),
         ("DELETE", "/v1/resources/VPC/made?force=true", "", 400, "known: resourceVersion"),
     ])
     func whatIsNotAsDocumentedIsRefused(

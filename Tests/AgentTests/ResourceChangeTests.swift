@@ -21,7 +21,8 @@ import VPCTopology
         func get() throws -> Value { try #require(result.withLock { $0 }, "no answer").get() }
     }
 
-    private static func interface(_ name: String, _ address: Int, device: String? = nil, subnet: String = "s") -> String {
+    private static func interface(_ name: String, _ address: Int, device: String? = nil, subnet: String = "s") -> String
+    {
         """
         ---
         apiVersion: vpcctl.dev/v1
@@ -252,12 +253,20 @@ import VPCTopology
         let error = try failure(.invalidManifest) { try create(host, bad) }
         #expect(error.diagnostics.count == 1)
         #expect(interfaces(host) == ["here0"] && host.status.desiredRevision == 1)
-        #expect(try failure(.conflict) { try create(host, Self.interface("pod", 50)); try change(host, [
-            .create(try resource(Self.interface("twin", 51, device: "eth7"))), .delete(ResourceReference(.networkInterface, "pod"), version: "old"),
-        ]) }.message.contains("was changed since"))
+        #expect(
+            try failure(.conflict) {
+                try create(host, Self.interface("pod", 50));
+                try change(
+                    host,
+                    [
+                        .create(try resource(Self.interface("twin", 51, device: "eth7"))),
+                        .delete(ResourceReference(.networkInterface, "pod"), version: "old"),
+                    ])
+            }.message.contains("was changed since"))
         #expect(interfaces(host) == ["here0", "pod"])
         let twice = try resource(Self.interface("twin", 51))
-        #expect(try failure(.conflict) { try change(host, [.create(twice), .create(twice)]) }.message.contains("twice"))
+        #expect(
+            try failure(.conflict) { try change(host, [.create(twice), .create(twice)]) }.message.contains("twice"))
         // Addresses that are exchanged are right together only.
         try create(host, Self.interface("twin", 51, device: "eth7"))
         let exchanged = [
@@ -389,7 +398,8 @@ import VPCTopology
             metadata: {name: made}
             spec: {underlay: {address: 172.31.0.77}}
             """
-        host.loop.carryOut(.change([.create(try resource(other))] + [.create(try resource(Self.interface("pod", 10)))], changed.reply))
+        host.loop.carryOut(
+            .change([.create(try resource(other))] + [.create(try resource(Self.interface("pod", 10)))], changed.reply))
         #expect(host.agent.pendingChanges == 1)
         try host.put(LoopHost.text(0), as: "all.yaml")
         for _ in 0..<100 where host.status.desiredRevision != 2 { host.loop.turn() }
@@ -424,7 +434,9 @@ import VPCTopology
         try Run.checked("mv", state, state + ".away")
         try Run.checked("touch", state)
         _ = try failure(.storage) { try create(host, Self.interface("more", 51)) }
-        _ = try failure(.storage) { try change(host, [.delete(ResourceReference(.networkInterface, "pod"), version: "")]) }
+        _ = try failure(.storage) {
+            try change(host, [.delete(ResourceReference(.networkInterface, "pod"), version: "")])
+        }
         #expect(interfaces(host) == ["here0", "pod"] && host.status.desiredRevision == 2)
         try Run.checked("rm", state)
         try Run.checked("mv", state + ".away", state)
@@ -456,7 +468,8 @@ import VPCTopology
 
     @Test func aCrashBeforeTheFirstOneIsHarmless() throws {
         let host = try LoopHost()
-        try Run.checked("sh", "-ec", "cd \(host.folder)/state; echo >api-resources; truncate -s 20 revisions/1/manifests/*")
+        try Run.checked(
+            "sh", "-ec", "cd \(host.folder)/state; echo >api-resources; truncate -s 20 revisions/1/manifests/*")
         // The newest revision is damaged, and had none.
         let again = try LoopHost(settles: false, after: host)
         #expect(again.status.desiredRevision == nil)
