@@ -8,6 +8,8 @@ extension ReconcileLoop {
         var origin: Origin
         /// Run on the worker's thread, with what is in force when its turn comes.
         var load: @Sendable (KeptFiles) throws(AgentError) -> ManifestSet
+        /// The revision that was in force when its turn came.
+        var base: Int?
         /// Told when it has become the desired state, or not.
         var whenDone: [Agent.Reply<Void>] = []
 
@@ -61,7 +63,8 @@ extension ReconcileLoop {
     private static let longestQueue = 32
 
     private func prepareNext() {
-        guard proposal == nil, let next = nextToPrepare() else { return }
+        guard proposal == nil, var next = nextToPrepare() else { return }
+        next.base = desired?.revision.number
         proposal = next
         let (agent, load, base) = (agent, next.load, preparationBase(for: next))
         let kept = KeptFiles(agent.revisions, desired)
@@ -83,11 +86,15 @@ extension ReconcileLoop {
     /// Takes what the worker has come to.
     func take(_ result: Result<PreparedSet, AgentError>) {
         guard let proposal = proposal.take() else { return }
+        if case .changes(let changes, let reply) = proposal.origin, proposal.base != desired?.revision.number {
+            // The manifests have changed meanwhile: it is these that the resources have to fit.
+            return proposeFirst(.changes(changes, reply))
+        }
         do throws(AgentError) {
             let prepared = try result.get()
             switch proposal.origin {
             case .request(let seconds, let reply): try apply(prepared, confirmSeconds: seconds, reply)
-            case .changes(let changes, let reply): try takeChanged(prepared, changes, reply)
+            case .changes(_, let reply): try takeChanged(prepared, reply)
             case .rollback(let number, let reply): reply(.success(try rollback(to: number, prepared)))
             case .source(let digest): try takeSource(prepared, digest)
             }

@@ -54,25 +54,16 @@ extension ReconcileLoop {
     }
 
     /// Makes a set with changed resources, which was prepared as a whole, the desired state.
-    func takeChanged(_ prepared: PreparedSet, _ changes: [ResourceChange], _ reply: @escaping ChangeReply)
-        throws(AgentError)
-    {
+    func takeChanged(_ prepared: PreparedSet, _ reply: ChangeReply) throws(AgentError) {
         try checkChangeable()
-        guard prepared.base == desired?.revision.number else {
-            // The manifests have changed meanwhile: it is these that the resources have to fit.
-            return proposeFirst(.changes(changes, reply))
-        }
-        reply(
-            .success(
-                bring(
-                    try accept(
-                        prepared, cause: .resources, directoryDigest: desired?.revision.directoryDigest))))
+        let digest = desired?.revision.directoryDigest
+        reply(.success(bring(try accept(prepared, cause: .resources, directoryDigest: digest))))
     }
 
     /// Makes a pass for changes that somebody waits for. They are in force, whatever becomes of it.
     private func bring(_ accepted: Desired) -> ChangedRevision {
         var changed = ChangedRevision(accepted)
-        switch pass() {
+        switch pass(isAwaited: true) {
         case .success(let result)?:
             changed.applied = result.outcome.report.applied
             changed.remaining = result.outcome.remaining.counts

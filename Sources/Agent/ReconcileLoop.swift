@@ -231,9 +231,10 @@ final class ReconcileLoop {
     }
 
     /// Brings the kernel to the desired state, as far as it goes.
+    /// - Parameter isAwaited: Whether somebody wants to be told what it came to, be there something to do or not.
     /// - Returns: nil where there is no desired state, or nothing to do.
     @discardableResult
-    func pass() -> Result<HostPass.Result, AgentError>? {
+    func pass(isAwaited: Bool = false) -> Result<HostPass.Result, AgentError>? {
         isPassDue = false
         let scope = self.scope
         self.scope = []
@@ -250,7 +251,7 @@ final class ReconcileLoop {
             let begin = agent.clock.now
             let update = try hostPass.observe(desired, scope)
             if update.wasOverrun { publication.overrun() }
-            if hostPass.isIdle(after: update) { return nil }
+            if !isAwaited, hostPass.isIdle(after: update) { return nil }
             let result = try hostPass.reconcile(desired, update, since: begin, agent.clock)
             schedule(after: result.state)
             publication.passed(result, for: desired, hostPass.ledger.alarms(at: agent.clock.now))

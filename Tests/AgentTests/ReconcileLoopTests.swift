@@ -249,7 +249,7 @@ import VPCManifest
                 ReconcileLoop.Proposal(
                     origin: .request(confirmSeconds: nil) { _ in },
                     load: { _ in ManifestSet([ManifestSource(name: "all.yaml", text: Host.text(1, others: others))]) }))
-            host.prepare()
+            host.finishPreparing()
             host.loop.pass()
             #expect(host.status.host == "h1" && host.status.desiredRevision == revision + 2, "\(others)")
             #expect(host.status.phase == .ready)

@@ -55,13 +55,11 @@ import VPCModel
 
     /// Whatever stands in labels and annotations, a resource is found by its own name alone.
     @Test(arguments: [
-        #"}, labels: {name: other, spec: x"#,
-        #"}, annotations: {spec: "\"name\":\"other\"},\"spec\":{"}, labels: {a: b"#,
-        #"}, annotations: {a: "\n]}\n", b: "\"},\"spec\":{}}\n"}, labels: {a: b"#,
+        #"labels: {name: other, spec: x}"#, #"annotations: {spec: "\"name\":\"other\"},\"spec\":{"}, labels: {name: other}"#,
+        #"annotations: {a: "\n]}\n", b: "\"},\"spec\":{}}\n"}"#,
     ])
     func namesAreFoundWhereTheyStand(_ metadata: String) throws {
-        let inner = metadata.dropFirst().drop { $0 == "," || $0 == " " }
-        let resources = try subnets(["real"], ", " + inner)
+        let resources = try subnets(["real"], ", " + metadata)
         let bytes = try #require(file(resources).bytes)
         let file = try #require(ResourceFile(bytes))
         #expect(file[ResourceReference(.subnet, "real")]?.resource == resources[0])
