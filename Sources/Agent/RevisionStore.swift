@@ -26,6 +26,15 @@ public struct RevisionStore: Sendable {
     /// A link that says which revision is the newest: so it is missed when it is gone.
     private var newestLink: String { path + "/newest" }
 
+    /// There as long as the newest revision may have resources made by API: so they are missed when that is damaged.
+    var apiMark: String { Files.directory(of: path) + "/api-resources" }
+
+    private static let apiMarkText = """
+        The newest revision has resources that were made by API and are in no manifest. As long as this file is there, they
+        are not given up where that revision is damaged.
+
+        """
+
     /// Numbers end long before arithmetic does.
     private static let numbers = 1...999_999_999_999
 
@@ -130,7 +139,9 @@ public struct RevisionStore: Sendable {
             directoryDigest: directoryDigest, files: files.map(\.digest.name), confirmBy: confirmBy)
         let unfinished = path + "/" + Self.unfinished + String(number)
         try Files.removeTree(unfinished)
+        let hasMadeByAPI = files.contains { $0.digest.isMadeByAPI }
         do throws(AgentError) {
+            if hasMadeByAPI, !Files.exists(apiMark) { try Files.replace(apiMark, with: Array(Self.apiMarkText.utf8)) }
             try write(revision, files, into: unfinished)
             guard rename(unfinished, directory(number)) == 0 else { throw .system("rename \(unfinished)") }
             pointNewest(to: number)
@@ -139,6 +150,7 @@ public struct RevisionStore: Sendable {
             try? Files.removeTree(unfinished)
             throw error
         }
+        if !hasMadeByAPI { unlink(apiMark) }
         try? prune(keeping: [number, keeping ?? number])
         return revision
     }
