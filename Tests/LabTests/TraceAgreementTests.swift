@@ -1,3 +1,4 @@
+import CTraffic
 import Foundation
 import Glibc
 import IPAddressing
