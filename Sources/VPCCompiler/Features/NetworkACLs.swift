@@ -28,6 +28,7 @@ struct NetworkACLs: HostFeature {
     /// several (``TrafficStages``), however many lines. A chain per ACL, and a small one per subnet: what stays inside the
     /// subnet is not the ACL's.
     func contribute(_ piece: Piece, to part: inout Part, of host: HostCompiler) {
+        host.contributeRelays(piece, to: &part)
         switch piece {
         case .port(let number):
             let subnet = host.topology.interfaces[number].subnet
@@ -41,7 +42,6 @@ struct NetworkACLs: HostFeature {
         case .acl(let acl, let direction): host.addChain(ofACL: acl, direction, to: &part.filter)
         default: break
         }
-        host.contributeRelays(piece, to: &part)
     }
 
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
