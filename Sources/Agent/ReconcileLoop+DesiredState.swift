@@ -156,7 +156,9 @@ extension ReconcileLoop {
 
     /// Makes a pass for a revision that somebody waits for.
     private func bring(_ accepted: Desired, _ set: ManifestSet) throws(AgentError) -> AppliedRevision {
-        guard let result = try pass(isAwaited: true)?.get() else { throw AgentError(.notFound, "no desired state is known yet") }
+        guard let result = try pass(isAwaited: true)?.get() else {
+            throw AgentError(.notFound, "no desired state is known yet")
+        }
         let planned = PlannedRevision(
             host: accepted.host, topology: accepted.topology, manifests: set, plan: result.plan)
         return AppliedRevision(

@@ -55,7 +55,8 @@ import VPCModel
 
     /// Whatever stands in labels and annotations, a resource is found by its own name alone.
     @Test(arguments: [
-        #"labels: {name: other, spec: x}"#, #"annotations: {spec: "\"name\":\"other\"},\"spec\":{"}, labels: {name: other}"#,
+        #"labels: {name: other, spec: x}"#,
+        #"annotations: {spec: "\"name\":\"other\"},\"spec\":{"}, labels: {name: other}"#,
         #"annotations: {a: "\n]}\n", b: "\"},\"spec\":{}}\n"}"#,
     ])
     func namesAreFoundWhereTheyStand(_ metadata: String) throws {
