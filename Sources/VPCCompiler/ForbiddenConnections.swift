@@ -1,8 +1,8 @@
 import IPAddressing
 public import KernelModel
+public import KernelNames
 import VPCModel
 import VPCTopology
-public import KernelNames
 
 extension HostPolicy {
     /// Those of `connections` that the groups of this host's interfaces would not let begin: what a tightened policy cuts.

@@ -1,8 +1,8 @@
 import IPAddressing
 import KernelModel
+import KernelNames
 import VPCModel
 import VPCTopology
-import KernelNames
 
 /// How many routes a host's tables have where they are aggregated, and how many they would have otherwise.
 public struct RouteAggregation: Hashable, Sendable {

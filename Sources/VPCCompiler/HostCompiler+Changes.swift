@@ -1,7 +1,7 @@
-import NFTables
-import KernelNames
 import IPAddressing
 import KernelModel
+import KernelNames
+import NFTables
 import VPCModel
 import VPCTopology
 

@@ -1,8 +1,8 @@
 import IPAddressing
 import KernelModel
+import KernelNames
 import VPCModel
 import VPCTopology
-import KernelNames
 
 /// What is known of the routes of a context beside themselves.
 struct ContextRoutes: Sendable {
@@ -147,7 +147,9 @@ extension HostCompiler {
         let index = destination.interface
         let (remote, vpc) = (topology.interfaces[index].host, topology.interfaces[index].vpc)
         let origin = Origin(.networkInterface, index)
-        if remote == host { return isAttachedHere(index) ? Attributed(routeHere(to: destination, key), from: origin) : nil }
+        if remote == host {
+            return isAttachedHere(index) ? Attributed(routeHere(to: destination, key), from: origin) : nil
+        }
         let id = tunnel(to: remote, key: topology.vpcs[vpc].id.rawValue, from: Origin(.host, remote))
         return Attributed(.via(id, key), from: origin)
     }

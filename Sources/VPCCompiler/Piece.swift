@@ -1,6 +1,6 @@
-import NFTables
-import KernelNames
 import KernelModel
+import KernelNames
+import NFTables
 import VPCModel
 import VPCTopology
 

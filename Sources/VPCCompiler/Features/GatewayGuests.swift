@@ -1,7 +1,7 @@
-import VPCModel
-import VPCTopology
 import KernelNames
 import NFTables
+import VPCModel
+import VPCTopology
 
 extension FirewallFamily {
     static let gatewayGuests = FirewallFamily(

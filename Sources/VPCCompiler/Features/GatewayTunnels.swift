@@ -1,7 +1,7 @@
 import KernelModel
+import KernelNames
 import VPCModel
 import VPCTopology
-import KernelNames
 
 /// What routes lead to gateways by: a key and a VRF for each that is here, with one route. Whatever arrives with the key
 /// goes to that gateway, as the sender's choice among several was. Nothing is hashed twice.

@@ -1,9 +1,9 @@
 import IPAddressing
 import KernelModel
-import VPCModel
-import VPCTopology
 import KernelNames
 import NFTables
+import VPCModel
+import VPCTopology
 
 extension FirewallFamily {
     static let ports = FirewallFamily(
@@ -51,7 +51,9 @@ struct GuestPorts: HostFeature {
             }
             if interface.hasPrefixes {
                 part.rows(of: Self.prefixes) { set in
-                    for prefix in interface.prefixes { set.add(port, interface.mac, prefix, data: zone, origin: origin) }
+                    for prefix in interface.prefixes {
+                        set.add(port, interface.mac, prefix, data: zone, origin: origin)
+                    }
                 }
             }
         } else {

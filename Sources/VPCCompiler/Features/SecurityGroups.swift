@@ -1,8 +1,8 @@
 import IPAddressing
-import VPCModel
-import VPCTopology
 import KernelNames
 import NFTables
+import VPCModel
+import VPCTopology
 
 extension FirewallFamily {
     static let groupSides = FirewallFamily("groups_out", "groups_in", tightens: [])
