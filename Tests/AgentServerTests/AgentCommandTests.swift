@@ -5,7 +5,7 @@ import Testing
 import VPCManifest
 
 /// vpcctl beside an agent.
-@Suite(.enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct AgentCommandTests {
+@Suite(.serialized, .enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct AgentCommandTests {
     private func json(_ run: Run) throws -> StructuredValue { try StructuredValue(json: Array(run.output.utf8)) }
 
     private func withVPC(_ number: Int) -> String {

@@ -8,7 +8,7 @@ import Testing
 import VPCManifest
 
 /// vpcd as the service manager runs it.
-@Suite(.enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct DaemonTests {
+@Suite(.serialized, .enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct DaemonTests {
     @Test(arguments: [SIGTERM, SIGINT]) func itIsReadyReloadsAndEnds(_ signal: Int32) async throws {
         try await waiting {
             let daemon = try DaemonRun(environment: ["WATCHDOG_USEC": "300000"])

@@ -29,7 +29,7 @@ final class InProcessRun: Served {
     static let manifest = ManifestHead.host()
 
     /// Each watches its folder and the machine's namespaces by inotify, of which a user has 128 (max_user_instances).
-    private static let places = Places(24)
+    private static let places = Places(8)
 
     /// Makes one, and takes it away when `body` has ended.
     static func with<Result>(

@@ -5,7 +5,7 @@ import Testing
 import VPCManifest
 
 /// Metrics, counters and health, as monitoring sees them.
-@Suite(.enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct MetricsTests {
+@Suite(.serialized, .enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct MetricsTests {
     private typealias Family = (type: String, samples: [(name: String, labels: [String: String], value: Double)])
 
     /// Read by Prometheus' own parser.

@@ -6,7 +6,7 @@ import VPCManifest
 @testable import AgentServer
 
 /// The document and the server say the same of each other.
-@Suite(.enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct OpenAPITests {
+@Suite(.serialized, .enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct OpenAPITests {
     private static let document = URL(filePath: #filePath).deletingLastPathComponent()
         .appending(path: "../../docs/openapi.json").standardized
 

@@ -7,7 +7,7 @@ import VPCManifest
 @testable import AgentServer
 
 /// HTTP as it should not be, and as it rarely is.
-@Suite(.enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct RequestTests {
+@Suite(.serialized, .enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct RequestTests {
     /// What listens answers these bytes with, up to the end of the connection.
     private func exchange(_ run: InProcessRun, _ text: String, closing: Bool = false) async throws -> String {
         let socket = run.socket

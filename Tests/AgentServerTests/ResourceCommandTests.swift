@@ -5,7 +5,7 @@ import Testing
 import VPCManifest
 
 /// vpcctl and resources one by one.
-@Suite(.enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct ResourceCommandTests {
+@Suite(.serialized, .enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct ResourceCommandTests {
     private func json(_ run: Run) throws -> StructuredValue { try StructuredValue(json: Array(run.output.utf8)) }
 
     private static func vpc(_ id: Int, _ name: String = "made") -> String { "---\n" + ResourceTests.vpc(id, name).yaml }

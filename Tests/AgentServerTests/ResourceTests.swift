@@ -5,7 +5,7 @@ import Testing
 import VPCManifest
 
 /// Resources one by one, over HTTP.
-@Suite(.enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct ResourceTests {
+@Suite(.serialized, .enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct ResourceTests {
     static func vpc(_ id: Int, _ name: String = "made") -> StructuredValue {
         [
             "apiVersion": "vpcctl.dev/v1", "kind": "VPC", "metadata": ["name": .string(name)],

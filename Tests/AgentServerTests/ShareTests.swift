@@ -38,7 +38,7 @@ import VPCManifest
 }
 
 /// Users who want all there is.
-@Suite(.enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct CrowdTests {
+@Suite(.serialized, .enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct CrowdTests {
     private func user(_ number: Int) throws -> [String] {
         let group = try #require(groupNumber(of: "daemon"))
         return ["setpriv", "--reuid", "\(number)", "--regid", "\(group)", "--clear-groups"]

@@ -5,7 +5,7 @@ import Testing
 @testable import Agent
 
 /// The API while a set takes long.
-@Suite(.enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct SlowSetTests {
+@Suite(.serialized, .enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct SlowSetTests {
     @Test(arguments: ["plan", "apply"]) func aSetThatTakesLongHoldsUpNoAnswer(_ request: String) async throws {
         try await InProcessRun.with { run in
             #expect(try await run.post("/v1/apply", InProcessRun.sources(InProcessRun.manifest)).status == 200)

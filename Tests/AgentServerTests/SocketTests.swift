@@ -9,7 +9,7 @@ import VPCManifest
 @testable import AgentServer
 
 /// Who may listen, and who may ask.
-@Suite(.enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct SocketTests {
+@Suite(.serialized, .enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct SocketTests {
     private let folder = FileManager.default.temporaryDirectory.appending(path: "socket-\(UUID().uuidString)").path()
     private var path: String { folder + "/vpcd.sock" }
 

@@ -8,7 +8,7 @@ import VPCTopology
 @testable import Agent
 
 /// The desired state: where it comes from, what is accepted, and what becomes of it. Devices for VPCs are not needed.
-@Suite(.enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct AgentTests {
+@Suite(.serialized, .enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct AgentTests {
     static func text(vpcs: Int) -> String {
         var text = ManifestHead.host()
         for number in 0..<vpcs {

@@ -6,7 +6,7 @@ import VPCManifest
 @testable import Agent
 
 /// What a damaged state directory does: it is said, nothing older comes back, and nobody is held up.
-@Suite(.enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct DamagedStateTests {
+@Suite(.serialized, .enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct DamagedStateTests {
     /// Done to the newest revision, number 3, before the agent begins.
     struct Damage: Sendable, CustomTestStringConvertible {
         var testDescription: String

@@ -46,7 +46,7 @@ final class Holdup: Sendable {
 }
 
 /// What takes long holds up neither repairs nor answers, and what is accepted is accepted in order.
-@Suite(.enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct PreparationTests {
+@Suite(.serialized, .enabled(if: geteuid() == 0, "needs root"), .timeLimit(minutes: 10)) struct PreparationTests {
     private func sources(_ vpcs: Int) -> [ManifestSource] {
         [ManifestSource(name: "mine.yaml", text: AgentTests.text(vpcs: vpcs))]
     }
