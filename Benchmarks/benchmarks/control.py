@@ -8,10 +8,10 @@ from suite import lab, peers, programs
 from suite.benchmark import Benchmark, Case, Ratio, Row, Subject, Table
 
 TEXT = """
-The same cloud by vpcctl and by OVN of Debian 12 (23.03, with Open vSwitch 3.1): hosts with ports that are spread over VPCs, each of which has two subnets and
-the router between them, a group of ten rules and one whose members may ping each other; all ports are in both groups of
-their VPC and held to their addresses. One port of each VPC on each host is a guest that answers, the others are dummy
-devices. Hosts are network namespaces of one machine with one processor.
+The same cloud by vpcctl and by OVN of Debian 12 (23.03, with Open vSwitch 3.1): hosts with ports that are spread over VPCs,
+each of which has two subnets and the router between them, a group of ten rules and one whose members may ping each other;
+all ports are in both groups of their VPC and held to their addresses. One port of each VPC on each host is a guest that
+answers, the others are dummy devices. Hosts are network namespaces of one machine with one processor.
 
 - *vpcd* runs on every host; all watch one folder, in which files are renamed into place: one with the ports of each host, one
   with all else. Nothing else runs.
