@@ -178,7 +178,7 @@ let package = Package(
             "AgentTests",
             [
                 "Agent", "FakeKernel", "IPAddressing", "KernelDriver", "KernelModel", "KernelNames", "NFTables",
-                "Netlink", "Reconciler", "TestSupport", "VPCCompiler", "VPCManifest", "VPCTopology",
+                "Netlink", "Reconciler", "TestSupport", "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         tests(

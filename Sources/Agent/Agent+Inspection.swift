@@ -1,7 +1,7 @@
 public import KernelModel
+public import KernelNames
 public import Reconciler
 public import VPCTopology
-public import KernelNames
 
 /// What the kernel shall be equal to; its manifests are those of the revision.
 public struct DesiredState: Sendable {
@@ -9,9 +9,11 @@ public struct DesiredState: Sendable {
     public var topology: Topology
     /// A number of `topology.hosts`.
     public var host: Int
+    /// Those of the revision.
+    var files: [FileDigest]
 
     init(_ desired: Desired) {
-        (revision, topology, host) = (desired.revision, desired.topology, desired.host)
+        (revision, topology, host, files) = (desired.revision, desired.topology, desired.host, desired.files)
     }
 }
 

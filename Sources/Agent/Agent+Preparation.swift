@@ -94,22 +94,27 @@ extension Agent {
         return host
     }
 
-    /// What would be done for a set; nil: for the desired state.
-    func makePlan(_ sources: [ManifestSource]?, while isWanted: () -> Bool) throws(AgentError) -> PlannedRevision {
+    /// What would be done.
+    func makePlan(_ subject: PlanSubject, while isWanted: () -> Bool) throws(AgentError) -> PlannedRevision {
         beforePreparation.withLock { $0 }?()
         guard isWanted() else { throw Self.abandoned }
         let set: ManifestSet
-        let (topology, host): (Topology, Int)
-        if let sources {
-            set = ManifestSet(sources)
-            let none = Revision(
-                number: 0, time: 0, cause: .apply, digest: 0, directoryDigest: nil, files: [], confirmBy: nil)
-            let wanted = try resolved(set, none)
-            (topology, host) = (wanted.topology, wanted.host)
-        } else {
+        var known: DesiredState?
+        switch subject {
+        case .manifests(let sources):
+            try Self.checkNames(of: sources)
+            set = ManifestSet(sources + (try keptFiles.madeByAPI()))
+        case .changes(let changes): set = try keptFiles.set(changing: changes)
+        case .desired:
             guard let desired else { throw AgentError(.notFound, "no desired state is known yet") }
             set = ManifestSet(try revisions.sources(of: desired.revision))
-            (topology, host) = (desired.topology, desired.host)
+            known = desired
+        }
+        let (topology, host): (Topology, Int)
+        if let known {
+            (topology, host) = (known.topology, known.host)
+        } else {
+            (topology, host) = try resolvedAlone(set)
         }
         guard isWanted() else { throw Self.abandoned }
         do {
@@ -118,6 +123,22 @@ extension Agent {
         } catch {
             throw AgentError(.kernel, "\(error)")
         }
+    }
+
+    private func resolvedAlone(_ set: ManifestSet) throws(AgentError) -> (Topology, Int) {
+        let none = Revision(
+            number: 0, time: 0, cause: .apply, digest: 0, directoryDigest: nil, files: [], confirmBy: nil)
+        let wanted = try resolved(set, none)
+        return (wanted.topology, wanted.host)
+    }
+
+    /// Nobody may hand over what looks as if it was made by API.
+    static func checkNames(of sources: [ManifestSource]) throws(AgentError) {
+        guard let source = sources.first(where: \.isMadeByAPI) else { return }
+        throw AgentError(
+            .invalidManifest,
+            "\(source.name): names that begin with \"\(ManifestSource.madeByAPI)\" are those of resources made by API; call it otherwise"
+        )
     }
 
     /// Nobody reads it.

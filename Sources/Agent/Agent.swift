@@ -32,6 +32,7 @@ public final class Agent: Sendable {
     /// What the thread is asked to do.
     enum Command: Sendable {
         case apply([ManifestSource], confirmSeconds: Int?, Reply<AppliedRevision>)
+        case change([ResourceChange], Reply<ChangedRevision>)
         case confirm(Reply<Int>)
         case rollback(Int, Reply<AppliedRevision>)
         /// What has become of the set that was to be prepared.
@@ -110,17 +111,34 @@ public final class Agent: Sendable {
 
     // MARK: Requests
 
+    /// What a plan is made for.
+    public enum PlanSubject: Sendable {
+        /// The desired revision: normally nothing is to be done.
+        case desired
+        /// These manifests, and the resources that were made by API.
+        case manifests([ManifestSource])
+        /// The desired revision with some resources changed.
+        case changes([ResourceChange])
+    }
+
     /// What would be done to the kernel: for these manifests, or without any for the desired revision.
-    /// - Parameter isWanted: Whether anybody still waits for it.
     public func plan(
         _ sources: [ManifestSource]?, while isWanted: @escaping @Sendable () -> Bool = { true }
     ) async throws(AgentError) -> PlannedRevision {
+        try await plan(for: sources.map { .manifests($0) } ?? .desired, while: isWanted)
+    }
+
+    /// What would be done to the kernel.
+    /// - Parameter isWanted: Whether anybody still waits for it.
+    public func plan(
+        for subject: PlanSubject, while isWanted: @escaping @Sendable () -> Bool = { true }
+    ) async throws(AgentError) -> PlannedRevision {
         // At the beginning there may be a desired state that is not taken up yet.
-        if sources == nil { try await ping() }
+        if case .manifests = subject {} else { try await ping() }
         let result: Result<PlannedRevision, AgentError> = await withCheckedContinuation { continuation in
             let isTaken = planner.post {
                 continuation.resume(
-                    returning: Result { () throws(AgentError) in try self.makePlan(sources, while: isWanted) })
+                    returning: Result { () throws(AgentError) in try self.makePlan(subject, while: isWanted) })
             } refuse: {
                 continuation.resume(returning: .failure(Self.stopping))
             }
@@ -141,6 +159,13 @@ public final class Agent: Sendable {
         _ sources: [ManifestSource], confirmSeconds: Int? = nil
     ) async throws(AgentError) -> AppliedRevision {
         try await ask { .apply(sources, confirmSeconds: confirmSeconds, $0) }
+    }
+
+    /// Makes, replaces and deletes resources beside the manifests, all of it or nothing, and brings that to the kernel.
+    ///
+    /// They stay whatever becomes of the manifests, until they are deleted, or a rollback brings back what was before them.
+    public func change(_ changes: [ResourceChange]) async throws(AgentError) -> ChangedRevision {
+        try await ask { .change(changes, $0) }
     }
 
     /// Keeps the revision that awaits it.
@@ -175,6 +200,7 @@ public final class Agent: Sendable {
     private func refuse(_ command: Command) {
         switch command {
         case .apply(_, _, let reply): reply(.failure(Self.stopping))
+        case .change(_, let reply): reply(.failure(Self.stopping))
         case .confirm(let reply): reply(.failure(Self.stopping))
         case .rollback(_, let reply): reply(.failure(Self.stopping))
         case .settle(let reply): reply(.failure(Self.stopping))

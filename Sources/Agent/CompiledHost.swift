@@ -24,8 +24,8 @@ struct CompiledHost {
         case none
         /// It was compiled again, for the same reasons as before.
         case repeated
-        /// Something else may be wanted: of routes, those.
-        case changed(ChangedKeys<Route.Key>)
+        /// Something else may be wanted: there.
+        case changed(SuspectObjects)
     }
 
     var compilation: Compilation? { current?.compilation }
@@ -35,6 +35,14 @@ struct CompiledHost {
 
     /// Whether a device cannot be had because others use it. That their routes are gone is not told of.
     var hasRefusals: Bool { !(current?.facts.foreignDevices.isEmpty ?? true) }
+
+    /// Whether a desired state asks for nothing else of the machine than that which was compiled.
+    func asksSame(of desired: Desired) -> Bool {
+        guard let current else { return false }
+        guard let pending = current.pending else { return current.revision == desired.revision.number }
+        return pending.revision == desired.revision.number
+            && !pending.change.concernsMachine(of: desired.host, in: desired.topology)
+    }
 
     /// Trusts nothing that was compiled before.
     mutating func forget() { current = nil }
@@ -75,49 +83,30 @@ struct CompiledHost {
         if !isDistrusted {
             if let ready, ready.revision == number, ready.facts == facts {
                 current = ready
-                return .changed(.any)
+                return .changed(.everything)
             }
-            if let routes = follow(desired, facts, reconciler, snapshot) { return .changed(ChangedKeys(routes)) }
+            if let suspects = try follow(desired, facts, reconciler, snapshot) { return .changed(suspects) }
         }
         let compilation = try reconciler.compile(desired.topology, desired.host, facts, snapshot)
         current = Compiled(revision: number, facts: facts, compilation: compilation)
-        return isSame ? .repeated : .changed(.any)
+        return isSame ? .repeated : .changed(.everything)
     }
 
-    // MARK: - Short cuts
-
-    // None of these may hold what is current: it is changed in place, or all of its routes would be copied.
-
-    /// Changes what was compiled where only little has changed since.
-    /// - Returns: the routes that may be others; nil where all has to be compiled.
+    /// Makes again what reads something that has changed since.
+    /// - Returns: where something else may be wanted; nil where all has to be compiled.
     private mutating func follow(
         _ desired: Desired, _ facts: HostFacts, _ reconciler: HostReconciler, _ snapshot: NamespaceSnapshot
-    ) -> [Route.Key]? {
+    ) throws -> SuspectObjects? {
         let number = desired.revision.number
-        if let pending = current?.pending {
-            guard pending.revision == number, current?.facts == facts else { return nil }
-            if let moved = current?.compilation.follow(pending.change, in: desired.topology, host: desired.host) {
-                current?.pending = nil
-                current?.revision = number
-                return moved
-            }
-            return recompile(desired, facts, reconciler, snapshot, following: pending.change)
-        }
-        guard current?.revision == number, current?.facts.differOnlyInWays(from: facts) == true else { return nil }
-        // Where only the ways to other hosts are others, no route of ours is: as after no change at all.
-        return recompile(desired, facts, reconciler, snapshot, following: TopologyChange())
-    }
-
-    /// Compiles all but the routes, which follow those of before.
-    private mutating func recompile(
-        _ desired: Desired, _ facts: HostFacts, _ reconciler: HostReconciler, _ snapshot: NamespaceSnapshot,
-        following change: TopologyChange
-    ) -> [Route.Key]? {
-        guard let former = current.take()?.compilation,
-            let (compilation, routes) = reconciler.compile(
-                desired.topology, desired.host, facts, snapshot, following: former, change)
+        // Taken out, because it is changed in place, and copied where somebody else has it.
+        guard var compiled = current.take() else { return nil }
+        let change = compiled.pending?.change ?? TopologyChange()
+        guard compiled.pending?.revision ?? compiled.revision == number,
+            let suspects = try reconciler.follow(
+                change, in: desired.topology, facts, snapshot, &compiled.compilation)
         else { return nil }
-        current = Compiled(revision: desired.revision.number, facts: facts, compilation: compilation)
-        return routes
+        (compiled.pending, compiled.revision, compiled.facts) = (nil, number, facts)
+        current = compiled
+        return suspects
     }
 }

@@ -79,6 +79,11 @@ package enum Files {
         return fstat(file, &status) == 0 && status.st_mode & S_IFMT == S_IFREG
     }
 
+    static func exists(_ path: String) -> Bool {
+        var status = stat()
+        return lstat(path, &status) == 0
+    }
+
     /// What a symbolic link says; nil where there is none.
     static func link(at path: String) -> String? {
         var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))

@@ -1,8 +1,8 @@
 import Glibc
 import KernelDriver
 import KernelModel
-import Netlink
 import NFTables
+import Netlink
 
 /// Says that a host and a state directory have their agent. The kernel takes it back when the process ends, however.
 ///

@@ -1,8 +1,8 @@
 import KernelModel
+import KernelNames
 import Reconciler
 import VPCCompiler
 import VPCTopology
-import KernelNames
 
 /// Brings the kernel of one host to its desired state, pass by pass: observe, compile, plan, commit, and judge what is left.
 /// Here is what a pass has to remember of those before. When one is made, and who is told of it, is not known here.
@@ -14,8 +14,10 @@ struct HostPass {
 
     private let reconciler: HostReconciler
     private var mirror: (any KernelMirroring)?
-    /// Where routes may be others than was compiled; of all others the last passes have seen that they are not.
-    private var suspectRoutes = ChangedKeys<Route.Key>.any
+    /// Where the kernel may not be as was compiled; of all else the last passes have seen that it is.
+    private var suspects = SuspectObjects.everything
+    /// What the compiler has to know of the machine; nil where that may be another by now.
+    private var facts: HostFacts?
     /// Whether this desired state was reached once: what is found to do since was done by somebody else.
     private var wasReached = false
     /// Since something was settled last: then no short cut is taken.
@@ -71,7 +73,7 @@ struct HostPass {
 
     /// The kernel could not be read: what is known of it is not reliable any more.
     mutating func fail() {
-        mirror = nil
+        (mirror, facts) = (nil, nil)
         compiled.forget()
         (state, hasFailed) = (.failed, true)
     }
@@ -91,16 +93,20 @@ struct HostPass {
         let request = { HostReconciler.observation(of: desired.topology, host: desired.host) }
         guard let mirror else {
             mirror = try reconciler.kernel.mirror(request())
-            suspectRoutes = .any
+            suspects = .everything
             var update = KernelUpdate()
-            update.kinds = Set(ObjectKind.allCases)
+            for kind in ObjectKind.allCases { update.insert(kind) }
             return update
         }
-        if compiled.revision != desired.revision.number { try mirror.follow(request()) }
+        if !compiled.asksSame(of: desired) {
+            try mirror.follow(request())
+            facts = nil
+        }
+        if !scope.isEmpty || state != .settled || compiled.hasRefusals { facts = nil }
         var update: KernelUpdate
         if scope.contains(.everything) {
             // The safety net looks at everything.
-            suspectRoutes = .any
+            suspects = .everything
             update = try mirror.resynchronize()
         } else {
             update = try mirror.update(after: nil)
@@ -109,8 +115,16 @@ struct HostPass {
             update.add(try mirror.checkParameters())
             update.add(try mirror.checkLinks())
         }
-        suspectRoutes.formUnion(update.routes)
+        note(update)
         return update
+    }
+
+    private mutating func note(_ update: KernelUpdate) {
+        suspects.formUnion(update.suspects)
+        // Ways are compared when they are needed.
+        let isAboutMachine =
+            !update.objects.links.isNone || update.kinds.contains(.address) || !update.guests.isEmpty
+        if isAboutMachine { facts = nil }
     }
 
     /// Whether an update asks for nothing: of what changed nothing was ours, and nothing was left.
@@ -132,17 +146,15 @@ struct HostPass {
         let isSame = try compile(desired, mirror.snapshot)
         guard let compilation = compiled.compilation else { throw AgentError(.kernel, "nothing was compiled") }
 
-        var plan = try reconciler.plan(compilation, from: mirror.snapshot, routes: suspectRoutes)
+        var plan = try reconciler.plan(compilation, from: mirror.snapshot, suspects: suspects)
         let paused = ledger.paused(at: begin)
         // What cannot be had for now is not looked for, and neither is what nobody repairs.
         let isWhole = plan.changes.conflicts.isEmpty && paused.isEmpty
         plan.changes = plan.changes.without(paused)
         let outcome = try reconciler.converge(plan) { changes in
-            suspectRoutes.formUnion(try mirror.update(after: changes).routes)
-            // With a device go routes that nobody tells of.
-            if changes.steps.contains(where: { $0.work.kind == .link }) { suspectRoutes = .any }
+            note(try mirror.update(after: changes))
             return compilation.intent.changes(
-                from: mirror.snapshot, owner: Conventions.ownership, routes: suspectRoutes
+                from: mirror.snapshot, owner: Conventions.ownership, suspects: suspects
             ).without(paused)
         }
 
@@ -150,7 +162,7 @@ struct HostPass {
         state = state.following(outcome)
         if state == .settled { (wasReached, hasFailed) = (true, false) }
         if state == .failed { hasFailed = true }
-        suspectRoutes = state == .settled && isWhole && outcome.remaining.isEmpty ? .none : .any
+        suspects = state == .settled && isWhole && outcome.remaining.isEmpty ? SuspectObjects() : .everything
         let repaired = isDrift ? outcome.done(of: plan.changes) : []
         let now = clock.now
         let fights = ledger.note(repaired, at: now) { desired.resource(of: $0) }
@@ -162,13 +174,15 @@ struct HostPass {
     /// Compiles where that may give another intent.
     /// - Returns: whether the intent is that of the pass before.
     private mutating func compile(_ desired: Desired, _ snapshot: KernelSnapshot) throws -> Bool {
-        let facts = try reconciler.facts(of: desired.host, in: desired.topology, from: snapshot)
+        let known = facts.flatMap { $0.paths == snapshot.host.paths ? $0 : nil }
+        let facts = try known ?? reconciler.facts(of: desired.host, in: desired.topology, from: snapshot)
+        self.facts = facts
         let change = try compiled.bring(
             to: desired, facts, reconciler, from: snapshot.host, distrusting: hasFailed)
         switch change {
         case .none: return true
-        case .repeated: suspectRoutes = .any
-        case .changed(let routes): suspectRoutes.formUnion(routes)
+        case .repeated: suspects = .everything
+        case .changed(let objects): suspects.formUnion(objects)
         }
         return change == .repeated
     }

@@ -1,8 +1,8 @@
 import KernelModel
+import KernelNames
 import Reconciler
 import VPCModel
 import VPCTopology
-import KernelNames
 
 /// What keeps a host from being as it shall be, by resource.
 struct Problems {

@@ -34,7 +34,9 @@ extension ReconcileLoop {
         if let (files, digest) = readSource() {
             // There is nothing to repair meanwhile.
             do throws(AgentError) {
-                try takeSource(agent.prepare(ManifestSet(files), PreparationBase()), digest)
+                let kept = KeptFiles(agent.revisions, desired)
+                let set = ManifestSet(files, and: try kept.madeByAPI())
+                try takeSource(agent.prepare(set, PreparationBase()), digest)
             } catch {
                 rejectSource(error)
             }

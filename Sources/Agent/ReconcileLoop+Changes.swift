@@ -22,6 +22,12 @@ struct DirectoryContent {
     }
 }
 
+/// A change of few resources: what differs from the desired state, and the files of the revision to come.
+struct DesiredChange {
+    var resources = ResourceChanges()
+    var files: [RevisionFile] = []
+}
+
 /// The way of a change that concerns little: what is not changed is neither read nor resolved again.
 extension ReconcileLoop {
     /// Takes in what has changed in the source.
@@ -41,35 +47,39 @@ extension ReconcileLoop {
         if files == directory.files, desired?.revision.directoryDigest != nil, agent.status.rejected.isEmpty {
             return directory.note(read)
         }
-        if !accept(files, read) { return loadSource() }
+        // Where it cannot be written down, that is said, counted and tried again by who looks at the whole set.
+        guard let change = changes(to: files, read),
+            (try? accept(change, cause: .directory, directoryDigest: files.digest)) ?? nil != nil
+        else { return loadSource() }
         directory.files = files
         directory.note(read)
     }
 
-    /// Makes files that differ in little from those of the desired state the new one.
-    /// - Returns: false where the whole set has to be looked at.
-    private func accept(_ files: [FileDigest], _ read: ManifestFiles) -> Bool {
-        guard let changes = changes(to: files, read), let change = takeIn(changes.resources) else { return false }
+    /// Makes what differs in little from the desired state the new one.
+    /// - Returns: nil, with nothing changed, where the whole set has to be looked at.
+    /// - Throws: with nothing changed, where it cannot be written down.
+    func accept(
+        _ change: DesiredChange, cause: Revision.Cause, directoryDigest: UInt64?
+    ) throws(AgentError) -> Desired? {
+        guard let taken = takeIn(change.resources) else { return nil }
         let revision: Revision
         do throws(AgentError) {
-            revision = try agent.revisions.add(
-                changes.files, cause: .directory, directoryDigest: files.digest)
+            revision = try agent.revisions.add(change.files, cause: cause, directoryDigest: directoryDigest)
         } catch {
-            // Said, counted and tried again by who looks at the whole set.
-            revert(change)
-            return false
+            revert(taken)
+            throw error
         }
         // A revision that awaits confirmation gives way: somebody has changed the manifests meanwhile.
         endProbing()
         confirmation = nil
-        hostPass.compiled.expect(change, in: desired?.revision.number, for: revision.number)
+        hostPass.compiled.expect(taken, in: desired?.revision.number, for: revision.number)
         changeInPlace { desired in
             desired?.revision = revision
-            desired?.files = files
-            desired?.resourceCount += changes.resources.added.count - changes.resources.removed.count
+            desired?.files = change.files.map(\.digest)
+            desired?.resourceCount += change.resources.added.count - change.resources.removed.count
         }
         if let desired { announce(desired) }
-        return true
+        return desired
     }
 
     /// Changes the topology of the desired state. Nothing is done by it before there is a revision that says so.
@@ -86,20 +96,15 @@ extension ReconcileLoop {
         }
     }
 
-    /// What differs from the desired state.
-    private struct Changes {
-        var resources = ResourceChanges()
-        var files: [RevisionFile] = []
-    }
-
+    /// What the source holds, as far as it differs from the desired state.
     /// - Returns: nil where that is not known without looking at the whole set.
-    private func changes(to files: [FileDigest], _ read: ManifestFiles) -> Changes? {
+    private func changes(to files: [FileDigest], _ read: ManifestFiles) -> DesiredChange? {
         guard let desired, desired.files.count == desired.revision.files.count else { return nil }
         var former: [String: Int] = [:]
-        for (index, file) in desired.files.enumerated() {
+        for (index, file) in desired.files.enumerated() where !file.isMadeByAPI {
             if former.updateValue(index, forKey: file.name) != nil { return nil }
         }
-        var changes = Changes()
+        var changes = DesiredChange()
         var budget = Self.largestChange
         for (file, content) in zip(files, read.files) {
             let index = former.removeValue(forKey: file.name)
@@ -118,12 +123,15 @@ extension ReconcileLoop {
                 changes.resources.add(from: old, to: [], budget: &budget)
             else { return nil }
         }
+        for (index, file) in desired.files.enumerated() where file.isMadeByAPI {
+            changes.files.append(RevisionFile(digest: file, content: .kept(desired.revision, index: index)))
+        }
         changes.resources.cancel()
         return changes
     }
 
     /// Bytes of documents. Of more than that resolving everything is not the larger part.
-    private static let largestChange = 4 << 20
+    static let largestChange = 4 << 20
 
     /// What a file of the desired state holds; nothing where it has none.
     private func formerBytes(_ index: Int?, _ desired: Desired) -> [UInt8]? {

@@ -10,7 +10,10 @@ extension ReconcileLoop {
     /// Reads the source and has what it holds prepared, if that is not what was accepted before.
     func loadSource() {
         guard let (files, digest) = readSource() else { return }
-        propose(Proposal(origin: .source(digest: digest), load: { ManifestSet(files) }))
+        propose(
+            Proposal(origin: .source(digest: digest)) { kept throws(AgentError) in
+                ManifestSet(files, and: try kept.madeByAPI())
+            })
     }
 
     /// - Returns: nil where there is nothing to take in.
@@ -122,7 +125,7 @@ extension ReconcileLoop {
         }
         if prepared.desired == nil {
             // It was in force when it came, and is not any more.
-            return proposeFirst(Proposal(origin: .request(confirmSeconds: confirmSeconds, reply), load: { set }))
+            return proposeFirst(Proposal(origin: .request(confirmSeconds: confirmSeconds, reply)) { _ in set })
         }
         let previous = desired?.revision.number
         if confirmSeconds != nil, previous == nil {
@@ -153,7 +156,7 @@ extension ReconcileLoop {
 
     /// Makes a pass for a revision that somebody waits for.
     private func bring(_ accepted: Desired, _ set: ManifestSet) throws(AgentError) -> AppliedRevision {
-        guard let result = try pass()?.get() else { throw AgentError(.notFound, "no desired state is known yet") }
+        guard let result = try pass(isAwaited: true)?.get() else { throw AgentError(.notFound, "no desired state is known yet") }
         let planned = PlannedRevision(
             host: accepted.host, topology: accepted.topology, manifests: set, plan: result.plan)
         return AppliedRevision(

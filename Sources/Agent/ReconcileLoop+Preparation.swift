@@ -6,13 +6,22 @@ extension ReconcileLoop {
     /// A set that is to become the desired state.
     struct Proposal {
         var origin: Origin
-        /// Run on the worker's thread.
-        var load: @Sendable () throws(AgentError) -> ManifestSet
+        /// Run on the worker's thread, with what is in force when its turn comes.
+        var load: @Sendable (KeptFiles) throws(AgentError) -> ManifestSet
+        /// The revision that was in force when its turn came.
+        var base: Int?
         /// Told when it has become the desired state, or not.
         var whenDone: [Agent.Reply<Void>] = []
 
+        init(
+            origin: Origin, load: @escaping @Sendable (KeptFiles) throws(AgentError) -> ManifestSet
+        ) {
+            (self.origin, self.load) = (origin, load)
+        }
+
         enum Origin {
             case request(confirmSeconds: Int?, Agent.Reply<AppliedRevision>)
+            case changes([ResourceChange], ChangeReply)
             case rollback(Int, Agent.Reply<AppliedRevision>)
             /// With the digest of what the source held.
             case source(digest: UInt64)
@@ -54,23 +63,38 @@ extension ReconcileLoop {
     private static let longestQueue = 32
 
     private func prepareNext() {
-        guard proposal == nil, !proposals.isEmpty else { return }
-        let next = proposals.removeFirst()
+        guard proposal == nil, var next = nextToPrepare() else { return }
+        next.base = desired?.revision.number
         proposal = next
         let (agent, load, base) = (agent, next.load, preparationBase(for: next))
+        let kept = KeptFiles(agent.revisions, desired)
         _ = agent.preparer.post {
-            let result = Result { () throws(AgentError) in try agent.prepare(load(), base) }
+            let result = Result { () throws(AgentError) in try agent.prepare(load(kept), base) }
             _ = agent.mailbox.post(.prepared(result))
         }
+    }
+
+    /// The next that cannot be done at once.
+    private func nextToPrepare() -> Proposal? {
+        while !proposals.isEmpty {
+            let next = proposals.removeFirst()
+            guard case .changes(let changes, let reply) = next.origin, changeAtOnce(changes, reply) else { return next }
+        }
+        return nil
     }
 
     /// Takes what the worker has come to.
     func take(_ result: Result<PreparedSet, AgentError>) {
         guard let proposal = proposal.take() else { return }
+        if case .changes(let changes, let reply) = proposal.origin, proposal.base != desired?.revision.number {
+            // The manifests have changed meanwhile: it is these that the resources have to fit.
+            return proposeFirst(.changes(changes, reply))
+        }
         do throws(AgentError) {
             let prepared = try result.get()
             switch proposal.origin {
             case .request(let seconds, let reply): try apply(prepared, confirmSeconds: seconds, reply)
+            case .changes(_, let reply): try takeChanged(prepared, reply)
             case .rollback(let number, let reply): reply(.success(try rollback(to: number, prepared)))
             case .source(let digest): try takeSource(prepared, digest)
             }
@@ -92,6 +116,7 @@ extension ReconcileLoop {
     private func refuse(_ proposal: Proposal, _ error: AgentError) {
         switch proposal.origin {
         case .request(_, let reply), .rollback(_, let reply): reply(.failure(error))
+        case .changes(_, let reply): reply(.failure(error))
         case .source: rejectSource(error)
         }
         for reply in proposal.whenDone { reply(.success(())) }
@@ -103,6 +128,7 @@ extension ReconcileLoop {
         for proposal in [proposal].compactMap(\.self) + proposals {
             switch proposal.origin {
             case .request(_, let reply), .rollback(_, let reply): reply(.failure(error))
+            case .changes(_, let reply): reply(.failure(error))
             case .source: break
             }
             for reply in proposal.whenDone { reply(.failure(error)) }

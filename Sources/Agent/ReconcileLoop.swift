@@ -195,18 +195,22 @@ final class ReconcileLoop {
         case .apply(let sources, let seconds, let reply):
             do throws(AgentError) {
                 try checkTrial(seconds)
+                try Agent.checkNames(of: sources)
                 propose(
-                    Proposal(origin: .request(confirmSeconds: seconds, reply), load: { ManifestSet(sources) }))
+                    Proposal(origin: .request(confirmSeconds: seconds, reply)) { kept throws(AgentError) in
+                        ManifestSet(sources + (try kept.madeByAPI()))
+                    })
             } catch {
                 reply(.failure(error))
             }
+        case .change(let changes, let reply): propose(.changes(changes, reply))
         case .prepared(let result): take(result)
         case .probed(let revision, let outcomes): take(outcomes, of: revision)
         case .confirm(let reply): reply(Result { () throws(AgentError) in try confirm() })
         case .rollback(let number, let reply):
             let revisions = agent.revisions
             propose(
-                Proposal(origin: .rollback(number, reply)) { () throws(AgentError) in
+                Proposal(origin: .rollback(number, reply)) { _ throws(AgentError) in
                     ManifestSet(try revisions.sources(of: revisions.revision(number)))
                 })
         }
@@ -227,9 +231,10 @@ final class ReconcileLoop {
     }
 
     /// Brings the kernel to the desired state, as far as it goes.
+    /// - Parameter isAwaited: Whether somebody wants to be told what it came to, be there something to do or not.
     /// - Returns: nil where there is no desired state, or nothing to do.
     @discardableResult
-    func pass() -> Result<HostPass.Result, AgentError>? {
+    func pass(isAwaited: Bool = false) -> Result<HostPass.Result, AgentError>? {
         isPassDue = false
         let scope = self.scope
         self.scope = []
@@ -246,7 +251,7 @@ final class ReconcileLoop {
             let begin = agent.clock.now
             let update = try hostPass.observe(desired, scope)
             if update.wasOverrun { publication.overrun() }
-            if hostPass.isIdle(after: update) { return nil }
+            if !isAwaited, hostPass.isIdle(after: update) { return nil }
             let result = try hostPass.reconcile(desired, update, since: begin, agent.clock)
             schedule(after: result.state)
             publication.passed(result, for: desired, hostPass.ledger.alarms(at: agent.clock.now))

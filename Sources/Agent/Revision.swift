@@ -22,6 +22,8 @@ public struct Revision: Sendable, Hashable {
         case directory
         /// `vpcctl apply`.
         case apply
+        /// Resources were made, replaced or deleted by API.
+        case resources
         /// Back to that revision, because somebody said so.
         case rollback(Int)
         /// Back to that revision, because another one was not confirmed, or a probe of it failed.
@@ -31,6 +33,7 @@ public struct Revision: Sendable, Hashable {
             switch self {
             case .directory: "directory"
             case .apply: "apply"
+            case .resources: "resources"
             case .rollback(let number): "rollback to \(number)"
             case .revert(let number): "reverted to \(number)"
             }
@@ -42,6 +45,7 @@ public struct Revision: Sendable, Hashable {
             switch text {
             case "directory": self = .directory
             case "apply": self = .apply
+            case "resources": self = .resources
             case let text where text.hasPrefix("rollback to "):
                 guard let number else { return nil }
                 self = .rollback(number)

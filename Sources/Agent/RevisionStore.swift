@@ -26,6 +26,15 @@ public struct RevisionStore: Sendable {
     /// A link that says which revision is the newest: so it is missed when it is gone.
     private var newestLink: String { path + "/newest" }
 
+    /// There as long as the newest revision may have resources made by API: so they are missed when that is damaged.
+    var apiMark: String { Files.directory(of: path) + "/api-resources" }
+
+    private static let apiMarkText = """
+        The newest revision has resources that were made by API and are in no manifest. As long as this file is there, they
+        are not given up where that revision is damaged.
+
+        """
+
     /// Numbers end long before arithmetic does.
     private static let numbers = 1...999_999_999_999
 
@@ -130,7 +139,9 @@ public struct RevisionStore: Sendable {
             directoryDigest: directoryDigest, files: files.map(\.digest.name), confirmBy: confirmBy)
         let unfinished = path + "/" + Self.unfinished + String(number)
         try Files.removeTree(unfinished)
+        let hasMadeByAPI = files.contains { $0.digest.isMadeByAPI }
         do throws(AgentError) {
+            if hasMadeByAPI, !Files.exists(apiMark) { try Files.replace(apiMark, with: Array(Self.apiMarkText.utf8)) }
             try write(revision, files, into: unfinished)
             guard rename(unfinished, directory(number)) == 0 else { throw .system("rename \(unfinished)") }
             pointNewest(to: number)
@@ -139,6 +150,7 @@ public struct RevisionStore: Sendable {
             try? Files.removeTree(unfinished)
             throw error
         }
+        if !hasMadeByAPI { unlink(apiMark) }
         try? prune(keeping: [number, keeping ?? number])
         return revision
     }
@@ -206,11 +218,45 @@ public struct RevisionStore: Sendable {
     /// In the order of the set, and with the ending that says how it is read: `0001-web.yaml`.
     private static func fileName(_ index: Int, _ name: String) -> String {
         let digits = String(index + 1)
-        let base = name.split(separator: "/").last.map(String.init) ?? "manifest"
-        let safe = String(base.map { $0.isASCII && ($0.isLetter || $0.isNumber || "-._".contains($0)) ? $0 : "_" })
+        let safe = plainName(name) ?? safeName(name)
         let isKnown = [".yaml", ".yml", ".json"].contains { safe.hasSuffix($0) }
         return String(repeating: "0", count: max(0, 6 - digits.count)) + digits + "-" + safe.suffix(200)
             + (isKnown ? "" : ".yaml")
+    }
+}
+
+extension RevisionStore {
+    /// The last part of a path where all of it is fit for a name: nearly always, and characters are dear where there are
+    /// many files.
+    private static func plainName(_ name: String) -> String? {
+        let base = name.utf8.suffix(while: { $0 != UInt8(ascii: "/") })
+        let isPlain = base.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"):
+                true
+            default: false
+            }
+        }
+        return isPlain && !base.isEmpty ? String(Substring(base)) : nil
+    }
+
+    private static func safeName(_ name: String) -> String {
+        let base = name.split(separator: "/").last.map(String.init) ?? "manifest"
+        return String(base.map { $0.isASCII && ($0.isLetter || $0.isNumber || "-._".contains($0)) ? $0 : "_" })
+    }
+}
+
+extension BidirectionalCollection {
+    /// The longest end of which all elements are so.
+    fileprivate func suffix(while isSuch: (Element) -> Bool) -> SubSequence {
+        var start = endIndex
+        while start > startIndex {
+            let before = index(before: start)
+            if !isSuch(self[before]) { break }
+            start = before
+        }
+        return self[start...]
     }
 }
 

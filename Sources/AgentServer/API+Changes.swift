@@ -8,7 +8,7 @@ extension API {
     var changeRoutes: [Route] {
         [
             Route(method: .post, path: "/v1/plan", takesBody: true, isWork: true) { call in
-                plan(try await agent.plan(try call.body.manifests(), while: call.isWanted))
+                plan(try await agent.plan(for: try call.body.planSubject(), while: call.isWanted))
             },
             Route(method: .post, path: "/v1/apply", query: ["confirm"], takesBody: true, isWork: true) { call in
                 let seconds = try call.number("confirm", in: 1...86_400)

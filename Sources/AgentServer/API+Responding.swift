@@ -23,7 +23,7 @@ extension API {
                 Self.answer(to: Self.forbidden), to: request, isRead: !Self.mayHaveBody(request), writer, channel)
         }
         var mayContinue = request.headers[.expect]?.lowercased() == "100-continue"
-        if mayContinue, Self.length(of: request) ?? 0 <= Self.bodyLimit, request.method == .post {
+        if mayContinue, Self.length(of: request) ?? 0 <= Self.bodyLimit, [.post, .put].contains(request.method) {
             try await writer.writeInformationalHead(HTTPResponse(status: .continue))
             mayContinue = false
         }
@@ -35,7 +35,7 @@ extension API {
             isRead = true
             return bytes
         }
-        let isChange = request.method == .post && request.uri.path != "/v1/plan"
+        let isChange = ![.get, .head].contains(request.method) && request.uri.path != "/v1/plan"
         log.log(
             level: isChange ? .notice : .debug, "\(request.method) \(request.uri.path): \(answer.status.code)",
             metadata: ["client": "\(client.description)", "duration": "\(begin.duration(to: .now))"])
@@ -116,6 +116,7 @@ extension HTTPResponse {
         headerFields[.contentType] = answer.contentType
         headerFields[.cacheControl] = "no-store"
         if let time { headerFields[.date] = httpDate(time) }
+        if let location = answer.location { headerFields[.location] = location }
         if !answer.allow.isEmpty { headerFields[.allow] = answer.allow.joined(separator: ", ") }
         if case .bytes(let bytes) = answer.body { headerFields[.contentLength] = String(bytes.count) }
     }

@@ -5,16 +5,12 @@ import KernelModel
 import Presentation
 import Reconciler
 import VPCManifest
-import VPCModel
 
 /// What can be read.
 extension API {
     var stateRoutes: [Route] {
         [
             Route(method: .get, path: "/v1/status") { _ in .json(status) },
-            Route(method: .get, path: "/v1/resources", query: ["kind", "name", "phase"], isWork: true) {
-                try await resources($0)
-            },
             Route(method: .get, path: "/v1/plan", isWork: true) { plan(try await agent.plan(nil, while: $0.isWanted)) },
             Route(method: .get, path: "/v1/revisions", isWork: true) { _ in try await revisions() },
             Route(method: .get, path: "/v1/revisions/{number}", isWork: true) { try await revision($0) },
@@ -36,44 +32,6 @@ extension API {
                 StructuredValue.Member(
                     "networkNamespace", .integer(orNull: agent.networkNamespace.map { Int(clamping: $0) })),
             ])
-    }
-
-    private func resources(_ call: Route.Call) async throws -> HTTPAnswer {
-        let kinds = try call.query["kind"].map { (word) throws(HTTPProblem) in [try kind(word)] }
-        let phase = try call.query["phase"].map { (word) throws(HTTPProblem) in try self.phase(word) }
-        let desired = agent.desired
-        let status = agent.status
-        var rows: [(resource: Resource, status: ResourceStatus)] = []
-        if let desired {
-            let number = desired.revision.number
-            let model = try await blocking { [agent] in ManifestSet(try agent.manifests(of: number)).model }
-            for resource in (kinds ?? ResourceKind.allCases).flatMap({ model.resources(of: $0) }) {
-                if let name = call.query["name"], resource.metadata.name != name { continue }
-                let found = status.status(of: resource.reference, in: desired.revision.number)
-                if phase == nil || found.phase == phase { rows.append((resource, found)) }
-            }
-        }
-        let list = rows.sorted { $0.resource.reference < $1.resource.reference }
-        return .list(
-            [
-                ("apiVersion", .apiVersion), ("kind", "ResourceList"),
-                ("revision", .integer(orNull: desired?.revision.number)),
-            ], "items", count: list.count
-        ) { index in
-            guard case .object(let members) = StructuredValue(list[index].resource) else { return .null }
-            return .object(members + [StructuredValue.Member("status", list[index].status.structured)])
-        }
-    }
-
-    private func kind(_ word: String) throws(HTTPProblem) -> ResourceKind {
-        if let kind = ResourceKind(word: word) { return kind }
-        let known = ResourceKind.allCases.map(\.rawValue).joined(separator: ", ")
-        throw .badRequest("there is no kind \"\(word)\"; there are: \(known)")
-    }
-
-    private func phase(_ word: String) throws(HTTPProblem) -> AgentStatus.Phase {
-        if let phase = AgentStatus.Phase(rawValue: word), phase != .loading { return phase }
-        throw .badRequest("phase must be Ready, Pending or Failed, not \"\(word)\"")
     }
 
     // MARK: Plans

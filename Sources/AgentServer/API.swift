@@ -40,7 +40,7 @@ struct API: Sendable {
         case metrics
     }
 
-    var routes: [Route] { stateRoutes + changeRoutes + healthRoutes }
+    var routes: [Route] { stateRoutes + changeRoutes + resourceRoutes + healthRoutes }
 
     // MARK: One request
 
@@ -53,7 +53,7 @@ struct API: Sendable {
             var call = Route.Call(parameters: parameters)
             call.query = try query(of: request, route)
             call.isWanted = { channel.isActive }
-            if route.method == .post, route.takesBody {
+            if route.takesBody {
                 call.body = try RequestDocument(try await body(), contentType: request.headers[.contentType])
             }
             guard route.isWork else { return try await route.answer(call) }

@@ -8,6 +8,8 @@ struct HTTPAnswer: Sendable {
     var contentType = "application/json"
     /// Methods that the path knows, of a 405.
     var allow: [String] = []
+    /// Where what was made is found, of a 201.
+    var location: String?
     var body: Body
 
     enum Body: Sendable {

@@ -59,7 +59,7 @@ enum RequestDocument: Sendable {
 
 extension StructuredValue {
     /// The members of an object that has no others.
-    fileprivate func members(
+    func members(
         _ names: Set<String>, of subject: String
     ) throws(HTTPProblem) -> [String: StructuredValue] {
         guard case .object(let members) = self else { throw .badRequest("\(subject) must be an object") }

@@ -1,10 +1,10 @@
 import Agent
 import KernelModel
+import KernelNames
 import Presentation
 import Synchronization
 import VPCManifest
 import VPCTopology
-import KernelNames
 
 /// What went through this host's interfaces, seen from the guests: what a guest sends, its port receives.
 ///

@@ -17,16 +17,32 @@ public struct ManifestOptions: ParsableArguments {
     /// - Returns: the set, what it resolves to, and the number of errors.
     /// - Throws: `ValidationError` without any path.
     public func check(_ global: GlobalOptions) throws -> (set: ManifestSet, resolution: Resolution, errors: Int) {
+        let set = try loaded()
+        let resolution = Topology.resolve(set.model)
+        return (set, resolution, show(set.located(resolution.diagnostics), global))
+    }
+
+    /// Loads everything, each document on its own, and prints all that is wrong with it.
+    /// - Returns: the set, and the number of errors.
+    /// - Throws: `ValidationError` without any path.
+    public func load(_ global: GlobalOptions) throws -> (set: ManifestSet, errors: Int) {
+        let set = try loaded()
+        return (set, show(set.diagnostics, global))
+    }
+
+    private func loaded() throws -> ManifestSet {
         guard !paths.isEmpty else {
             throw ValidationError("No manifests: name files, directories or - with -f.")
         }
-        let set = ManifestSet.load(paths: paths)
-        let resolution = Topology.resolve(set.model)
-        let diagnostics = set.located(resolution.diagnostics)
+        return ManifestSet.load(paths: paths)
+    }
+
+    /// - Returns: the number of errors.
+    private func show(_ diagnostics: [LocatedDiagnostic], _ global: GlobalOptions) -> Int {
         let style: DiagnosticStyle = global.errorStyle.isColored ? .colored : .plain
         for diagnostic in diagnostics where !(global.quiet && diagnostic.severity == .warning) {
             Streams.error(diagnostic.rendered(style: style))
         }
-        return (set, resolution, diagnostics.count { $0.severity == .error })
+        return diagnostics.count { $0.severity == .error }
     }
 }

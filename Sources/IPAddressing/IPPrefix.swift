@@ -46,6 +46,23 @@ public struct IPPrefix: Hashable, Sendable {
     }
 }
 
+extension IPPrefix {
+    /// The two blocks that it consists of; nil of a single address.
+    public var halves: (IPPrefix, IPPrefix)? {
+        let half = Int(length) + 1
+        if half > family.bitWidth { return nil }
+        return (IPPrefix(containing: address, length: half), IPPrefix(containing: last, length: half))
+    }
+
+    /// The fewest blocks that together hold what none of the others holds; ascending.
+    public func parts(without others: some Collection<IPPrefix>) -> [IPPrefix] {
+        let others = others.filter { $0.overlaps(self) }
+        if others.isEmpty { return [self] }
+        guard !others.contains(where: { $0.contains(self) }), let halves else { return [] }
+        return halves.0.parts(without: others) + halves.1.parts(without: others)
+    }
+}
+
 extension IPAddress {
     /// This address with all but the first `length` bits cleared.
     @inlinable public func masked(to length: Int) -> IPAddress {

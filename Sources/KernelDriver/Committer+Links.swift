@@ -1,8 +1,8 @@
 import CLinux
 import IPAddressing
 import KernelModel
-import Netlink
 import KernelNames
+import Netlink
 
 extension Committer {
     mutating func perform(_ changes: ChangeSet<Link>, _ step: ChangePlan.Step, _ session: Session) {

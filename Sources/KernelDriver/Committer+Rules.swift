@@ -1,8 +1,8 @@
 import CLinux
 import IPAddressing
 import KernelModel
-import Netlink
 import KernelNames
+import Netlink
 
 extension Committer {
     /// Rules are replaced by others beside them: where those could not be made, nothing is deleted. A host without its

@@ -1,7 +1,7 @@
 import CLinux
 import KernelModel
-import Netlink
 import KernelNames
+import Netlink
 
 extension Committer {
     /// Waits until devices are operational, by the kernel's word for it and not by the clock.
@@ -22,7 +22,7 @@ extension Committer {
                 if left <= .zero { break }
                 var operational: [InterfaceName] = []
                 let outcome = try monitor.receive(timeout: left) { message throws(CodecError) in
-                    guard message.type == MessageType(RTM_NEWLINK) else { return }
+                    guard try LinkReading.isTold(by: message) else { return }
                     let reading = try LinkReading(message)
                     if reading.isOperational { operational.append(reading.name) }
                 }

@@ -1,8 +1,8 @@
 import CLinux
 import Glibc
 import KernelModel
-import Netlink
 import KernelNames
+import Netlink
 
 /// Carries out one plan, step by step, and notes what became of each change.
 struct Committer {

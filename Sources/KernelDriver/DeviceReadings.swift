@@ -1,6 +1,6 @@
 import KernelModel
-import Netlink
 import KernelNames
+import Netlink
 
 /// The devices of a namespace by number, as the kernel told of them.
 struct DeviceReadings {

@@ -1,8 +1,8 @@
 import CLinux
 import KernelModel
-import Netlink
 import KernelNames
 import NFTables
+import Netlink
 
 // How the kernel's listings of nf_tables are read.
 

@@ -1,8 +1,8 @@
 import CLinux
 import Glibc
 public import KernelModel
-public import Netlink
 public import NFTables
+public import Netlink
 
 /// Reads and changes nf_tables in one network namespace.
 ///

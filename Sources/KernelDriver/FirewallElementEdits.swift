@@ -1,5 +1,5 @@
-import Netlink
 import NFTables
+import Netlink
 
 /// Changes of one set's elements that were told of, in their order.
 struct FirewallElementEdits {

@@ -1,7 +1,7 @@
 import CLinux
 import KernelModel
-import Netlink
 import NFTables
+import Netlink
 
 /// Writes the messages of one transaction and remembers what each is about.
 struct FirewallEncoder {

@@ -1,7 +1,7 @@
 import CLinux
 import KernelModel
-import Netlink
 import NFTables
+import Netlink
 
 // How expressions are written and read: `NFTA_EXPR_NAME` and, in `NFTA_EXPR_DATA`, the attributes of that expression
 // (linux/netfilter/nf_tables.h).

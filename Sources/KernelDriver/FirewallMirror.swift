@@ -1,7 +1,8 @@
+import KernelModel
 import CLinux
-import Netlink
 import KernelNames
 import NFTables
+import Netlink
 
 /// Keeps what is known of our tables of nf_tables equal to the kernel by its notifications.
 struct FirewallMirror: ~Copyable {
@@ -74,6 +75,8 @@ struct FirewallState {
     private var elementEdits: [Part: FirewallElementEdits] = [:]
     /// Sets and chains that a rule brings along and takes with it: none of ours.
     private var unnamed: Set<Part> = []
+    /// What the transactions taken in were about; nil: a table as a whole.
+    private var touched: Set<SuspectObjects.NFPart>? = []
     /// What was read by itself, and at which generation: what is older is contained in it.
     private var readings: [Part: UInt32] = [:]
 
@@ -109,7 +112,10 @@ struct FirewallState {
             readings = readings.filter { !isOlder($0.value, generation) }
             snapshot.generation = generation
             try apply(messages, generation, &snapshot)
-            if !messages.isEmpty { changes.kinds.insert(.firewall) }
+            if !messages.isEmpty {
+                changes.kinds.insert(.firewall)
+                note(&changes)
+            }
         } else if try NFTable(of: message).map(tables.contains) ?? false {
             message.bytes.withUnsafeBytes { transaction.append(contentsOf: $0) }
             while transaction.count % 4 != 0 { transaction.append(0) }
@@ -130,10 +136,13 @@ struct FirewallState {
         while let message = try reader.next() {
             guard let table = try NFTable(of: message), !isContained(.table(table), generation) else { continue }
             if message.type == .tables(NFT_MSG_NEWTABLE) {
+                touched = nil
                 try addTable(message, table, &snapshot)
             } else if message.type == .tables(NFT_MSG_DELTABLE) {
+                touched = nil
                 removeTable(table, &snapshot)
             } else if let index = snapshot.tables.firstIndex(where: { $0.table == table }) {
+                try touch(message, table)
                 try apply(message, generation, &snapshot.tables[index], &shortened)
             } else {
                 stale.parts.insert(.table(table))
@@ -162,6 +171,33 @@ struct FirewallState {
         case .tables(NFT_MSG_DELOBJ): try setObject(message, isRemoved: true, &table)
         case .tables(NFT_MSG_NEWFLOWTABLE), .tables(NFT_MSG_DELFLOWTABLE): break  // Not known to the model.
         default: stale.parts.insert(.table(table.table))
+        }
+    }
+
+    private mutating func note(_ changes: inout NamespaceChanges) {
+        if let touched { changes.objects.firewall.insert(touched) } else { changes.objects.firewall = .any }
+        touched = []
+    }
+
+    private mutating func touch(_ kind: SuspectObjects.NFPart.Kind, _ name: String?, _ table: NFTable) {
+        guard let name else { return touched = nil }
+        let wanted = kind == .set ? NFSet.wantedName(ofSetNamed: name) : name
+        touched?.insert(SuspectObjects.NFPart(table, kind, wanted))
+        if wanted != name { touched?.insert(SuspectObjects.NFPart(table, kind, name)) }
+    }
+
+    /// Notes what a message is about.
+    private mutating func touch(_ message: borrowing Message, _ table: NFTable) throws(CodecError) {
+        switch message.type {
+        case .tables(NFT_MSG_NEWSETELEM), .tables(NFT_MSG_DELSETELEM):
+            touch(.set, try message.text(NFTA_SET_ELEM_LIST_SET), table)
+        case .tables(NFT_MSG_NEWSET), .tables(NFT_MSG_DELSET): touch(.set, try message.text(NFTA_SET_NAME), table)
+        case .tables(NFT_MSG_NEWCHAIN), .tables(NFT_MSG_DELCHAIN):
+            touch(.chain, try message.text(NFTA_CHAIN_NAME), table)
+        case .tables(NFT_MSG_NEWRULE), .tables(NFT_MSG_DELRULE):
+            touch(.chain, try message.text(NFTA_RULE_CHAIN), table)
+        case .tables(NFT_MSG_NEWOBJ), .tables(NFT_MSG_DELOBJ): touch(.counter, try message.text(NFTA_OBJ_NAME), table)
+        default: touched = nil
         }
     }
 
@@ -367,20 +403,20 @@ struct FirewallState {
         let parts = stale.parts
         defer { stale = Stale(everything: false) }
         if tables.isEmpty {
-            if snapshot != NFSnapshot(generation: 0) { changes.kinds.insert(.firewall) }
+            if snapshot != NFSnapshot(generation: 0) { changes.insert(.firewall) }
             snapshot = NFSnapshot(generation: 0)
             return
         }
         var driver = try FirewallDriver(in: namespace)
         if stale.everything {
             let read = try driver.observe(tables.sorted())
-            if read.tables != snapshot.tables { changes.kinds.insert(.firewall) }
+            if read.tables != snapshot.tables { changes.insert(.firewall) }
             snapshot = read
             readings = [:]
             unnamed = []
         } else {
             for part in parts where !isCovered(part, by: parts) { try read(part, &driver, &snapshot) }
-            changes.kinds.insert(.firewall)
+            changes.insert(.firewall)
         }
         changes.objectsRead += driver.objectCount
     }

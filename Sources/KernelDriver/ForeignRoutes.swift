@@ -1,7 +1,7 @@
 import CLinux
 import IPAddressing
-import Netlink
 import KernelNames
+import Netlink
 
 extension NetlinkSocket {
     /// Of these devices those by which routes or nexthop objects of others than `owner` and the kernel leave, of IPv4 or

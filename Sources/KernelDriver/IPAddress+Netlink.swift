@@ -1,7 +1,7 @@
 import CLinux
 import IPAddressing
-import Netlink
 import KernelNames
+import Netlink
 
 extension IPAddress {
     /// AF_INET or AF_INET6.

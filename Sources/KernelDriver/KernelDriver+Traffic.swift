@@ -1,7 +1,7 @@
 public import KernelModel
+public import KernelNames
 public import Netlink
 import CLinux
-public import KernelNames
 
 extension KernelDriver {
     /// What every device of the host's namespace has counted, by name.

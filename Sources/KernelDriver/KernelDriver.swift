@@ -1,8 +1,8 @@
 public import IPAddressing
 public import KernelModel
-public import Netlink
 public import KernelNames
 public import NFTables
+public import Netlink
 
 /// Reads and changes the kernel of one network namespace, and of the namespaces of its guests.
 ///

@@ -1,7 +1,7 @@
 import CLinux
 public import KernelModel
-public import Netlink
 import KernelNames
+public import Netlink
 
 /// What is known of a host's namespace and those of its guests, kept equal to the kernel by its notifications.
 ///
@@ -173,7 +173,7 @@ public struct KernelMirror: ~Copyable {
         let parameters = try driver.namespace.sysctls(request.sysctls)
         if parameters == snapshot.host.sysctls { return }
         snapshot.host.sysctls = parameters
-        update.kinds.insert(.sysctl)
+        update.insert(.sysctl)
     }
 
     private mutating func suspect(what plan: ChangePlan, _ update: inout Update) throws(NetlinkError) {
@@ -315,7 +315,7 @@ extension KernelUpdate {
             if !changes.kinds.isEmpty { guests.insert(guest) }
         } else {
             kinds.formUnion(changes.kinds)
-            routes.formUnion(changes.routes)
+            objects.formUnion(changes.objects)
         }
         notifications += changes.notifications
         wasOverrun = wasOverrun || changes.wasOverrun

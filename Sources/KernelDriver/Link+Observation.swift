@@ -1,8 +1,8 @@
 import CLinux
 import IPAddressing
 import KernelModel
-import Netlink
 import KernelNames
+import Netlink
 
 /// A device as RTM_NEWLINK tells of it: other devices are still numbers.
 struct LinkReading {
@@ -46,6 +46,14 @@ struct LinkReading {
     }
 
     init() {}
+
+    /// Whether a notification tells of a device: bridges tell of their ports, and IPv6 of its settings, by messages of the
+    /// same type in which the attributes mean other things (br_ifinfo_notify of net/bridge/br_netlink.c,
+    /// inet6_ifinfo_notify of net/ipv6/addrconf.c).
+    static func isTold(by message: borrowing Message) throws(CodecError) -> Bool {
+        guard message.type == MessageType(RTM_NEWLINK) else { return false }
+        return try message.header(as: ifinfomsg.self).ifi_family == UInt8(AF_UNSPEC)
+    }
 
     init(_ message: borrowing Message) throws(CodecError) {
         let header = try message.header(as: ifinfomsg.self)

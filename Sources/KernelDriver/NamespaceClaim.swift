@@ -1,9 +1,9 @@
 import CLinux
 import Glibc
 import KernelModel
+public import NFTables
 public import Netlink
 import Synchronization
-public import NFTables
 
 /// A name in a network namespace that one process has at a time: an empty table of nf_tables that belongs to the socket it
 /// was made with (`NFT_TABLE_F_OWNER`, Linux 5.12).

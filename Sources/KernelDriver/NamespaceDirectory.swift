@@ -1,6 +1,6 @@
 import Glibc
-import Netlink
 import KernelNames
+import Netlink
 
 /// Watches the directory of named namespaces with inotify(7), and for its coming where there is none.
 struct NamespaceDirectory: ~Copyable {

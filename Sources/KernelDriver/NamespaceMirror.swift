@@ -1,6 +1,6 @@
 import KernelModel
-import Netlink
 import KernelNames
+import Netlink
 
 /// Keeps what is known of one namespace equal to the kernel by rtnetlink's notifications.
 struct NamespaceMirror: ~Copyable {
@@ -116,7 +116,8 @@ struct NamespaceMirror: ~Copyable {
 /// What an update brought to one namespace.
 struct NamespaceChanges {
     var kinds: Set<ObjectKind> = []
-    var routes = ChangedKeys<Route.Key>.none
+    /// Where, of those kinds.
+    var objects = SuspectObjects()
     var notifications = 0
     var wasOverrun = false
     var objectsRead = 0
@@ -124,4 +125,10 @@ struct NamespaceChanges {
     var areParametersSuspect = false
     /// Names that a device had which is gone, or has another name now.
     var vanished: Set<InterfaceName> = []
+
+    /// Objects of a kind may have changed, nobody knows which.
+    mutating func insert(_ kind: ObjectKind) {
+        kinds.insert(kind)
+        objects.insert(kind)
+    }
 }

@@ -111,6 +111,7 @@ extension NamespaceState {
         else { return }
         snapshot.links.remove(at: position)
         changes.kinds.insert(.link)
+        changes.objects.links.insert(old.name)
     }
 
     /// Brings a device in the snapshot up to date.
@@ -126,6 +127,7 @@ extension NamespaceState {
             snapshot.links.insert(link, at: position)
         }
         changes.kinds.insert(.link)
+        changes.objects.links.insert(reading.name)
     }
 
     private func refreshReferring(

@@ -1,7 +1,7 @@
 import CLinux
 import KernelModel
-import Netlink
 import KernelNames
+import Netlink
 
 extension NamespaceState {
     /// Makes the changes that were gathered and reads again what has to be.
@@ -32,10 +32,19 @@ extension NamespaceState {
     }
 
     private mutating func applyEdits(_ snapshot: inout NamespaceSnapshot, _ changes: inout NamespaceChanges) {
-        if addressEdits.apply(to: &snapshot.addresses) { changes.kinds.insert(.address) }
+        if let keys = addressEdits.applied(to: &snapshot.addresses) {
+            changes.kinds.insert(.address)
+            changes.objects.addresses.formUnion(keys)
+        }
         if foreignAddressEdits.apply(to: &snapshot.foreignAddresses) { changes.kinds.insert(.address) }
-        if neighborEdits.apply(to: &snapshot.neighbors) { changes.kinds.insert(.neighbor) }
-        if nexthopEdits.apply(to: &snapshot.nexthops) { changes.kinds.insert(.nexthop) }
+        if let keys = neighborEdits.applied(to: &snapshot.neighbors) {
+            changes.kinds.insert(.neighbor)
+            changes.objects.neighbors.formUnion(keys)
+        }
+        if let keys = nexthopEdits.applied(to: &snapshot.nexthops) {
+            changes.kinds.insert(.nexthop)
+            changes.objects.nexthops.formUnion(keys)
+        }
         removeGone(&snapshot, &changes)
         noteBereaved(snapshot)
     }
@@ -52,11 +61,9 @@ extension NamespaceState {
 
     private mutating func applyRouteEdits(_ snapshot: inout NamespaceSnapshot, _ changes: inout NamespaceChanges) {
         if routeEdits.isEmpty { return }
-        var changed = ChangedKeys<Route.Key>.none
-        changed.insert(routeEdits.keys)
-        if !routeEdits.apply(to: &snapshot.routes) { return }
+        guard let keys = routeEdits.applied(to: &snapshot.routes) else { return }
         changes.kinds.insert(.route)
-        changes.routes.formUnion(changed)
+        changes.objects.routes.formUnion(keys)
     }
 
     private func removeRoutes(
@@ -64,7 +71,7 @@ extension NamespaceState {
     ) {
         // Looked for first: removing makes a copy of an array that is shared, whether it has such a route or not.
         guard snapshot.routes.contains(where: isGone) else { return }
-        changes.routes.insert(snapshot.routes.lazy.filter(isGone).map(\.key))
+        changes.objects.routes.insert(snapshot.routes.lazy.filter(isGone).map(\.key))
         snapshot.routes.removeAll(where: isGone)
         changes.kinds.insert(.route)
     }
@@ -113,8 +120,7 @@ extension NamespaceState {
             changes.vanished.insert(link.link.name)
         }
         let kinds = read.kindsDiffering(from: snapshot)
-        changes.kinds.formUnion(kinds)
-        if kinds.contains(.route) { changes.routes = .any }
+        for kind in kinds { changes.insert(kind) }
         snapshot = read
     }
 
@@ -127,12 +133,12 @@ extension NamespaceState {
             let readings = try observer.socket.addresses(devices.names)
             hasPointToPoint = readings.contains(where: \.isPointToPoint)
             let (owned, foreign) = readings.byOwner(owner)
-            if (owned, foreign) != (snapshot.addresses, snapshot.foreignAddresses) { changes.kinds.insert(.address) }
+            if (owned, foreign) != (snapshot.addresses, snapshot.foreignAddresses) { changes.insert(.address) }
             (snapshot.addresses, snapshot.foreignAddresses) = (owned, foreign)
         }
         if parts.rules {
             let rules = try observer.socket.rules()
-            if rules != snapshot.rules { changes.kinds.insert(.rule) }
+            if rules != snapshot.rules { changes.insert(.rule) }
             snapshot.rules = rules
         }
         try readNexthops(parts, &observer, &snapshot, &changes)
@@ -184,7 +190,7 @@ extension NamespaceState {
         }.filter { !snapshot.neighbors.ofDevice($0.name).isEmpty }
         if parts.neighbors || devices.count > Self.singleLists {
             let neighbors = try observer.socket.neighbors(owner.routeProtocol, self.devices.names)
-            if neighbors != snapshot.neighbors { changes.kinds.insert(.neighbor) }
+            if neighbors != snapshot.neighbors { changes.insert(.neighbor) }
             snapshot.neighbors = neighbors
             return
         }
@@ -193,7 +199,7 @@ extension NamespaceState {
             let listed = try observer.socket.neighbors(owner.routeProtocol, self.devices.names, device: index)
             if Array(held) == listed { continue }
             snapshot.neighbors.replaceSubrange(held.startIndex..<held.endIndex, with: listed)
-            changes.kinds.insert(.neighbor)
+            changes.insert(.neighbor)
         }
     }
 
@@ -216,7 +222,7 @@ extension NamespaceState {
         } else {
             return
         }
-        if nexthopEdits.apply(to: &snapshot.nexthops) { changes.kinds.insert(.nexthop) }
+        if nexthopEdits.apply(to: &snapshot.nexthops) { changes.insert(.nexthop) }
         removeGone(&snapshot, &changes)
         if parts.nexthops {
             let known = nexthopDevices
@@ -261,7 +267,7 @@ extension NamespaceState {
             contested.formUnion(routes.repeatedKeys)
             if routes != snapshot.routes {
                 changes.kinds.insert(.route)
-                changes.routes = .any
+                changes.objects.routes = .any
             }
             snapshot.routes = routes
             return
@@ -273,7 +279,7 @@ extension NamespaceState {
             if Array(held) == routes { continue }
             snapshot.routes.replaceSubrange(held.startIndex..<held.endIndex, with: routes)
             changes.kinds.insert(.route)
-            changes.routes = .any
+            changes.objects.routes = .any
         }
         for (index, name) in devices {
             let routes = try observer.socket.routes(owner.routeProtocol, self.devices.names, device: index)

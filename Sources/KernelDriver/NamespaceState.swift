@@ -1,8 +1,8 @@
 import CLinux
 import IPAddressing
 import KernelModel
-import Netlink
 import KernelNames
+import Netlink
 
 /// What there is to know of a namespace beside its snapshot, and what rtnetlink's notifications mean for both.
 ///
@@ -229,7 +229,7 @@ struct NamespaceState {
         } else {
             snapshot.foreignNexthops.remove(at: position)
         }
-        changes.kinds.insert(.nexthop)
+        changes.insert(.nexthop)
     }
 
     // MARK: Addresses and neighbours
@@ -301,10 +301,10 @@ struct NamespaceState {
         case (true, 0): break
         case (true, 1):
             snapshot.rules.remove(at: index)
-            changes.kinds.insert(.rule)
+            changes.insert(.rule)
         case (false, 0):
             snapshot.rules.insert(rule, at: index)
-            changes.kinds.insert(.rule)
+            changes.insert(.rule)
         // Who does not ask for NLM_F_EXCL gets a rule twice.
         default: stale.rules = true
         }

@@ -1,8 +1,8 @@
 import CLinux
 import IPAddressing
 import KernelModel
-import Netlink
 import KernelNames
+import Netlink
 
 extension Neighbor {
     // ip neigh replace ADDRESS lladdr MAC dev DEVICE nud permanent proto OWNER

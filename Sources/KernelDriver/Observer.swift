@@ -1,8 +1,8 @@
 import CLinux
 import IPAddressing
 import KernelModel
-import Netlink
 import KernelNames
+import Netlink
 
 /// Reads one network namespace.
 struct Observer: ~Copyable {

@@ -2,8 +2,8 @@ import CLinux
 import Glibc
 import IPAddressing
 import KernelModel
-import Netlink
 import KernelNames
+import Netlink
 
 /// The route to a destination as RTM_NEWROUTE tells of it: devices are still numbers.
 struct PathReading: Hashable {

@@ -1,8 +1,8 @@
 import CLinux
 import IPAddressing
 import KernelModel
-import Netlink
 import KernelNames
+import Netlink
 
 extension Route {
     /// Writes RTM_NEWROUTE. Allocates nothing: a million of these are written in one go.

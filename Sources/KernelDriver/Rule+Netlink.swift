@@ -1,8 +1,8 @@
 import CLinux
 import IPAddressing
 import KernelModel
-import Netlink
 import KernelNames
+import Netlink
 
 extension Rule {
     // ip rule add pref P [from S] [l3mdev] lookup T|unreachable proto OWNER

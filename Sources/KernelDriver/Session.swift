@@ -1,6 +1,6 @@
 import CLinux
-import Netlink
 import KernelNames
+import Netlink
 
 /// The connection to one namespace during a commit: a socket, and which devices there are.
 final class Session {

@@ -13,9 +13,6 @@ struct SortedEdits<Object: KernelObject> {
 
     var isEmpty: Bool { edits.isEmpty }
 
-    /// What the changes are about.
-    var keys: some Collection<Object.Key> { edits.keys }
-
     mutating func put(_ object: Object) { edits[object.key] = .put(object) }
 
     mutating func remove(_ key: Object.Key) { edits[key] = .remove }
@@ -31,6 +28,15 @@ struct SortedEdits<Object: KernelObject> {
             let index = list.lowerBound(of: key)
             return index < list.count && list[index].key == key ? list[index] : nil
         }
+    }
+
+    /// Makes the changes and forgets them.
+    ///
+    /// - Returns: What they were about; nil where the list is what it was.
+    mutating func applied(to list: inout [Object]) -> ChangedKeys<Object.Key>? {
+        if edits.isEmpty { return nil }
+        let keys = ChangedKeys(edits.keys)
+        return apply(to: &list) ? keys : nil
     }
 
     /// Makes the changes and forgets them.

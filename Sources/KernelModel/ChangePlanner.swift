@@ -9,32 +9,32 @@ struct ChangePlanner {
     let owner: Ownership
     /// Elements of nf_tables per transaction.
     let elementLimit: Int
-    /// Where routes of the host's namespace may differ.
-    let routes: ChangedKeys<Route.Key>
+    /// Where anything may differ.
+    let suspects: SuspectObjects
     private var plan = ChangePlan()
     /// The generation of nf_tables that the transactions planned so far lead to.
     private var generation: UInt32
 
     init(
-        intent: KernelIntent, snapshot: KernelSnapshot, owner: Ownership, elementLimit: Int,
-        routes: ChangedKeys<Route.Key>
+        intent: KernelIntent, snapshot: KernelSnapshot, owner: Ownership, elementLimit: Int, suspects: SuspectObjects
     ) {
         self.intent = intent
         self.snapshot = snapshot
         self.owner = owner
         self.elementLimit = elementLimit
-        self.routes = routes
+        self.suspects = suspects.withPorts(of: intent)
         generation = snapshot.host.firewall.generation
     }
 
     mutating func planned() -> ChangePlan {
-        let links = LinkChanges(intent: self.intent, snapshot: snapshot, owner: owner)
+        let links = LinkChanges(intent: self.intent, snapshot: snapshot, owner: owner, suspects: suspects.links)
         plan.conflicts = links.conflicts
         let intent = self.intent.without(links.unavailable)
         let host = snapshot.host.surviving(links)
         let wanted = intent.host
 
-        let parameters = ParameterChanges(self.intent.host, snapshot.host, owner, taken: links.planned)
+        let parameters = ParameterChanges(
+            self.intent.host, snapshot.host, owner, taken: links.planned, suspects: suspects.links)
         plan.append(ChangeSet(replacements: parameters.noting), as: { .links($0) })
         plan.append(ChangeSet(replacements: parameters.raisedDefaults), as: { .sysctls($0) })
         plan.append(ChangeSet(replacements: parameters.raisedDevices), as: { .links($0) })
@@ -51,18 +51,21 @@ struct ChangePlanner {
         }
         plan.append(ChangeSet(replacements: links.replacements), as: { .links($0) })
 
-        let addresses = difference(desired: wanted.addresses, observed: host.addresses)
-        let neighbors = difference(desired: wanted.neighbors, observed: host.neighbors)
+        // With a device the kernel drops others.
+        let isRest = links.disrupted.isEmpty && links.unavailable.isEmpty
+        let suspects = isRest ? self.suspects : .everything
+        let addresses = difference(
+            desired: wanted.addresses, observed: host.addresses, at: suspects.addresses)
+        let neighbors = difference(
+            desired: wanted.neighbors, observed: host.neighbors, at: suspects.neighbors)
         plan.append(addresses.withoutDeletions, as: { .addresses($0) })
         plan.append(neighbors.withoutDeletions, as: { .neighbors($0) })
 
-        for guest in intent.guests { planGuest(guest, links) }
+        for guest in guests(of: intent, suspects.guests, links) { planGuest(guest, links) }
         if !links.portsToAwait.isEmpty { plan.steps.append(.init(.awaitOperational(links.portsToAwait))) }
 
-        let nexthops = difference(desired: wanted.nexthops, observed: host.nexthops)
-        // With a device the kernel drops others.
-        let isRest = links.disrupted.isEmpty && links.unavailable.isEmpty
-        let routes = difference(desired: wanted.routes, observed: host.routes, at: isRest ? self.routes : .any)
+        let nexthops = difference(desired: wanted.nexthops, observed: host.nexthops, at: suspects.nexthops)
+        let routes = difference(desired: wanted.routes, observed: host.routes, at: suspects.routes)
         plan.append(nexthops.withoutDeletions.filtered { !$0.body.isGroup }, as: { .nexthops($0) })
         plan.append(nexthops.withoutDeletions.filtered { $0.body.isGroup }, as: { .nexthops($0) })
         // Whoever is alone in the tables may come in any order.
@@ -100,8 +103,12 @@ struct ChangePlanner {
     /// - Returns: what is to be done when the departing devices are gone, and the packets that were on their way.
     private mutating func planFirewall(_ departing: Set<InterfaceName>) -> [NFChangeSet] {
         let observed = snapshot.host.firewall
-        let phases = intent.host.firewall.map { table in
-            table.changes(from: observed.table(table.table), departing: departing).phases(limit: elementLimit)
+        let phases = intent.host.firewall.compactMap { table -> NFChangeSet.Phases? in
+            let seen = observed.table(table.table)
+            guard let (wanted, seen) = table.reduced(to: departing.isEmpty ? suspects.firewall : .any, seen) else {
+                return nil
+            }
+            return wanted.changes(from: seen, departing: departing).phases(limit: elementLimit)
         }
         appendTogether(phases.map(\.preparation))
         appendTogether(phases.map(\.turn))
@@ -154,6 +161,14 @@ struct ChangePlanner {
 
     // MARK: - Guests
 
+    /// Those in which something may differ, or whose devices come or go.
+    private func guests(
+        of intent: KernelIntent, _ keys: ChangedKeys<NamespaceName>, _ links: LinkChanges
+    ) -> [KernelIntent.Guest] {
+        guard case .some(let names) = keys else { return intent.guests }
+        return names.union(links.arrivals.keys).union(links.lostEnds.keys).sorted().compactMap(intent.guest)
+    }
+
     private mutating func planGuest(_ guest: KernelIntent.Guest, _ links: LinkChanges) {
         let name = guest.namespace
         let observed = (snapshot.guests[name] ?? NamespaceSnapshot()).without(links.lostEnds[name] ?? [])
@@ -187,8 +202,12 @@ struct ChangePlanner {
     /// Guests that none of the wanted interfaces is in: their devices go with the veth, their rules do not. As long as
     /// there is a device with their name in its mark, they are known.
     private mutating func planAbandonedGuests() {
-        let wanted = Set(intent.guests.map(\.namespace))
-        for name in snapshot.guests.keys.sorted() where !wanted.contains(name) {
+        let names: [NamespaceName]
+        switch suspects.guests {
+        case .some(let keys): names = keys.sorted()
+        case .any: names = snapshot.guests.keys.sorted()
+        }
+        for name in names where intent.guest(in: name) == nil {
             guard let observed = snapshot.guests[name] else { continue }
             let rules = observed.rules.filter { $0.routeProtocol == owner.routeProtocol }
             plan.append(ChangeSet(deletions: rules), in: name, as: { .rules($0) })
@@ -239,20 +258,21 @@ struct LinkChanges {
         Set(deletions.map(\.name)).union(renamed.keys).union(givingWay.lazy.map(\.name).filter(doomed.contains))
     }
 
-    init(intent: KernelIntent, snapshot: KernelSnapshot, owner: Ownership) {
+    /// - Parameter suspects: Which devices may not be as they shall be.
+    init(intent: KernelIntent, snapshot: KernelSnapshot, owner: Ownership, suspects: ChangedKeys<InterfaceName>) {
         self.owner = owner
-        let wanted = intent.host.links
+        let wanted = intent.host.links(at: suspects)
+        let observed = snapshot.host.links(at: suspects)
         findConflicts(wanted, snapshot)
         let available = wanted.including { !unavailable.contains($0.object.name) }
         let names = Set(wanted.map(\.object.name))
         planned = names.subtracting(unavailable)
-        let missing = findWhatGivesWay(available, names, snapshot)
+        let missing = findWhatGivesWay(available, names, snapshot, observed)
         let gone = goneAtFirst
         for link in available where !missing.contains(link.object.name) { adjust(link, snapshot, gone) }
         for link in available where missing.contains(link.object.name) { create(link) }
-        let ownMasters = Set(snapshot.host.links.filter(\.isOwned).map(\.link.name))
-        for seen in snapshot.host.links where !names.contains(seen.link.name) {
-            let isAdopted = seen.link.master.map(ownMasters.contains) ?? false
+        for seen in observed where !names.contains(seen.link.name) {
+            let isAdopted = seen.link.master.flatMap(snapshot.host.link(named:))?.isOwned ?? false
             if !seen.isOwned, let former = seen.former(owner) {
                 let released = seen.link.released(to: former)
                 releases.append(Replacement(old: seen.link, new: released, origin: .none))
@@ -289,7 +309,8 @@ struct LinkChanges {
     /// Decides which devices are made, which of those that are there give way to them, and which are renamed.
     /// - Returns: the names of those that are made.
     private mutating func findWhatGivesWay(
-        _ wanted: [Attributed<Link>], _ names: Set<InterfaceName>, _ snapshot: KernelSnapshot
+        _ wanted: [Attributed<Link>], _ names: Set<InterfaceName>, _ snapshot: KernelSnapshot,
+        _ observed: [ObservedLink]
     ) -> Set<InterfaceName> {
         var missing: [Attributed<Link>] = []
         for link in wanted {
@@ -303,7 +324,7 @@ struct LinkChanges {
         }
         if missing.isEmpty { return [] }
         // Of ours that nobody wants by their names.
-        let leaving = snapshot.host.links.filter { $0.isOwned && !names.contains($0.link.name) }
+        let leaving = observed.filter { $0.isOwned && !names.contains($0.link.name) }
         var holders: [Link.Holding: ObservedLink] = [:]
         for seen in leaving {
             if let holding = holding(of: seen, snapshot) { holders[holding] = seen }

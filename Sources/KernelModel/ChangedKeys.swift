@@ -10,8 +10,19 @@ public enum ChangedKeys<Key: Hashable & Sendable>: Sendable, Hashable {
         insert(keys)
     }
 
+    public var isNone: Bool { if case .some(let keys) = self { keys.isEmpty } else { false } }
+
+    public func contains(_ key: Key) -> Bool {
+        switch self {
+        case .some(let keys): keys.contains(key)
+        case .any: true
+        }
+    }
+
     /// Of more than this many, looking at all objects is not the larger part.
     private static var limit: Int { 1000 }
+
+    public mutating func insert(_ key: Key) { insert(CollectionOfOne(key)) }
 
     public mutating func insert(_ keys: some Collection<Key>) {
         guard case .some(var all) = self, !keys.isEmpty else { return }

@@ -67,13 +67,13 @@ extension KernelIntent {
     ///
     /// - Parameters:
     ///   - elementLimit: Elements of nf_tables per transaction, see ``NFChangeSet/transactions(limit:)``.
-    ///   - routes: Where routes of the host's namespace may differ.
+    ///   - suspects: Where anything may differ.
     public func changes(
         from snapshot: KernelSnapshot, owner: Ownership, elementLimit: Int = NFChangeSet.elementLimit,
-        routes: ChangedKeys<Route.Key> = .any
+        suspects: SuspectObjects = .everything
     ) -> ChangePlan {
         var planner = ChangePlanner(
-            intent: self, snapshot: snapshot, owner: owner, elementLimit: elementLimit, routes: routes)
+            intent: self, snapshot: snapshot, owner: owner, elementLimit: elementLimit, suspects: suspects)
         return planner.planned()
     }
 }

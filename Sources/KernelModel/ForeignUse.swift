@@ -27,7 +27,7 @@ public struct ForeignUse {
 
     /// Whether we have the device already: as a port, or since we noted what it was.
     public func isAdopted(_ seen: ObservedLink) -> Bool {
-        !seen.isOwned && (seen.former(owner) != nil || seen.link.master.map(ownDevices.contains) ?? false)
+        !seen.isOwned && (seen.link.master.map(ownDevices.contains) ?? false || seen.former(owner) != nil)
     }
 
     /// What keeps the device from being taken, as a clause: `it has the address 192.0.2.1/24`; nil where nobody else uses

@@ -32,18 +32,24 @@ struct FormerSettings: Hashable {
     /// Nil for what is no such note.
     init?(note: String, _ owner: Ownership) {
         guard note.hasPrefix(owner.notePrefix) else { return nil }
-        var values: [Character: Substring] = [:]
-        for part in note.dropFirst(owner.notePrefix.count).split(separator: ".").dropFirst() {
-            if let letter = part.first { values[letter] = part.dropFirst() }
+        var (group, isUp, isDisabled): (UInt32?, Bool?, Bool?)
+        // Bytes: every device that was taken has one, and characters are dear.
+        for part in note.utf8.dropFirst(owner.notePrefix.utf8.count).split(separator: UInt8(ascii: ".")).dropFirst() {
+            let value = Substring(part.dropFirst())
+            switch part.first {
+            case UInt8(ascii: "g"): group = UInt32(value)
+            case UInt8(ascii: "u"): isUp = value == "1"
+            case UInt8(ascii: "e"): isDisabled = value == "1"
+            case UInt8(ascii: "a"): addressGeneration = UInt8(value)
+            case UInt8(ascii: "p"): proxyDelay = UInt64(value)
+            case UInt8(ascii: "i"): ipv4 = IPv4DeviceConfiguration(noted: value)
+            default: break
+            }
         }
-        guard let group = values["g"].flatMap({ UInt32($0) }), let isUp = values["u"], let isDisabled = values["e"]
-        else { return nil }
+        guard let group, let isUp, let isDisabled else { return nil }
         self.group = group
-        self.isUp = isUp == "1"
-        ipv6Disabled = isDisabled == "1"
-        addressGeneration = values["a"].flatMap { UInt8($0) }
-        proxyDelay = values["p"].flatMap { UInt64($0) }
-        ipv4 = values["i"].flatMap { IPv4DeviceConfiguration(noted: $0) }
+        self.isUp = isUp
+        ipv6Disabled = isDisabled
     }
 }
 
@@ -56,7 +62,7 @@ extension IPv4DeviceConfiguration {
     }
 
     fileprivate init?(noted text: Substring) {
-        let values = text.split(separator: "_").compactMap { Int32($0) }
+        let values = text.utf8.split(separator: UInt8(ascii: "_")).compactMap { Int32(Substring($0)) }
         guard values.count == Setting.allCases.count else { return nil }
         self.init()
         for (setting, value) in zip(Setting.allCases, values) { self[setting] = value }

@@ -27,8 +27,8 @@ public protocol KernelMirroring: AnyObject {
 public struct KernelUpdate: Sendable, Hashable {
     /// The kinds of objects that may have changed, in the host's namespace.
     public var kinds: Set<ObjectKind> = []
-    /// Where routes may have changed, in the host's namespace.
-    public var routes = ChangedKeys<Route.Key>.none
+    /// Where something may have changed, of these kinds.
+    public var objects = SuspectObjects()
     /// The guests whose namespaces may have changed, have come or have gone.
     public var guests: Set<NamespaceName> = []
     /// How many notifications came, those that changed nothing among them.
@@ -42,10 +42,23 @@ public struct KernelUpdate: Sendable, Hashable {
 
     public var isEmpty: Bool { kinds.isEmpty && guests.isEmpty }
 
+    /// Objects of a kind may have changed, nobody knows which.
+    public mutating func insert(_ kind: ObjectKind) {
+        kinds.insert(kind)
+        objects.insert(kind)
+    }
+
+    /// Where anything may have changed.
+    public var suspects: SuspectObjects {
+        var suspects = objects
+        suspects.guests.insert(guests)
+        return suspects
+    }
+
     /// Adds what another update brought.
     public mutating func add(_ other: KernelUpdate) {
         kinds.formUnion(other.kinds)
-        routes.formUnion(other.routes)
+        objects.formUnion(other.objects)
         guests.formUnion(other.guests)
         notifications += other.notifications
         wasOverrun = wasOverrun || other.wasOverrun

@@ -22,18 +22,24 @@ struct ParameterChanges {
     private let intent: NamespaceIntent
     private let snapshot: NamespaceSnapshot
     private let owner: Ownership
+    private let suspects: ChangedKeys<InterfaceName>
     private var values: [String: String]
     private var notes: [String: String] = [:]
     /// What devices had at least by `all`.
     private var floors: [IPv4DeviceConfiguration.Setting: Int32] = [:]
 
     /// - Parameter taken: Devices that are planned otherwise.
-    init(_ intent: NamespaceIntent, _ snapshot: NamespaceSnapshot, _ owner: Ownership, taken: Set<InterfaceName>) {
+    /// - Parameter suspects: Which devices may not be as they shall be.
+    init(
+        _ intent: NamespaceIntent, _ snapshot: NamespaceSnapshot, _ owner: Ownership, taken: Set<InterfaceName>,
+        suspects: ChangedKeys<InterfaceName> = .any
+    ) {
+        self.suspects = suspects
         self.intent = intent
         self.snapshot = snapshot
         self.owner = owner
         values = Dictionary(snapshot.sysctls.map { ($0.path, $0.value) }, uniquingKeysWith: { first, _ in first })
-        let loopback = snapshot.links.first { $0.isLoopback }
+        let loopback = snapshot.loopback
         for note in loopback?.link.notes ?? [] {
             if let sysctl = Sysctl(note: note, owner) { notes[sysctl.path] = sysctl.value }
         }
@@ -93,7 +99,9 @@ struct ParameterChanges {
     }
 
     private mutating func raiseDevices(_ taken: Set<InterfaceName>) {
-        for seen in snapshot.links where !seen.isOwned && !taken.contains(seen.link.name) {
+        // What `all` is to give no longer, any device may have by it.
+        let links = replacements.isEmpty && raisedDefaults.isEmpty ? snapshot.links(at: suspects) : snapshot.links
+        for seen in links where !seen.isOwned && !taken.contains(seen.link.name) {
             var raised = seen.link
             raised.ipv4 = seen.link.ipv4?.raised(to: floors)
             if raised == seen.link { continue }

@@ -1,6 +1,6 @@
 public import KernelModel
-public import Netlink
 public import KernelNames
+public import Netlink
 
 /// A second reader of the kernel, which shares no code with the first: libnl-3 builds and parses the messages,
 /// libnl-route-3 makes objects of them.

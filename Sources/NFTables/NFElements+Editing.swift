@@ -25,7 +25,7 @@ extension NFElements {
     }
 
     /// The position of the first element whose key is not less than that of `other`'s element.
-    private func lowerBound(of other: NFElements, _ index: Int, from start: Int) -> Int {
+    func lowerBound(of other: NFElements, _ index: Int, from start: Int) -> Int {
         var (low, high) = (start, count)
         while low < high {
             let middle = (low + high) / 2

@@ -1,9 +1,9 @@
 public import KernelModel
+public import KernelNames
 public import Reconciler
 public import VPCCompiler
 public import VPCManifest
 public import VPCModel
-public import KernelNames
 
 /// A plan for people and for programs.
 public struct PlanPresentation: Sendable {

@@ -1,8 +1,8 @@
 import KernelModel
-import VPCCompiler
-import VPCModel
 import KernelNames
 import NFTables
+import VPCCompiler
+import VPCModel
 
 extension ChangePlan {
     /// Whether the firewall may forbid what it allowed: something is taken from it, an interface gets groups, or it was

@@ -1,7 +1,7 @@
 import IPAddressing
 import KernelModel
-import VPCCompiler
 import NFTables
+import VPCCompiler
 
 /// The features of nf_tables and connection tracking that the policies are made of.
 extension Doctor {

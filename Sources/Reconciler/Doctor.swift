@@ -1,8 +1,8 @@
 import Glibc
 import IPAddressing
 public import KernelModel
-import VPCCompiler
 import KernelNames
+import VPCCompiler
 
 /// One thing that this product needs of a machine, and whether it is there.
 public struct Finding: Sendable, Hashable {

@@ -1,7 +1,7 @@
 public import KernelModel
+import KernelNames
 public import VPCCompiler
 public import VPCTopology
-import KernelNames
 
 extension HostReconciler {
     /// What the compiler has to know of the machine, which devices not to take among it.

@@ -2,8 +2,8 @@ public import IPAddressing
 public import KernelModel
 public import VPCCompiler
 public import VPCTopology
-import VPCModel
 import KernelNames
+import VPCModel
 
 /// Makes the current network namespace one host of a topology: observe, compile, diff, commit, verify.
 public struct HostReconciler: Sendable {
@@ -36,11 +36,11 @@ public struct HostReconciler: Sendable {
     }
 
     /// `plan` of what was compiled before.
-    /// - Parameter routes: Where routes may be others than they shall be.
+    /// - Parameter suspects: Where the kernel may not be as it shall be.
     public func plan(
-        _ compilation: Compilation, from snapshot: KernelSnapshot, routes: ChangedKeys<Route.Key> = .any
+        _ compilation: Compilation, from snapshot: KernelSnapshot, suspects: SuspectObjects = .everything
     ) throws -> HostPlan {
-        var changes = compilation.intent.changes(from: snapshot, owner: Conventions.ownership, routes: routes)
+        var changes = compilation.intent.changes(from: snapshot, owner: Conventions.ownership, suspects: suspects)
         let isTightened = changes.mayTightenPolicy && !compilation.policy.isEmpty
         let arriving = changes.arrivingPorts
         if isTightened || !arriving.isEmpty && !compilation.policy.isEmpty {
@@ -118,13 +118,16 @@ public struct HostReconciler: Sendable {
         return plan.intent.changes(from: snapshot, owner: Conventions.ownership)
     }
 
-    /// Compiles after a change of interfaces, see ``Topology/compiled(for:facts:numbering:following:_:)``.
-    public func compile(
-        _ topology: Topology, _ host: Int, _ facts: HostFacts, _ snapshot: NamespaceSnapshot,
-        following former: consuming Compilation, _ change: TopologyChange
-    ) -> (compilation: Compilation, routes: [Route.Key])? {
-        topology.compiled(
-            for: host, facts: facts, numbering: Numbering(from: snapshot), following: former, change)
+    /// Follows a change, see ``Compilation/take(_:in:_:from:)``.
+    /// - Returns: nil where everything has to be compiled, also because somebody else has a table that was taken.
+    public func follow(
+        _ change: TopologyChange, in topology: Topology, _ facts: HostFacts, _ snapshot: NamespaceSnapshot,
+        _ compilation: inout Compilation
+    ) throws -> SuspectObjects? {
+        let known = compilation.tables
+        guard let suspects = compilation.take(change, in: topology, facts, from: snapshot) else { return nil }
+        let new = Set(compilation.tables).subtracting(known)
+        return try new.isEmpty || kernel.occupied(Array(new)).isEmpty ? suspects : nil
     }
 
     /// Compiles with numbers that nobody else uses: a table that was taken for a new context is looked into, and left

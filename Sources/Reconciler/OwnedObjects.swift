@@ -1,8 +1,8 @@
 public import KernelModel
-import VPCCompiler
-import VPCModel
 import KernelNames
 import NFTables
+import VPCCompiler
+import VPCModel
 
 /// A kernel object that is ours, and the resource its device or table names.
 public struct OwnedObject: Sendable, Hashable {

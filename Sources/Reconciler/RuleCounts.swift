@@ -1,5 +1,5 @@
-public import VPCCompiler
 public import NFTables
+public import VPCCompiler
 
 extension HostReconciler {
     /// What our counters have counted in the current namespace. One that somebody else has put into our table is left out.

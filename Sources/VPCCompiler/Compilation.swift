@@ -1,24 +1,70 @@
 public import KernelModel
+public import KernelNames
 public import VPCTopology
 import VPCModel
-public import KernelNames
 
 /// What one host's kernel shall hold, and what of it cannot be had on this machine.
 public struct Compilation: Sendable {
-    public var intent: KernelIntent
+    /// Keeps up with what changes.
+    var compiler: HostCompiler
+
+    public var intent: KernelIntent { compiler.intent }
     /// By interface.
-    public var unattached: [Unattached]
+    public private(set) var unattached: [Unattached] = []
     /// Other hosts with interfaces of VPCs that are here, to which this machine has no route: numbers of
     /// `Topology.hosts`, in their order.
-    public var unreachable: [Int]
+    public private(set) var unreachable: [Int] = []
     /// The tables of the VRFs, ascending.
-    public var tables: [TableID]
+    public var tables: [TableID] { compiler.tables }
     /// To judge connections by when the policy is tightened.
-    public internal(set) var policy: HostPolicy
+    public var policy: HostPolicy { compiler.policy }
     /// Nil where every interface has a route of its own.
-    public var aggregation: RouteAggregation?
-    /// By VPC.
-    let contexts: [Context]
+    public var aggregation: RouteAggregation? {
+        guard compiler.aggregatesRoutes else { return nil }
+        return compiler.routing.values.reduce(into: RouteAggregation()) { sum, context in
+            sum.routes += context.aggregation.routes
+            sum.withoutAggregation += context.aggregation.withoutAggregation
+        }
+    }
+
+    init(compiler: HostCompiler) {
+        self.compiler = compiler
+        noteMissing()
+    }
+
+    private mutating func noteMissing() {
+        let reasons = compiler.unattached
+        unattached = compiler.topology.inOrder(reasons.keys, of: \.interfaces).compactMap { number in
+            reasons[number].map { Unattached(interface: number, reason: $0) }
+        }
+        unreachable = compiler.unreachable
+    }
+
+    /// Lets go of the topology, so that it can be changed in place; only ``take(_:in:_:from:)`` is possible then, or
+    /// ``keep(_:)``.
+    public mutating func releaseTopology() { compiler.topology = Topology() }
+
+    /// Takes the topology back that it was compiled from.
+    public mutating func keep(_ topology: Topology) { compiler.topology = topology }
+
+    /// Follows a topology, and a machine, that have changed: what reads nothing that has changed stays as it is. Gives what
+    /// compiling anew gives where the kernel keeps its numbers.
+    ///
+    /// - Parameters:
+    ///   - change: What has changed since the topology that this was compiled from.
+    ///   - topology: As it is now.
+    ///   - facts: As they are now.
+    ///   - snapshot: The kernel as it is now.
+    /// - Returns: Where the intent may be another than before; nil, with nothing left to go on with, where everything has
+    ///   to be compiled: the host itself has changed, or others have taken its numbers.
+    public mutating func take(
+        _ change: TopologyChange, in topology: Topology, _ facts: HostFacts, from snapshot: NamespaceSnapshot
+    ) -> SuspectObjects? {
+        guard compiler.take(change, in: topology, facts, from: snapshot) else { return nil }
+        noteMissing()
+        defer { compiler.changed = SuspectObjects() }
+        return compiler.changed
+    }
 
     /// An interface of this host whose guest is not there, or whose device is not to be had: nothing is made for it, all
     /// else goes on.

@@ -1,7 +1,7 @@
 import IPAddressing
 import KernelModel
-import VPCModel
 public import KernelNames
+import VPCModel
 
 /// The numbers and names by which our kernel objects are known. docs/ownership.md says why.
 public enum Conventions {

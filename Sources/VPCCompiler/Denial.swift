@@ -1,7 +1,7 @@
 public import IPAddressing
+public import KernelNames
 public import VPCModel
 public import VPCTopology
-public import KernelNames
 
 /// Why a host denies a packet of a VPC that logs what is denied.
 public enum Denial: Hashable, Sendable {

@@ -31,8 +31,6 @@ struct Firewall {
     /// Sets, counters and chains that have no places.
     var filter = NFTableIntent(FirewallTables.filter)
     var arp = NFTableIntent(FirewallTables.arp)
-    /// Which zone a device speaks in: of receiving devices and VRFs.
-    var deviceZones = NFSet("dev_zone", of: .interfaceName, to: .values(.zone), grows: true)
     private var chains: [ObjectIdentifier: DraftedChain] = [:]
 
     private struct DraftedChain {
@@ -78,7 +76,6 @@ struct Firewall {
 
     /// The tables with all that was contributed.
     consuming func completed() -> [NFTableIntent] {
-        filter.sets.append(deviceZones)
         for chain in chains.values {
             let whole = NFChain(chain.name, chain.base, rules: chain.rules, origin: origin)
             if chain.table == FirewallTables.arp { arp.chains.append(whole) } else { filter.chains.append(whole) }

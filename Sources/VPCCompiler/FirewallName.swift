@@ -1,5 +1,5 @@
-public import VPCModel
 import NFTables
+public import VPCModel
 
 /// Which way a packet goes, seen from the guest.
 public enum TrafficDirection: String, Sendable, CaseIterable {

@@ -38,18 +38,20 @@ extension HostPolicy {
     /// since: the kernel would find the guests' segments far from where they were.
     public func outdated(_ connections: [Connection], arriving ports: Set<InterfaceName>) -> [Connection] {
         let names = Set(ports.map(\.description))
-        let arriving = Set(interfaces.filter { names.contains(topology.interfaces[$0.value].portName.rawValue) }.keys)
+        let arriving = interfaces.filter { names.contains(topology.interfaces[$0].portName.rawValue) }
         return connections.filter { connection in
             guard connection.ipProtocol == IPProtocol.tcp.rawValue, connection.mark & ConnectionMark.given == 0,
                 let vpc = vpcOfZone[connection.zone]
             else { return false }
-            let ends = [connection.source, connection.destination].map { InterfaceKey(vpc: vpc, address: $0) }
-            return ends.contains(where: arriving.contains) && !ends.allSatisfy(present.contains)
+            let ends = [connection.source, connection.destination].map { topology.interface(at: $0, inVPC: vpc) }
+            func isOne(of interfaces: Set<Int>, _ end: Int?) -> Bool { end.map(interfaces.contains) ?? false }
+            return ends.contains { isOne(of: arriving, $0) } && !ends.allSatisfy { isOne(of: present, $0) }
         }
     }
 
+    /// The one with groups and a guest here that has an address.
     private func interface(_ vpc: Int, _ address: IPAddress) -> Int? {
-        interfaces[InterfaceKey(vpc: vpc, address: address)]
+        topology.interface(at: address, inVPC: vpc).flatMap { interfaces.contains($0) ? $0 : nil }
     }
 }
 
@@ -98,20 +100,10 @@ private struct RuleIndex {
 public struct HostPolicy: Sendable {
     let topology: Topology
     let vpcOfZone: [UInt16: Int]
-    /// Interfaces with groups that have a guest on this host.
-    let interfaces: [InterfaceKey: Int]
+    /// Interfaces with groups that have a guest on this host: numbers of `Topology.interfaces`.
+    let interfaces: Set<Int>
     /// All that have a guest here.
-    let present: Set<InterfaceKey>
-
-    struct InterfaceKey: Hashable, Sendable {
-        var vpc: Int
-        var address: IPAddress
-    }
-
-    /// The same where the interfaces of other hosts have moved.
-    func following(_ topology: Topology) -> HostPolicy {
-        HostPolicy(topology: topology, vpcOfZone: vpcOfZone, interfaces: interfaces, present: present)
-    }
+    let present: Set<Int>
 
     /// Nothing here has a group: nothing can be forbidden.
     public var isEmpty: Bool { interfaces.isEmpty }
@@ -120,20 +112,9 @@ public struct HostPolicy: Sendable {
 extension HostCompiler {
     var policy: HostPolicy {
         var zones: [UInt16: Int] = [:]
-        for context in contexts where context.routeTable == nil {
-            zones[zone(ofVPC: context.vpc).rawValue] = context.vpc
-        }
-        var interfaces: [HostPolicy.InterfaceKey: Int] = [:]
-        for index in attached where !topology.interfaces[index].securityGroups.isEmpty {
-            let interface = topology.interfaces[index]
-            interfaces[HostPolicy.InterfaceKey(vpc: interface.vpc, address: interface.address)] = index
-        }
-        let present = attached.map { index in
-            let interface = topology.interfaces[index]
-            return HostPolicy.InterfaceKey(vpc: interface.vpc, address: interface.address)
-        }
+        for key in contexts.keys where key.routeTable == nil { zones[zone(ofVPC: key.vpc).rawValue] = key.vpc }
         return HostPolicy(
-            topology: topology, vpcOfZone: zones, interfaces: interfaces, present: Set(present))
+            topology: topology, vpcOfZone: zones, interfaces: policyInterfaces, present: presentInterfaces)
     }
 }
 

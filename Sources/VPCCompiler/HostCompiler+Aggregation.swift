@@ -16,10 +16,10 @@ public struct RouteAggregation: Hashable, Sendable {
 }
 
 extension HostCompiler {
-    /// What ``addRoutes(of:)`` adds, in fewer routes: every address leads where it leads there. The interfaces of this
+    /// What ``bringTable(of:)`` makes, in fewer routes: every address leads where it leads there. The interfaces of this
     /// host and the routes of the route table keep routes of their own. Behind those of the interfaces is `unreachable`:
     /// when a guest's device goes, and its route with it, another host would send back what it got.
-    mutating func addAggregatedRoutes(of context: Context) {
+    mutating func aggregatedRoutes(of context: Context) -> ([Attributed<Route>], RouteAggregation) {
         let vpc = topology.vpcs[context.vpc]
         let custom = topology.customRoutes(of: context)
         var routes = customRoutes(custom, context)
@@ -30,13 +30,14 @@ extension HostCompiler {
         for (rank, number) in ranked.enumerated() { ranks[number] = rank }
         for cidr in vpc.cidrs {
             let ways = self.ways(into: cidr, context.vpc, custom.map(\.destination), ranks)
-            single += ways.here.count + ways.interfaces.count { $0 != nil }
+            single += ways.here.count + ways.elsewhere
             var taken: Set<IPPrefix> = []
-            for index in ways.here {
-                let interface = topology.interfaces[index]
-                let key = Route.Key(table: context.table, destination: IPPrefix(interface.address))
+            for destination in ways.here {
+                let key = Route.Key(table: context.table, destination: destination.prefix)
                 taken.insert(key.destination)
-                routes.append(Attributed(.link(port(of: interface), key), from: Origin(.networkInterface, index)))
+                routes.append(
+                    Attributed(
+                        routeHere(to: destination, key), from: Origin(.networkInterface, destination.interface)))
             }
             for aggregate in RouteAggregator.aggregates(of: cidr, leaves: ways.leaves, hosts: ranked.count) {
                 let metric = taken.contains(aggregate.prefix) ? Conventions.lastMetric : 0
@@ -45,9 +46,7 @@ extension HostCompiler {
                 routes.append(route(aggregate, key, vpc, interface: interface, context, ranked))
             }
         }
-        aggregation.routes += routes.count
-        aggregation.withoutAggregation += single
-        intent.host.routes += routes.sortedByKey()
+        return (routes.sortedByKey(), RouteAggregation(routes: routes.count, withoutAggregation: single))
     }
 
     private mutating func route(
@@ -64,44 +63,55 @@ extension HostCompiler {
 
     /// What a CIDR holds.
     private struct Ways {
-        /// Interfaces of other hosts, each with its position, and the custom routes inside.
+        /// What leads to other hosts, and the custom routes inside: disjoint.
         var leaves: [RouteAggregator.Leaf] = []
+        /// By leaf, the interface.
         var interfaces: [Int?] = []
-        /// Interfaces of this host.
-        var here: [Int] = []
+        /// How many addresses and prefixes lead to other hosts.
+        var elsewhere = 0
+        /// What leads to interfaces of this host.
+        var here: [Destination] = []
     }
 
     /// The interfaces that are reached by the VPC's own CIDR, and the custom routes inside it.
     /// - Parameter ranks: By host, what is its number to ``RouteAggregator``.
     private func ways(into cidr: IPPrefix, _ vpc: Int, _ custom: [IPPrefix], _ ranks: [Int]) -> Ways {
         var ways = Ways()
-        var holes = custom.filter { cidr.contains($0) }.sorted()[...]
+        var holes = custom.filter { cidr.contains($0) }.sorted().outermost[...]
         var lastHole: IPPrefix?
-        func addHoles(before address: IPAddress?) {
-            while let hole = holes.first, address.map({ hole.address <= $0 }) ?? true {
+        func addHoles(through address: IPAddress) {
+            while let hole = holes.first, hole.address <= address {
                 holes.removeFirst()
-                // What is inside another one is covered by it.
-                if lastHole?.contains(hole) == true { continue }
                 lastHole = hole
                 ways.leaves.append(RouteAggregator.Leaf(prefix: hole, target: nil))
                 ways.interfaces.append(nil)
             }
         }
-        let (all, own) = (topology.interfaces, topology.interfacesOfVPC[vpc])
-        for index in own[own.partitionPoint { all[$0].address < cidr.address }...] {
-            let address = all[index].address
-            guard address <= cidr.last else { break }
-            addHoles(before: address)
-            if lastHole?.contains(address) == true { continue }
-            if all[index].host != host {
-                ways.leaves.append(
-                    RouteAggregator.Leaf(prefix: IPPrefix(address), target: .host(ranks[all[index].host])))
+        for destination in topology.destinations(ofVPC: vpc, from: cidr.address) {
+            let (prefix, index) = (destination.prefix, destination.interface)
+            guard prefix.address <= cidr.last else { break }
+            addHoles(through: prefix.address)
+            if lastHole?.contains(prefix) == true { continue }
+            let remote = topology.interfaces[index].host
+            if remote == host {
+                if isAttachedHere(index) { ways.here.append(destination) }
+                continue
+            }
+            ways.elsewhere += 1
+            // A delegated block may have holes, of which one may have been added.
+            func add(_ part: IPPrefix) {
+                addHoles(through: part.address)
+                ways.leaves.append(RouteAggregator.Leaf(prefix: part, target: .host(ranks[remote])))
                 ways.interfaces.append(index)
-            } else if isAttachedHere(index) {
-                ways.here.append(index)
+            }
+            if destination.isDelegated {
+                // It may have holes, of which one may have been added.
+                prefix.parts(without: (lastHole.map { [$0] } ?? []) + holes).forEach(add)
+            } else {
+                add(prefix)
             }
         }
-        addHoles(before: nil)
+        addHoles(through: cidr.last)
         return ways
     }
 }

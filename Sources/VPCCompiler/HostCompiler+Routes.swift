@@ -4,71 +4,195 @@ import VPCModel
 import VPCTopology
 import KernelNames
 
+/// What is known of the routes of a context beside themselves.
+struct ContextRoutes: Sendable {
+    /// Those that are of no interface, in order.
+    var special: [Attributed<Route>] = []
+    /// The custom routes that are the longer match for interfaces of the VPC, ascending.
+    var overriding: [IPPrefix] = []
+    var aggregation = RouteAggregation()
+}
+
 extension HostCompiler {
-    /// The tables in ascending order, each in the kernel's key order, so that nothing has to be sorted afterwards.
-    mutating func addRoutes() {
-        enum Content {
-            case context(Context)
-            case gateway(Attributed<Route>)
+    // MARK: Whole tables
+
+    /// Makes all routes of a context: `unreachable` for each CIDR, the routes of the route table, and one to every address
+    /// and prefix of the interfaces for which the VPC's own CIDR is the longest match: local always wins inside the CIDR
+    /// unless a custom route is more specific. All in the kernel's key order, so that nothing has to be sorted.
+    mutating func bringTable(of key: Context.Key) {
+        guard let context = contexts[key] else { return }
+        let custom = topology.customRoutes(of: context)
+        var state = routing[key] ?? ContextRoutes()
+        state.overriding = overriding(custom, context)
+        var table: [Attributed<Route>]
+        if aggregatesRoutes {
+            (table, state.aggregation) = aggregatedRoutes(of: context)
+            for route in table { use(route.object.nexthop) }
+        } else {
+            state.special = specialRoutes(custom, context)
+            for route in state.special { use(route.object.nexthop) }
+            table = rows(of: context, among: state)
         }
-        let gateways = gatewayRoutes()
-        var tables: [(table: TableID, content: Content)] = contexts.map { ($0.table, .context($0)) }
-        tables += gateways.map { ($0.table, .gateway($0.route)) }
-        tables.sort { $0.table < $1.table }
-        intent.host.routes.reserveCapacity(
-            contexts.reduce(gateways.count) { $0 + topology.interfacesOfVPC[$1.vpc].count })
-        for (_, content) in tables {
-            switch content {
-            case .context(let context):
-                if topology.hosts[host].aggregatesRoutes {
-                    addAggregatedRoutes(of: context)
-                } else {
-                    addRoutes(of: context)
-                }
-            case .gateway(let route): intent.host.routes.append(route)
-            }
-        }
+        routing[key] = state
+        replaceTable(context.table, by: table)
     }
 
-    /// `unreachable` for each CIDR, the routes of the route table, and a /32 of every interface for which the VPC's own
-    /// CIDR is the longest match: local always wins inside the CIDR unless a custom route is more specific.
-    private mutating func addRoutes(of context: Context) {
-        let vpc = topology.vpcs[context.vpc]
-        let custom = topology.customRoutes(of: context)
-        let special = (unreachable(vpc.cidrs, context) + customRoutes(custom, context)).sortedByKey()
-        var overridden = OverriddenAddresses(custom.map(\.destination), of: vpc)
-
+    /// A route to every address and prefix of the interfaces, and the others where they belong.
+    private mutating func rows(of context: Context, among state: ContextRoutes) -> [Attributed<Route>] {
+        let (vpc, special) = (topology.vpcs[context.vpc], state.special)
+        var overridden = OverriddenAddresses(state.overriding)
+        var table: [Attributed<Route>] = []
+        table.reserveCapacity(
+            topology.interfacesOfVPC[context.vpc].count + topology.furtherOfVPC[context.vpc].count + special.count)
         var nextSpecial = special.startIndex
         var tunnels = [NexthopID](repeating: .none, count: topology.hosts.endIndex)
-        for index in topology.interfacesOfVPC[context.vpc] {
-            let address = topology.interfaces[index].address
-            let key = Route.Key(table: context.table, destination: IPPrefix(address))
+        var uses = [Int](repeating: 0, count: tunnels.count)
+        for destination in topology.destinations(ofVPC: context.vpc) {
+            let index = destination.interface
+            let key = Route.Key(table: context.table, destination: destination.prefix)
             while nextSpecial < special.endIndex, special[nextSpecial].object.key < key {
-                intent.host.routes.append(special[nextSpecial])
+                table.append(special[nextSpecial])
                 nextSpecial += 1
             }
-            if overridden.contains(address) { continue }
-            if let route = localRoute(to: index, key, vpc: vpc, &tunnels) {
-                intent.host.routes.append(Attributed(route, from: Origin(.networkInterface, index)))
+            if overridden.contains(destination.prefix) { continue }
+            let remote = topology.interfaces[index].host
+            if remote == host {
+                guard isAttachedHere(index) else { continue }
+                let route = routeHere(to: destination, key)
+                use(route.nexthop)
+                table.append(Attributed(route, from: Origin(.networkInterface, index)))
+                continue
             }
+            if tunnels[remote] == .none {
+                tunnels[remote] = tunnel(to: remote, key: vpc.id.rawValue, from: Origin(.host, remote))
+            }
+            uses[remote] += 1
+            table.append(Attributed(.via(tunnels[remote], key), from: Origin(.networkInterface, index)))
         }
-        intent.host.routes += special[nextSpecial...]
+        table += special[nextSpecial...]
+        for (remote, count) in uses.enumerated() where count > 0 { use(tunnels[remote], count) }
+        return table
     }
 
-    /// The /32 of one interface; none where its guest is not there: then `unreachable` answers.
-    /// - Parameter tunnels: By host, the nexthop that leads there, as far as it is known.
-    @inline(__always)
-    mutating func localRoute(
-        to index: Int, _ key: Route.Key, vpc: ResolvedVPC, _ tunnels: inout [NexthopID]
-    ) -> Route? {
-        let remote = topology.interfaces[index].host
-        if remote != host {
-            if tunnels[remote] != .none { return .via(tunnels[remote], key) }
-            let id = tunnel(to: remote, key: vpc.id.rawValue, from: Origin(.host, remote))
-            tunnels[remote] = id
-            return .via(id, key)
+    /// To a guest of this host. What is delegated to it is not on its device: it is not asked for by ARP, but sent to the
+    /// guest's own address, whose neighbour is known.
+    mutating func routeHere(to destination: Destination, _ key: Route.Key) -> Route {
+        destination.isDelegated
+            ? .via(nexthop(toGuest: destination.interface), key) : .link(portName(destination.interface), key)
+    }
+
+    /// The nexthop that hands packets to a guest of this host, whatever their destination.
+    mutating func nexthop(toGuest index: Int) -> NexthopID {
+        nexthop(
+            .gateway(topology.interfaces[index].address, device: portName(index)),
+            from: Origin(.networkInterface, index))
+    }
+
+    /// The nexthops of the new routes count as used already.
+    private mutating func replaceTable(_ table: TableID, by routes: [Attributed<Route>]) {
+        let start = intent.host.routes.partitionPoint { $0.object.key.table < table }
+        let end = intent.host.routes.partitionPoint(from: start) { $0.object.key.table == table }
+        for index in start..<end { leave(intent.host.routes[index].object.nexthop) }
+        if case .some = changed.routes { noteDifferences(start..<end, routes) }
+        if start == intent.host.routes.count, start == 0 {
+            intent.host.routes = routes
+        } else {
+            intent.host.routes.replaceSubrange(start..<end, with: routes)
         }
-        return isAttachedHere(index) ? .link(port(of: topology.interfaces[index]), key) : nil
+    }
+
+    private mutating func noteDifferences(_ range: Range<Int>, _ routes: [Attributed<Route>]) {
+        var (left, right) = (range.lowerBound, 0)
+        while left < range.upperBound || right < routes.count {
+            let held = left < range.upperBound ? intent.host.routes[left] : nil
+            let wanted = right < routes.count ? routes[right] : nil
+            switch (held, wanted) {
+            case (let held?, let wanted?) where held.object.key == wanted.object.key:
+                if held != wanted { changed.routes.insert(wanted.object.key) }
+                (left, right) = (left + 1, right + 1)
+            case (let held?, let wanted?) where held.object.key < wanted.object.key:
+                changed.routes.insert(held.object.key)
+                left += 1
+            case (let held?, nil):
+                changed.routes.insert(held.object.key)
+                left += 1
+            case (_, let wanted?):
+                changed.routes.insert(wanted.object.key)
+                right += 1
+            case (nil, nil): return
+            }
+            if case .any = changed.routes { return }
+        }
+    }
+
+    /// Takes all routes of a table away.
+    mutating func dropTable(_ table: TableID) { replaceTable(table, by: []) }
+
+    // MARK: Single routes
+
+    /// Makes the route to an address or block of a VPC anew, in some contexts.
+    mutating func bringRow(_ place: Place, _ contexts: [Context]) {
+        let destination = topology.destination(place.block, inVPC: place.vpc)
+        for context in contexts where context.vpc == place.vpc {
+            guard let state = routing[context.key] else { continue }
+            let key = Route.Key(table: context.table, destination: place.block)
+            if state.special.position(of: key) != nil { continue }
+            let isOverridden = state.overriding.contains { $0.contains(place.block) }
+            put(isOverridden ? nil : destination.flatMap { row(to: $0, key) }, at: key)
+        }
+    }
+
+    /// None where the guest is not there: then `unreachable` answers.
+    private mutating func row(to destination: Destination, _ key: Route.Key) -> Attributed<Route>? {
+        let index = destination.interface
+        let (remote, vpc) = (topology.interfaces[index].host, topology.interfaces[index].vpc)
+        let origin = Origin(.networkInterface, index)
+        if remote == host { return isAttachedHere(index) ? Attributed(routeHere(to: destination, key), from: origin) : nil }
+        let id = tunnel(to: remote, key: topology.vpcs[vpc].id.rawValue, from: Origin(.host, remote))
+        return Attributed(.via(id, key), from: origin)
+    }
+
+    /// - Parameter route: Nil: there is none.
+    mutating func put(_ route: Attributed<Route>?, at key: Route.Key) {
+        let position = intent.host.routes.position(of: key)
+        if let position, intent.host.routes[position] == route { return }
+        if let route { use(route.object.nexthop) }
+        switch (route, position) {
+        case (let route?, let position?):
+            leave(intent.host.routes[position].object.nexthop)
+            intent.host.routes[position] = route
+        case (let route?, nil):
+            intent.host.routes.insert(route, at: intent.host.routes.partitionPoint { $0.object.key < key })
+        case (nil, let position?): leave(intent.host.routes.remove(at: position).object.nexthop)
+        case (nil, nil): return
+        }
+        changed.routes.insert(key)
+    }
+
+    // MARK: Special routes
+
+    /// Makes those routes of a context anew that are of no interface.
+    /// - Returns: the blocks in which routes of interfaces may come or go.
+    mutating func bringSpecialRoutes(of key: Context.Key) -> Set<IPPrefix> {
+        guard let context = contexts[key], let former = routing[key] else { return [] }
+        let custom = topology.customRoutes(of: context)
+        let special = specialRoutes(custom, context)
+        let keys = Set(special.map(\.object.key))
+        for route in special { put(route, at: route.object.key) }
+        for route in former.special where !keys.contains(route.object.key) { put(nil, at: route.object.key) }
+        let now = ContextRoutes(special: special, overriding: overriding(custom, context))
+        routing[key] = now
+        return Set(former.overriding).symmetricDifference(now.overriding)
+    }
+
+    private mutating func specialRoutes(_ custom: [ResolvedRoute], _ context: Context) -> [Attributed<Route>] {
+        (unreachable(topology.vpcs[context.vpc].cidrs, context) + customRoutes(custom, context)).sortedByKey()
+    }
+
+    /// The custom routes that are the longer match for interfaces of the VPC.
+    private func overriding(_ custom: [ResolvedRoute], _ context: Context) -> [IPPrefix] {
+        let cidrs = topology.vpcs[context.vpc].cidrs
+        return custom.map(\.destination).filter { route in cidrs.contains { $0.contains(route) } }.sorted()
     }
 
     private func unreachable(_ cidrs: [IPPrefix], _ context: Context) -> [Attributed<Route>] {
@@ -114,8 +238,24 @@ extension HostCompiler {
         let members = members.sorted { $0.id < $1.id }
         let id = numbering.group(of: route, algorithm)
         let body = Nexthop.Body.group(NexthopGroup(members: members, algorithm: algorithm))
-        intent.host.nexthops.append(Attributed(Nexthop(id: id, body: body), from: origin))
+        take(Attributed(Nexthop(id: id, body: body), from: origin))
         return id
+    }
+
+    /// Puts a group into the intent, in the place of what it was.
+    private mutating func take(_ group: Attributed<Nexthop>) {
+        guard case .group(let new) = group.object.body else { return }
+        let id = group.object.id
+        let place = intent.host.nexthops.partitionPoint { $0.object.id < id }
+        var former: [NexthopGroup.Member] = []
+        if place < intent.host.nexthops.count, intent.host.nexthops[place].object.id == id,
+            case .group(let held) = intent.host.nexthops[place].object.body
+        {
+            former = held.members
+        }
+        for member in new.members { use(member.id) }
+        for member in former { leave(member.id) }
+        put(group)
     }
 
     /// Hundredths of a second without traffic after which a bucket may move to another member.
@@ -138,21 +278,21 @@ extension [Attributed<Route>] {
     }
 }
 
-/// The addresses of a VPC's CIDRs for which a custom route is the longer match; asked for in ascending order.
+/// The parts of a VPC's CIDRs for which a custom route is the longer match; asked for in ascending order.
 struct OverriddenAddresses {
     private let prefixes: [IPPrefix]
     private var next = 0
     private var last: IPAddress?
 
-    init(_ destinations: [IPPrefix], of vpc: ResolvedVPC) {
-        prefixes = destinations.filter { route in vpc.cidrs.contains { $0.contains(route) } }.sorted()
-    }
+    /// - Parameter overriding: Ascending.
+    init(_ overriding: [IPPrefix]) { prefixes = overriding }
 
-    mutating func contains(_ address: IPAddress) -> Bool {
-        while next < prefixes.count, prefixes[next].address <= address {
+    /// Whether one custom route takes all of the block; of what takes a part of it the kernel finds the longer match.
+    mutating func contains(_ block: IPPrefix) -> Bool {
+        while next < prefixes.count, prefixes[next].address <= block.address {
             last = max(last ?? prefixes[next].last, prefixes[next].last)
             next += 1
         }
-        return last.map { address <= $0 } ?? false
+        return last.map { block.last <= $0 } ?? false
     }
 }

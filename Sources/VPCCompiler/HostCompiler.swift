@@ -1,103 +1,182 @@
+import NFTables
 import IPAddressing
 import KernelModel
+import KernelNames
 import VPCModel
 import VPCTopology
-import KernelNames
 
-/// Compiles one topology for one host: ``features`` say what there is.
-struct HostCompiler {
-    let topology: Topology
+/// Compiles one topology for one host, and keeps up with what changes in it: ``features`` say what there is, in pieces
+/// (``Piece``) that are made again one by one.
+///
+/// Everything is compiled by the same way as a change is, from nothing: so both cannot differ but in what is held to be
+/// concerned by a change.
+struct HostCompiler: Sendable {
+    var topology: Topology
     let host: Int
-    let facts: HostFacts
+    var facts: HostFacts
     var numbering: Numbering
     var intent = KernelIntent()
+    /// Where the intent is another than before.
+    var changed = SuspectObjects.everything
 
-    /// Interfaces of this host that have a guest here, in their order.
-    var attached: [Int] = []
-    var unattached: [Compilation.Unattached] = []
-    private var unattachedInterfaces: Set<Int> = []
+    /// Interfaces of this host that have a guest here.
+    var ports: [Int: Port] = [:]
+    /// The others of this host.
+    var unattached: [Int: Compilation.Unattached.Reason] = [:]
+    /// The interfaces with a guest in each namespace.
+    var guests: [NamespaceName: Set<Int>] = [:]
     /// Other hosts with interfaces of VPCs that are here.
-    var peers: [Int] = []
-    /// By VPC, the main table first.
-    var contexts: [Context] = []
-    var contextIndexes: [Context.Key: Int] = [:]
-    /// Ids of the nexthops already in the intent.
-    var knownNexthops: Set<NexthopID> = []
-    /// Stays empty where routes are not aggregated.
-    var aggregation = RouteAggregation()
-    var epoch = PolicyEpoch(number: 0)
+    var peers: Set<Int> = []
+    var contexts: [Context.Key: Context] = [:]
+    var routing: [Context.Key: ContextRoutes] = [:]
+    var gateways: [Int: Gateway] = [:]
+    /// The nexthops of the intent, by what they say, and how many routes and groups use each.
+    var nexthopUses: [NexthopID: Int] = [:]
+    /// Nexthops that may be used no longer.
+    var idleNexthops: Set<NexthopID> = []
+    /// By group of a list that is asked here.
+    var groupRules: [Int: BothDirections] = [:]
+    /// By group that such rules name: whether a member has blocks of addresses.
+    var membersHavePrefixes: [Int: Bool] = [:]
+    /// By subnet with a guest here that may use any address: the ACLs that are asked for what it sends.
+    var askedByRelay: [Int: Set<Int>] = [:]
+    /// By VPC that is here: interfaces of all hosts that may use any address.
+    var middleboxes: [Int: Int] = [:]
+    /// VPCs whose middleboxes were counted with the change that is being followed.
+    var countedAnew: Set<Int> = []
+    /// Subnets with ACLs that have come and gone with it.
+    var subnetsBrought: (added: [Int], removed: [Int]) = ([], [])
+    var demand = HostDemand()
+    var traits = HostTraits()
+    /// Of the ACLs that decide here.
+    var digest: UInt64?
+    /// What pieces have made.
+    var made: [Piece: PieceNames] = [:]
+    /// The sets in which pieces of a kind have elements.
+    var rowSets: [Int: [RowSet]] = [:]
+    /// To judge connections by.
+    var policyInterfaces: Set<Int> = []
+    var presentInterfaces: Set<Int> = []
+
+    /// The port of an interface here, and what it asked for.
+    struct Port: Equatable, Sendable {
+        var name: InterfaceName
+        /// What is routed to it.
+        var blocks: [IPPrefix]
+        var hasPrefixes: Bool
+        var context: Context.Key
+        var list: [Int]
+        /// With its ACL.
+        var subnet: Int?
+        var acl: Int?
+        /// The subnet, of a guest that may use any address.
+        var relay: Int?
+        var mtu: Int
+        var report: Int?
+        var guest: NamespaceName?
+        var isForwarder: Bool
+        var gatewayKey: GatewayKey?
+    }
 
     init(topology: Topology, host: Int, facts: HostFacts, numbering: Numbering) {
         self.topology = topology
         self.host = host
         self.facts = facts
         self.numbering = numbering
+        intent.host.firewall = FirewallTables.all.map { NFTableIntent($0) }
     }
 
     var underlayAddress: IPAddress { topology.hosts[host].underlayAddress }
+    var aggregatesRoutes: Bool { topology.hosts[host].aggregatesRoutes }
 
     mutating func compiled() -> Compilation {
-        addAllBeforeRoutes()
-        addRoutes()
-        return completed()
+        compileAll()
+        return Compilation(compiler: self)
     }
 
-    /// - Returns: nil where routes of before cannot be used.
-    mutating func compiled(following former: inout FollowedRoutes) -> Compilation? {
-        addAllBeforeRoutes()
-        return follow(&former) ? completed() : nil
-    }
-
-    private mutating func addAllBeforeRoutes() {
-        findGuests()
-        findPeers()
-        for feature in Self.features { feature.contribute(to: &self) }
-    }
-
-    private mutating func completed() -> Compilation {
-        addFirewall()
-        intent.normalize()
-        return Compilation(
-            intent: intent, unattached: unattached, unreachable: unreachable, tables: tables,
-            policy: policy, aggregation: topology.hosts[host].aggregatesRoutes ? aggregation : nil, contexts: contexts)
-    }
-
-    private mutating func addFirewall() {
-        epoch = numbering.epoch(ofPolicy: policyDigest)
-        var firewall = Firewall(origin: Origin(.host, host))
-        for feature in Self.features { feature.contribute(to: &firewall, of: self) }
-        intent.host.firewall = firewall.completed()
+    mutating func compileAll() {
+        var concerned = Concerned()
+        concerned.isHost = true
+        concerned.interfaces = Set(topology.interfacesOfHost[host])
+        concerned.peers = Set(topology.hosts.indices).subtracting([host])
+        bring(concerned)
+        numbering.forgetAll(
+            but: Set(nexthopUses.keys), aliases: Set(contexts.values.map(\.alias) + gateways.values.map(\.alias)))
+        changed = SuspectObjects()
     }
 
     /// The tables of the VRFs, ascending.
-    var tables: [TableID] { (contexts.map(\.table) + gatewayTables).sorted() }
+    var tables: [TableID] { (contexts.values.map(\.table) + gateways.values.map(\.table)).sorted() }
 
-    private mutating func findGuests() {
-        for index in topology.interfacesOfHost[host] {
-            switch topology.interfaces[index].attachment {
-            case .namespace(let name, _) where facts.missingNamespaces.contains(NamespaceName(name)):
-                unattached.append(.init(interface: index, reason: .noNamespace(NamespaceName(name))))
-            case .device(let name) where InterfaceName(name).map(facts.missingDevices.contains) ?? true:
-                unattached.append(.init(interface: index, reason: .noDevice(name)))
-            case .device(let name):
-                guard let device = InterfaceName(name), let use = facts.foreignDevices[device] else {
-                    attached.append(index)
-                    continue
-                }
-                unattached.append(.init(interface: index, reason: .foreignDevice(device, use)))
-            case .namespace: attached.append(index)
-            }
-        }
-        unattachedInterfaces = Set(unattached.map(\.interface))
+    func isAttachedHere(_ index: Int) -> Bool { ports[index] != nil }
+
+    /// The name of the port of an interface of this host.
+    func portName(_ index: Int) -> InterfaceName {
+        if let port = ports[index] { return port.name }
+        return Self.portName(topology.interfaces[index])
     }
 
+    static func portName(_ interface: ResolvedInterface) -> InterfaceName {
+        let text = interface.portName.rawValue
+        guard let name = InterfaceName(text) else { preconditionFailure("'\(text)' is no device name") }
+        return name
+    }
+
+    /// The interfaces of the guest that has this one, in their order. A device is taken for a guest of its own: which
+    /// devices are one machine's is not known.
+    func portsOfGuest(of index: Int) -> [Int] {
+        guard let guest = ports[index]?.guest else { return [index] }
+        return topology.inOrder(guests[guest] ?? [], of: \.interfaces)
+    }
+}
+
+// MARK: - Nexthops
+
+extension HostCompiler {
     /// The id of a single nexthop, which is added to the intent when it is used first.
     mutating func nexthop(_ body: Nexthop.Body, from origin: Origin) -> NexthopID {
         let id = numbering.nexthop(body)
-        if knownNexthops.insert(id).inserted {
-            intent.host.nexthops.append(Attributed(Nexthop(id: id, body: body), from: origin))
-        }
+        // Also where it is there: another resource of the same address may have taken the place of the one it was for.
+        put(Attributed(Nexthop(id: id, body: body), from: origin))
         return id
+    }
+
+    /// Puts a nexthop into the intent that is about to be used.
+    mutating func put(_ nexthop: Attributed<Nexthop>) {
+        let id = nexthop.object.id
+        let place = intent.host.nexthops.partitionPoint { $0.object.id < id }
+        let isHeld = place < intent.host.nexthops.count && intent.host.nexthops[place].object.id == id
+        if isHeld, intent.host.nexthops[place] == nexthop { return }
+        if isHeld { intent.host.nexthops[place] = nexthop } else { intent.host.nexthops.insert(nexthop, at: place) }
+        if !isHeld {
+            nexthopUses[id] = 0
+            idleNexthops.insert(id)
+        }
+        changed.nexthops.insert(id)
+    }
+
+    mutating func use(_ id: NexthopID, _ count: Int = 1) {
+        if id != .none { nexthopUses[id, default: 0] += count }
+    }
+
+    mutating func leave(_ id: NexthopID) {
+        guard id != .none, let count = nexthopUses[id] else { return }
+        nexthopUses[id] = count - 1
+        if count == 1 { idleNexthops.insert(id) }
+    }
+
+    /// Takes away what nothing uses any more. Only now may others have the numbers: until it is gone the kernel has it.
+    mutating func dropIdleNexthops() {
+        while let id = idleNexthops.popFirst() {
+            guard nexthopUses[id] == 0 else { continue }
+            nexthopUses[id] = nil
+            let place = intent.host.nexthops.partitionPoint { $0.object.id < id }
+            guard place < intent.host.nexthops.count, intent.host.nexthops[place].object.id == id else { continue }
+            let body = intent.host.nexthops.remove(at: place).object.body
+            changed.nexthops.insert(id)
+            if case .group(let group) = body { for member in group.members { leave(member.id) } }
+            numbering.release(id, body)
+        }
     }
 
     /// Sends to another host, to be delivered there as `key` says.
@@ -106,16 +185,5 @@ struct HostCompiler {
             key: key, source: underlayAddress, destination: topology.hosts[remote].underlayAddress,
             ttl: Conventions.tunnelTTL)
         return nexthop(.encapsulate(encapsulation, device: Conventions.external), from: origin)
-    }
-
-    /// The port of an interface of this host.
-    func port(of interface: ResolvedInterface) -> InterfaceName {
-        let text = interface.portName.rawValue
-        guard let name = InterfaceName(text) else { preconditionFailure("'\(text)' is no device name") }
-        return name
-    }
-
-    func isAttachedHere(_ index: Int) -> Bool {
-        topology.interfaces[index].host == host && !unattachedInterfaces.contains(index)
     }
 }

@@ -1,7 +1,7 @@
 public import KernelModel
+public import KernelNames
 public import VPCTopology
 import VPCModel
-public import KernelNames
 
 /// What the compiler has to know of the machine it compiles for.
 public struct HostFacts: Sendable, Hashable {
@@ -26,11 +26,16 @@ public struct HostFacts: Sendable, Hashable {
 }
 
 extension HostFacts {
-    /// Whether nothing is other than in `others` but the device of the underlay address and the ways to other hosts.
-    public func differOnlyInWays(from others: HostFacts) -> Bool {
-        var same = self
-        (same.underlayDevice, same.underlayMTU, same.paths) = (others.underlayDevice, others.underlayMTU, others.paths)
-        return same == others
+    /// Why there is no guest where an interface is attached; nil where there is one.
+    func whyMissing(_ attachment: NetworkInterface.Attachment) -> Compilation.Unattached.Reason? {
+        switch attachment {
+        case .namespace(let name, _):
+            let namespace = NamespaceName(name)
+            return missingNamespaces.contains(namespace) ? .noNamespace(namespace) : nil
+        case .device(let name):
+            guard let device = InterfaceName(name), !missingDevices.contains(device) else { return .noDevice(name) }
+            return foreignDevices[device].map { .foreignDevice(device, $0) }
+        }
     }
 }
 

@@ -1,30 +1,32 @@
+import KernelNames
 /// One thing that hosts do for their VPCs, in a file of its own. Features are values without state: what they know is in
 /// the ``HostCompiler``.
 ///
-/// The compiler runs all of them in two phases, in the order of ``HostCompiler/features``; routes are made in between,
-/// because they need what the first phase made. CONTRIBUTING.md says how to add one.
+/// A host is compiled in pieces (``Piece``). For each the compiler runs all features, in the order of
+/// ``HostCompiler/features``, whenever something that the piece depends on is another; what depends on what says
+/// `HostCompiler+Changes.swift`. CONTRIBUTING.md says how to add a feature.
 protocol HostFeature: Sendable {
     /// The names of all that it puts into the firewall.
     var names: [FirewallFamily] { get }
 
-    /// Adds devices, addresses, neighbours and parameters: all that routes may lead to.
-    func contribute(to host: inout HostCompiler)
+    /// Adds what it makes for one piece.
+    func contribute(_ piece: Piece, to part: inout Part, of host: HostCompiler)
 
-    /// Adds rules at places, sets, counters and chains.
+    /// Adds rules at places, counters, and declares the sets in which pieces have elements: what depends on
+    /// ``HostTraits`` alone.
     func contribute(to firewall: inout Firewall, of host: HostCompiler)
 }
 
 extension HostFeature {
     var names: [FirewallFamily] { [] }
-    func contribute(to host: inout HostCompiler) {}
+    func contribute(_ piece: Piece, to part: inout Part, of host: HostCompiler) {}
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {}
 }
 
 extension HostCompiler {
-    /// All there are. Numbers are given, and rules of one place stand, in this order.
+    /// All there are. Rules of one place stand in this order.
     static let features: [any HostFeature] = [
-        HostBasics(), GuestNamespaces(), RoutingContexts(), GuestPorts(), GatewayTunnels(), Tunnels(), GuestFragments(),
-        HostAccess(),
+        HostBasics(), RoutingContexts(), GuestPorts(), GatewayTunnels(), Tunnels(), GuestFragments(), HostAccess(),
         ConnectionMemory(), ConnectionErrors(), GatewayGuests(), NetworkACLs(), SecurityGroups(), DenialReports(),
         GuestAddressResolution(),
     ]

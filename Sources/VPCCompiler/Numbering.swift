@@ -13,6 +13,8 @@ public struct Numbering: Sendable {
     private var nexthops: [Nexthop.Body: NexthopID] = [:]
     private var groups: [Route.Key: (id: NexthopID, algorithm: NexthopGroup.Algorithm)] = [:]
     private var usedNexthops: Set<UInt32> = []
+    /// Those of others among them.
+    private var foreignNexthops: Set<UInt32> = []
     private var nextNexthop = Conventions.nexthops.lowerBound
 
     /// That of the policy in force.
@@ -34,7 +36,8 @@ public struct Numbering: Sendable {
         }
         usedTables.formUnion(foreignTables.map(\.rawValue))
         epoch = PolicyEpoch(in: snapshot.firewall)
-        usedNexthops = Set(snapshot.foreignNexthops.map(\.rawValue))
+        foreignNexthops = Set(snapshot.foreignNexthops.map(\.rawValue))
+        usedNexthops = foreignNexthops
         var algorithms: [NexthopID: NexthopGroup.Algorithm] = [:]
         for nexthop in snapshot.nexthops {
             usedNexthops.insert(nexthop.id.rawValue)
@@ -51,17 +54,43 @@ public struct Numbering: Sendable {
         }
     }
 
-    /// The table that the alias was given before.
-    func knownTable(forAlias alias: String) -> TableID { tables[alias] ?? TableID(0) }
-
     /// The table of the VRF with that alias.
     mutating func table(forAlias alias: String) -> TableID {
         if let table = tables[alias] { return table }
         while usedTables.contains(nextTable) { nextTable += 1 }
         let table = TableID(nextTable)
+        usedTables.insert(nextTable)
         nextTable += 1
         tables[alias] = table
         return table
+    }
+
+    /// Gives back what the kernel has and nobody wants: it is about to go.
+    /// - Parameter aliases: Of the tables that are wanted.
+    mutating func forgetAll(but wanted: Set<NexthopID>, aliases: Set<String>) {
+        nexthops = nexthops.filter { wanted.contains($0.value) }
+        groups = groups.filter { wanted.contains($0.value.id) }
+        usedNexthops = foreignNexthops.union(wanted.map(\.rawValue))
+        nextNexthop = Conventions.nexthops.lowerBound
+        for alias in tables.keys where !aliases.contains(alias) { release(tableOfAlias: alias) }
+    }
+
+    /// Gives the number of a table back.
+    mutating func release(tableOfAlias alias: String) {
+        guard let table = tables.removeValue(forKey: alias) else { return }
+        usedTables.remove(table.rawValue)
+        nextTable = min(nextTable, table.rawValue)
+    }
+
+    /// Gives the number of a nexthop back.
+    mutating func release(_ id: NexthopID, _ body: Nexthop.Body) {
+        if body.isGroup {
+            groups = groups.filter { $0.value.id != id }
+        } else if nexthops[body] == id {
+            nexthops[body] = nil
+        }
+        usedNexthops.remove(id.rawValue)
+        nextNexthop = min(nextNexthop, id.rawValue)
     }
 
     /// The id of a single nexthop.
@@ -80,6 +109,9 @@ public struct Numbering: Sendable {
         return id
     }
 
+    /// Knows which epoch is in force now.
+    mutating func keep(_ epoch: PolicyEpoch) { self.epoch = epoch }
+
     /// The epoch of the policy with that digest: that in force where it is the same policy, else another one.
     func epoch(ofPolicy digest: UInt64) -> PolicyEpoch {
         if let epoch, epoch.digest == digest { return epoch }
@@ -91,6 +123,7 @@ public struct Numbering: Sendable {
     private mutating func newNexthop() -> NexthopID {
         while usedNexthops.contains(nextNexthop) { nextNexthop += 1 }
         let id = NexthopID(nextNexthop)
+        usedNexthops.insert(nextNexthop)
         nextNexthop += 1
         return id
     }

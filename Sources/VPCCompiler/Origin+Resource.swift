@@ -1,6 +1,6 @@
+public import KernelNames
 public import VPCModel
 public import VPCTopology
-public import KernelNames
 
 /// An origin is the kind of a resource in the upper 6 bits and its number in the others: it says the same as long as the
 /// resource exists, whatever the topology. Nothing but this file knows.

@@ -1,8 +1,8 @@
 import IPAddressing
-import VPCModel
-import VPCTopology
 import KernelNames
 import NFTables
+import VPCModel
+import VPCTopology
 
 /// Where the 16 bits of a box are in a packet.
 enum SelectorPlace: Int, Comparable, Hashable, CaseIterable {

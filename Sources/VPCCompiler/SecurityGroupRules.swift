@@ -1,11 +1,11 @@
-import VPCModel
-import VPCTopology
 import KernelNames
 import NFTables
+import VPCModel
+import VPCTopology
 
 /// One direction of a security group as lookups: what several rules allow counts for the first of them.
-struct SecurityGroupRules {
-    struct GroupKey {
+struct SecurityGroupRules: Sendable {
+    struct GroupKey: Sendable {
         /// A number of `Topology.securityGroups`.
         var group: Int
         var place: SelectorPlace
@@ -42,4 +42,20 @@ struct SecurityGroupRules {
     func name(_ place: SelectorPlace, group: String) -> String {
         name.with(role: (place == .port ? "from_" : "icmp_from_") + group).description
     }
+}
+
+/// Both directions of a security group's rules.
+struct BothDirections: Sendable {
+    let ingress: SecurityGroupRules
+    let egress: SecurityGroupRules
+
+    init(_ number: Int, of topology: Topology) {
+        ingress = SecurityGroupRules(number, of: topology, .ingress)
+        egress = SecurityGroupRules(number, of: topology, .egress)
+    }
+
+    subscript(direction: TrafficDirection) -> SecurityGroupRules { direction == .ingress ? ingress : egress }
+
+    /// The groups that they name.
+    var namedGroups: Set<Int> { Set((ingress.byGroup + egress.byGroup).map(\.key.group)) }
 }

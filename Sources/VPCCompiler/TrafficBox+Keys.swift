@@ -1,6 +1,6 @@
 import IPAddressing
-import VPCTopology
 import NFTables
+import VPCTopology
 
 /// A box as the fields of an interval set's element.
 extension TrafficBox {

@@ -109,7 +109,9 @@ public struct Lab: Sendable {
         // The others too: they may have become gateways.
         for node in plan.nodes { try configure(node) }
         progress("joining them by an underlay of MTU \(plan.options.underlayMTU)")
-        for wiring in [plan.underlayWiring] + plan.tapWirings(ofAllHosts: hadNodes) + plan.internetWirings {
+        for wiring in [plan.underlayWiring] + plan.tapWirings(ofAllHosts: hadNodes) + plan.internetWirings
+            + plan.blockWirings
+        {
             try Interruption.check()
             try commit(wiring)
         }

@@ -1,8 +1,8 @@
 import IPAddressing
 import KernelModel
+import KernelNames
 import VPCModel
 import VPCTopology
-import KernelNames
 
 /// The devices that join the lab's namespaces, as intents of the same kind that the hosts get. They carry marks of
 /// their own, so that the controller under test takes them for somebody else's.
@@ -11,6 +11,7 @@ extension LabPlan {
     private static let underlayOwnership = Ownership(routeProtocol: RouteProtocol(119), aliasPrefix: "vpclab-underlay:")
     private static let tapOwnership = Ownership(routeProtocol: RouteProtocol(120), aliasPrefix: "vpclab-tap:")
     private static let internetOwnership = Ownership(routeProtocol: RouteProtocol(121), aliasPrefix: "vpclab-inet:")
+    private static let blockOwnership = Ownership(routeProtocol: RouteProtocol(122), aliasPrefix: "vpclab-block:")
 
     static let bridge = device("br0")
     private static let loopback = device("lo")
@@ -77,6 +78,24 @@ extension LabPlan {
             end.routes.append(Self.attributed(.link(host.device, key)))
         }
         return end
+    }
+
+    /// Guests with delegated blocks, and the addresses of these that probes ask for: the lab is what is behind a guest.
+    var blockWirings: [Wiring] {
+        guests.compactMap { guest in
+            let interfaces = guest.interfaces.map { topology.interfaces[$0] }.filter(\.hasPrefixes)
+            if interfaces.isEmpty { return nil }
+            var intent = KernelIntent()
+            for address in Set(topology.probes.map(\.toAddress)).sorted()
+            where interfaces.contains(where: { $0.has(address) && !$0.hasItself(address) }) {
+                intent.host.addresses.append(
+                    Self.attributed(
+                        Address(
+                            device: Self.loopback, address: address, prefixLength: UInt8(address.family.bitWidth))))
+            }
+            intent.normalize()
+            return Wiring(namespace: guest.namespace, intent: intent, ownership: Self.blockOwnership)
+        }
     }
 
     /// Gateway guests and their internets.
@@ -165,6 +184,11 @@ extension LabPlan {
                 Address(
                     device: Self.tapGuestDevice, address: interface.address, prefixLength: subnet.cidr.length))
         ]
+        guest.addresses += interface.furtherAddresses.map { address in
+            Self.attributed(
+                Address(
+                    device: Self.tapGuestDevice, address: address, prefixLength: UInt8(address.family.bitWidth)))
+        }
         let key = Route.Key(table: .main, destination: .defaultIPv4)
         guest.routes = [Self.attributed(.gateway(subnet.gateway, device: Self.tapGuestDevice, key))]
         intent.guests.append(.init(namespace: namespace, intent: guest))

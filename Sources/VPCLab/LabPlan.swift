@@ -1,7 +1,7 @@
 public import IPAddressing
+public import KernelNames
 public import VPCTopology
 import VPCModel
-public import KernelNames
 
 /// What a lab consists of: which namespaces, what they are called, who is in them. A pure function of the topology.
 public struct LabPlan: Sendable {

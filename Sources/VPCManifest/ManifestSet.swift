@@ -24,8 +24,11 @@ public struct ManifestSet: Sendable {
         ManifestSet(ManifestFiles(paths: paths, standardInput: standardInput, limits: limits), limits: limits)
     }
 
-    public init(_ files: ManifestFiles, limits: ManifestLimits = ManifestLimits()) {
-        self.init(files.sources, limits: limits, unread: files.diagnostics)
+    /// - Parameter more: Sources behind those of the files.
+    public init(
+        _ files: ManifestFiles, and more: [ManifestSource] = [], limits: ManifestLimits = ManifestLimits()
+    ) {
+        self.init(files.sources + more, limits: limits, unread: files.diagnostics)
     }
 
     public init(_ sources: [ManifestSource], limits: ManifestLimits = ManifestLimits()) {
@@ -59,6 +62,11 @@ public struct ManifestSet: Sendable {
     }
 
     // MARK: Places
+
+    /// The source that has a resource, and the line where its document begins; nil where no document has this name.
+    public func document(of resource: ResourceReference) -> (source: ManifestSource, line: Int)? {
+        places[resource].map { (sources[Int($0.source)], Int($0.line)) }
+    }
 
     /// Where a field of a resource is, or its deepest ancestor that exists; nil where no document has this name.
     public func locate(_ resource: ResourceReference, _ path: FieldPath = []) -> SourcePosition? {

@@ -17,6 +17,14 @@ public struct ManifestSource: Hashable, Sendable {
     }
 }
 
+extension ManifestSource {
+    /// What the names of a revision's files begin with that have resources made by API. No other file is called so.
+    public static let madeByAPI = "api:"
+
+    /// Whether its resources were made by API.
+    public var isMadeByAPI: Bool { name.hasPrefix(Self.madeByAPI) }
+}
+
 /// A file of a set, as far as it was read.
 public struct ManifestFile: Hashable, Sendable {
     public var name: String

@@ -5,6 +5,8 @@ public struct ResourceChanges: Sendable, Equatable {
 
     public init() {}
 
+    public var isEmpty: Bool { removed.isEmpty && added.isEmpty }
+
     /// - Returns: false where another one of this name was removed.
     public mutating func remove(_ resource: Resource) -> Bool {
         removed.updateValue(resource, forKey: resource.reference) == nil

@@ -9,7 +9,10 @@ extension Resolver {
         for (index, interface) in interfaces.enumerated() {
             let subnet = number(of: Subnet.self, interface.subnet, for: interface.reference, ["spec", "subnet"])
             let host = number(of: Host.self, interface.host, for: interface.reference, ["spec", "host"])
-            if let subnet { checkAddress(interface, topology.subnets[subnet]) }
+            if let subnet {
+                checkAddress(interface, topology.subnets[subnet])
+                checkFurther(interface, topology.subnets[subnet])
+            }
             if let subnet, let host {
                 let vpc = topology.subnets[subnet].vpc
                 placements.append(
@@ -30,6 +33,7 @@ extension Resolver {
         checkAttachments()
         checkMACs()
         for position in orderOfPlacements { enterInterface(at: position) }
+        enterFurther()
     }
 
     private mutating func placeInterface(at position: Int) {
@@ -39,7 +43,7 @@ extension Resolver {
             name: interface.metadata.name, vpc: placement.vpc, subnet: placement.subnet, host: placement.host,
             address: interface.address, mac: mac(of: placement), hasOwnMAC: interface.mac != nil,
             sourceDestCheck: interface.sourceDestCheck, attachment: interface.attachment,
-            mtu: interface.mtu ?? NetworkInterface.defaultMTU)
+            mtu: interface.mtu ?? NetworkInterface.defaultMTU, further: interface.further)
         let number = place(interface, resolved)
         placements[position].number = number
         if index.routeTablesOfInterface.has(number) {
@@ -56,11 +60,12 @@ extension Resolver {
         let other = topology.interfaces[first].name
         report(
             "duplicate-address", "the address \(placement.address) is that of interface \(other)",
-            hint: "an address belongs to one interface of a VPC", at: interfaces[placement.index].reference,
-            ["spec", "address"],
+            hint: Self.uniqueAddresses, at: interfaces[placement.index].reference, ["spec", "address"],
             related: Diagnostic.Related(
                 "the other interface is here", at: ResourceReference(.networkInterface, other), ["spec", "address"]))
     }
+
+    static let uniqueAddresses = "an address belongs to one interface of a VPC"
 
     /// An interface whose subnet and host are known.
     struct Placement {
@@ -81,10 +86,17 @@ extension Resolver {
     }
 
     private mutating func checkAddress(_ interface: NetworkInterface, _ subnet: ResolvedSubnet) {
-        let (address, cidr) = (interface.address, subnet.cidr)
+        check(interface.address, of: interface, subnet, ["spec", "address"])
+    }
+
+    mutating func check(
+        _ address: IPAddress, of interface: NetworkInterface, _ subnet: ResolvedSubnet,
+        _ path: @autoclosure () -> FieldPath
+    ) {
+        let cidr = subnet.cidr
         let isInside = cidr.contains(address)
         guard !isInside || address == cidr.address || address == cidr.last || address == subnet.gateway else { return }
-        let path: FieldPath = ["spec", "address"]
+        let path = path()
         let related = Diagnostic.Related(
             "the subnet is here", at: ResourceReference(.subnet, subnet.name), ["spec", "cidr"])
         let hint = "interfaces can have \(cidr.firstUsable) to \(cidr.lastUsable), except the gateway \(subnet.gateway)"

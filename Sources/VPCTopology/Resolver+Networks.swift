@@ -1,4 +1,4 @@
-internal import IPAddressing
+package import IPAddressing
 internal import VPCModel
 
 extension Resolver {
@@ -263,7 +263,7 @@ extension IPPrefix {
 /// For prefixes in ascending order.
 extension [IPPrefix] {
     /// Those that are in no other one: what is left is disjoint.
-    var outermost: [IPPrefix] {
+    package var outermost: [IPPrefix] {
         var result: [IPPrefix] = []
         for prefix in self where result.last?.contains(prefix) != true { result.append(prefix) }
         return result

@@ -7,6 +7,7 @@ extension Topology: Equatable {
             && left.interfaces.elementsEqual(right.interfaces)
             && left.securityGroups.elementsEqual(right.securityGroups) && left.acls.elementsEqual(right.acls)
             && left.tables.holdsWhat(right.tables) && left.interfacesOfVPC == right.interfacesOfVPC
+            && left.furtherOfVPC == right.furtherOfVPC
             && left.interfacesOfHost == right.interfacesOfHost && left.policyElements == right.policyElements
     }
 
@@ -52,6 +53,11 @@ extension Topology: Equatable {
         result.tables = tables.renumbered(numbers, vpcs)
         result.interfacesOfVPC = inOrder(vpcs.indices, of: \.vpcs).map { vpc in
             interfacesOfVPC[vpc].map { numbers.interfaces[$0] }
+        }
+        result.furtherOfVPC = inOrder(vpcs.indices, of: \.vpcs).map { vpc in
+            furtherOfVPC[vpc].map {
+                Destination($0.prefix, isDelegated: $0.isDelegated, of: numbers.interfaces[$0.interface])
+            }
         }
         result.interfacesOfHost = inOrder(hosts.indices, of: \.hosts).map { host in
             interfacesOfHost[host].map { numbers.interfaces[$0] }

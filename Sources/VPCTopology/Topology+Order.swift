@@ -30,13 +30,13 @@ extension Topology {
 
     // MARK: Interfaces in order
 
-    /// The interface with an address of a VPC.
+    /// The interface to which an address of a VPC is routed.
     @inlinable
     package func interface(at address: IPAddress, inVPC vpc: Int) -> Int? {
         let all = interfacesOfVPC[vpc]
         let place = all.partitionPoint { interfaces[$0].address < address }
-        guard place < all.count, interfaces[all[place]].address == address else { return nil }
-        return all[place]
+        if place < all.count, interfaces[all[place]].address == address { return all[place] }
+        return furtherOfVPC[vpc].isEmpty ? nil : further(around: address, inVPC: vpc)?.interface
     }
 
     /// Those of one VPC on a host, by address.

@@ -16,6 +16,8 @@ public struct Topology: Sendable {
     public var acls = Slots<ResolvedACL>()
     /// For every VPC's number, those of its interfaces by address.
     public var interfacesOfVPC: [[Int]] = []
+    /// For every VPC's number, what is routed to its interfaces beside their addresses: ascending, disjoint.
+    public var furtherOfVPC: [[Destination]] = []
     /// For every host's number, those of its interfaces by VPC, then address.
     public var interfacesOfHost: [[Int]] = []
     /// Resolved resources of the kinds that have no table above: these are the many, and those that are read the most.
@@ -129,11 +131,13 @@ public struct ResolvedInterface: Sendable, Equatable {
     public var gatewayKey: GatewayKey?
     /// Numbers of `Topology.securityGroups`, in their order; none allows everything.
     public var securityGroups: [Int]
+    /// What is routed to it beside its address; ascending.
+    public var further: [FurtherDestination]
 
     public init(
         name: String, vpc: Int, subnet: Int, host: Int, address: IPAddress, mac: MACAddress, hasOwnMAC: Bool = false,
         sourceDestCheck: Bool, attachment: NetworkInterface.Attachment, mtu: Int, gatewayKey: GatewayKey? = nil,
-        securityGroups: [Int] = []
+        securityGroups: [Int] = [], further: [FurtherDestination] = []
     ) {
         self.name = name
         self.vpc = vpc
@@ -147,6 +151,7 @@ public struct ResolvedInterface: Sendable, Equatable {
         self.mtu = mtu
         self.gatewayKey = gatewayKey
         self.securityGroups = securityGroups
+        self.further = further
     }
 }
 

@@ -34,24 +34,19 @@ public struct TopologyChange: Sendable {
     public internal(set) var securityGroups = Part<ResolvedSecurityGroup>()
     public internal(set) var acls = Part<ResolvedACL>()
     /// Of the kinds that have no part above.
-    private var others: [ResourceKind: any AnyPart] = [:]
+    private var others: [ResourceKind: any Sendable] = [:]
 
     /// Nothing.
     public init() {}
 
-    /// Whether all that hosts may be compiled to otherwise comes from interfaces: nothing is compiled from probes.
-    public var isOfInterfaces: Bool {
-        hosts.isEmpty && vpcs.isEmpty && subnets.isEmpty && routeTables.isEmpty && securityGroups.isEmpty
-            && acls.isEmpty && others.allSatisfy { $0.key == .probe || $0.value.isEmpty }
+    /// Whether it is about what the machine of a host has to be asked for: who its guests are, and who the other hosts.
+    /// - Parameter topology: As it is now.
+    public func concernsMachine(of host: Int, in topology: Topology) -> Bool {
+        !hosts.isEmpty || interfaces.added.contains { topology.interfaces[$0].host == host }
+            || interfaces.removed.contains { $0.value.host == host }
+            || interfaces.changed.contains { $0.value.host == host || topology.interfaces[$0.key].host == host }
     }
 }
-
-/// A part whose type of elements is not known.
-private protocol AnyPart: Sendable {
-    var isEmpty: Bool { get }
-}
-
-extension TopologyChange.Part: AnyPart {}
 
 /// A resource of some kind by its number.
 struct NumberedResource: Hashable {

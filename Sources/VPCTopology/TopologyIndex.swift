@@ -59,6 +59,7 @@ struct Referrers<Target: Hashable & Sendable>: Sendable {
 
     subscript(target: Target) -> Set<Int> { numbers[target] ?? [] }
     func has(_ target: Target) -> Bool { !numbers.isEmpty && numbers[target] != nil }
+    var targets: some Collection<Target> { numbers.keys }
 
     mutating func insert(_ referrer: Int, to target: Target) { numbers[target, default: []].insert(referrer) }
 

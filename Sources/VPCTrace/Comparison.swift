@@ -130,7 +130,7 @@ private struct Judge {
         case .staysInGuest: return .comes
         case .delivered, .answeredByHost: break
         }
-        if trace.forward.packet.source != sender.address {
+        if !sender.has(trace.forward.packet.source) {
             return .unknown("the answer goes to \(trace.forward.packet.source), not to \(sender.name)")
         }
         guard let answer = trace.returns.first else { return .comes }

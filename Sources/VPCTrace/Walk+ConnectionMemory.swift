@@ -24,13 +24,13 @@ extension Walk {
     /// Whether an answer to this interface is one to a question of its own; what a gateway is to pass on may be anybody's.
     func awaits(_ interface: Int, _ answer: Packet, _ sides: Sides?) -> Bool {
         guard let sides else { return false }
-        let isPassedOn = isOpen(interface) && answer.destination != topology.interfaces[interface].address
+        let isPassedOn = isOpen(interface) && !topology.interfaces[interface].has(answer.destination)
         return isPassedOn || sides.contains(.originator)
     }
 
     mutating func remember(_ packet: Packet, from port: Int?, to target: Int?, on host: Int) {
         var sides = seen[host] ?? []
-        if let port, !isOpen(port) || packet.source == topology.interfaces[port].address { sides.insert(.originator) }
+        if let port, !isOpen(port) || topology.interfaces[port].has(packet.source) { sides.insert(.originator) }
         if let target {
             if !isOpen(target) {
                 sides.insert(.responder)

@@ -61,9 +61,7 @@ extension Walk {
         var best: (line: Int, traffic: String, group: Int)?
         for (line, rule) in rules.enumerated() where rule.traffic.matches(packet) {
             for peer in rule.groups where best.map({ isBefore(peer, $0.group) }) ?? true {
-                let hasMember = topology.securityGroups[peer].members.contains {
-                    topology.interfaces[$0].address == far
-                }
+                let hasMember = topology.securityGroups[peer].members.contains { topology.interfaces[$0].has(far) }
                 if hasMember { best = (line, rule.traffic.text, peer) }
             }
         }

@@ -64,7 +64,7 @@ struct Walk {
             .interface, .note,
             "\(interface.name) (\(interface.address), subnet \(subnet.name), VPC \(topology.vpcs[interface.vpc].name))"
                 + " sends \(packet)", reference(interface))
-        if topology.interfaces.contains(where: { $0.address == packet.destination && isSameGuest($0, interface) }) {
+        if topology.interfaces.contains(where: { $0.hasItself(packet.destination) && isSameGuest($0, interface) }) {
             way.add(.delivery, .note, "\(packet.destination) is the guest's own address: nothing leaves it", nil)
             return .staysInGuest
         }
@@ -87,9 +87,17 @@ struct Walk {
         switch route {
         case .local(let index):
             let target = topology.interfaces[index]
+            if index == port {
+                way.add(
+                    .route, .deny,
+                    "\(name): \(destination) is \(place(of: destination, at: target)) itself, and ARP is not answered: what"
+                        + " is delegated to a guest is for the guest to route", reference(target), ["spec", "prefixes"])
+                return .unreachable
+            }
             way.add(
                 .route, .allow,
-                "\(name): \(destination) is \(target.name) on \(hostName(target.host))", reference(target))
+                "\(name): \(destination) is \(place(of: destination, at: target)) on \(hostName(target.host))",
+                reference(target))
             return transit(to: index, from: port, &way) ? .delivered(index) : .dropped
         case .nobody(let cidr):
             way.add(
@@ -170,6 +178,11 @@ struct Walk {
 
     func reference(_ interface: ResolvedInterface) -> ResourceReference {
         ResourceReference(.networkInterface, interface.name)
+    }
+
+    /// `web1`, `in 10.0.1.32/28 of web1`.
+    func place(of address: IPAddress, at interface: ResolvedInterface) -> String {
+        interface.prefixes.first { $0.contains(address) }.map { "in \($0) of \(interface.name)" } ?? interface.name
     }
 
     func hostName(_ host: Int) -> String { topology.hosts[host].metadata.name }

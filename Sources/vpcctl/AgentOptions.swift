@@ -6,6 +6,7 @@ import Glibc
 import Netlink
 import Presentation
 import VPCManifest
+import VPCModel
 
 /// Where the agent is.
 struct SocketOptions: ParsableArguments {
@@ -112,13 +113,10 @@ func askingAgent<Result>(
     }
 }
 
-private func agentExitCode(for error: AgentClientError, _ global: GlobalOptions) -> ExitCode {
-    for diagnostic in error.diagnostics.prefix(100) {
-        let place = diagnostic["file"]?.text.map { file in
-            "\(file):\(diagnostic["line"]?.number ?? 0):\(diagnostic["column"]?.number ?? 0): "
-        }
-        global.error((place ?? "") + (diagnostic["message"]?.text ?? ""))
-    }
+/// Prints what the agent says.
+/// - Parameter set: What was sent as resources: complaints about these are given their places there.
+func agentExitCode(for error: AgentClientError, _ global: GlobalOptions, in set: ManifestSet? = nil) -> ExitCode {
+    for line in error.messages(in: set) { global.error(line) }
     if error.diagnostics.isEmpty { global.error(error.message) }
     switch error.code {
     case .unreachable: return ExitStatus.agentUnreachable.code
@@ -126,6 +124,43 @@ private func agentExitCode(for error: AgentClientError, _ global: GlobalOptions)
     case .timedOut, .abandoned: return ExitStatus.timedOut.code
     case .protocol: return ExitStatus.failed.code
     case .refused: return error.status == 422 ? ExitStatus.invalidManifest.code : ExitStatus.failed.code
+    }
+}
+
+extension AgentClientError {
+    /// What is wrong with manifests, a line each.
+    /// - Parameter set: What was sent as resources.
+    func messages(in set: ManifestSet? = nil) -> [String] {
+        diagnostics.prefix(100).map { diagnostic in
+            let message = diagnostic["message"]?.text ?? ""
+            if let place = set.flatMap({ diagnostic.place(in: $0) }) { return "\(place): \(message)" }
+            guard let file = diagnostic["file"]?.text else { return message }
+            return "\(file):\(diagnostic["line"]?.number ?? 0):\(diagnostic["column"]?.number ?? 0): \(message)"
+        }
+    }
+}
+
+extension StructuredValue {
+    /// Where a diagnostic's field is in what was sent; nil where it is about something else.
+    fileprivate func place(in set: ManifestSet) -> SourcePosition? {
+        guard self["file"]?.text.map({ $0 == "request" || $0.hasPrefix(ManifestSource.madeByAPI) }) ?? true,
+            let kind = self["resource"]?["kind"]?.text.flatMap({ ResourceKind(rawValue: $0) }),
+            let name = self["resource"]?["name"]?.text
+        else { return nil }
+        return set.locate(ResourceReference(kind, name), FieldPath(self["path"]?.text ?? ""))
+    }
+}
+
+extension FieldPath {
+    /// Reads its description back.
+    fileprivate init(_ text: String) {
+        self.init(
+            text.split(separator: ".").flatMap { part -> [Component] in
+                let pieces = part.split(separator: "[")
+                return pieces.enumerated().map { position, piece in
+                    position > 0 ? Int(piece.dropLast()).map { .index($0) } ?? .key(String(piece)) : .key(String(piece))
+                }
+            })
     }
 }
 

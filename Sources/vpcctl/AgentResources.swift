@@ -10,6 +10,15 @@ import VPCTopology
 struct ResourceStatus {
     var phase: String
     var reason: String?
+    /// `api`, or a file of manifests.
+    var origin: String
+
+    /// - Parameter item: A resource as the agent tells of it.
+    init(_ item: StructuredValue) {
+        phase = item["status"]?["phase"]?.text ?? "-"
+        reason = item["status"]?["reason"]?.text
+        origin = item["origin"]?["file"]?.text ?? item["origin"]?["source"]?.text ?? "-"
+    }
 }
 
 /// `vpcctl get KIND` of what an agent keeps.
@@ -36,7 +45,7 @@ extension LocalAgent {
         }
     }
 
-    private static func reference(_ item: StructuredValue) -> String {
+    static func reference(_ item: StructuredValue) -> String {
         "\(item["kind"]?.text ?? "?")/\(item["metadata"]?["name"]?.text ?? "?")"
     }
 
@@ -70,8 +79,7 @@ extension LocalAgent {
     ) throws {
         var statuses: [String: ResourceStatus] = [:]
         for item in items {
-            statuses[Self.reference(item)] = ResourceStatus(
-                phase: item["status"]?["phase"]?.text ?? "-", reason: item["status"]?["reason"]?.text)
+            statuses[Self.reference(item)] = ResourceStatus(item)
         }
         var isFirst = true
         for kind in kind.kinds {

@@ -11,12 +11,21 @@ struct Apply: KernelCommand {
             Where an agent (vpcd) looks after the namespace it takes the manifests over and keeps to them; else they are \
             brought to the kernel once. Exit codes: 0 done, 3 applied but reading back found a difference, 4 partly \
             applied, 75 not ready in time.
+
+            The files are the whole desired state, beside what was made with --merge or by API, which stays. With --merge \
+            they are resources that come to it.
             """)
 
     @OptionGroup var manifests: ManifestOptions
     @OptionGroup var host: HostOption
     @Flag(name: [.customShort("y"), .long], help: "Do not ask, even on a terminal.") var yes = false
     @Flag(name: .customLong("dry-run"), help: "Show what would be done, and do nothing.") var dryRun = false
+    @Flag(
+        help: """
+            Make the resources of the files, or replace those that are there, and leave all others as they are. Needs the \
+            agent.
+            """)
+    var merge = false
     @Option(
         help: ArgumentHelp(
             "Go back by itself after this time, such as 60s, unless 'vpcctl confirm' comes before; needs the agent.",
@@ -28,7 +37,12 @@ struct Apply: KernelCommand {
     @OptionGroup var debug: DebugOptions
     @OptionGroup var global: GlobalOptions
 
+    func validate() throws {
+        if merge, confirm != nil { throw ValidationError("--confirm goes with a whole set, not with --merge.") }
+    }
+
     func run() throws {
+        if merge { return try mergeResources() }
         let manifests = try Manifests(manifests, global)
         if let agent = try findAgent() { return try apply(manifests, through: agent) }
         let kernel = try Kernel.open(global, toModify: !dryRun)
@@ -49,6 +63,15 @@ struct Apply: KernelCommand {
         if confirm != nil { return try agent.require(global, host: host.name, "--confirm") }
         if wait { return try agent.require(global, host: host.name, "--wait") }
         return try agent.find(global, host: host.name, toModify: !dryRun)
+    }
+
+    private func mergeResources() throws {
+        let set = try Manifests.parts(manifests, global)
+        let agent = try agent.require(global, host: host.name, "--merge")
+        let work = ResourceWork(agent: agent, change: Change(format: output.format, global: global), set: set)
+        guard let (request, outcome) = try work.carryOut(isDryRun: dryRun, unless: yes, work.merged) else { return }
+        if wait, outcome.failures.isEmpty { try agent.waitUntilReady(outcome.revision, global) }
+        try work.report(request, outcome, hasWaited: wait)
     }
 
     private func apply(_ manifests: Manifests, through agent: LocalAgent) throws {

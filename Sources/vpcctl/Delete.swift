@@ -6,8 +6,15 @@ import Reconciler
 
 struct Delete: KernelCommand {
     static let configuration = CommandConfiguration(
-        abstract: "Remove everything that is ours from the current network namespace, and nothing else.")
+        abstract:
+            "Remove everything that is ours from the current network namespace, or with -f resources of the agent.",
+        discussion: """
+            Without -f, every kernel object of ours in the current network namespace is removed, and nothing else. With -f, \
+            the resources that the files name are deleted from the agent's desired state, as far as they were made by API \
+            or with 'vpcctl apply --merge': all of them or none. The kernel is never emptied by that.
+            """)
 
+    @OptionGroup var manifests: ManifestOptions
     @OptionGroup var host: HostOption
     @Flag(name: [.customShort("y"), .long], help: "Do not ask, even on a terminal.") var yes = false
     @Flag(name: .customLong("dry-run"), help: "Show what would be removed, and do nothing.") var dryRun = false
@@ -16,7 +23,16 @@ struct Delete: KernelCommand {
     @OptionGroup var debug: DebugOptions
     @OptionGroup var global: GlobalOptions
 
+    func validate() throws {
+        if !manifests.paths.isEmpty, host.name != nil {
+            throw ValidationError(
+                "-f deletes resources of the agent, --host everything that is ours in this namespace: name one of both."
+            )
+        }
+    }
+
     func run() throws {
+        if !manifests.paths.isEmpty { return try deleteResources() }
         if !dryRun, let agent = try agent.find(global, host: host.name, toModify: true) {
             global.error(
                 "the agent (pid \(agent.status["pid"]?.number ?? 0)) keeps this host as its manifests say and would make everything again; stop it first (systemctl stop vpcd)"
@@ -32,6 +48,14 @@ struct Delete: KernelCommand {
         if dryRun { return display.show(output.format, global) }
         try presentation.carryOut(
             with: reconciler, Change(format: output.format, global: global), subject: display.subject, askUnless: yes)
+    }
+
+    private func deleteResources() throws {
+        let set = try Manifests.parts(manifests, global)
+        let agent = try agent.require(global, host: nil, "delete -f")
+        let work = ResourceWork(agent: agent, change: Change(format: output.format, global: global), set: set)
+        guard let (request, outcome) = try work.carryOut(isDryRun: dryRun, unless: yes, work.deleted) else { return }
+        try work.report(request, outcome)
     }
 
     /// A namespace that is another host is left alone: whoever names a host means that one.

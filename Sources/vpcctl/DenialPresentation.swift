@@ -2,13 +2,13 @@ import CommandOptions
 import Console
 import Glibc
 import IPAddressing
+import KernelNames
 import Netlink
 import Traffic
 import VPCCompiler
 import VPCManifest
 import VPCModel
 import VPCTopology
-import KernelNames
 
 /// Denied packets for people and for programs.
 struct DenialPresentation {

@@ -38,12 +38,13 @@ extension ListedResource {
         let columns = columns(in: topology).filter { $0.formats.contains(format) }
         let isWide = format == .wide
         var table = TextTable(
-            ["NAME"] + columns.map(\.title) + (statuses == nil ? [] : ["STATUS"] + (isWide ? ["REASON"] : [])))
+            ["NAME"] + columns.map(\.title)
+                + (statuses == nil ? [] : ["STATUS"] + (isWide ? ["ORIGIN", "REASON"] : [])))
         table.rows = resources.compactMap { $0.value as? Self }.map { resource in
             var cells = [resource.metadata.name] + columns.map { $0.text(resource) }
             if let statuses {
                 let status = statuses[resource.reference]
-                cells += [status?.phase ?? "-"] + (isWide ? [status?.reason ?? "-"] : [])
+                cells += [status?.phase ?? "-"] + (isWide ? [status?.origin ?? "-", status?.reason ?? "-"] : [])
             }
             return cells
         }

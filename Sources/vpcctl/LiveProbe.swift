@@ -1,5 +1,6 @@
 import IPAddressing
 import KernelModel
+import KernelNames
 import Netlink
 import Reconciler
 import Traffic
@@ -7,7 +8,6 @@ import VPCCompiler
 import VPCModel
 import VPCTopology
 import VPCTrace
-import KernelNames
 
 /// What became of the packet of a trace, and what follows from it.
 struct LiveResult {

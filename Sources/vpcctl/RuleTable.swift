@@ -1,7 +1,7 @@
 import Console
+import NFTables
 import VPCCompiler
 import VPCModel
-import NFTables
 
 /// The rules of security groups and the lines of ACLs, with what they have counted where that is known.
 struct RuleTable {

@@ -16,6 +16,7 @@ import VPCManifest
         try await InProcessRun.with { run in
             answers += try await beforeTheFirstRevision(run)
             answers += try await requests(run)
+            answers += try await resourceRequests(run)
             answers += try await refusals(run)
             answers += try await lateRequests(run)
         }
@@ -42,9 +43,11 @@ import VPCManifest
     private func refusedWork(_ run: InProcessRun) async throws -> [Answer] {
         var answers = [
             try await run.post("/v1/plan", manifest), try await run.post("/v1/apply", manifest),
-            try await run.post("/v1/rollback", "{\"revision\": 1}"),
+            try await run.post("/v1/rollback", "{\"revision\": 1}"), try await run.post("/v1/resources", resource),
+            try await run.put(one, resource), try await run.curl(one, "DELETE"),
+            try await run.post("/v1/changes", changes),
         ]
-        for path in ["plan", "resources", "revisions", "revisions/1", "objects", "counters"] {
+        for path in ["plan", "resources", "resources/VPC/made", "revisions", "revisions/1", "objects", "counters"] {
             answers.append(try await run.curl("/v1/" + path))
         }
         return answers + [try await run.curl("/metrics")]
@@ -82,13 +85,56 @@ import VPCManifest
         ]
     }
 
+    private let resource = ResourceTests.vpc(77).json
+    private let changes = StructuredValue.object([.init("create", [ResourceTests.vpc(78, "other")])]).json
+    private let one = "/v1/resources/VPC/made"
+
+    /// Resources come, are read, change, are in the way of each other, and go.
+    private func resourceRequests(_ run: InProcessRun) async throws -> [Answer] {
+        let subnet: StructuredValue = [
+            "apiVersion": "vpcctl.dev/v1", "kind": "Subnet", "metadata": ["name": "s"],
+            "spec": ["vpc": "made", "cidr": "10.0.1.0/24"],
+        ]
+        let absent: StructuredValue = ["delete": [["kind": "VPC", "name": "absent", "resourceVersion": "1"]]]
+        var answers = [
+            try await run.post("/v1/resources", resource), try await run.post("/v1/resources", resource),
+            try await run.post("/v1/resources", subnet.json), try await run.curl(one),
+            try await run.put(one, ResourceTests.vpc(79).json), try await run.curl("/v1/resources/VPC/absent"),
+            try await run.put("/v1/resources/VPC/absent", ResourceTests.vpc(79, "absent").json),
+            try await run.curl("/v1/resources/VPC/absent", "DELETE"), try await run.curl(one, "DELETE"),
+            try await run.post("/v1/changes", changes), try await run.post("/v1/changes", changes),
+            try await run.post("/v1/plan", changes), try await run.post("/v1/plan", absent.json),
+            try await run.post("/v1/changes", absent.json), try await run.curl("/v1/resources?kind=VPC"),
+        ]
+        answers.append(try await run.put(one, try await run.curl(one).body))
+        let version = try #require(try await run.curl(one).json["metadata"]?["resourceVersion"]?.text)
+        // The VPC of the subnet stays as long as that is there.
+        answers.append(try await run.curl(one + "?resourceVersion=" + version, "DELETE"))
+        let wrong = ResourceTests.vpc(1 << 40).json
+        answers += try await [
+            run.post("/v1/resources", wrong), run.put(one, wrong), run.post("/v1/changes", "{\"create\": [\(wrong)]}"),
+        ]
+        let kept = try await run.curl("/v1/resources/Subnet/s")
+        let other = try #require(try kept.json["metadata"]?["resourceVersion"]?.text)
+        answers += try await [
+            run.curl("/v1/resources/Subnet/s?resourceVersion=" + other, "DELETE"),
+            run.curl(one + "?resourceVersion=" + version, "DELETE"),
+        ]
+        return answers
+    }
+
     private static let paths = [
-        ("GET", "/v1/status"), ("GET", "/v1/resources"), ("GET", "/v1/plan"), ("POST", "/v1/plan"),
+        ("POST", "/v1/resources"), ("GET", "/v1/resources/VPC/made"), ("PUT", "/v1/resources/VPC/made"),
+        ("DELETE", "/v1/resources/VPC/made"), ("POST", "/v1/changes"), ("GET", "/v1/status"), ("GET", "/v1/resources"),
+        ("GET", "/v1/plan"), ("POST", "/v1/plan"),
         ("POST", "/v1/apply"), ("POST", "/v1/confirm"), ("POST", "/v1/rollback"), ("GET", "/v1/revisions"),
         ("GET", "/v1/revisions/1"), ("GET", "/v1/events"), ("GET", "/v1/objects"), ("GET", "/v1/counters"),
         ("GET", "/metrics"), ("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/openapi.json"),
     ]
-    private static let bodies = ["/v1/plan", "/v1/apply", "/v1/rollback"]
+    private static let bodies = [
+        ("POST", "/v1/plan"), ("POST", "/v1/apply"), ("POST", "/v1/rollback"), ("POST", "/v1/resources"),
+        ("PUT", "/v1/resources/VPC/made"), ("POST", "/v1/changes"),
+    ]
 
     /// 400, 403, 413, 415 and 422, wherever they are possible.
     private func refusals(_ run: InProcessRun) async throws -> [Answer] {
@@ -100,9 +146,9 @@ import VPCManifest
         let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
         for (method, path) in Self.paths { answers.append(try await run.curl(path, method, before: nobody)) }
         let large = Data(count: 65 << 20)
-        for path in Self.bodies {
-            answers.append(try await run.curl(path, "POST", body: large, type: "application/json"))
-            answers.append(try await run.curl(path, "POST", body: Data("x".utf8), type: "text/html"))
+        for (method, path) in Self.bodies {
+            answers.append(try await run.curl(path, method, body: large, type: "application/json"))
+            answers.append(try await run.curl(path, method, body: Data("x".utf8), type: "text/html"))
         }
         for path in ["/v1/plan", "/v1/apply"] {
             answers.append(try await run.post(path, InProcessRun.sources("kind: VPC\nspec: {id: none}")))
@@ -123,7 +169,7 @@ import VPCManifest
 
     /// The disk and the kernel fail.
     private func failures(_ run: InProcessRun) async throws -> [Answer] {
-        var answers = [try await run.post("/v1/apply", manifest)]
+        var answers = [try await run.post("/v1/apply", manifest), try await run.post("/v1/resources", resource)]
         let state = run.folder + "/state/revisions"
         let yaml = InProcessRun.sources(
             "kind: VPC\napiVersion: vpcctl.dev/v1\nmetadata: {name: v}\nspec: {id: 3, cidrs: [10.0.0.0/8]}")
@@ -134,6 +180,10 @@ import VPCManifest
         try Run.checked("rm", "-r", state)
         try "".write(toFile: state, atomically: false, encoding: .utf8)
         answers.append(try await run.curl("/v1/revisions"))
+        answers += try await [
+            run.curl("/v1/resources"), run.curl(one), run.put(one, resource), run.curl(one, "DELETE"),
+            run.post("/v1/resources", ResourceTests.vpc(80, "third").json), run.post("/v1/changes", changes),
+        ]
         answers.append(try await run.post("/v1/apply", InProcessRun.sources(InProcessRun.manifest + "---\n")))
         answers.append(try await run.post("/v1/apply", yaml))
         try Run.checked("ip", "netns", "del", run.namespace)
@@ -150,6 +200,8 @@ import VPCManifest
         answers += try await [
             run.curl("/v1/plan"), run.post("/v1/plan", manifest), run.post("/v1/apply", manifest),
             run.curl("/v1/confirm", "POST"), run.post("/v1/rollback", "{\"revision\": 1}"), run.curl("/healthz"),
+            run.post("/v1/resources", resource), run.put(one, resource), run.curl(one, "DELETE"),
+            run.post("/v1/changes", changes),
         ]
         return answers
     }

@@ -1,107 +1,17 @@
 import FakeKernel
 import Foundation
-import IPAddressing
 import KernelModel
-import Logging
+import KernelNames
 import TestSupport
 import Testing
 import VPCCompiler
 import VPCManifest
-import KernelNames
 
 @testable import Agent
 
 /// The daemon's loop over a kernel in memory, turn by turn, by a clock that only waiting moves.
 @Suite(.timeLimit(minutes: 10)) struct ReconcileLoopTests {
-    /// A host with one guest, and a loop that looks after it.
-    private final class Host {
-        let kernel: FakeKernel
-        let clock = VirtualClock()
-        let agent: Agent
-        let loop: ReconcileLoop
-        let folder = "/tmp/vpcd-loop-\(UUID().uuidString)"
-
-        init(interfaces: Int = 1, others: [Int] = [], settles: Bool = true) throws {
-            kernel = FakeKernel(
-                FakeWorld(
-                    owner: Conventions.ownership, parameters: Conventions.sysctlPaths,
-                    uplink: try #require(InterfaceName("eth0")), address: try #require(IPAddress("172.31.0.1")),
-                    guests: [NamespaceName("web")]))
-            var configuration = AgentConfiguration()
-            configuration.host = "h1"
-            configuration.manifests = folder + "/manifests"
-            configuration.stateDirectory = folder + "/state"
-            // So long that nothing but what is told of, and what is looked at for that, is found.
-            configuration.resyncSeconds = 1_000_000
-            for path in [configuration.manifests, configuration.stateDirectory].compactMap(\.self) {
-                try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-            }
-            try Data(Self.text(interfaces, others: others).utf8).write(
-                to: URL(filePath: folder + "/manifests/all.yaml"))
-            agent = try Agent(
-                configuration, kernel: kernel, nil, clock, log: Logger(label: "vpcd") { _ in SwiftLogNoOpLogHandler() })
-            loop = try ReconcileLoop(agent)
-            loop.start()
-            if settles { try settle() }
-        }
-
-        deinit { try? FileManager.default.removeItem(atPath: folder) }
-
-        /// - Parameter others: Hosts whose names come before that of this one.
-        static func text(_ interfaces: Int, others: [Int] = []) -> String {
-            var text = others.map {
-                """
-                apiVersion: vpcctl.dev/v1
-                kind: Host
-                metadata: {name: a\($0)}
-                spec: {underlay: {address: 172.31.0.\(10 + $0)}}
-                ---
-
-                """
-            }.joined()
-            text += ManifestHead.subnet("10.0.1.0/24", of: "10.0.0.0/16")
-            for number in 0..<interfaces {
-                text += """
-                    ---
-                    kind: NetworkInterface
-                    metadata: {name: here\(number)}
-                    spec:
-                      subnet: s
-                      address: 10.0.1.\(10 + number)
-                      host: h1
-                      attachment: {netns: web, device: eth\(number)}
-
-                    """
-            }
-            return text
-        }
-
-        var status: AgentStatus { agent.status }
-
-        func events(_ type: AgentEvent.Kind) -> [AgentEvent] { agent.events.events().filter { $0.type == type } }
-
-        /// Turns until nothing happens but waiting, and takes the look that was waited for.
-        func settle() throws {
-            for _ in 0..<100 {
-                let count = clock.waits.count
-                loop.turn()
-                if clock.waits.count > count { return _ = loop.pass() }
-            }
-            Issue.record("the loop does not come to rest: \(status)")
-        }
-
-        /// Turns until that much time has passed.
-        func pass(_ duration: Duration) throws {
-            let end = clock.now + duration
-            for _ in 0..<10_000 where clock.now < end { loop.turn() }
-            try #require(clock.now >= end)
-            loop.pass()
-        }
-
-        var rule: Rule? {
-            kernel.world.host.state.rules.first { $0.routeProtocol == Conventions.ownership.routeProtocol }
-        }
-    }
+    private typealias Host = LoopHost
 
     private static let refused = CommitReport.Reason.refused(code: "ENOMEM", message: "no memory", attribute: nil)
 
@@ -302,53 +212,30 @@ import KernelNames
 
     // MARK: - Manifests
 
-    /// Takes in what has changed; what has to be resolved as a whole is prepared beside the loop.
-    private func accept(_ host: Host, _ revision: Int) {
-        for _ in 0..<10_000 where host.status.desiredRevision != revision { turn(host) }
-    }
-
-    private func turn(_ host: Host) {
-        if host.agent.pendingChanges == 0 { return host.loop.turn() }
-        // The set is prepared by another thread: time stands still for it.
-        usleep(100)
-        for command in host.agent.mailbox.take() { host.loop.carryOut(command) }
-    }
-
-    /// Has a set prepared, whatever becomes of it.
-    private func prepare(_ host: Host) {
-        repeat { turn(host) } while host.agent.pendingChanges == 0
-        repeat { turn(host) } while host.agent.pendingChanges > 0
-    }
-
     @Test func aRenamedFileIsTakenInAtOnce() throws {
         let host = try Host()
         let (begin, waits) = (host.clock.now, host.clock.waits.count)
-        try put(Host.text(2), as: "all.yaml", of: host)
-        accept(host, 2)
+        try host.put(Host.text(2), as: "all.yaml")
+        host.accept(2)
         host.loop.pass()
         #expect(host.status.observedRevision == 2)
         #expect(host.clock.now == begin && host.clock.waits.count == waits)
-    }
-
-    private func put(_ text: String, as name: String, of host: Host) throws {
-        try Data(text.utf8).write(to: URL(filePath: host.folder + "/new"))
-        try #require(rename(host.folder + "/new", host.folder + "/manifests/" + name) == 0)
     }
 
     /// An interface goes from one file to another: after the first of two renames both have it.
     @Test func halfOfAChangeIsNotRefused() throws {
         let host = try Host()
         let interface = try #require(Host.text(1).split(separator: "---\n").last)
-        try put("apiVersion: vpcctl.dev/v1\n" + interface, as: "more.yaml", of: host)
-        prepare(host)
+        try host.put("apiVersion: vpcctl.dev/v1\n" + interface, as: "more.yaml")
+        host.prepare()
         #expect(host.events(.revisionRejected) == [] && host.status.rejected == [])
-        try put(Host.text(0), as: "all.yaml", of: host)
-        accept(host, 2)
+        try host.put(Host.text(0), as: "all.yaml")
+        host.accept(2)
         #expect(host.status.desiredRevision == 2 && host.events(.revisionRejected) == [])
 
         // And now without the other half.
-        try put(Host.text(1), as: "all.yaml", of: host)
-        prepare(host)
+        try host.put(Host.text(1), as: "all.yaml")
+        host.prepare()
         #expect(host.events(.revisionRejected) == [])
         try host.pass(.seconds(1))
         #expect(host.events(.revisionRejected).count == 1 && host.status.rejected.count == 1)
@@ -362,8 +249,8 @@ import KernelNames
             host.loop.propose(
                 ReconcileLoop.Proposal(
                     origin: .request(confirmSeconds: nil) { _ in },
-                    load: { ManifestSet([ManifestSource(name: "all.yaml", text: Host.text(1, others: others))]) }))
-            prepare(host)
+                    load: { _ in ManifestSet([ManifestSource(name: "all.yaml", text: Host.text(1, others: others))]) }))
+            host.finishPreparing()
             host.loop.pass()
             #expect(host.status.host == "h1" && host.status.desiredRevision == revision + 2, "\(others)")
             #expect(host.status.phase == .ready)
@@ -374,7 +261,7 @@ import KernelNames
         let host = try Host()
         let begin = host.clock.now
         try Data(Host.text(2).utf8).write(to: URL(filePath: host.folder + "/manifests/all.yaml"))
-        accept(host, 2)
+        host.accept(2)
         #expect(host.status.desiredRevision == 2)
         #expect(begin.duration(to: host.clock.now) == .milliseconds(100))
     }

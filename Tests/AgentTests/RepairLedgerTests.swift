@@ -1,9 +1,9 @@
 import FakeKernel
 import KernelModel
-import TestSupport
-import Testing
 import KernelNames
 import NFTables
+import TestSupport
+import Testing
 
 @testable import Agent
 

@@ -1,9 +1,9 @@
 import Glibc
 package import IPAddressing
 package import KernelModel
-import Synchronization
 package import KernelNames
 package import NFTables
+import Synchronization
 
 /// A kernel in memory, which does what it is told, and misbehaves when it is told to.
 ///
@@ -215,16 +215,27 @@ package final class FakeMirror: KernelMirroring {
 
 extension KernelUpdate {
     fileprivate mutating func note(from old: NamespaceSnapshot, to new: NamespaceSnapshot) {
-        if old.sysctls != new.sysctls { kinds.insert(.sysctl) }
-        if old.rules != new.rules { kinds.insert(.rule) }
-        if old.links != new.links || old.paths != new.paths { kinds.insert(.link) }
-        if old.addresses != new.addresses || old.foreignAddresses != new.foreignAddresses { kinds.insert(.address) }
-        if old.neighbors != new.neighbors { kinds.insert(.neighbor) }
-        if old.nexthops != new.nexthops { kinds.insert(.nexthop) }
-        if old.firewall.tables != new.firewall.tables { kinds.insert(.firewall) }
-        let changed = Set(old.routes).symmetricDifference(new.routes)
+        if old.sysctls != new.sysctls { insert(.sysctl) }
+        if old.rules != new.rules { insert(.rule) }
+        if old.paths != new.paths { kinds.insert(.link) }
+        if old.foreignAddresses != new.foreignAddresses { kinds.insert(.address) }
+        let links = Set(old.links).symmetricDifference(new.links)
+        if !links.isEmpty { kinds.insert(.link) }
+        objects.links.insert(links.map(\.link.name))
+        note(.address, old.addresses, new.addresses, in: \.addresses)
+        note(.neighbor, old.neighbors, new.neighbors, in: \.neighbors)
+        note(.nexthop, old.nexthops, new.nexthops, in: \.nexthops)
+        note(.route, old.routes, new.routes, in: \.routes)
+        if old.firewall.tables != new.firewall.tables { insert(.firewall) }
+    }
+
+    private mutating func note<Object: KernelObject>(
+        _ kind: ObjectKind, _ old: [Object], _ new: [Object],
+        in keys: WritableKeyPath<SuspectObjects, ChangedKeys<Object.Key>>
+    ) {
+        let changed = Set(old).symmetricDifference(new)
         if changed.isEmpty { return }
-        kinds.insert(.route)
-        routes.insert(changed.map(\.key))
+        kinds.insert(kind)
+        objects[keyPath: keys].insert(changed.map(\.key))
     }
 }

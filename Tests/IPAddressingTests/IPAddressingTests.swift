@@ -162,6 +162,32 @@ private func libraryAddress(_ text: String) -> IPAddress? {
         #expect(blocks == blocks.reversed().sorted())
         #expect(try IPPrefix.parse("10.0.0.0/8") < IPPrefix.parse("10.0.0.0/9"))
     }
+
+    /// Every address of the block is in one part or in one of the others, and no two parts could be one.
+    @Test(arguments: [
+        [], ["10.0.1.32/28"], ["10.0.1.0/24"], ["10.0.1.32/32"], ["10.0.1.47/32", "10.0.1.36/30"], ["10.0.1.48/28"],
+        ["10.0.1.32/29", "10.0.1.40/29"], ["2001:db8::/32"],
+    ])
+    func partsAreWhatIsLeft(_ others: [String]) throws {
+        let block = try IPPrefix.parse("10.0.1.32/28")
+        let others = try others.map { try IPPrefix.parse($0) }
+        let parts = block.parts(without: others)
+        for address in (0..<16).map({ IPAddress(v4: block.address.v4 + $0) }) {
+            let isTaken = others.contains { $0.contains(address) }
+            #expect(parts.count { $0.contains(address) } == (isTaken ? 0 : 1))
+        }
+        #expect(parts.allSatisfy(block.contains) && parts == parts.sorted())
+        for (one, next) in zip(parts, parts.dropFirst()) {
+            let joined = IPPrefix(containing: one.address, length: Int(one.length) - 1)
+            #expect(one.length != next.length || !joined.contains(next))
+        }
+    }
+
+    @Test func halvesAreOfEitherFamily() throws {
+        let halves = try #require(try IPPrefix.parse("2001:db8::/63").halves)
+        #expect("\(halves.0) \(halves.1)" == "2001:db8::/64 2001:db8:0:1::/64")
+        #expect(IPPrefix(IPAddress(v4: 7)).halves == nil)
+    }
 }
 
 @Suite(.timeLimit(minutes: 10)) struct MACAddressTests {

@@ -1,8 +1,8 @@
 import IPAddressing
 import KernelModel
-import TestSupport
 import KernelNames
 import NFTables
+import TestSupport
 
 /// What a host may be wanted to hold, as a seed has it: objects of every kind, some of which cannot be had.
 struct DrawnIntent {

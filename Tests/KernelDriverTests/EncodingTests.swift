@@ -2,9 +2,9 @@ import CLinux
 import Glibc
 import IPAddressing
 import KernelModel
+import KernelNames
 import TestSupport
 import Testing
-import KernelNames
 
 @testable import KernelDriver
 @testable import Netlink

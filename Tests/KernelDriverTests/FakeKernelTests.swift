@@ -4,11 +4,11 @@ import Glibc
 import IPAddressing
 import KernelDriver
 import KernelModel
+import KernelNames
+import NFTables
 import Netlink
 import TestSupport
 import Testing
-import KernelNames
-import NFTables
 
 /// The kernel in memory, on which others' tests are built, does what a real one does: the same plans are carried out by
 /// both, and what somebody else does in between happens to both.

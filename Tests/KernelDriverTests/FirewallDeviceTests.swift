@@ -1,9 +1,9 @@
 import Glibc
 import IPAddressing
+import NFTables
 import Netlink
 import TestSupport
 import Testing
-import NFTables
 
 @testable import KernelDriver
 

@@ -1,10 +1,10 @@
 import Foundation
 import IPAddressing
+import NFTables
 import Netlink
 import Synchronization
 import TestSupport
 import Testing
-import NFTables
 
 @testable import KernelDriver
 

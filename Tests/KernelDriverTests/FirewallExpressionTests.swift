@@ -1,10 +1,10 @@
 import CLinux
 import IPAddressing
 import KernelModel
+import NFTables
 import Netlink
 import TestSupport
 import Testing
-import NFTables
 
 @testable import KernelDriver
 

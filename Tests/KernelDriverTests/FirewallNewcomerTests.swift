@@ -1,7 +1,7 @@
-import TestSupport
-import Testing
 import KernelNames
 import NFTables
+import TestSupport
+import Testing
 
 @testable import KernelDriver
 

@@ -1,8 +1,8 @@
 import Foundation
 import KernelModel
+import NFTables
 import Netlink
 import TestSupport
-import NFTables
 
 @testable import KernelDriver
 

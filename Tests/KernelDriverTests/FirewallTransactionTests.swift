@@ -1,11 +1,11 @@
 import CLinux
 import Glibc
 import IPAddressing
+import KernelNames
+import NFTables
 import Netlink
 import TestSupport
 import Testing
-import KernelNames
-import NFTables
 
 @testable import KernelDriver
 

@@ -1,9 +1,9 @@
 import KernelDriver
 import KernelModel
-import Netlink
-import Testing
 import KernelNames
 import NFTables
+import Netlink
+import Testing
 
 /// A host on which one change is refused in the middle of everything, and a look at what that leaves.
 struct HalfWay {

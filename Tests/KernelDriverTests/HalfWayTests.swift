@@ -1,10 +1,10 @@
 import IPAddressing
 import KernelDriver
 import KernelModel
-import TestSupport
-import Testing
 import KernelNames
 import NFTables
+import TestSupport
+import Testing
 
 /// What is left when the kernel refuses one thing in the middle of everything: nothing, or what is known as ours.
 @Suite(.timeLimit(minutes: 10)) struct HalfWayTests {

@@ -1,10 +1,10 @@
 import IPAddressing
 import KernelDriver
 import KernelModel
+import KernelNames
 import KernelWitness
 import Netlink
 import Testing
-import KernelNames
 
 let owner = Ownership(routeProtocol: RouteProtocol(118), aliasPrefix: "test:")
 

@@ -1,10 +1,10 @@
 import IPAddressing
 import KernelDriver
 import KernelModel
+import KernelNames
 import Netlink
 import TestSupport
 import Testing
-import KernelNames
 
 @Suite(.timeLimit(minutes: 10)) struct LinkTests {
     @Test func portIsMadeAsWantedAndSeenByIP() throws {

@@ -2,11 +2,11 @@ import Foundation
 import Glibc
 import IPAddressing
 import KernelModel
+import KernelNames
+import NFTables
 import Netlink
 import TestSupport
 import Testing
-import KernelNames
-import NFTables
 
 @testable import KernelDriver
 

@@ -3,11 +3,11 @@ import Glibc
 import IPAddressing
 import KernelDriver
 import KernelModel
+import KernelNames
+import NFTables
 import Netlink
 import TestSupport
 import Testing
-import KernelNames
-import NFTables
 
 /// A host and its guests that somebody does all kinds of things to, as a seed has it, and a mirror that has to show what
 /// the kernel shows.
@@ -24,7 +24,7 @@ final class MirrorWorld {
     private(set) var changed: Set<ObjectKind> = []
     private(set) var changedGuests = 0
     /// As they were shown last.
-    private var routes: Set<Route> = []
+    private var known = NamespaceSnapshot()
     private var needsLinkCheck = false
 
     static let tables = [NFTable(.arp, "others"), NFTable(.inet, "probe")]
@@ -47,7 +47,7 @@ final class MirrorWorld {
         try NetworkNamespace.create(named: guests[0])
         try Self.quiet(guests[0])
         mirror = try KernelMirror(driver, request)
-        routes = Set(mirror.snapshot.host.routes)
+        known = mirror.snapshot.host
     }
 
     /// IPv6 addresses are there at once, and not only when nobody else has answered to them.
@@ -101,13 +101,24 @@ final class MirrorWorld {
         try compare(number)
     }
 
+    /// Whatever is another than before was told of by its key.
+    private func expect<Object: Hashable, Key>(
+        _ old: [Object], _ new: [Object], _ key: (Object) -> Key, told keys: ChangedKeys<Key>
+    ) {
+        guard case .some(let keys) = keys else { return }
+        #expect(Set(Set(old).symmetricDifference(new).map(key)).isSubset(of: keys), "\(log)")
+    }
+
     private func note(_ update: KernelMirror.Update) {
         changed.formUnion(update.kinds)
-        if case .some(let keys) = update.routes {
-            let routes = Set(mirror.snapshot.host.routes).symmetricDifference(routes)
-            #expect(Set(routes.map(\.key)).isSubset(of: keys), "\(log)")
-        }
-        routes = Set(mirror.snapshot.host.routes)
+        let (old, new) = (known, mirror.snapshot.host)
+        expect(old.routes, new.routes, \.key, told: update.objects.routes)
+        expect(old.addresses, new.addresses, \.key, told: update.objects.addresses)
+        expect(old.neighbors, new.neighbors, \.key, told: update.objects.neighbors)
+        expect(old.nexthops, new.nexthops, \.key, told: update.objects.nexthops)
+        expect(old.links, new.links, \.link.name, told: update.objects.links)
+        expect(old.firewall.parts, new.firewall.parts, \.part, told: update.objects.firewall)
+        known = new
         changedGuests += update.guests.count
         #expect(!update.wasOverrun)
     }
@@ -488,5 +499,23 @@ extension NamespaceSnapshot {
             list.append("generation \(firewall.generation) not \(other.firewall.generation)")
         }
         return list
+    }
+}
+
+/// A set, chain or object as it was seen.
+private struct SeenPart: Hashable {
+    var part: SuspectObjects.NFPart
+    var content: String
+}
+
+extension NFSnapshot {
+    fileprivate var parts: [SeenPart] {
+        tables.flatMap { table in
+            func part(_ kind: SuspectObjects.NFPart.Kind, _ name: String, _ content: some Any) -> SeenPart {
+                SeenPart(part: SuspectObjects.NFPart(table.table, kind, name), content: "\(content)")
+            }
+            return table.sets.map { part(.set, $0.name, $0) } + table.chains.map { part(.chain, $0.name, $0) }
+                + table.objects.map { part(.counter, $0.name, $0.type) }
+        }
     }
 }

@@ -1,9 +1,9 @@
 import Foundation
 import KernelModel
+import NFTables
 import Netlink
 import TestSupport
 import Testing
-import NFTables
 
 @testable import KernelDriver
 

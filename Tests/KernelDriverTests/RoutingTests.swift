@@ -2,10 +2,10 @@ import Foundation
 import IPAddressing
 import KernelDriver
 import KernelModel
+import KernelNames
 import Netlink
 import TestSupport
 import Testing
-import KernelNames
 
 @Suite(.timeLimit(minutes: 10)) struct RoutingTests {
     /// A host with a port that is up, with an external tunnel that runs on this kernel too: encapsulating nexthops are

@@ -3,12 +3,12 @@ import Glibc
 import IPAddressing
 import KernelDriver
 import KernelModel
+import KernelNames
+import NFTables
 import Netlink
 import Synchronization
 import TestSupport
 import Testing
-import KernelNames
-import NFTables
 
 @testable import KernelWitness
 

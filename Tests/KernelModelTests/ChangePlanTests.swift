@@ -1,9 +1,9 @@
 import IPAddressing
 import KernelModel
-import TestSupport
-import Testing
 import KernelNames
 import NFTables
+import TestSupport
+import Testing
 
 private let owner = Ownership(routeProtocol: RouteProtocol(99), aliasPrefix: "test:")
 private let vrf = InterfaceName("v1")!

@@ -1,7 +1,7 @@
 import IPAddressing
+import KernelNames
 import TestSupport
 import Testing
-import KernelNames
 
 @testable import KernelModel
 @testable import NFTables

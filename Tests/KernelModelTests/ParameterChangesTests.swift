@@ -1,6 +1,6 @@
+import KernelNames
 import TestSupport
 import Testing
-import KernelNames
 
 @testable import KernelModel
 

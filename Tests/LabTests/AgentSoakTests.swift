@@ -3,11 +3,11 @@ import Foundation
 import IPAddressing
 import KernelDriver
 import KernelModel
+import KernelNames
 import Netlink
 import TestSupport
 import Testing
 import VPCCompiler
-import KernelNames
 
 extension LabTests {
     /// Months in minutes: changes of the manifests, of the kernel by somebody else, and restarts, in any order.

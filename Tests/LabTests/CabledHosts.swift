@@ -1,14 +1,14 @@
 import IPAddressing
 import KernelDriver
 import KernelModel
+import KernelNames
+import NFTables
 import Netlink
 import Reconciler
 import TestSupport
 import Testing
 import VPCModel
 import VPCTopology
-import KernelNames
-import NFTables
 
 @testable import VPCLab
 

@@ -1,8 +1,8 @@
 import IPAddressing
 import KernelModel
+import KernelNames
 import TestSupport
 import Testing
-import KernelNames
 
 extension LabTests {
     /// What is left when the kernel refuses one thing about the devices that not every kernel has: nothing, or what is

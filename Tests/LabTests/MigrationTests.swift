@@ -1,3 +1,4 @@
+import CTraffic
 import Glibc
 import IPAddressing
 import Netlink

@@ -1,11 +1,14 @@
+import Dispatch
+import Foundation
 import Glibc
 import IPAddressing
 import KernelDriver
 import KernelModel
+import KernelNames
 import Netlink
+import Synchronization
 import TestSupport
 import Testing
-import KernelNames
 
 /// Whether this kernel has what the tests here are about.
 private let hasTunnels: Bool = {
@@ -211,6 +214,34 @@ struct TunnelTests {
             let report = try host.converge()
             #expect(report.applied.deleted == 100)
             #expect(report.writes == 101)
+        }
+    }
+
+    /// A bridge tells of its ports by messages of the same type; not every kernel's say which VLANs these are in.
+    @Test func whoWaitsForAPortHearsOfBridges() throws {
+        try withHost { host, _ in
+            func ip(_ command: String) throws { try run("sh", "-c", "ip -n \(host.name) \(command)") }
+            try ip("link add b0 type bridge")
+            for port in ["p1", "p2"] { try ip("link add \(port) type veth peer name f\(port)") }
+            try ip("link set p2 master b0")
+            var plan = ChangePlan()
+            plan.steps = [.init(.awaitOperational([try "p1".device]))]
+            let (driver, waiting) = (host.driver, plan)
+            let report = Mutex<CommitReport?>(nil)
+            let ended = DispatchSemaphore(value: 0)
+            Thread.detachNewThread {
+                let made = driver.commit(waiting, owner: owner)
+                report.withLock { $0 = made }
+                ended.signal()
+            }
+            // Until it has heard of the port, which comes up when there has been much to hear of the other one.
+            for round in 0... {
+                let state = round.isMultiple(of: 2) ? "off" : "on"
+                try run("bridge", "-n", host.name, "link", "set", "dev", "p2", "learning", state)
+                if round == 50 { for end in ["p1", "fp1"] { try ip("link set \(end) up") } }
+                if ended.wait(timeout: .now()) == .success { break }
+            }
+            #expect(report.withLock { $0 }?.failures == [])
         }
     }
 }

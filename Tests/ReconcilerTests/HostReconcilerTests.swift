@@ -1,12 +1,12 @@
 import FakeKernel
 import IPAddressing
 import KernelModel
+import KernelNames
 import TestSupport
 import Testing
 import VPCCompiler
 import VPCManifest
 import VPCTopology
-import KernelNames
 
 @testable import Reconciler
 

@@ -188,6 +188,7 @@ package struct RandomResources {
                 metadata: metadata, subnet: subnet, host: reference(.host),
                 address: address("\(base ?? "10.0.0").\(isOne(in: 40) ? 1 : number(6..<14))"),
                 attachment: .namespace("n\(number(0..<25))", device: "eth\(number(0..<2))"))
+            if isOne(in: 3) { addDestinations(to: &interface, base: base ?? "10.0.0") }
             if isOne(in: 6) { interface.attachment = .device(pick(["tap1", "tap2", "u0", "e-i1", "e-i3"])) }
             if isOne(in: 6) { interface.mac = MACAddress("02:0\(number(1..<3)):0a:00:00:0\(number(6..<10))") }
             if isOne(in: 40) { interface.mac = MACAddress("02:00:5e:00:00:01") }
@@ -209,6 +210,18 @@ package struct RandomResources {
                 Probe(
                     metadata: metadata, from: reference(.networkInterface), to: to, transport: .icmp,
                     expect: isElsewhere ? .allow : .deny))
+        }
+    }
+
+    /// Further addresses and prefixes, most of them free and inside of the subnet.
+    private mutating func addDestinations(to interface: inout NetworkInterface, base: String) {
+        for _ in 0..<number(0..<3) {
+            interface.addresses.append(address("\(base).\(isOne(in: 8) ? number(6..<14) : number(32..<60))"))
+        }
+        for _ in 0..<number(0..<3) {
+            let length = number(29..<33)
+            let start = isOne(in: 8) ? number(0..<64) : number(64..<128)
+            interface.prefixes.append(IPPrefix(containing: address("\(base).\(start)"), length: length))
         }
     }
 

@@ -1,11 +1,11 @@
 import IPAddressing
 import KernelModel
+import KernelNames
 import TestSupport
 import Testing
 import VPCCompiler
 import VPCManifest
 import VPCTopology
-import KernelNames
 
 @Suite(.timeLimit(minutes: 10)) struct CompilerTests {
     let facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)

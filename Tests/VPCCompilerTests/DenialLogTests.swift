@@ -1,11 +1,11 @@
 import IPAddressing
+import KernelNames
+import NFTables
 import TestSupport
 import Testing
 import VPCCompiler
 import VPCManifest
 import VPCTopology
-import KernelNames
-import NFTables
 
 /// What is reported of denied packets, and by which rules.
 @Suite(.timeLimit(minutes: 10)) struct DenialLogTests {

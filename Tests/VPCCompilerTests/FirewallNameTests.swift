@@ -1,13 +1,13 @@
 import Foundation
 import IPAddressing
 import KernelModel
+import KernelNames
+import NFTables
 import TestSupport
 import Testing
 import VPCManifest
 import VPCModel
 import VPCTopology
-import KernelNames
-import NFTables
 
 @testable import VPCCompiler
 

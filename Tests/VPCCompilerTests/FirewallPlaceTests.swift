@@ -1,6 +1,6 @@
-import Testing
 import KernelNames
 import NFTables
+import Testing
 
 @testable import VPCCompiler
 

@@ -1,11 +1,11 @@
 import Foundation
 import KernelModel
+import KernelNames
 import TestSupport
 import Testing
 import VPCCompiler
 import VPCManifest
 import VPCTopology
-import KernelNames
 
 /// Every folder of Golden is a case: `manifest.yaml` compiled for each of its hosts gives `HOST.txt`.
 /// `UPDATE_GOLDEN=1 swift test --filter VPCCompilerTests` writes the files anew; read the difference.

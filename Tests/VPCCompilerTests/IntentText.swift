@@ -1,7 +1,7 @@
 import KernelModel
+import NFTables
 import VPCCompiler
 import VPCTopology
-import NFTables
 
 /// An intent as text, one object a line, in the order of the kinds: what the golden files hold.
 func text(of intent: KernelIntent, _ topology: Topology) -> String {

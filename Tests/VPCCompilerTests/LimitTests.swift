@@ -1,8 +1,8 @@
+import KernelNames
 import TestSupport
 import Testing
 import VPCManifest
 import VPCTopology
-import KernelNames
 
 @testable import VPCCompiler
 

@@ -1,8 +1,8 @@
+import KernelNames
 import Testing
 import VPCManifest
 import VPCModel
 import VPCTopology
-import KernelNames
 
 @testable import VPCCompiler
 

@@ -1,13 +1,13 @@
 import Foundation
 import IPAddressing
 import KernelModel
+import KernelNames
+import NFTables
 import TestSupport
 import Testing
 import VPCManifest
 import VPCModel
 import VPCTopology
-import KernelNames
-import NFTables
 
 @testable import VPCCompiler
 
@@ -34,7 +34,7 @@ import NFTables
         kernel.firewall = snapshot
         var compiler = HostCompiler(topology: topology, host: 0, facts: facts, numbering: Numbering(from: kernel))
         _ = compiler.compiled()
-        return compiler.epoch
+        return compiler.traits.epoch
     }
 
     private static let line = ACLRule(
@@ -132,7 +132,7 @@ import NFTables
                         name: chain.name, base: chain.base,
                         rules: chain.rules.map { NFObservedRule(rule: $0, handle: 1) })
                 }
-                #expect(PolicyEpoch(in: NFSnapshot(generation: 1, tables: [table])) == compiler.epoch)
+                #expect(PolicyEpoch(in: NFSnapshot(generation: 1, tables: [table])) == compiler.traits.epoch)
             }
         }
     }

@@ -1,16 +1,36 @@
+import IPAddressing
+import KernelModel
+import KernelNames
+import NFTables
 import TestSupport
 import Testing
 import VPCModel
 import VPCTopology
-import KernelNames
 
 @testable import VPCCompiler
 
-/// What is compiled after changes of any kind does not depend on how the topology came to be what it is.
+/// The oracle of keeping up: after changes of any kind, one after the other, every host is compiled to what compiling it as
+/// a whole gives, and what is said to be another than before is all that is.
 @Suite(.timeLimit(minutes: 10)) struct ResourceChangeTests {
-    private static let facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)
+    /// A machine that changes as well: guests come and go, and so do the ways to other hosts.
+    private static func facts(_ dice: inout Dice) -> HostFacts {
+        var facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)
+        for number in 0..<25 where dice.happens(8) {
+            facts.missingNamespaces.insert(NamespaceName("n\(number)"))
+        }
+        if dice.happens(20) { facts.missingDevices.insert(InterfaceName("tap1")!) }
+        if dice.happens(20) { facts.foreignDevices[InterfaceName("tap2")!] = "it has an address" }
+        for host in 1...3 where dice.happens(70) {
+            facts.paths.append(
+                Path(
+                    destination: IPAddress("172.31.0.\(host)")!,
+                    devices: [InterfaceName(dice.happens(80) ? "u0" : "u1")!],
+                    mtu: dice.happens(80) ? 1500 : 1400))
+        }
+        return facts
+    }
 
-    @Test(arguments: 1...3) func changedTopologiesAreCompiledAsResolvedOnes(seed: UInt64) throws {
+    @Test(arguments: Seeds.fresh(with: 1, 2, 3, 4, 5, 6)) func followingGivesWhatCompilingGives(seed: UInt64) throws {
         var resources = RandomResources(seed: seed)
         var attempt = seed
         while Topology.resolve(resources.model).topology == nil {
@@ -19,37 +39,128 @@ import KernelNames
         }
         let first = Topology.resolve(resources.model)
         var (topology, index) = (try #require(first.topology), first.index)
-        var (compared, followed) = (0, 0)
-        for step in 0..<120 {
+        var dice = Dice(seed: seed)
+        var facts = Self.facts(&dice)
+        var compilations: [Int: Compilation] = [:]
+        var (followed, whole) = (0, 0)
+        for step in 0..<250 {
             let next = resources.changed()
-            let host = try #require(topology.hosts.indices.first)
-            let former = topology.compiled(for: host, facts: Self.facts)
-            guard let change = index.apply(resources.changes(to: next), to: &topology) else { continue }
+            for host in compilations.keys { compilations[host]?.releaseTopology() }
+            guard let change = index.apply(resources.changes(to: next), to: &topology) else {
+                for host in compilations.keys { compilations[host]?.keep(topology) }
+                continue
+            }
             resources = next
-            guard topology.hosts.contains(number: host) else { continue }
-            let numbering = Numbering(from: CompilerTests.snapshot(of: former.intent).host)
-            let anew = topology.compiled(for: host, facts: Self.facts, numbering: numbering)
-            var moved = former
-            if moved.follow(change, in: topology, host: host) != nil {
+            if dice.happens(15) { facts = Self.facts(&dice) }
+            compilations = compilations.filter { topology.hosts.contains(number: $0.key) }
+            for host in topology.hosts.indices {
+                guard var compilation = compilations.removeValue(forKey: host) else {
+                    compilations[host] = topology.compiled(for: host, facts: facts)
+                    continue
+                }
+                let former = compilation.intent
+                var kernel = CompilerTests.snapshot(of: former)
+                kernel.host.firewall = NFSnapshot(generation: 1, tables: former.host.firewall.map(\.seen))
+                let anew = topology.compiled(for: host, facts: facts, numbering: Numbering(from: kernel.host))
+                let place = "seed \(seed), step \(step), host \(host): \(change)"
+                guard let suspects = compilation.take(change, in: topology, facts, from: kernel.host) else {
+                    whole += 1
+                    compilations[host] = anew
+                    continue
+                }
                 followed += 1
-                try #require(moved.intent == anew.intent, "seed \(seed), step \(step): \(change)")
-            }
-            if let (compilation, _) = topology.compiled(
-                for: host, facts: Self.facts, numbering: numbering, following: former, change)
-            {
-                followed += 1
-                try #require(compilation.intent == anew.intent, "seed \(seed), step \(step): \(change)")
-            }
-            let resolved = try #require(Topology.resolve(resources.model).topology)
-            for (number, element) in topology.hosts.numbered {
-                let same = try #require(resolved.hosts.firstIndex { $0.metadata.name == element.metadata.name })
-                try #require(
-                    text(of: topology.compiled(for: number, facts: Self.facts).intent, topology)
-                        == text(of: resolved.compiled(for: same, facts: Self.facts).intent, resolved),
-                    "seed \(seed), step \(step), \(element.metadata.name): \(change)")
-                compared += 1
+                try expect(compilation, equals: anew, place)
+                try expect(suspects, knowsAll: former, compilation.intent, place)
+                let owner = Conventions.ownership
+                let there = compilation.intent.changes(from: kernel, owner: owner, suspects: suspects)
+                let all = compilation.intent.changes(from: kernel, owner: owner)
+                try #require(there.steps.map(\.namespace) == all.steps.map(\.namespace), "\(place)")
+                try #require(there.operations == all.operations, "\(place)")
+                compilations[host] = compilation
             }
         }
-        #expect(compared > 30 && followed > 2, "\(compared), \(followed)")
+        #expect(followed > 60 && whole < followed / 2, "\(followed), \(whole)")
+    }
+
+    private func expect(_ compilation: Compilation, equals anew: Compilation, _ place: String) throws {
+        if compilation.intent != anew.intent {
+            let (left, right) = (compilation.intent.host, anew.intent.host)
+            for (ours, theirs) in zip(left.firewall, right.firewall) {
+                #expect(ours.sets.map(\.name) == theirs.sets.map(\.name))
+                for (one, other) in zip(ours.sets, theirs.sets) where one != other {
+                    Issue.record("set \(one.name): \(one.elements) is not \(other.elements)")
+                }
+                #expect(ours.chains.map(\.name) == theirs.chains.map(\.name))
+                for (one, other) in zip(ours.chains, theirs.chains) where one != other {
+                    Issue.record("chain \(one) is not \(other)")
+                }
+                #expect(ours.counters == theirs.counters)
+            }
+            #expect(left.links == right.links)
+            #expect(left.addresses == right.addresses)
+            #expect(left.neighbors == right.neighbors)
+            #expect(left.nexthops == right.nexthops)
+            #expect(left.routes == right.routes)
+            #expect(left.sysctls == right.sysctls)
+            #expect(compilation.intent.guests == anew.intent.guests)
+        }
+        try #require(compilation.intent == anew.intent, "\(place)")
+        try #require(compilation.unattached == anew.unattached, "\(place)")
+        try #require(compilation.unreachable == anew.unreachable, "\(place)")
+        try #require(compilation.tables == anew.tables, "\(place)")
+        try #require(compilation.aggregation == anew.aggregation, "\(place)")
+        try #require(compilation.policy.vpcOfZone == anew.policy.vpcOfZone, "\(place)")
+        try #require(compilation.policy.interfaces == anew.policy.interfaces, "\(place)")
+        try #require(compilation.policy.present == anew.policy.present, "\(place)")
+        try #require(compilation.compiler.nexthopUses == anew.compiler.nexthopUses, "\(place)")
+        // Where elements come from is no part of what makes sets equal.
+        for (ours, theirs) in zip(compilation.intent.host.firewall, anew.intent.host.firewall) {
+            for (one, other) in zip(ours.sets, theirs.sets) {
+                try #require(
+                    (0..<one.elements.count).map(one.elements.origin)
+                        == (0..<other.elements.count).map(other.elements.origin),
+                    "\(one.name), \(place)")
+            }
+        }
+    }
+
+    /// - Parameter suspects: Where the second may be another than the first.
+    private func expect(
+        _ suspects: SuspectObjects, knowsAll former: KernelIntent, _ now: KernelIntent, _ place: String
+    ) throws {
+        func expect<Object>(
+            _ kind: KeyPath<NamespaceIntent, [Attributed<Object>]>,
+            _ keys: KeyPath<SuspectObjects, ChangedKeys<Object.Key>>
+        ) throws {
+            let different = Set(former.host[keyPath: kind]).symmetricDifference(now.host[keyPath: kind])
+            try #require(different.allSatisfy { suspects[keyPath: keys].contains($0.object.key) }, "\(place)")
+        }
+        try expect(\.links, \.links)
+        try expect(\.addresses, \.addresses)
+        try expect(\.neighbors, \.neighbors)
+        try expect(\.nexthops, \.nexthops)
+        try expect(\.routes, \.routes)
+        let guests = Set(former.guests).symmetricDifference(now.guests)
+        try #require(guests.allSatisfy { suspects.guests.contains($0.namespace) }, "\(place)")
+    }
+}
+
+extension NFTableIntent {
+    /// As the kernel has it.
+    fileprivate var seen: NFObservedTable {
+        var seen = NFObservedTable(table)
+        seen.objects = counters.map { NFObservedObject(name: $0.name, type: 1) }
+        seen.sets = sets.map { NFObservedSet(name: $0.name, shape: $0.shape, elements: $0.elements) }
+        for index in seen.sets.indices where sets[index].grows { seen.sets[index].shape.size = 1 << 20 }
+        var handle: UInt64 = 0
+        seen.chains = chains.map { chain in
+            NFObservedChain(
+                name: chain.name, base: chain.base,
+                rules: chain.rules.map { rule in
+                    handle += 1
+                    return NFObservedRule(rule: rule, handle: handle, digest: rule.digest)
+                })
+        }
+        return seen
     }
 }

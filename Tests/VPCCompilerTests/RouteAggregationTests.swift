@@ -1,10 +1,10 @@
 import IPAddressing
 import KernelModel
+import KernelNames
 import TestSupport
 import Testing
 import VPCManifest
 import VPCTopology
-import KernelNames
 
 @testable import VPCCompiler
 
@@ -119,6 +119,7 @@ import KernelNames
             ---
             {apiVersion: vpcctl.dev/v1, kind: RouteTable, metadata: {name: t}, spec: {vpc: v, routes: [
               {destination: 10.0.0.64/27, nextHops: [{interface: i7}]}, {destination: 10.0.0.80/30, blackhole: true},
+              {destination: 10.0.0.100/30, blackhole: true}, {destination: 10.0.0.128/30, nextHops: [{interface: i7}]},
               {destination: 10.0.0.8/32, nextHops: [{interface: i7}, {interface: i9}]},
               {destination: 0.0.0.0/0, nextHops: [{interface: i9}]}, {destination: 10.0.0.0/8, blackhole: true}]}}
 
@@ -130,7 +131,7 @@ import KernelNames
             text += """
                 ---
                 {apiVersion: vpcctl.dev/v1, kind: NetworkInterface, metadata: {name: i\(index)},
-                 spec: {subnet: \(subnet), host: h\(host), address: \(address), sourceDestCheck: false,
+                 spec: {subnet: \(subnet), host: h\(host), address: \(address), sourceDestCheck: false\(further(index)),
                         attachment: {netns: n\(index), device: eth0}}}
 
                 """
@@ -138,9 +139,23 @@ import KernelNames
         return text
     }
 
+    /// Blocks that some have where no addresses are, with custom routes inside, around and beside them.
+    private func further(_ index: Int) -> String {
+        let blocks = ["10.0.0.96/27", "10.0.0.80/28", "10.0.0.128/28, 10.0.0.152/32", "10.9.0.64/27"]
+        let place = [30, 31, 32, 250].firstIndex(of: index)
+        return place.map { ", prefixes: [\(blocks[$0])]" + ($0 == 2 ? ", addresses: [10.0.0.154, 10.0.0.150]" : "") }
+            ?? ""
+    }
+
+    /// What those have is nobody's address.
+    private func isFree(_ index: Int) -> Bool {
+        !(78..<158).contains(index) && !(312..<344).contains(index)
+    }
+
     private func placement(_ dice: inout Dice, hosts: Int) -> [Int?] {
         var host = 0
         return (0..<350).map { index in
+            if !isFree(index) { return nil }
             if index % Int.random(in: 1...16, using: &dice) == 0 { host = Int.random(in: 0..<hosts, using: &dice) }
             return index == 7 || index == 9 || Int.random(in: 0..<100, using: &dice) < 70 ? host : nil
         }
@@ -273,5 +288,5 @@ import KernelNames
 
 extension Compilation {
     /// Tables of contexts, not of gateways: those have one route each.
-    fileprivate var contextCount: Int { contexts.count }
+    fileprivate var contextCount: Int { compiler.contexts.count }
 }

@@ -107,6 +107,8 @@ private struct Planner {
             return Resource(
                 NetworkInterface(
                     metadata: metadata(), subnet: name(), host: name(), address: address(),
+                    addresses: (0..<number(0...2)).map { _ in address() },
+                    prefixes: (0..<number(0...2)).map { _ in prefix() },
                     mac: maybe(MACAddress(rawValue: UInt64(number(1...0xFF_FFFF_FFFF)) | 0x0200_0000_0000)),
                     sourceDestCheck: number(0...1) == 0, securityGroups: (0..<number(0...2)).map { _ in name() },
                     attachment: number(0...1) == 0

@@ -60,7 +60,7 @@ import VPCModel
         let kinds = ResourceKind.allCases.map(\.rawValue)
         let document = try StructuredValue(json: Array(Data(contentsOf: Self.docs.appending(path: "openapi.json"))))
         let lists = document.lists(under: "enum").map { $0.compactMap(\.text) }.filter { $0.contains("Subnet") }
-        #expect(lists.count == 3)
+        #expect(lists.count == 4)
         for list in lists { #expect(list == kinds) }
     }
 }

@@ -123,6 +123,7 @@ extension Topology {
             && securityGroups.isIdentical(to: other.securityGroups) && acls.isIdentical(to: other.acls)
             && probes.isIdentical(to: other.probes) && policyElements == other.policyElements
             && vpcs.indices.allSatisfy { interfacesOfVPC[$0] == other.interfacesOfVPC[$0] }
+            && vpcs.indices.allSatisfy { furtherOfVPC[$0] == other.furtherOfVPC[$0] }
             && hosts.indices.allSatisfy { interfacesOfHost[$0] == other.interfacesOfHost[$0] }
     }
 }

@@ -75,7 +75,7 @@ private struct EditedNetwork {
         let text = Array(documents.joined(separator: "---\n").utf8)
         var changes = ResourceChanges()
         var change: TopologyChange?
-        var routes = ChangedKeys<Route.Key>.none
+        var suspects = SuspectObjects()
         var plan = ChangePlan()
         timed("text") {
             var budget = Int.max
@@ -88,17 +88,14 @@ private struct EditedNetwork {
         guard let change else { fail("not taken in: \(changes)") }
         files[place].bytes = text
         timed("compile") {
-            if let moved = compiled?.follow(change, in: topology, host: 0) { return routes.insert(moved) }
-            guard let former = compiled.take(),
-                let (compilation, changed) = topology.compiled(
-                    for: 0, facts: Stages.facts, numbering: Numbering(from: snapshot.host), following: former, change)
-            else { fail("not followed") }
-            compiled = compilation
-            routes.insert(changed)
+            guard let changed = compiled?.take(change, in: topology, Stages.facts, from: snapshot.host) else {
+                fail("not followed")
+            }
+            suspects = changed
         }
         var report = CommitReport()
         timed("plan") {
-            plan = intent.changes(from: snapshot, owner: Conventions.ownership, routes: routes)
+            plan = intent.changes(from: snapshot, owner: Conventions.ownership, suspects: suspects)
         }
         timed("send") { report = kernel.commit(plan, owner: Conventions.ownership) }
         if let failure = report.failures.first { fail("\(failure)") }

@@ -1,8 +1,8 @@
 import IPAddressing
 import KernelDriver
 import KernelModel
-import VPCCompiler
 import KernelNames
+import VPCCompiler
 
 /// Programs `count` nexthop objects and as many groups of four of them, or none.
 func measureNexthops(_ count: Int, grouped: Bool) throws {

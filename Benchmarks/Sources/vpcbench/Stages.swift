@@ -1,11 +1,11 @@
 import IPAddressing
 import KernelDriver
 import KernelModel
+import KernelNames
+import NFTables
 import VPCCompiler
 import VPCManifest
 import VPCTopology
-import KernelNames
-import NFTables
 
 /// The stages of a pass, each timed where it runs.
 struct Stages {

@@ -5,7 +5,7 @@ struct ConnectionErrors: HostFeature {
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
         let lead: [NFStatement] = [.match([.related]), .goto(RelatedErrors.chain)]
         // An ICMP error has the mark of the connection that it is about, but is another's packet.
-        if host.hasACLs || host.hasForwarders { firewall.rules(at: Forwarded.errors) { $0.rule(lead) } }
+        if host.traits.hasACLs || host.traits.hasForwarders { firewall.rules(at: Forwarded.errors) { $0.rule(lead) } }
         firewall.rules(at: Forwarded.related) { $0.rule(lead) }
         firewall.rules(at: Arriving.related) { $0.rule(lead) }
         firewall.rules(at: RelatedErrors.begun) { chain in

@@ -18,7 +18,7 @@ struct ConnectionMemory: HostFeature {
         firewall.rules(at: Forwarded.cut, addCut)
         firewall.rules(at: Arriving.cut, addCut)
         firewall.rules(at: RelatedErrors.cut, addCut)
-        if host.hasForwarders {
+        if host.traits.hasForwarders {
             firewall.rules(at: FromGatewayGuest.cut, addCut)
             firewall.rules(at: ToGatewayGuest.cut, addCut)
         }
@@ -28,23 +28,23 @@ struct ConnectionMemory: HostFeature {
         firewall.rule(at: Forwarded.mark, .goto("left"))
         firewall.rule(at: Arriving.mark, .goto("arrived"))
         firewall.rule(at: Staying.mark, .goto("stayed"))
-        addMarks("left", [.leaving], to: &firewall, host.epoch)
-        addMarks("arrived", [.arriving], to: &firewall, host.epoch)
-        addMarks("stayed", [.leaving, .arriving], to: &firewall, host.epoch)
+        addMarks("left", [.leaving], to: &firewall, host.traits.epoch)
+        addMarks("arrived", [.arriving], to: &firewall, host.traits.epoch)
+        addMarks("stayed", [.leaving, .arriving], to: &firewall, host.traits.epoch)
     }
 
     // MARK: - Parts
 
     private func addPassed(to firewall: inout Firewall, of host: HostCompiler) {
-        firewall.rules(at: Forwarded.passed) { addPassed([.leaving], host.epoch, to: &$0) }
+        firewall.rules(at: Forwarded.passed) { addPassed([.leaving], host.traits.epoch, to: &$0) }
         firewall.rules(at: Arriving.passed) { chain in
-            if host.hasMiddleboxes {
+            if host.traits.hasMiddleboxes {
                 // What another host sends has been judged there, when it left. It may bear the address of a guest here.
-                addPassed([.arriving], host.epoch, .match(.sdifname, notIn: "ports"), to: &chain)
-                addPassed([.leaving, .arriving], host.epoch, to: &chain)
+                addPassed([.arriving], host.traits.epoch, .match(.sdifname, notIn: "ports"), to: &chain)
+                addPassed([.leaving, .arriving], host.traits.epoch, to: &chain)
             } else {
                 // Whoever is here has been judged when his packets arrived.
-                addPassed([.arriving], host.epoch, to: &chain)
+                addPassed([.arriving], host.traits.epoch, to: &chain)
             }
         }
     }

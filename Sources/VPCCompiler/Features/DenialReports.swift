@@ -1,7 +1,7 @@
-import VPCModel
-import VPCTopology
 import KernelNames
 import NFTables
+import VPCModel
+import VPCTopology
 
 extension FirewallFamily {
     static let aclDenial = FirewallFamily(
@@ -19,9 +19,34 @@ extension FirewallFamily {
 struct DenialReports: HostFeature {
     let names: [FirewallFamily] = [.aclDenial, .reports, .spoofedReport, .toHostReport]
 
+    private static let ofPorts: [(map: NFSet, denial: @Sendable (Int) -> Denial)] = [
+        (HostCompiler.verdictMap("log_spoofed"), { .spoofed(vpc: $0) }),
+        (HostCompiler.verdictMap("log_to_host"), { .toHost(vpc: $0) }),
+    ]
+
+    /// What is dropped because of the port it came from: the port says whose log it belongs to.
+    func contribute(_ piece: Piece, to part: inout Part, of host: HostCompiler) {
+        switch piece {
+        case .port(let number):
+            let vpc = host.topology.interfaces[number].vpc
+            guard host.topology.vpcs[vpc].denialLog != nil else { return }
+            for (map, denial) in Self.ofPorts {
+                let (chain, _, _) = host.place(of: denial(vpc))
+                part.rows(of: map) { $0.add(host.portName(number), verdict: .jump(chain), origin: piece.origin) }
+            }
+        case .report(let vpc):
+            guard let log = host.topology.vpcs[vpc].denialLog else { return }
+            for (_, denial) in Self.ofPorts {
+                let (chain, _, origin) = host.place(of: denial(vpc))
+                host.addChain(chain, reporting: denial(vpc), to: log, origin, then: nil, &part.filter)
+            }
+        default: break
+        }
+    }
+
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
-        guard host.isLogging else { return }
-        host.addPortDenials(to: &firewall.filter)
+        guard host.traits.isLogging else { return }
+        firewall.filter.sets += Self.ofPorts.map(\.map)
         firewall.rule(at: Spoofed.report, .vmap(.iifname, map: "log_spoofed"))
         firewall.rule(at: GuestToHost.report, .vmap(.sdifname, map: "log_to_host"))
     }
@@ -37,7 +62,7 @@ extension HostCompiler {
     }
 
     /// The names of the chain that reports it and of the one that drops it.
-    private func place(of denial: Denial) -> (report: String, drop: String, Origin) {
+    fileprivate func place(of denial: Denial) -> (report: String, drop: String, Origin) {
         switch denial {
         case .acl(let acl, let direction, let priority):
             let role = priority.map { "\($0)" } ?? "default"
@@ -54,7 +79,7 @@ extension HostCompiler {
         }
     }
 
-    private func addChain(
+    fileprivate func addChain(
         _ name: String, reporting denial: Denial, to log: DenialLog, _ origin: Origin, then verdict: NFStatement?,
         _ table: inout NFTableIntent
     ) {
@@ -64,32 +89,6 @@ extension HostCompiler {
                 .log(
                     group: log.group, prefix: topology.logPrefix(of: denial), snapLength: Conventions.loggedBytes))
             if let verdict { chain.rule(verdict) }
-        }
-    }
-
-    // MARK: - By port
-
-    /// Whether a guest of this host is in a VPC that logs.
-    fileprivate var isLogging: Bool {
-        attached.contains { topology.vpcs[topology.interfaces[$0].vpc].denialLog != nil }
-    }
-
-    /// What is dropped because of the port it came from: the port says whose log it belongs to.
-    fileprivate func addPortDenials(to table: inout NFTableIntent) {
-        for (map, denial) in [("log_spoofed", Denial.spoofed), ("log_to_host", Denial.toHost)] {
-            var ports = verdictMap(map)
-            var vpcs: Set<Int> = []
-            for index in attached {
-                let interface = topology.interfaces[index]
-                guard let log = topology.vpcs[interface.vpc].denialLog else { continue }
-                let denial = denial(interface.vpc)
-                let (chain, _, origin) = place(of: denial)
-                ports.add(port(of: interface), verdict: .jump(chain), origin: Origin(.networkInterface, index))
-                if vpcs.insert(interface.vpc).inserted {
-                    addChain(chain, reporting: denial, to: log, origin, then: nil, &table)
-                }
-            }
-            table.sets.append(ports)
         }
     }
 }

@@ -5,7 +5,7 @@ import NFTables
 
 extension FirewallFamily {
     static let gatewayGuests = FirewallFamily(
-        "open_ports", "open_addresses", "own_ways", "gateway_out", "gateway_in", tightens: [])
+        "open_ports", "open_addresses", "open_prefixes", "own_ways", "gateway_out", "gateway_in", tightens: [])
 }
 
 /// Guests that may use any address (`sourceDestCheck: false`): gateways, middleboxes.
@@ -15,17 +15,48 @@ extension FirewallFamily {
 struct GatewayGuests: HostFeature {
     let names = [FirewallFamily.gatewayGuests]
 
+    private static let ports = NFSet("open_ports", of: .interfaceName, grows: true)
+    /// What of the packets of such a port is the guest's own.
+    private static let addresses = NFSet("open_addresses", of: .interfaceName, .ipv4Address, grows: true)
+    /// What of it is delegated in blocks.
+    private static let prefixes = NFSet("open_prefixes", of: .interfaceName, .ipv4Address, isInterval: true)
+    /// From an interface of such a guest to an interface of the same guest.
+    private static let ways = NFSet("own_ways", of: .interfaceName, .interfaceName, grows: true)
+
+    func contribute(_ piece: Piece, to part: inout Part, of host: HostCompiler) {
+        guard case .port(let number) = piece, !host.topology.interfaces[number].sourceDestCheck else { return }
+        let (origin, port) = (piece.origin, host.portName(number))
+        let interface = host.topology.interfaces[number]
+        part.rows(of: Self.ports) { $0.add(port, origin: origin) }
+        part.rows(of: Self.addresses) { set in
+            for address in interface.addresses { set.add(port, address, origin: origin) }
+        }
+        if interface.hasPrefixes {
+            part.rows(of: Self.prefixes) { set in
+                for prefix in interface.prefixes { set.add(port, prefix, origin: origin) }
+            }
+        }
+        part.rows(of: Self.ways) { set in
+            for other in host.portsOfGuest(of: number) where !host.topology.interfaces[other].sourceDestCheck {
+                set.add(port, host.portName(other), origin: origin)
+            }
+        }
+    }
+
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
-        host.addGatewaySets(to: &firewall.filter)
-        guard host.hasForwarders else { return }
+        firewall.filter.sets += [Self.ports, Self.addresses, Self.ways]
+        guard host.traits.hasForwarders else { return }
+        let owned = Self.owned(host.traits)
+        if owned.count > 1 { firewall.filter.sets.append(Self.prefixes) }
         firewall.rules(at: Forwarded.gatewayGuests) { chain in
             chain.rule(.match(.sdifname, in: "open_ports"), .goto(FromGatewayGuest.chain))
             chain.rule(.match(.oifname, in: "open_ports"), .goto(ToGatewayGuest.chain))
         }
         // On its way through a gateway.
-        firewall.rule(
-            at: RelatedErrors.gatewayGuests, .match(.oifname, in: "open_ports"),
-            .match(.oifname, .ipDestination, notIn: "open_addresses"), .accept)
+        let isNotOwn = owned.map { NFStatement.match(.oifname, .ipDestination, notIn: $0) }
+        firewall.rules(at: RelatedErrors.gatewayGuests) { chain in
+            chain.rule([.match(.oifname, in: "open_ports")] + isNotOwn + [.accept])
+        }
         firewall.rules(at: FromGatewayGuest.groups) { chain in
             chain.rule(.jump("gateway_out"))
             chain.rule(.match(.oifname, in: "open_ports"), .jump("gateway_in"))
@@ -35,20 +66,25 @@ struct GatewayGuests: HostFeature {
             chain.rule(.jump(SecurityGroups.chain(of: .leaving)))
             chain.rule(.jump("gateway_in"))
         }
-        addMarks(to: &firewall)
-        addGroups(to: &firewall)
+        addMarks(owned, to: &firewall)
+        addGroups(owned, to: &firewall)
+    }
+
+    /// The sets of what is such a guest's own: blocks have to be ranges, and as long as there are none nobody asks for them.
+    private static func owned(_ traits: HostTraits) -> [String] {
+        ["open_addresses"] + (traits.hasPrefixesOfForwarders ? ["open_prefixes"] : [])
     }
 
     private static let originator = ConnectionMark.allowed(.original, [.leaving])
     private static let responder = ConnectionMark.allowed(.original, [.arriving])
     private static let given = ConnectionMark.given
 
-    private func addMarks(to firewall: inout Firewall) {
+    private func addMarks(_ owned: [String], to firewall: inout Firewall) {
         let isFirst = NFStatement.match(.ctDirection, NFDirection.original)
         func mark(_ bits: UInt32) -> NFStatement { .set(.ctMark, keeping: .max, adding: bits) }
         firewall.rules(at: FromGatewayGuest.mark) { chain in
             chain.rule(ConnectionMark.has(ConnectionMark.found), .accept)
-            chain.rule(isFirst, .match(.sdifname, .ipSource, in: "open_addresses"), mark(Self.originator))
+            for set in owned { chain.rule(isFirst, .match(.sdifname, .ipSource, in: set), mark(Self.originator)) }
             chain.rule(
                 isFirst, .match(.oifname, in: "open_ports"), .match(.sdifname, .oifname, notIn: "own_ways"),
                 mark(Self.given), .accept)
@@ -64,7 +100,7 @@ struct GatewayGuests: HostFeature {
         }
     }
 
-    private func addGroups(to firewall: inout Firewall) {
+    private func addGroups(_ owned: [String], to firewall: inout Firewall) {
         firewall.filter.chain("gateway_out", origin: firewall.origin) { chain in
             // It answers, or passes an answer on, where somebody else has asked.
             chain.rule(
@@ -73,56 +109,12 @@ struct GatewayGuests: HostFeature {
             chain.rule(.vmap(.sdifname, map: "sg_out"))
         }
         firewall.filter.chain("gateway_in", origin: firewall.origin) { chain in
-            chain.rule(
-                .match(.oifname, .ipDestination, in: "open_addresses"), .goto(SecurityGroups.chain(of: .arriving)))
+            for set in owned {
+                chain.rule(.match(.oifname, .ipDestination, in: set), .goto(SecurityGroups.chain(of: .arriving)))
+            }
             // It is to pass it on: whose answer it is cannot be known here.
             chain.rule(.match(.ctDirection, NFDirection.reply), .match([.established]), .return)
             chain.rule(.vmap(.oifname, map: "sg_in"))
-        }
-    }
-}
-
-extension HostCompiler {
-    /// Whether a guest here is one.
-    var hasForwarders: Bool { attached.contains { !topology.interfaces[$0].sourceDestCheck } }
-
-    /// Whether somebody in a VPC of this host, here or elsewhere, may send with the address of a guest here.
-    var hasMiddleboxes: Bool {
-        contexts.contains { context in
-            context.routeTable == nil
-                && topology.interfacesOfVPC[context.vpc].contains { !topology.interfaces[$0].sourceDestCheck }
-        }
-    }
-
-    /// `open_addresses`: what of the packets of such a port is the guest's own. `own_ways`: from an interface of such a
-    /// guest to an interface of the same guest.
-    fileprivate func addGatewaySets(to table: inout NFTableIntent) {
-        var ports = NFSet("open_ports", of: .interfaceName, grows: true)
-        var addresses = NFSet("open_addresses", of: .interfaceName, .ipv4Address, grows: true)
-        var ways = NFSet("own_ways", of: .interfaceName, .interfaceName, grows: true)
-        let open = attached.filter { !topology.interfaces[$0].sourceDestCheck }
-        let guests = Dictionary(grouping: open) { topology.interfaces[$0].guest }
-        for index in open {
-            let interface = topology.interfaces[index]
-            let origin = Origin(.networkInterface, index)
-            let port = port(of: interface)
-            ports.add(port, origin: origin)
-            addresses.add(port, interface.address, origin: origin)
-            for other in guests[interface.guest] ?? [] {
-                ways.add(port, self.port(of: topology.interfaces[other]), origin: origin)
-            }
-        }
-        table.sets += [ports, addresses, ways]
-    }
-}
-
-extension ResolvedInterface {
-    /// What tells guests of one host apart. A device is taken for a guest of its own: which devices are one machine's
-    /// is not known.
-    fileprivate var guest: String {
-        switch attachment {
-        case .namespace(let name, _): "netns/\(name)"
-        case .device(let name): "device/\(name)"
         }
     }
 }

@@ -1,8 +1,8 @@
 import KernelModel
-import VPCModel
-import VPCTopology
 import KernelNames
 import NFTables
+import VPCModel
+import VPCTopology
 
 extension FirewallFamily {
     static let fragments = FirewallFamily(
@@ -25,19 +25,20 @@ struct GuestFragments: HostFeature {
     private static let isFragment = NFStatement.match(
         .bytes(.network, offset: 4, .ipv4Address), masked: 0x3FFF, .notEqual, 0)
 
-    func contribute(to host: inout HostCompiler) {
-        host.intent.host.sysctls += host.fragmentSysctls.map { Attributed($0, from: Origin(.host, host.host)) }
+    private static let rates = NFSet("fragment_rate", of: .interfaceName, grows: true, limit: rate)
+
+    func contribute(_ piece: Piece, to part: inout Part, of host: HostCompiler) {
+        guard case .port(let number) = piece else { return }
+        part.rows(of: Self.rates) { $0.add(host.portName(number), origin: piece.origin) }
     }
 
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
         firewall.counters("excess_fragments")
-        var rates = NFSet("fragment_rate", of: .interfaceName, grows: true, limit: Self.rate)
-        host.addPorts(to: &rates)
-        firewall.filter.sets.append(rates)
+        firewall.filter.sets.append(Self.rates)
         firewall.rule(at: FromGuest.exceptions, Self.isFragment, .goto("fragment"))
         // What is forged takes nothing of the rate, and counts as forged.
         firewall.filter.chain("fragment", origin: firewall.origin) { chain in
-            GuestPorts.addSpeakers(to: &chain, .goto("own_fragment"))
+            GuestPorts.addSpeakers(to: &chain, of: host, .goto("own_fragment"))
             chain.rule(.goto(Spoofed.chain))
         }
         firewall.filter.chain("own_fragment", origin: firewall.origin) { chain in
@@ -52,13 +53,13 @@ extension HostCompiler {
     /// Bytes: what fits through the port with the largest MTU. No fragment is longer, but what a guest gives to its device
     /// to be cut later can be.
     fileprivate var longestFragment: UInt32 {
-        UInt32(attached.map { topology.interfaces[$0].mtu }.max() ?? NetworkInterface.defaultMTU)
+        UInt32(traits.largestMTU ?? NetworkInterface.defaultMTU)
     }
 
     // MARK: - Memory
 
     /// How long fragments wait, and how much memory they may take.
-    fileprivate var fragmentSysctls: [Sysctl] {
+    var fragmentSysctls: [Sysctl] {
         [
             Sysctl(HostSettings.fragmentTime, "\(GuestFragments.patience)"),
             Sysctl(HostSettings.fragmentMemory, "\(fragmentMemory)"),
@@ -70,7 +71,7 @@ extension HostCompiler {
     private var fragmentMemory: Int {
         let waiting = Int(GuestFragments.rate.burst) + Int(GuestFragments.rate.rate) * GuestFragments.patience
         var ports = 16
-        while ports < attached.count { ports *= 2 }
+        while ports < traits.ports { ports *= 2 }
         return 4 << 20 + ports * waiting * Self.memory(ofFragment: Int(longestFragment))
     }
 

@@ -1,25 +1,24 @@
 import IPAddressing
 import KernelModel
+import KernelNames
 import VPCModel
 import VPCTopology
-import KernelNames
 
 /// What is set inside the guests' namespaces.
-struct GuestNamespaces: HostFeature {
-    func contribute(to host: inout HostCompiler) { host.addGuests() }
-}
-
 extension HostCompiler {
-    fileprivate mutating func addGuests() {
-        var guests: [NamespaceName: [Int]] = [:]
-        for index in attached {
-            guard case .namespace(let name, _) = topology.interfaces[index].attachment else { continue }
-            guests[NamespaceName(name), default: []].append(index)
+    /// Makes what one guest's namespace shall hold anew.
+    mutating func bringGuest(_ namespace: NamespaceName) {
+        let place = intent.guests.partitionPoint { $0.namespace < namespace }
+        let isHeld = place < intent.guests.count && intent.guests[place].namespace == namespace
+        let interfaces = topology.inOrder(guests[namespace] ?? [], of: \.interfaces)
+        if interfaces.isEmpty {
+            if isHeld { intent.guests.remove(at: place) }
+        } else {
+            var guest = KernelIntent.Guest(namespace: namespace, intent: guest(interfaces))
+            guest.intent.normalize()
+            if isHeld { intent.guests[place] = guest } else { intent.guests.insert(guest, at: place) }
         }
-        for namespace in guests.keys.sorted() {
-            guard let interfaces = guests[namespace] else { continue }
-            intent.guests.append(.init(namespace: namespace, intent: guest(interfaces)))
-        }
+        changed.guests.insert(namespace)
     }
 
     private func guest(_ interfaces: [Int]) -> NamespaceIntent {
@@ -39,6 +38,11 @@ extension HostCompiler {
             guest.links.append(Attributed(link, from: origin))
             let address = Address(device: device, address: interface.address, prefixLength: subnet.cidr.length)
             guest.addresses.append(Attributed(address, from: origin))
+            // Whole: the kernel chooses the source among the addresses of the gateway's block, and that is the first one.
+            for further in interface.furtherAddresses {
+                let address = Address(device: device, address: further, prefixLength: UInt8(further.family.bitWidth))
+                guest.addresses.append(Attributed(address, from: origin))
+            }
             if position == 0 {
                 let key = Route.Key(table: .main, destination: .defaultIPv4)
                 guest.routes.append(Attributed(.gateway(subnet.gateway, device: device, key), from: origin))
@@ -57,10 +61,12 @@ extension HostCompiler {
         _ subnet: ResolvedSubnet, from origin: Origin
     ) {
         let table = TableID(Conventions.tables.lowerBound + UInt32(position))
-        let rule = Rule(
-            priority: 10_000 + UInt32(position), source: IPPrefix(interface.address), action: .lookup(table),
-            routeProtocol: Conventions.ownership.routeProtocol)
-        guest.rules.append(Attributed(rule, from: origin))
+        for block in interface.blocks {
+            let rule = Rule(
+                priority: 10_000 + UInt32(position), source: block, action: .lookup(table),
+                routeProtocol: Conventions.ownership.routeProtocol)
+            guest.rules.append(Attributed(rule, from: origin))
+        }
         let local = Route.link(device, Route.Key(table: table, destination: subnet.cidr))
         let rest = Route.gateway(
             subnet.gateway, device: device, Route.Key(table: table, destination: .defaultIPv4))

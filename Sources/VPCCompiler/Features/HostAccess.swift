@@ -13,11 +13,16 @@ struct HostAccess: HostFeature {
     /// Echo requests to a gateway that a port may send in a second: answering them is the host's own work.
     private static let echoRate = NFLimit(100, burst: 100)
 
+    private static let rates = NFSet("echo_rate", of: .interfaceName, grows: true, limit: echoRate)
+
+    func contribute(_ piece: Piece, to part: inout Part, of host: HostCompiler) {
+        guard case .port(let number) = piece else { return }
+        part.rows(of: Self.rates) { $0.add(host.portName(number), origin: piece.origin) }
+    }
+
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
         firewall.counters(RuleCounter.toHost.description)
-        var rates = NFSet("echo_rate", of: .interfaceName, grows: true, limit: Self.echoRate)
-        host.addPorts(to: &rates)
-        firewall.filter.sets.append(rates)
+        firewall.filter.sets.append(Self.rates)
         firewall.rule(at: ToHost.guests, .match(.iifgroup, LinkGroups.vrf), .jump(GuestToHost.chain))
         firewall.rule(
             at: GuestToHost.services, .match(.icmpType, NFICMPType(8)), .match(.sdifname, in: "echo_rate"), .accept)

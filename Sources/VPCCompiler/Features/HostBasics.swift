@@ -1,24 +1,31 @@
 import KernelModel
-import VPCModel
 import KernelNames
+import VPCModel
 
 /// What a host needs whatever its VPCs are: parameters, rules, and the device that sends everything.
 struct HostBasics: HostFeature {
-    func contribute(to host: inout HostCompiler) { host.addHostSettings() }
+    func contribute(_ piece: Piece, to part: inout Part, of host: HostCompiler) {
+        guard piece == .host else { return }
+        let origin = Origin(.host, host.host)
+        let alias = Conventions.alias(ResourceReference(.host, host.topology.hosts[host.host].metadata.name))
+        let external = HostSettings.external(
+            underlay: host.traits.tunnelDevice, mtu: host.traits.overlayMTU, alias: alias)
+        part.links.append(Attributed(external, from: origin))
+        let dummy = Address(device: external.name, address: Conventions.dummyAddress, prefixLength: 32)
+        part.addresses.append(Attributed(dummy, from: origin))
+    }
 }
 
 extension HostCompiler {
-    fileprivate mutating func addHostSettings() {
+    /// Parameters and rules, few enough to be made with every change.
+    mutating func addHostSettings() {
         let origin = Origin(.host, host)
-        let alias = Conventions.alias(ResourceReference(.host, topology.hosts[host].metadata.name))
-        intent.host.sysctls = HostSettings.sysctls.map { Attributed($0, from: origin) }
+        intent.host.sysctls = (HostSettings.sysctls + fragmentSysctls).map { Attributed($0, from: origin) }
+            .sorted { $0.object.key < $1.object.key }
         intent.host.sharedSettings = HostSettings.sharedSettings
         intent.host.parameterOrigin = origin
         intent.host.rules = HostSettings.rules.map { Attributed($0, from: origin) }
+            .sorted { $0.object.key < $1.object.key }
         intent.host.displacedRules = [HostSettings.kernelLocalRule]
-        let external = HostSettings.external(underlay: tunnelDevice, mtu: overlayMTU, alias: alias)
-        intent.host.links.append(Attributed(external, from: origin))
-        let dummy = Address(device: external.name, address: Conventions.dummyAddress, prefixLength: 32)
-        intent.host.addresses.append(Attributed(dummy, from: origin))
     }
 }

@@ -1,9 +1,9 @@
 import IPAddressing
 import KernelModel
-import VPCModel
-import VPCTopology
 import KernelNames
 import NFTables
+import VPCModel
+import VPCTopology
 
 extension FirewallFamily {
     static let relays = FirewallFamily("relayed", tightens: [])
@@ -17,41 +17,42 @@ extension FirewallFamily {
 /// Where it is, is known on its own host alone: to others a packet of the tunnel is a packet of the tunnel. So its host
 /// asks the ACL, in place of the receiver's, for what it sends into a subnet with a source inside that subnet.
 extension HostCompiler {
-    /// - Returns: the ACLs whose ingress is asked.
-    func addRelayedSources(to table: inout NFTableIntent) -> Set<Int> {
-        var dispatch = verdictMap("relayed")
-        var maps: [Int: NFSet] = [:]
-        var asked: Set<Int> = []
-        for index in attached where !topology.interfaces[index].sourceDestCheck {
-            let interface = topology.interfaces[index]
-            if maps[interface.subnet] == nil { maps[interface.subnet] = relayedSources(from: interface, &asked) }
-            guard maps[interface.subnet]?.elements.isEmpty == false else { continue }
-            dispatch.add(
-                port(of: interface), verdict: .jump(relayName(interface.subnet).description),
-                origin: Origin(.networkInterface, index))
-        }
-        for subnet in topology.inOrder(maps.keys, of: \.subnets) {
-            guard let map = maps[subnet], !map.elements.isEmpty else { continue }
-            table.sets.append(map)
-            table.chain(relayName(subnet).description, origin: Origin(.subnet, subnet)) { chain in
+    static let relays = verdictMap("relayed")
+
+    func contributeRelays(_ piece: Piece, to part: inout Part) {
+        switch piece {
+        case .port(let number):
+            let interface = topology.interfaces[number]
+            guard !interface.sourceDestCheck, relaysAsk(interface.subnet) else { return }
+            let chain = relayName(interface.subnet).description
+            part.rows(of: Self.relays) { $0.add(portName(number), verdict: .jump(chain), origin: piece.origin) }
+        case .relay(let subnet):
+            guard relaysAsk(subnet) else { return }
+            let map = relayedSources(from: subnet).map
+            part.filter.sets.append(map)
+            part.filter.chain(relayName(subnet).description, origin: piece.origin) { chain in
                 chain.rule(.vmap(.ipSource, .ipDestination, map: map.name))
             }
+        default: break
         }
-        if hasForwarders { table.sets.append(dispatch) }
-        return asked
     }
+
+    /// Whether any ACL is asked for what guests of that subnet send with addresses of others.
+    private func relaysAsk(_ subnet: Int) -> Bool { askedByRelay[subnet].map { !$0.isEmpty } ?? false }
 
     private func relayName(_ subnet: Int) -> FirewallName { FirewallName(.relayed, topology.subnets[subnet].name) }
 
     /// Source inside a subnet, destination by that subnet: its ACL.
-    private func relayedSources(from interface: ResolvedInterface, _ asked: inout Set<Int>) -> NFSet {
-        let origin = Origin(.subnet, interface.subnet)
+    /// - Returns: also the ACLs whose ingress is asked.
+    func relayedSources(from subnet: Int) -> (map: NFSet, asked: Set<Int>) {
+        let origin = Origin(.subnet, subnet)
+        var asked: Set<Int> = []
         var map = NFSet(
-            relayName(interface.subnet).with(role: "map").description, of: .ipv4Address, .ipv4Address, to: .verdict,
+            relayName(subnet).with(role: "map").description, of: .ipv4Address, .ipv4Address, to: .verdict,
             isInterval: true,
             origin: origin)
-        for way in topology.subnetsBehind(interface) {
-            for index in way.subnets where index != interface.subnet {
+        for way in topology.waysFrom(subnet) {
+            for index in way.subnets where index != subnet {
                 guard let acl = topology.subnets[index].acl else { continue }
                 asked.insert(acl)
                 let sources = topology.subnets[index].cidr.range
@@ -61,7 +62,7 @@ extension HostCompiler {
                     verdict: .goto(aclName(acl, .ingress).description), origin: origin)
             }
         }
-        return map
+        return (map, asked)
     }
 }
 
@@ -74,13 +75,16 @@ struct SubnetWay: Equatable {
 extension Topology {
     /// Into which subnets the routes of an interface lead: to that of a guest, or to those of a route's next hops.
     /// Ascending and disjoint; what leads nowhere is left out.
-    func subnetsBehind(_ interface: ResolvedInterface) -> [SubnetWay] {
-        let vpc = vpcs[interface.vpc]
+    func subnetsBehind(_ interface: ResolvedInterface) -> [SubnetWay] { waysFrom(interface.subnet) }
+
+    /// The same of whatever interface of a subnet.
+    func waysFrom(_ own: Int) -> [SubnetWay] {
+        let (number, table) = (subnets[own].vpc, subnets[own].routeTable)
+        let vpc = vpcs[number]
         var blocks: [RoutedBlock] = vpc.cidrs.map { RoutedBlock(range: $0.range, kind: .nobody) }
-        for (index, subnet) in subnets.numbered where subnet.vpc == interface.vpc {
+        for (index, subnet) in subnets.numbered where subnet.vpc == number {
             blocks.append(RoutedBlock(range: subnet.cidr.range, kind: .subnet(index)))
         }
-        let table = subnets[interface.subnet].routeTable
         for route in table.map({ routeTables[$0].routes }) ?? [] {
             let interfaces = route.nextHops.compactMap(\.interface)
             let behind = inOrder(Set(interfaces.map { self.interfaces[$0].subnet }), of: \.subnets)

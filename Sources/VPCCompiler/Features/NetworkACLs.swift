@@ -1,8 +1,8 @@
 import IPAddressing
-import VPCModel
-import VPCTopology
 import KernelNames
 import NFTables
+import VPCModel
+import VPCTopology
 
 extension FirewallFamily {
     /// Which chain a port's packets go to.
@@ -21,13 +21,40 @@ extension FirewallFamily {
 struct NetworkACLs: HostFeature {
     let names: [FirewallFamily] = [.acls, .acl, .subnet, .aclDenials, .relays, .relayed]
 
+    private static let incoming = HostCompiler.verdictMap("acl_in")
+    private static let outgoing = HostCompiler.verdictMap("acl_out")
+
+    /// An ordered list of allow and deny becomes disjoint boxes, and those an interval map to verdicts: one lookup, seldom
+    /// several (``TrafficStages``), however many lines. A chain per ACL, and a small one per subnet: what stays inside the
+    /// subnet is not the ACL's.
+    func contribute(_ piece: Piece, to part: inout Part, of host: HostCompiler) {
+        switch piece {
+        case .port(let number):
+            let subnet = host.topology.interfaces[number].subnet
+            guard host.topology.subnets[subnet].acl != nil else { return }
+            for (map, direction) in [(Self.incoming, TrafficDirection.ingress), (Self.outgoing, .egress)] {
+                let chain = host.subnetName(subnet, direction)
+                part.rows(of: map) { $0.add(host.portName(number), verdict: .jump(chain), origin: piece.origin) }
+            }
+        case .subnet(let subnet):
+            for direction in TrafficDirection.allCases { host.addChain(ofSubnet: subnet, direction, to: &part.filter) }
+        case .acl(let acl, let direction): host.addChain(ofACL: acl, direction, to: &part.filter)
+        default: break
+        }
+        host.contributeRelays(piece, to: &part)
+    }
+
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
         firewall.counters(RuleCounter.deniedByACL.description)
-        host.addACLs(to: &firewall.filter)
+        firewall.filter.sets += [Self.incoming, Self.outgoing]
+        if host.traits.hasForwarders { firewall.filter.sets.append(HostCompiler.relays) }
+        if host.traits.asksACLs {
+            host.addDenial("deny_by_acl", counter: RuleCounter.deniedByACL.description, to: &firewall.filter)
+        }
         firewall.rule(at: Forwarded.policy, .vmap(.sdifname, map: "acl_out"))
         firewall.rules(at: Arriving.policy) { addDispatch(to: &$0) }
-        firewall.rules(at: RelatedErrors.policy) { addDispatch(to: &$0, relays: host.hasForwarders) }
-        guard host.hasForwarders else { return }
+        firewall.rules(at: RelatedErrors.policy) { addDispatch(to: &$0, relays: host.traits.hasForwarders) }
+        guard host.traits.hasForwarders else { return }
         firewall.rules(at: FromGatewayGuest.policy) { addDispatch(to: &$0, relays: true) }
         firewall.rules(at: ToGatewayGuest.policy) { addDispatch(to: &$0) }
     }
@@ -41,38 +68,7 @@ struct NetworkACLs: HostFeature {
 }
 
 extension HostCompiler {
-    var hasACLs: Bool { attached.contains { topology.subnets[topology.interfaces[$0].subnet].acl != nil } }
-
-    /// An ordered list of allow and deny becomes disjoint boxes, and those an interval map to verdicts: one lookup, seldom
-    /// several (``TrafficStages``), however many lines. A chain per ACL, and a small one per subnet: what stays inside the subnet is not the ACL's.
-    fileprivate func addACLs(to table: inout NFTableIntent) {
-        var maps = (in: verdictMap("acl_in"), out: verdictMap("acl_out"))
-        var subnets: [Int: (incoming: String, outgoing: String)] = [:]
-        for index in attached {
-            let interface = topology.interfaces[index]
-            guard topology.subnets[interface.subnet].acl != nil else { continue }
-            let origin = Origin(.networkInterface, index)
-            let names =
-                subnets[interface.subnet]
-                ?? (subnetName(interface.subnet, .ingress), subnetName(interface.subnet, .egress))
-            subnets[interface.subnet] = names
-            maps.in.add(port(of: interface), verdict: .jump(names.incoming), origin: origin)
-            maps.out.add(port(of: interface), verdict: .jump(names.outgoing), origin: origin)
-        }
-        table.sets += [maps.in, maps.out]
-        let acls = Set(subnets.keys.compactMap { topology.subnets[$0].acl })
-        let asked = addRelayedSources(to: &table)
-        for acl in topology.inOrder(acls.union(asked), of: \.acls) { addChain(ofACL: acl, .ingress, to: &table) }
-        for acl in topology.inOrder(acls, of: \.acls) { addChain(ofACL: acl, .egress, to: &table) }
-        for subnet in topology.inOrder(subnets.keys, of: \.subnets) {
-            for direction in TrafficDirection.allCases { addChain(ofSubnet: subnet, direction, to: &table) }
-        }
-        if !acls.union(asked).isEmpty {
-            addDenial("deny_by_acl", counter: RuleCounter.deniedByACL.description, to: &table)
-        }
-    }
-
-    private func subnetName(_ subnet: Int, _ direction: TrafficDirection) -> String {
+    fileprivate func subnetName(_ subnet: Int, _ direction: TrafficDirection) -> String {
         FirewallName(.subnet, topology.subnets[subnet].name, direction: direction).description
     }
 
@@ -80,7 +76,7 @@ extension HostCompiler {
         FirewallName(.acl, topology.acls[acl].name, direction: direction)
     }
 
-    private func addChain(ofSubnet subnet: Int, _ direction: TrafficDirection, to table: inout NFTableIntent) {
+    fileprivate func addChain(ofSubnet subnet: Int, _ direction: TrafficDirection, to table: inout NFTableIntent) {
         guard let acl = topology.subnets[subnet].acl else { return }
         let target = aclName(acl, direction).description
         table.chain(subnetName(subnet, direction), origin: Origin(.subnet, subnet)) { chain in
@@ -89,7 +85,7 @@ extension HostCompiler {
         }
     }
 
-    private func addChain(ofACL acl: Int, _ direction: TrafficDirection, to table: inout NFTableIntent) {
+    fileprivate func addChain(ofACL acl: Int, _ direction: TrafficDirection, to table: inout NFTableIntent) {
         let origin = Origin(.networkACL, acl)
         let lines = ACLLines(topology.acls[acl], direction, origin: origin)
         for counter in lines.counters { table.counters.append(NFCounter(counter, origin: origin)) }
@@ -131,8 +127,7 @@ extension HostCompiler {
     /// made of the ACLs themselves, and of whether there are middleboxes, because then more is judged.
     var policyDigest: UInt64 {
         var digest = Digest()
-        let subnets = Set(attached.map { topology.interfaces[$0].subnet }).filter { topology.subnets[$0].acl != nil }
-        for index in topology.inOrder(subnets, of: \.subnets) {
+        for index in topology.inOrder(demand.subnets.keys, of: \.subnets) {
             let subnet = topology.subnets[index]
             guard let acl = subnet.acl else { continue }
             digest.add(subnet.name)
@@ -142,7 +137,7 @@ extension HostCompiler {
                 for rule in rules { digest.add(rule) }
             }
         }
-        if hasMiddleboxes { digest.add("middleboxes") }
+        if traits.hasMiddleboxes { digest.add("middleboxes") }
         return digest.value
     }
 }

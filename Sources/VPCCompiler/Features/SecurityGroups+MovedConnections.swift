@@ -1,7 +1,7 @@
-import VPCModel
-import VPCTopology
 import KernelNames
 import NFTables
+import VPCModel
+import VPCTopology
 
 extension FirewallFamily {
     static let foundAnswers = FirewallFamily("found_answer", of: .host, isDirected: true, tightens: [])
@@ -29,8 +29,7 @@ extension HostCompiler {
     }
 
     func addMovedChain(
-        _ name: String, _ groups: [Int], _ direction: TrafficDirection,
-        _ rules: [TrafficDirection: [Int: SecurityGroupRules]], strays: String, unmatched: String,
+        _ name: String, _ groups: [Int], _ direction: TrafficDirection, strays: String, unmatched: String,
         to table: inout NFTableIntent
     ) {
         let origin = Origin(.securityGroup, groups[0])
@@ -46,7 +45,7 @@ extension HostCompiler {
                 .match(.ctDirection, NFDirection.original), .match([.established]),
                 ConnectionMark.hasNot(ConnectionMark.found), .goto(unmatched))
             for group in groups {
-                guard let rules = rules[.ingress]?[group] else { continue }
+                guard let rules = groupRules[group]?[.ingress] else { continue }
                 addQuestions(
                     to: rules, group, direction.farAddress, port: own,
                     then: direction == .ingress ? .return : answer, to: &chain)
@@ -56,7 +55,7 @@ extension HostCompiler {
                 chain.rule(.match(own, in: servicesName(group)), .goto(strays))
             }
             for group in groups {
-                guard let rules = rules[.egress]?[group] else { continue }
+                guard let rules = groupRules[group]?[.egress] else { continue }
                 addQuestions(
                     to: rules, group, direction.farAddress, port: far,
                     then: direction == .egress ? .return : answer, to: &chain)

@@ -13,7 +13,8 @@ extension FirewallFamily {
         roles: ["map", "map_#", "icmp", "icmp_#", "class", "class_#", "from_@", "icmp_from_@", "services", "#"],
         tightens: .losing)
     /// The addresses of a group's members.
-    static let members = FirewallFamily("members", of: .one(.securityGroup), tightens: .losing)
+    static let members = FirewallFamily(
+        "members", of: .one(.securityGroup), roles: ["", "prefixes"], tightens: .losing)
     private static let listRoles = ["", "unknown", "moved"]
     static let list = FirewallFamily(
         "sg", of: .several(.securityGroup), isDirected: true, roles: listRoles, tightens: .losing)
@@ -32,9 +33,39 @@ struct SecurityGroups: HostFeature {
         .foundAnswers,
     ]
 
+    private static let incoming = HostCompiler.verdictMap("sg_in")
+    private static let outgoing = HostCompiler.verdictMap("sg_out")
+
+    /// Data, not rules: a group's CIDR rules are an interval map to the rules' counters (seldom several,
+    /// ``TrafficStages``), its rules by group a set of members and a map of ports. A chain per distinct list of groups, not
+    /// per interface. A member that joins or leaves is one element.
+    func contribute(_ piece: Piece, to part: inout Part, of host: HostCompiler) {
+        switch piece {
+        case .port(let number):
+            let list = host.topology.interfaces[number].securityGroups
+            if list.isEmpty { return }
+            for (map, direction) in [(Self.incoming, TrafficDirection.ingress), (Self.outgoing, .egress)] {
+                let chain = host.listName(list, direction).description
+                part.rows(of: map) { $0.add(host.portName(number), verdict: .jump(chain), origin: piece.origin) }
+            }
+        case .list(let groups):
+            for direction in TrafficDirection.allCases { host.addChain(of: groups, direction, to: &part.filter) }
+        case .group(let group):
+            guard let rules = host.groupRules[group] else { return }
+            for direction in TrafficDirection.allCases { host.addSets(of: group, rules[direction], to: &part.filter) }
+            host.addServices(of: [group], to: &part.filter)
+        case .members(let group): host.addMembers(of: group, to: &part.filter)
+        default: break
+        }
+    }
+
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
         firewall.counters(RuleCounter.deniedByGroup.description)
-        host.addSecurityGroups(to: &firewall.filter)
+        firewall.filter.sets += [Self.incoming, Self.outgoing]
+        if host.traits.hasGroups {
+            for direction in TrafficDirection.allCases { host.addFoundAnswers(direction, to: &firewall.filter) }
+            host.addDenial("deny_by_group", counter: RuleCounter.deniedByGroup.description, to: &firewall.filter)
+        }
         for side in [ConnectionMark.Side.leaving, .arriving] {
             firewall.filter.chain(Self.chain(of: side), origin: firewall.origin) { chain in
                 for direction in NFDirection.allCases {
@@ -59,59 +90,7 @@ struct SecurityGroups: HostFeature {
 }
 
 extension HostCompiler {
-    /// Data, not rules: a group's CIDR rules are an interval map to the rules' counters (seldom several,
-    /// ``TrafficStages``), its rules by group a set of members and a map of ports. A chain per distinct list of groups, not per interface. A member that joins or leaves
-    /// is one element.
-    fileprivate func addSecurityGroups(to table: inout NFTableIntent) {
-        var lists: [[Int]: (incoming: String, outgoing: String)] = [:]
-        var maps = (in: verdictMap("sg_in"), out: verdictMap("sg_out"))
-        for index in attached {
-            let interface = topology.interfaces[index]
-            let list = interface.securityGroups
-            if list.isEmpty { continue }
-            let origin = Origin(.networkInterface, index)
-            let port = port(of: interface)
-            let names =
-                lists[list] ?? (listName(list, .ingress).description, listName(list, .egress).description)
-            lists[list] = names
-            maps.in.add(port, verdict: .jump(names.incoming), origin: origin)
-            maps.out.add(port, verdict: .jump(names.outgoing), origin: origin)
-        }
-        table.sets += [maps.in, maps.out]
-        let groups = topology.inOrder(Set(lists.keys.joined()), of: \.securityGroups)
-        let ranks = Dictionary(uniqueKeysWithValues: groups.enumerated().map { ($1, $0) })
-        var referenced: Set<Int> = []
-        // Once per group, however many lists it is in: cutting rules into boxes is the costly part.
-        var cut: [TrafficDirection: [Int: SecurityGroupRules]] = [:]
-        for direction in TrafficDirection.allCases {
-            cut[direction] = Dictionary(
-                uniqueKeysWithValues: groups.map {
-                    ($0, SecurityGroupRules($0, of: topology, direction))
-                })
-        }
-        for direction in TrafficDirection.allCases {
-            let rules = cut[direction] ?? [:]
-            let ordered = lists.keys.sorted {
-                $0.lexicographicallyPrecedes($1) { ranks[$0, default: 0] < ranks[$1, default: 0] }
-            }
-            for list in ordered {
-                addChain(of: list, direction, cut, to: &table)
-            }
-            for group in groups {
-                guard let rules = rules[group] else { continue }
-                addSets(of: group, rules, to: &table)
-                referenced.formUnion(rules.byGroup.map(\.key.group))
-            }
-        }
-        for group in topology.inOrder(referenced, of: \.securityGroups) { addMembers(of: group, to: &table) }
-        addServices(of: groups, to: &table)
-        if !lists.isEmpty {
-            for direction in TrafficDirection.allCases { addFoundAnswers(direction, to: &table) }
-        }
-        if !lists.isEmpty { addDenial("deny_by_group", counter: RuleCounter.deniedByGroup.description, to: &table) }
-    }
-
-    func verdictMap(_ name: String) -> NFSet { NFSet(name, of: .interfaceName, to: .verdict, grows: true) }
+    static func verdictMap(_ name: String) -> NFSet { NFSet(name, of: .interfaceName, to: .verdict, grows: true) }
 
     func addDenial(_ name: String, counter: String, to table: inout NFTableIntent) {
         table.chain(name, origin: Origin(.host, host)) { chain in
@@ -126,10 +105,7 @@ extension HostCompiler {
         .list(groups.map { topology.securityGroups[$0].name }, direction)
     }
 
-    private func addChain(
-        of groups: [Int], _ direction: TrafficDirection, _ rules: [TrafficDirection: [Int: SecurityGroupRules]],
-        to table: inout NFTableIntent
-    ) {
+    fileprivate func addChain(of groups: [Int], _ direction: TrafficDirection, to table: inout NFTableIntent) {
         let origin = Origin(.securityGroup, groups[0])
         let names = groups.map { topology.securityGroups[$0].name }.joined(separator: ",")
         let strays = denialChain(.groups(groups, direction, isStray: true), &table)
@@ -147,7 +123,7 @@ extension HostCompiler {
                 .match(.l4proto, NFProtocol.sctp), .match([.new]), .match(Self.sctpChunk, .notEqual, 0x01),
                 .goto(strays))
             for group in groups {
-                if let rules = rules[direction]?[group] {
+                if let rules = groupRules[group]?[direction] {
                     addQuestions(to: rules, group, direction.farAddress, to: &chain)
                 }
             }
@@ -159,7 +135,7 @@ extension HostCompiler {
             addMoved(direction, moved, to: &chain)
             chain.rule(.goto(strays))
         }
-        addMovedChain(moved, groups, direction, rules, strays: strays, unmatched: unmatched, to: &table)
+        addMovedChain(moved, groups, direction, strays: strays, unmatched: unmatched, to: &table)
     }
 
     /// The rules of one direction of a group, asked about one packet.
@@ -176,9 +152,13 @@ extension HostCompiler {
         }
         for (key, _) in rules.byGroup where port == nil || key.place == .port {
             let map = rules.name(key.place, group: name(ofGroup: key.group))
+            let count = NFStatement.counter(map: map, .ipProtocol, port ?? key.place.field)
             chain.rule(
-                .match(far, in: membersName(key.group)), key.place.guardStatement,
-                .counter(map: map, .ipProtocol, port ?? key.place.field), verdict, origin: origin)
+                .match(far, in: membersName(key.group)), key.place.guardStatement, count, verdict, origin: origin)
+            guard membersHavePrefixes[key.group] == true else { continue }
+            chain.rule(
+                .match(far, .ipProtocol, in: prefixesName(key.group)), key.place.guardStatement, count, verdict,
+                origin: origin)
         }
     }
 
@@ -190,7 +170,7 @@ extension HostCompiler {
     // MARK: - Sets
 
     /// The maps of one direction of a group's rules.
-    private func addSets(of group: Int, _ rules: SecurityGroupRules, to table: inout NFTableIntent) {
+    fileprivate func addSets(of group: Int, _ rules: SecurityGroupRules, to table: inout NFTableIntent) {
         let origin = Origin(.securityGroup, group)
         for counter in rules.counters { table.counters.append(NFCounter(counter, origin: origin)) }
         table.sets += rules.classMaps
@@ -217,14 +197,29 @@ extension HostCompiler {
         }
     }
 
-    private func addMembers(of group: Int, to table: inout NFTableIntent) {
+    fileprivate func addMembers(of group: Int, to table: inout NFTableIntent) {
         var set = NFSet(membersName(group), of: .ipv4Address, grows: true, origin: Origin(.securityGroup, group))
+        // The second field holds every protocol, see `TrafficStages.classMaps`.
+        var prefixes = NFSet(
+            prefixesName(group), of: .ipv4Address, .internetProtocol, isInterval: true,
+            origin: Origin(.securityGroup, group))
         for index in topology.securityGroups[group].members {
-            set.add(topology.interfaces[index].address, origin: Origin(.networkInterface, index))
+            let (interface, origin) = (topology.interfaces[index], Origin(.networkInterface, index))
+            for address in interface.addresses { set.add(address, origin: origin) }
+            for prefix in interface.prefixes { prefixes.add(prefix, NFProtocol.any, origin: origin) }
         }
         table.sets.append(set)
+        if !prefixes.elements.isEmpty { table.sets.append(prefixes) }
+    }
+
+    func hasPrefixes(ofGroup group: Int) -> Bool {
+        topology.securityGroups[group].members.contains { topology.interfaces[$0].hasPrefixes }
     }
 
     private func name(ofGroup group: Int) -> String { topology.securityGroups[group].name }
-    private func membersName(_ group: Int) -> String { FirewallName(.members, name(ofGroup: group)).description }
+    /// Those of the members' addresses that are delegated in blocks.
+    private func prefixesName(_ group: Int) -> String {
+        FirewallName(.members, name(ofGroup: group), role: "prefixes").description
+    }
+    func membersName(_ group: Int) -> String { FirewallName(.members, name(ofGroup: group)).description }
 }

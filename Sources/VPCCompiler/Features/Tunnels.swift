@@ -1,9 +1,9 @@
 import IPAddressing
 import KernelModel
-import VPCModel
-import VPCTopology
 import KernelNames
 import NFTables
+import VPCModel
+import VPCTopology
 
 extension FirewallFamily {
     static let tunnels = FirewallFamily("hosts", "unknown_key", "foreign_tunnel", tightens: [])
@@ -13,9 +13,21 @@ extension FirewallFamily {
 struct Tunnels: HostFeature {
     let names = [FirewallFamily.tunnels]
 
+    private static let hosts = NFSet("hosts", of: .interfaceName, .ipv4Address, grows: true)
+
+    /// By which devices GRE of a host may come: by those of the way there, and by the one that the manifest names.
+    func contribute(_ piece: Piece, to part: inout Part, of host: HostCompiler) {
+        guard case .peer(let remote) = piece else { return }
+        var devices = Set(host.path(to: remote)?.devices ?? [])
+        let named = host.topology.hosts[host.host].underlayDevice.flatMap { InterfaceName($0) }
+        if let named, named != InterfaceName("lo") { devices.insert(named) }
+        let address = host.topology.hosts[remote].underlayAddress
+        for device in devices { part.rows(of: Self.hosts) { $0.add(device, address, origin: piece.origin) } }
+    }
+
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
         firewall.counters("unknown_key", "foreign_tunnel")
-        firewall.filter.sets.append(host.receivedHosts())
+        firewall.filter.sets.append(Self.hosts)
         firewall.rules(at: BeforeRouting.received) { chain in
             chain.rule(
                 .match(.iifgroup, LinkGroups.overlayReceive), .set(.ctZone, map: "dev_zone", .iifname), .accept)
@@ -40,14 +52,6 @@ struct Tunnels: HostFeature {
 /// What the ways to the other hosts mean for the tunnels: their MTU, the device they are bound to, and by which devices
 /// they may come. docs/datapath.md says why.
 extension HostCompiler {
-    /// Finds the hosts that interfaces here can have to do with: those with interfaces of the same VPCs.
-    mutating func findPeers() {
-        let vpcs = Set(attached.map { topology.interfaces[$0].vpc })
-        peers = topology.hosts.indices.filter { remote in
-            remote != host && vpcs.contains { topology.hasInterface(of: $0, on: remote) }
-        }
-    }
-
     func path(to remote: Int) -> Path? { facts.paths.path(to: topology.hosts[remote].underlayAddress) }
 
     /// The peers that there is no route to, in their order: nobody speaks with the interfaces there, all else goes on.
@@ -55,7 +59,7 @@ extension HostCompiler {
 
     /// What fits through every way to a peer; where there is none, through the device that has the address.
     var overlayMTU: UInt32 {
-        let mtu = peers.compactMap { path(to: $0)?.mtu }.min() ?? facts.underlayMTU
+        let mtu = peers.lazy.compactMap { path(to: $0)?.mtu }.min() ?? facts.underlayMTU
         let allowed = Conventions.tunnelMTUs
         return min(
             max(mtu, allowed.lowerBound + Conventions.tunnelOverhead) - Conventions.tunnelOverhead, allowed.upperBound)
@@ -66,18 +70,5 @@ extension HostCompiler {
         var devices = Set(facts.paths.lazy.flatMap(\.devices))
         if devices.isEmpty { devices = [facts.underlayDevice] }
         return devices.count == 1 ? devices.first ?? .none : .none
-    }
-
-    /// By which devices GRE of which hosts may come: by those of the way there, and by the one that the manifest names.
-    func receivedHosts() -> NFSet {
-        var set = NFSet("hosts", of: .interfaceName, .ipv4Address, grows: true)
-        let loopback = InterfaceName("lo")
-        let named = topology.hosts[host].underlayDevice.flatMap { InterfaceName($0) }
-        for (index, remote) in topology.hosts.numbered where index != host {
-            var devices = Set(path(to: index)?.devices ?? [])
-            if let named, named != loopback { devices.insert(named) }
-            for device in devices { set.add(device, remote.underlayAddress, origin: Origin(.host, index)) }
-        }
-        return set
     }
 }

@@ -134,7 +134,7 @@ private struct ProbeTask {
         }
         // Others' interfaces with that address must stay out of reach.
         if probe.expect == .deny {
-            witnesses += topology.interfaces.indices.filter { topology.interfaces[$0].address == address }.map(inGuest)
+            witnesses += topology.interfaces.indices.filter { topology.interfaces[$0].has(address) }.map(inGuest)
         }
         return witnesses
     }

@@ -12,6 +12,13 @@ extension NetworkInterface: ManifestResource {
             "address", \.address, .address,
             "in the subnet; not its first (network) or last (broadcast), nor its gateway; unique in the VPC"),
         .optional(
+            "addresses", \.addresses, .list(of: .address, "addresses"), default: [], absent: "none",
+            "further ones, of which the same is required"),
+        .optional(
+            "prefixes", \.prefixes, .list(of: .prefix, "CIDR blocks"), default: [], absent: "none",
+            "[delegated](#several-addresses) to the guest: in the subnet, without its first and last address and its"
+                + " gateway; disjoint from every other prefix and address of an interface"),
+        .optional(
             "mac", \.mac, .mac, absent: "`02:`, one octet of the VPC's id, the address in hexadecimal",
             "six two-digit octets; not a group address, not `02:00:5e:00:00:01`, which is every gateway's; unique in"
                 + " the VPC"),

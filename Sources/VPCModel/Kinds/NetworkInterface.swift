@@ -8,6 +8,11 @@ public struct NetworkInterface: Hashable, Sendable {
     /// Name of the host.
     public var host: String
     public var address: IPAddress
+    /// Further ones, of the same subnet.
+    public var addresses: [IPAddress]
+    /// Blocks of the subnet that the guest has whole, for containers or whatever else is behind it: they are routed to it,
+    /// it may send from them, and they are not configured on its device.
+    public var prefixes: [IPPrefix]
     /// Derived from the VPC and the address when nil.
     public var mac: MACAddress?
     /// False for an interface that forwards packets of others (a gateway).
@@ -31,13 +36,16 @@ public struct NetworkInterface: Hashable, Sendable {
     }
 
     public init(
-        metadata: Metadata, subnet: String, host: String, address: IPAddress, mac: MACAddress? = nil,
-        sourceDestCheck: Bool = true, securityGroups: [String] = [], attachment: Attachment, mtu: Int? = nil
+        metadata: Metadata, subnet: String, host: String, address: IPAddress, addresses: [IPAddress] = [],
+        prefixes: [IPPrefix] = [], mac: MACAddress? = nil, sourceDestCheck: Bool = true, securityGroups: [String] = [],
+        attachment: Attachment, mtu: Int? = nil
     ) {
         self.metadata = metadata
         self.subnet = subnet
         self.host = host
         self.address = address
+        self.addresses = addresses
+        self.prefixes = prefixes
         self.mac = mac
         self.sourceDestCheck = sourceDestCheck
         self.securityGroups = securityGroups

@@ -19,6 +19,7 @@ extension NetworkInterface: ResolvableResource {
         self.init(
             metadata: Metadata(name: resolved.name), subnet: topology.subnets[resolved.subnet].name,
             host: topology.hosts[resolved.host].metadata.name, address: resolved.address,
+            addresses: resolved.furtherAddresses, prefixes: resolved.prefixes,
             mac: resolved.hasOwnMAC ? resolved.mac : nil, sourceDestCheck: resolved.sourceDestCheck,
             securityGroups: resolved.securityGroups.map { topology.securityGroups[$0].name },
             attachment: resolved.attachment, mtu: resolved.mtu)
@@ -30,6 +31,7 @@ extension NetworkInterface: ResolvableResource {
         if !interface.hasPlainPort { resolver.index.ports.insert(number, interface.port.hashValue) }
         if interface.hasOwnMAC { resolver.index.stations[interface.station] = number }
         _ = resolver.topology.enter(number)
+        resolver.topology.enterFurther(of: number)
         resolver.topology.enterGroups(of: number)
     }
 
@@ -59,12 +61,14 @@ extension Topology {
 
     mutating func makeRoomForVPCs() {
         while interfacesOfVPC.count < vpcs.endIndex { interfacesOfVPC.append([]) }
+        while furtherOfVPC.count < vpcs.endIndex { furtherOfVPC.append([]) }
     }
 
     /// Enters an interface in the lists of its VPC and its host.
-    /// - Returns: one that has the same address; then it is in no list.
+    /// - Returns: one that has the address already; then it is in no list.
     mutating func enter(_ number: Int) -> Int? {
         let (vpc, host, address) = (interfaces[number].vpc, interfaces[number].host, interfaces[number].address)
+        if !furtherOfVPC[vpc].isEmpty, let other = further(around: address, inVPC: vpc) { return other.interface }
         // Mostly they come in order.
         if let last = interfacesOfVPC[vpc].last, interfaces[last].address >= address {
             if let other = interface(at: address, inVPC: vpc) { return other }
@@ -100,6 +104,7 @@ extension Topology {
 
     /// Takes an interface out of all lists.
     mutating func leave(_ number: Int) {
+        leaveFurther(of: number)
         let (interface, all, vpcs) = (interfaces[number], interfaces, vpcs)
         interfacesOfVPC[interface.vpc].remove(number) { all[$0].address < interface.address }
         interfacesOfHost[interface.host].remove(number) { all[$0].isBefore(interface, vpcs) }

@@ -8,11 +8,16 @@ extension NetworkInterface: ListedResource {
         func wide(_ title: String, _ text: @escaping (ResolvedInterface) -> String) -> Column<NetworkInterface> {
             Column(title, in: [.wide]) { resolved[$0.metadata.name].map(text) ?? "-" }
         }
+        func list(_ values: [some CustomStringConvertible]) -> String {
+            values.isEmpty ? "-" : values.map(\.description).joined(separator: ",")
+        }
         return [
             Column("SUBNET") { $0.subnet },
             Column("HOST") { $0.host },
             Column("ADDRESS") { "\($0.address)" },
             Column("ATTACHMENT") { $0.attachment.summary },
+            wide("FURTHER-ADDRESSES") { list($0.furtherAddresses) },
+            wide("PREFIXES") { list($0.prefixes) },
             wide("MAC") { "\($0.mac)" },
             wide("PORT") { "\($0.portName)" },
             wide("SOURCE-DEST-CHECK") { "\($0.sourceDestCheck)" },

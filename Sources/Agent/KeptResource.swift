@@ -1,0 +1,60 @@
+import VPCManifest
+public import VPCModel
+
+/// A resource of the desired state, where it comes from, and what tells it from what it was before.
+public struct KeptResource: Sendable {
+    public var resource: Resource
+    public var origin: Origin
+    /// Opaque; another one as soon as the resource says something else.
+    public var version: String { ResourceText(resource).version }
+
+    public enum Origin: Sendable, Hashable {
+        /// It was made by API, and can be changed so.
+        case api
+        /// A file of manifests, and the line where its document begins.
+        case manifest(file: String, line: Int)
+    }
+
+    init(_ resource: Resource, _ origin: Origin) { (self.resource, self.origin) = (resource, origin) }
+
+    /// One that was made by API.
+    public init(_ resource: Resource) { self.init(resource, .api) }
+
+    /// - Parameter set: That has the resource.
+    init(_ resource: Resource, in set: ManifestSet) {
+        let place = set.document(of: resource.reference).flatMap { $0.source.isMadeByAPI ? nil : $0 }
+        self.init(resource, place.map { .manifest(file: $0.source.name, line: $0.line) } ?? .api)
+    }
+}
+
+extension Agent {
+    /// One resource of the desired state. Reads the disk on the calling thread: of those made by API one file, else all.
+    /// - Returns: it, and the number of the revision; no resource where there is none of that name.
+    public func resource(_ reference: ResourceReference) throws(AgentError) -> (KeptResource?, revision: Int?) {
+        let kept = keptFiles
+        guard let number = kept.desired?.revision.number else { return (nil, nil) }
+        let name = ResourceFile.name(for: reference)
+        if let bytes = try kept.bytes(name), let text = ResourceFile(bytes)?[reference] {
+            guard let resource = text.resource else {
+                throw AgentError(.storage, "revision \(number) is damaged: \(name) is not as it was written")
+            }
+            return (KeptResource(resource, .api), number)
+        }
+        let set = try kept.set()
+        let found = set.model.resources(of: reference.kind).first { $0.metadata.name == reference.name }
+        return (found.map { KeptResource($0, in: set) }, number)
+    }
+
+    /// Resources of the desired state. Reads the disk on the calling thread.
+    /// - Returns: those of some kinds, by kind, and the number of the revision.
+    public func resources(of kinds: [ResourceKind]) throws(AgentError) -> (list: [KeptResource], revision: Int?) {
+        let kept = keptFiles
+        guard let number = kept.desired?.revision.number else { return ([], nil) }
+        let set = try kept.set()
+        let list = kinds.flatMap { set.model.resources(of: $0) }.map { KeptResource($0, in: set) }
+        return (list, number)
+    }
+
+    /// The files of the desired state, without its topology: who holds that has it copied when it is changed.
+    var keptFiles: KeptFiles { KeptFiles(revisions, publication.desired.map { ($0.revision, $0.files) }) }
+}

@@ -1,0 +1,182 @@
+import NFTables
+import KernelNames
+import KernelModel
+import VPCModel
+import VPCTopology
+
+/// A set of the host's in which pieces have elements.
+struct RowSet: Hashable, Sendable {
+    var table: NFTable
+    var name: String
+}
+
+/// Puts what pieces come to into the intent, in the place of what they came to before.
+extension HostCompiler {
+    /// Makes a piece anew.
+    mutating func bring(_ piece: Piece) {
+        var part = Part()
+        for feature in Self.features { feature.contribute(piece, to: &part, of: self) }
+        if piece == .host { addPlaces(to: &part) }
+        replace(piece, by: part)
+        replaceRows(of: [piece], by: part)
+    }
+
+    /// Takes a piece away.
+    mutating func drop(_ piece: Piece) {
+        let nothing = Part()
+        replace(piece, by: nothing)
+        replaceRows(of: [piece], by: nothing)
+        made[piece] = nil
+    }
+
+    // MARK: Ports
+
+    /// Makes the ports of interfaces anew, all at once, and takes those away that are no longer here.
+    /// - Parameter former: The names that they had.
+    mutating func bringPorts(_ numbers: [Int], former: [Int: InterfaceName]) {
+        var part = Part()
+        for number in numbers where ports[number] != nil {
+            for feature in Self.features { feature.contribute(.port(number), to: &part, of: self) }
+        }
+        replaceRows(of: numbers.map { .port($0) }, by: part)
+        var devices = Set(former.values)
+        devices.formUnion(part.links.lazy.map(\.object.name))
+        replaceObjects(of: devices, by: part)
+    }
+
+    private mutating func replaceObjects(of devices: Set<InterfaceName>, by part: Part) {
+        if intent.host.links.count + part.links.count > 64, devices.count > 16 || intent.host.addresses.count < 2 {
+            intent.host.links.removeAll { devices.contains($0.object.name) }
+            intent.host.addresses.removeAll { devices.contains($0.object.device) }
+            intent.host.neighbors.removeAll { devices.contains($0.object.device) }
+            intent.host.links += part.links
+            intent.host.addresses += part.addresses
+            intent.host.neighbors += part.neighbors
+            intent.host.links.sort { $0.object.key < $1.object.key }
+            intent.host.addresses.sort { $0.object.key < $1.object.key }
+            intent.host.neighbors.sort { $0.object.key < $1.object.key }
+            changed.links.insert(devices)
+            (changed.addresses, changed.neighbors) = (.any, .any)
+            return
+        }
+        for device in devices {
+            let links = part.links.filter { $0.object.name == device }
+            Self.replace(&intent.host.links, \.name, device, by: links, &changed.links)
+            let addresses = part.addresses.filter { $0.object.device == device }
+            Self.replace(&intent.host.addresses, \.device, device, by: addresses, &changed.addresses)
+            let neighbors = part.neighbors.filter { $0.object.device == device }
+            Self.replace(&intent.host.neighbors, \.device, device, by: neighbors, &changed.neighbors)
+        }
+    }
+
+    /// Puts objects in the place of those with a value of what the list is sorted by in the first place.
+    private static func replace<Object: KernelObject, Part: Comparable>(
+        _ list: inout [Attributed<Object>], _ part: (Object) -> Part, _ value: Part, by objects: [Attributed<Object>],
+        _ changed: inout ChangedKeys<Object.Key>
+    ) {
+        let start = list.partitionPoint { part($0.object) < value }
+        var end = start
+        while end < list.count, part(list[end].object) == value { end += 1 }
+        let objects = objects.sorted { $0.object.key < $1.object.key }
+        if Array(list[start..<end]) == objects { return }
+        changed.insert(list[start..<end].map(\.object.key) + objects.map(\.object.key))
+        list.replaceSubrange(start..<end, with: objects)
+    }
+
+    // MARK: Rules at places
+
+    private func addPlaces(to part: inout Part) {
+        var firewall = Firewall(origin: Origin(.host, host))
+        for feature in Self.features { feature.contribute(to: &firewall, of: self) }
+        part.tables = firewall.completed()
+    }
+
+    // MARK: Named objects
+
+    private mutating func replace(_ piece: Piece, by part: Part) {
+        let former = made[piece] ?? PieceNames()
+        var names = PieceNames()
+        for link in part.links {
+            names.links.append(link.object.name)
+            Self.replace(&intent.host.links, \.name, link.object.name, by: [link], &changed.links)
+        }
+        for address in part.addresses {
+            Self.replace(&intent.host.addresses, \.key, address.object.key, by: [address], &changed.addresses)
+        }
+        for name in former.links where !names.links.contains(name) {
+            Self.replace(&intent.host.links, \.name, name, by: [], &changed.links)
+        }
+        for table in part.tables + [part.filter] { put(table, of: piece, &names) }
+        if former != names { remove(former, but: names) }
+        made[piece] = names
+    }
+
+    private mutating func put(_ table: NFTableIntent, of piece: Piece, _ names: inout PieceNames) {
+        guard let index = intent.host.firewall.position(of: table.table) else { return }
+        for set in table.sets {
+            names.sets.append(RowSet(table: table.table, name: set.name))
+            var set = set
+            if piece == .host {
+                // Others have their elements in it.
+                if intent.host.firewall[index].position(ofSet: set.name) != nil { continue }
+            } else {
+                set.elements.normalize()
+            }
+            if intent.host.firewall[index].put(set) { note(.set, set.name, table.table) }
+        }
+        for chain in table.chains {
+            names.chains.append(RowSet(table: table.table, name: chain.name))
+            if intent.host.firewall[index].put(chain) { note(.chain, chain.name, table.table) }
+        }
+        for counter in table.counters {
+            names.counters.append(RowSet(table: table.table, name: counter.name))
+            if intent.host.firewall[index].put(counter) { note(.counter, counter.name, table.table) }
+        }
+    }
+
+    private mutating func remove(_ former: PieceNames, but names: PieceNames) {
+        for set in Set(former.sets).subtracting(names.sets) {
+            guard let index = intent.host.firewall.position(of: set.table) else { continue }
+            intent.host.firewall[index].removeSet(named: set.name)
+            note(.set, set.name, set.table)
+        }
+        for chain in Set(former.chains).subtracting(names.chains) {
+            guard let index = intent.host.firewall.position(of: chain.table) else { continue }
+            intent.host.firewall[index].removeChain(named: chain.name)
+            note(.chain, chain.name, chain.table)
+        }
+        for counter in Set(former.counters).subtracting(names.counters) {
+            guard let index = intent.host.firewall.position(of: counter.table) else { continue }
+            intent.host.firewall[index].removeCounter(named: counter.name)
+            note(.counter, counter.name, counter.table)
+        }
+    }
+
+    mutating func note(_ kind: SuspectObjects.NFPart.Kind, _ name: String, _ table: NFTable) {
+        changed.firewall.insert(SuspectObjects.NFPart(table, kind, name))
+    }
+
+    // MARK: Elements
+
+    /// Puts the elements of pieces of one kind in the place of those that they had.
+    private mutating func replaceRows(of pieces: [Piece], by part: Part) {
+        guard let kind = pieces.first?.kind else { return }
+        for row in part.rows {
+            let set = RowSet(table: row.table, name: row.set.name)
+            if rowSets[kind]?.contains(set) != true { rowSets[kind, default: []].append(set) }
+        }
+        let origins = Set(pieces.map(\.origin))
+        for set in rowSets[kind] ?? [] {
+            guard let table = intent.host.firewall.position(of: set.table),
+                let place = intent.host.firewall[table].position(ofSet: set.name)
+            else { continue }
+            let row = part.rows.first { $0.set.name == set.name && $0.table == set.table }
+            let layout = intent.host.firewall[table].sets[place].elements.layout
+            var elements = row?.set.elements ?? NFElements(layout: layout)
+            elements.normalize()
+            if intent.host.firewall[table].sets[place].elements.replace(from: origins, with: elements) {
+                note(.set, set.name, set.table)
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+import NFTables
+import KernelNames
+import KernelModel
+import VPCModel
+import VPCTopology
+
+/// What a host's devices and firewall are made of: each part is made again by itself when something that it reads is
+/// another. Features contribute to those pieces that concern them, see ``HostFeature``.
+///
+/// Routes are pieces as well, of a smaller kind: those of a context that are made of its route table, and one for each
+/// interface (`HostCompiler+Routes.swift`).
+enum Piece: Hashable, Sendable {
+    /// What depends on nothing but ``HostTraits``: rules at places, counters, the sets in which others have elements.
+    case host
+    /// A VRF, and of a VPC's main table the device that receives its key.
+    case context(Context.Key)
+    /// A guest here that is the target of a route: its key and VRF.
+    case gateway(Int)
+    /// The port of an interface that has its guest here.
+    case port(Int)
+    /// Another host.
+    case peer(Int)
+    /// A list of security groups that an interface here has.
+    case list([Int])
+    /// The rules of a security group of such a list.
+    case group(Int)
+    /// The addresses of the members of a group that such rules name.
+    case members(Int)
+    case acl(Int, TrafficDirection)
+    /// A subnet with an ACL and a guest here.
+    case subnet(Int)
+    /// A subnet with a guest here that may use any address.
+    case relay(Int)
+    /// A VPC with a guest here whose denied packets are reported.
+    case report(Int)
+
+    /// Whose elements are in the same sets.
+    var kind: Int {
+        switch self {
+        case .host: 0
+        case .context: 1
+        case .gateway: 2
+        case .port: 3
+        case .peer: 4
+        case .list, .group, .members: 5
+        case .acl, .subnet, .relay, .report: 6
+        }
+    }
+
+    /// Where the elements come from that it has in sets of the host's.
+    var origin: Origin {
+        switch self {
+        case .host: .none
+        case .context(let key): key.origin
+        case .gateway(let number), .port(let number): Origin(.networkInterface, number)
+        case .peer(let number): Origin(.host, number)
+        case .list(let groups): Origin(.securityGroup, groups.first ?? 0)
+        case .group(let number), .members(let number): Origin(.securityGroup, number)
+        case .acl(let number, _): Origin(.networkACL, number)
+        case .subnet(let number), .relay(let number): Origin(.subnet, number)
+        case .report(let number): Origin(.vpc, number)
+        }
+    }
+}
+
+/// What a piece comes to.
+struct Part {
+    var links: [Attributed<Link>] = []
+    var addresses: [Attributed<Address>] = []
+    var neighbors: [Attributed<Neighbor>] = []
+    /// Of the table `inet vpcctl`: sets, counters and chains of its own.
+    var filter = NFTableIntent(FirewallTables.filter)
+    /// Further tables: of ``Piece/host``, those with the places.
+    var tables: [NFTableIntent] = []
+    /// Elements of sets that several pieces have elements in, which ``Piece/host`` declares.
+    private(set) var rows: [(table: NFTable, set: NFSet)] = []
+
+    /// Adds elements to a set of the host's.
+    /// - Parameter prototype: As it is declared, empty.
+    mutating func rows(
+        of prototype: NFSet, in table: NFTable = FirewallTables.filter, _ body: (inout NFSet) -> Void
+    ) {
+        if let index = rows.firstIndex(where: { $0.set.name == prototype.name && $0.table == table }) {
+            return body(&rows[index].set)
+        }
+        rows.append((table, prototype))
+        body(&rows[rows.count - 1].set)
+    }
+}
+
+/// The names of what a piece has made.
+struct PieceNames: Hashable, Sendable {
+    var links: [InterfaceName] = []
+    var sets: [RowSet] = []
+    var chains: [RowSet] = []
+    var counters: [RowSet] = []
+}
+
+/// What all of a host's guests and VPCs together come to: rules depend on it.
+struct HostTraits: Equatable, Sendable {
+    /// Whether a guest here may use any address.
+    var hasForwarders = false
+    /// Whether such a guest has blocks of addresses, and whether another one has.
+    var hasPrefixesOfForwarders = false
+    var hasPrefixesOfSpeakers = false
+    /// Whether somebody in a VPC of this host, here or elsewhere, may send with the address of a guest here.
+    var hasMiddleboxes = false
+    /// Whether a subnet with a guest here has an ACL.
+    var hasACLs = false
+    /// Whether an ACL is asked here at all.
+    var asksACLs = false
+    var hasGroups = false
+    /// Whether a guest here is in a VPC that logs.
+    var isLogging = false
+    var ports = 0
+    /// Bytes, of the port with the largest; nil: there is no port.
+    var largestMTU: Int?
+    var overlayMTU: UInt32 = 0
+    var tunnelDevice = InterfaceName.none
+    var epoch = PolicyEpoch(number: 0)
+
+    var hasPrefixes: Bool { hasPrefixesOfForwarders || hasPrefixesOfSpeakers }
+}
