@@ -8,13 +8,14 @@ from suite import lab, peers, programs
 from suite.benchmark import Benchmark, Case, Ratio, Row, Subject, Table
 
 TEXT = """
-The same cloud by vpcctl and by OVN of Debian 12 (23.03, with Open vSwitch 3.1): hosts with ports that are spread over VPCs, each of which has two subnets and
-the router between them, a group of ten rules and one whose members may ping each other; all ports are in both groups of
-their VPC and held to their addresses. One port of each VPC on each host is a guest that answers, the others are dummy
-devices. Hosts are network namespaces of one machine with one processor.
+The same cloud by vpcctl and by OVN of Debian 12 (23.03, with Open vSwitch 3.1): hosts with ports that are spread over VPCs,
+each of which has two subnets and the router between them, a group of ten rules and one whose members may ping each other;
+all ports are in both groups of their VPC and held to their addresses. One port of each VPC on each host is a guest that
+answers, the others are dummy devices. Hosts are network namespaces of one machine with one processor.
 
 - *vpcd* runs on every host; all watch one folder, in which files are renamed into place: one with the ports of each host, one
-  with all else. Nothing else runs.
+  with all else. Nothing else runs. A port that moves changes two files, of which that of the first host is renamed first:
+  on its way there the port is twice in the set for a moment, on its way back in none of the files.
 - *OVN*: ovn-northd and two databases as the central; on every host a database, ovs-vswitchd and ovn-controller. Everything
   on Unix sockets, without TCP, TLS and RAFT. What there is to tell is told in one transaction, and one more on each host that
   gets ports: its best case.
@@ -26,12 +27,18 @@ shows it (a ping is answered, or no longer; a closed TCP port answers that it is
 what comes later; every vpcd has said by then that it is done. What is used anyhow when nothing happens is taken off.
 
 The time that passes until then is not given: the lab's clock leaps while files are read.
+
+**OVN is ahead** where the aim is missed below: with ten hosts, where what changes is little. Its central finds out what that
+is and passes it on; here every vpcd reads and judges by itself what a file says anew, ten of them ten times. A move to the
+first host is the worst: in between the same port is there twice, which is not valid. With the files renamed in the other
+order the same move took 979 million among a thousand ports.
 """
 
 STEPS = {
     "from empty to all ports working": "create",
     "a port comes": "add",
-    "it moves to another host": "move",
+    "it moves to the first host": "move",
+    "it moves back": "move back",
     "a rule goes: members may not ping": "rule removed",
     "it comes back": "rule added",
     "a rule has another port": "rule changed",

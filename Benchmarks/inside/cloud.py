@@ -3,7 +3,7 @@
 Every VPC has 10.0.0.0/16 in two subnets, with ports that alternate between them, and two groups that all of its ports are
 in: `sg`, ten rules of TCP ports, and `all`, whose members may ping each other and send what they like. Of each VPC one
 port on each host is a guest, a network namespace that answers; the others are dummy devices. One more port of the first
-VPC, `x1`, comes on the second host and moves to the first."""
+VPC, `x1`, comes on the second host, and moves to the first and back."""
 
 import dataclasses
 import json

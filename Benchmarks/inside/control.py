@@ -65,7 +65,8 @@ class Vpcd:
                 print(event, file=sys.stderr)
 
     def put(self, ports, **options):
-        """Changes the files that say something else now, all of which are written before the first takes its place."""
+        """Changes the files that say something else now, all of which are written before the first takes its place. They
+        take it in the order of their hosts."""
         files = model.manifests(self.cloud, ports, **options)
         changed = {name: text for name, text in files.items() if self.files.get(name) != text}
         for name, text in changed.items():
@@ -220,10 +221,11 @@ def measure(cloud, side):
     measurement.rest()
     measurement.step("add", lambda: side.add(comer), lambda: pings(guest, comer.address))
     measurement.step("move", lambda: side.move(comer, moved), lambda: pings(guest, moved.address))
+    measurement.step("move back", lambda: side.move(moved, comer), lambda: pings(guest, comer.address))
     measurement.step("rule removed", lambda: side.allow_ping(False), lambda: not pings(guest, last.address))
     measurement.step("rule added", lambda: side.allow_ping(True), lambda: pings(guest, last.address))
     measurement.step("rule changed", lambda: side.change_rule(9000), lambda: is_refused(guest, last.address, 9000))
-    measurement.step("remove", lambda: side.remove(moved), lambda: not pings(guest, moved.address))
+    measurement.step("remove", lambda: side.remove(comer), lambda: not pings(guest, comer.address))
     return measurement.figures
 
 
