@@ -92,7 +92,7 @@ struct ResourceFile {
         guard line.starts(with: kindMark) else { return nil }
         let kind = line.dropFirst(kindMark.count).prefix { $0 != quote }
         guard let end = line.firstRange(of: specMark)?.lowerBound else { return nil }
-        let name = line[..<end].suffix { $0 != quote }
+        let name = line[..<end].suffix(while: { $0 != quote })
         guard line[..<name.startIndex].suffix(nameMark.count).elementsEqual(nameMark) else { return nil }
         return String(decoding: kind, as: UTF8.self) + "/" + String(decoding: name, as: UTF8.self)
     }
@@ -104,12 +104,6 @@ struct ResourceFile {
 }
 
 extension ArraySlice<UInt8> {
-    /// The longest end of which every byte is wanted.
-    fileprivate func suffix(while isWanted: (UInt8) -> Bool) -> ArraySlice<UInt8> {
-        let start = lastIndex { !isWanted($0) }.map { $0 + 1 } ?? startIndex
-        return self[start...]
-    }
-
     /// Where other bytes stand first.
     fileprivate func firstRange(of mark: [UInt8]) -> Range<Int>? {
         withUnsafeBufferPointer { bytes in

@@ -249,7 +249,7 @@ extension RevisionStore {
 
 extension BidirectionalCollection {
     /// The longest end of which all elements are so.
-    fileprivate func suffix(while isSuch: (Element) -> Bool) -> SubSequence {
+    func suffix(while isSuch: (Element) -> Bool) -> SubSequence {
         var start = endIndex
         while start > startIndex {
             let before = index(before: start)

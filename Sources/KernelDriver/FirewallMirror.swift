@@ -76,7 +76,7 @@ struct FirewallState {
     /// Sets and chains that a rule brings along and takes with it: none of ours.
     private var unnamed: Set<Part> = []
     /// What the transactions taken in were about; nil: a table as a whole.
-    private var touched: Set<SuspectObjects.NFPart>? = []
+    private var touched: Set<NFPart>? = []
     /// What was read by itself, and at which generation: what is older is contained in it.
     private var readings: [Part: UInt32] = [:]
 
@@ -179,11 +179,11 @@ struct FirewallState {
         touched = []
     }
 
-    private mutating func touch(_ kind: SuspectObjects.NFPart.Kind, _ name: String?, _ table: NFTable) {
+    private mutating func touch(_ kind: NFPart.Kind, _ name: String?, _ table: NFTable) {
         guard let name else { return touched = nil }
         let wanted = kind == .set ? NFSet.wantedName(ofSetNamed: name) : name
-        touched?.insert(SuspectObjects.NFPart(table, kind, wanted))
-        if wanted != name { touched?.insert(SuspectObjects.NFPart(table, kind, name)) }
+        touched?.insert(NFPart(table, kind, wanted))
+        if wanted != name { touched?.insert(NFPart(table, kind, name)) }
     }
 
     /// Notes what a message is about.

@@ -15,20 +15,6 @@ public struct SuspectObjects: Sendable, Hashable {
     public var guests = ChangedKeys<NamespaceName>.none
     public var firewall = ChangedKeys<NFPart>.none
 
-    /// A set, chain or object of a table of nf_tables.
-    public struct NFPart: Sendable, Hashable {
-        public enum Kind: Sendable, Hashable { case set, chain, counter }
-
-        public var table: NFTable
-        public var kind: Kind
-        /// The wanted name: see ``NFSet/wantedName(ofSetNamed:)``.
-        public var name: String
-
-        public init(_ table: NFTable, _ kind: Kind, _ name: String) {
-            (self.table, self.kind, self.name) = (table, kind, name)
-        }
-    }
-
     /// Nothing is.
     public init() {}
 
@@ -115,12 +101,12 @@ extension NFTableIntent {
     /// among that refer to: these may have other names in the kernel.
     /// - Returns: nil where nothing may differ.
     func reduced(
-        to parts: ChangedKeys<SuspectObjects.NFPart>, _ observed: NFObservedTable?
+        to parts: ChangedKeys<NFPart>, _ observed: NFObservedTable?
     ) -> (NFTableIntent, NFObservedTable?)? {
         guard case .some(let parts) = parts, let observed, !observed.isDormant else { return (self, observed) }
         let own = parts.filter { $0.table == table }
         if own.isEmpty { return nil }
-        func names(_ kind: SuspectObjects.NFPart.Kind) -> Set<String> {
+        func names(_ kind: NFPart.Kind) -> Set<String> {
             Set(own.filter { $0.kind == kind }.map(\.name))
         }
         var (sets, chains) = (names(.set), names(.chain))

@@ -3,62 +3,58 @@ extension NFTableIntent {
     /// Puts a normalized set in the place of the one of its name.
     /// - Returns: whether it is another than before.
     public mutating func put(_ set: NFSet) -> Bool {
-        let place = sets.partitionPoint { $0.name < set.name }
-        guard place < sets.count, sets[place].name == set.name else {
-            sets.insert(set, at: place)
-            return true
-        }
-        if sets[place] == set, sets[place].elements.origins == set.elements.origins { return false }
-        sets[place] = set
-        return true
+        sets.put(set) { $0 == set && $0.elements.origins == set.elements.origins }
     }
 
     /// - Returns: whether it is another than before.
-    public mutating func put(_ chain: NFChain) -> Bool {
-        let place = chains.partitionPoint { $0.name < chain.name }
-        guard place < chains.count, chains[place].name == chain.name else {
-            chains.insert(chain, at: place)
-            return true
-        }
-        if chains[place] == chain { return false }
-        chains[place] = chain
-        return true
-    }
+    public mutating func put(_ chain: NFChain) -> Bool { chains.put(chain) { $0 == chain } }
 
     /// - Returns: whether it is another than before.
-    public mutating func put(_ counter: NFCounter) -> Bool {
-        let place = counters.partitionPoint { $0.name < counter.name }
-        guard place < counters.count, counters[place].name == counter.name else {
-            counters.insert(counter, at: place)
-            return true
+    public mutating func put(_ counter: NFCounter) -> Bool { counters.put(counter) { $0 == counter } }
+
+    /// Does nothing where there is none of that name.
+    public mutating func remove(_ kind: NFPart.Kind, named name: String) {
+        switch kind {
+        case .set: sets.remove(named: name)
+        case .chain: chains.remove(named: name)
+        case .counter: counters.remove(named: name)
         }
-        if counters[place] == counter { return false }
-        counters[place] = counter
-        return true
-    }
-
-    public mutating func removeSet(named name: String) {
-        let place = sets.partitionPoint { $0.name < name }
-        if place < sets.count, sets[place].name == name { sets.remove(at: place) }
-    }
-
-    public mutating func removeChain(named name: String) {
-        let place = chains.partitionPoint { $0.name < name }
-        if place < chains.count, chains[place].name == name { chains.remove(at: place) }
-    }
-
-    public mutating func removeCounter(named name: String) {
-        let place = counters.partitionPoint { $0.name < name }
-        if place < counters.count, counters[place].name == name { counters.remove(at: place) }
     }
 
     /// The position of the set of that name.
-    public func position(ofSet name: String) -> Int? {
-        let place = sets.partitionPoint { $0.name < name }
-        return place < sets.count && sets[place].name == name ? place : nil
-    }
+    public func position(ofSet name: String) -> Int? { sets.position(of: name) }
 }
 
 extension [NFTableIntent] {
     public func position(of table: NFTable) -> Int? { firstIndex { $0.table == table } }
+}
+
+private protocol Named { var name: String { get } }
+
+extension NFSet: Named {}
+extension NFChain: Named {}
+extension NFCounter: Named {}
+
+/// Of a list that is in order of the names.
+extension Array where Element: Named {
+    fileprivate func position(of name: String) -> Int? {
+        let place = partitionPoint { $0.name < name }
+        return place < count && self[place].name == name ? place : nil
+    }
+
+    /// - Parameter isSame: Whether the one of that name is no other.
+    /// - Returns: whether it is another than before.
+    fileprivate mutating func put(_ element: Element, where isSame: (Element) -> Bool) -> Bool {
+        guard let place = position(of: element.name) else {
+            insert(element, at: partitionPoint { $0.name < element.name })
+            return true
+        }
+        if isSame(self[place]) { return false }
+        self[place] = element
+        return true
+    }
+
+    fileprivate mutating func remove(named name: String) {
+        if let place = position(of: name) { remove(at: place) }
+    }
 }

@@ -9,15 +9,14 @@ struct Demand<Key: Hashable & Sendable>: Sendable {
 
     func contains(_ key: Key) -> Bool { counts[key] != nil }
 
-    mutating func add(_ key: Key) {
-        if former[key] == nil { former[key] = counts[key] != nil }
-        counts[key, default: 0] += 1
-    }
+    mutating func add(_ key: Key) { count(key, 1) }
+    mutating func drop(_ key: Key) { count(key, -1) }
 
-    mutating func drop(_ key: Key) {
+    /// So many more ask for it; there are never fewer than none.
+    mutating func count(_ key: Key, _ number: Int) {
         if former[key] == nil { former[key] = counts[key] != nil }
-        guard let count = counts[key] else { return }
-        counts[key] = count > 1 ? count - 1 : nil
+        let sum = counts[key, default: 0] + number
+        counts[key] = sum > 0 ? sum : nil
     }
 
     /// What came and what went, in no order.

@@ -4,12 +4,6 @@ import NFTables
 import VPCModel
 import VPCTopology
 
-/// A set of the host's in which pieces have elements.
-struct RowSet: Hashable, Sendable {
-    var table: NFTable
-    var name: String
-}
-
 /// Puts what pieces come to into the intent, in the place of what they came to before.
 extension HostCompiler {
     /// Makes a piece anew.
@@ -107,14 +101,15 @@ extension HostCompiler {
             Self.replace(&intent.host.links, \.name, name, by: [], &changed.links)
         }
         for table in part.tables + [part.filter] { put(table, of: piece, &names) }
-        if former != names { remove(former, but: names) }
+        for part in Set(former.parts).subtracting(names.parts) { remove(part) }
         made[piece] = names
     }
 
     private mutating func put(_ table: NFTableIntent, of piece: Piece, _ names: inout PieceNames) {
         guard let index = intent.host.firewall.position(of: table.table) else { return }
         for set in table.sets {
-            names.sets.append(RowSet(table: table.table, name: set.name))
+            let part = NFPart(table.table, .set, set.name)
+            names.parts.append(part)
             var set = set
             if piece == .host {
                 // Others have their elements in it.
@@ -122,38 +117,24 @@ extension HostCompiler {
             } else {
                 set.elements.normalize()
             }
-            if intent.host.firewall[index].put(set) { note(.set, set.name, table.table) }
+            if intent.host.firewall[index].put(set) { changed.firewall.insert(part) }
         }
         for chain in table.chains {
-            names.chains.append(RowSet(table: table.table, name: chain.name))
-            if intent.host.firewall[index].put(chain) { note(.chain, chain.name, table.table) }
+            let part = NFPart(table.table, .chain, chain.name)
+            names.parts.append(part)
+            if intent.host.firewall[index].put(chain) { changed.firewall.insert(part) }
         }
         for counter in table.counters {
-            names.counters.append(RowSet(table: table.table, name: counter.name))
-            if intent.host.firewall[index].put(counter) { note(.counter, counter.name, table.table) }
+            let part = NFPart(table.table, .counter, counter.name)
+            names.parts.append(part)
+            if intent.host.firewall[index].put(counter) { changed.firewall.insert(part) }
         }
     }
 
-    private mutating func remove(_ former: PieceNames, but names: PieceNames) {
-        for set in Set(former.sets).subtracting(names.sets) {
-            guard let index = intent.host.firewall.position(of: set.table) else { continue }
-            intent.host.firewall[index].removeSet(named: set.name)
-            note(.set, set.name, set.table)
-        }
-        for chain in Set(former.chains).subtracting(names.chains) {
-            guard let index = intent.host.firewall.position(of: chain.table) else { continue }
-            intent.host.firewall[index].removeChain(named: chain.name)
-            note(.chain, chain.name, chain.table)
-        }
-        for counter in Set(former.counters).subtracting(names.counters) {
-            guard let index = intent.host.firewall.position(of: counter.table) else { continue }
-            intent.host.firewall[index].removeCounter(named: counter.name)
-            note(.counter, counter.name, counter.table)
-        }
-    }
-
-    mutating func note(_ kind: SuspectObjects.NFPart.Kind, _ name: String, _ table: NFTable) {
-        changed.firewall.insert(SuspectObjects.NFPart(table, kind, name))
+    private mutating func remove(_ part: NFPart) {
+        guard let index = intent.host.firewall.position(of: part.table) else { return }
+        intent.host.firewall[index].remove(part.kind, named: part.name)
+        changed.firewall.insert(part)
     }
 
     // MARK: Elements
@@ -162,7 +143,7 @@ extension HostCompiler {
     private mutating func replaceRows(of pieces: [Piece], by part: Part) {
         guard let kind = pieces.first?.kind else { return }
         for row in part.rows {
-            let set = RowSet(table: row.table, name: row.set.name)
+            let set = NFPart(row.table, .set, row.set.name)
             if rowSets[kind]?.contains(set) != true { rowSets[kind, default: []].append(set) }
         }
         let origins = Set(pieces.map(\.origin))
@@ -175,7 +156,7 @@ extension HostCompiler {
             var elements = row?.set.elements ?? NFElements(layout: layout)
             elements.normalize()
             if intent.host.firewall[table].sets[place].elements.replace(from: origins, with: elements) {
-                note(.set, set.name, set.table)
+                changed.firewall.insert(set)
             }
         }
     }

@@ -122,6 +122,8 @@ extension HostCompiler {
         guard let index = intent.host.firewall.position(of: table),
             let place = intent.host.firewall[index].position(ofSet: name)
         else { return }
-        if edit(&intent.host.firewall[index].sets[place].elements) { note(.set, name, table) }
+        if edit(&intent.host.firewall[index].sets[place].elements) {
+            changed.firewall.insert(NFPart(table, .set, name))
+        }
     }
 }

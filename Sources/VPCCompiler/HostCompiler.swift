@@ -53,7 +53,7 @@ struct HostCompiler: Sendable {
     /// What pieces have made.
     var made: [Piece: PieceNames] = [:]
     /// The sets in which pieces of a kind have elements.
-    var rowSets: [Int: [RowSet]] = [:]
+    var rowSets: [Int: [NFPart]] = [:]
     /// To judge connections by.
     var policyInterfaces: Set<Int> = []
     var presentInterfaces: Set<Int> = []

@@ -25,37 +25,23 @@ struct HostDemand: Sendable {
 }
 
 extension HostDemand {
-    mutating func add(_ port: HostCompiler.Port) {
-        contexts.add(port.context)
-        contexts.add(Context.Key(vpc: port.context.vpc, routeTable: nil))
-        vpcs.add(port.context.vpc)
-        if !port.list.isEmpty { lists.add(port.list) }
-        if let subnet = port.subnet { subnets.add(subnet) }
-        if let acl = port.acl {
-            for direction in TrafficDirection.allCases { acls.add(ACLDirection(acl: acl, direction: direction)) }
-        }
-        if let relay = port.relay { relays.add(relay) }
-        if let report = port.report { reports.add(report) }
-        mtus.add(port.mtu)
-        count(port, 1)
-    }
-
-    mutating func drop(_ port: HostCompiler.Port) {
-        contexts.drop(port.context)
-        contexts.drop(Context.Key(vpc: port.context.vpc, routeTable: nil))
-        vpcs.drop(port.context.vpc)
-        if !port.list.isEmpty { lists.drop(port.list) }
-        if let subnet = port.subnet { subnets.drop(subnet) }
-        if let acl = port.acl {
-            for direction in TrafficDirection.allCases { acls.drop(ACLDirection(acl: acl, direction: direction)) }
-        }
-        if let relay = port.relay { relays.drop(relay) }
-        if let report = port.report { reports.drop(report) }
-        mtus.drop(port.mtu)
-        count(port, -1)
-    }
+    mutating func add(_ port: HostCompiler.Port) { count(port, 1) }
+    mutating func drop(_ port: HostCompiler.Port) { count(port, -1) }
 
     private mutating func count(_ port: HostCompiler.Port, _ number: Int) {
+        contexts.count(port.context, number)
+        contexts.count(Context.Key(vpc: port.context.vpc, routeTable: nil), number)
+        vpcs.count(port.context.vpc, number)
+        if !port.list.isEmpty { lists.count(port.list, number) }
+        if let subnet = port.subnet { subnets.count(subnet, number) }
+        if let acl = port.acl {
+            for direction in TrafficDirection.allCases {
+                acls.count(ACLDirection(acl: acl, direction: direction), number)
+            }
+        }
+        if let relay = port.relay { relays.count(relay, number) }
+        if let report = port.report { reports.count(report, number) }
+        mtus.count(port.mtu, number)
         if port.isForwarder { forwarders += number }
         guard port.hasPrefixes else { return }
         if port.isForwarder { prefixes.forwarders += number } else { prefixes.speakers += number }

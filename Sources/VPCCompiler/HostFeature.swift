@@ -1,5 +1,3 @@
-import KernelNames
-
 /// One thing that hosts do for their VPCs, in a file of its own. Features are values without state: what they know is in
 /// the ``HostCompiler``.
 ///

@@ -91,9 +91,7 @@ struct Part {
 /// The names of what a piece has made.
 struct PieceNames: Hashable, Sendable {
     var links: [InterfaceName] = []
-    var sets: [RowSet] = []
-    var chains: [RowSet] = []
-    var counters: [RowSet] = []
+    var parts: [NFPart] = []
 }
 
 /// What all of a host's guests and VPCs together come to: rules depend on it.

@@ -38,12 +38,10 @@ extension LocalAgent {
 
     /// What is a manifest of what the agent has told.
     private static func resource(_ value: StructuredValue) -> Resource? {
-        guard case .object(var members) = value else { return nil }
-        members.removeAll { ["origin", "status"].contains($0.name) }
-        for index in members.indices where members[index].name == "metadata" {
-            guard case .object(let metadata) = members[index].value else { continue }
-            members[index].value = .object(metadata.filter { $0.name != "resourceVersion" })
+        guard var members = value.members(changingMetadata: { $0.removeAll { $0.name == "resourceVersion" } }) else {
+            return nil
         }
+        members.removeAll { ["origin", "status"].contains($0.name) }
         return ManifestSet(text: StructuredValue.object(members).json).model.resources.first
     }
 
@@ -100,13 +98,23 @@ struct ResourceRequest: Equatable {
 extension ResourceRequest.Change {
     /// The resource with the version of what it takes the place of.
     fileprivate var manifest: StructuredValue? {
-        guard let resource, case .object(var members) = StructuredValue(resource) else { return nil }
+        guard let resource else { return nil }
+        return StructuredValue(resource).members { metadata in
+            if let version { metadata.append(StructuredValue.Member("resourceVersion", .string(version))) }
+        }.map { .object($0) }
+    }
+}
+
+extension StructuredValue {
+    /// The members of a resource, with other metadata; nil where it is no object.
+    fileprivate func members(changingMetadata change: (inout [Member]) -> Void) -> [Member]? {
+        guard case .object(var members) = self else { return nil }
         for index in members.indices where members[index].name == "metadata" {
-            guard let version, case .object(let metadata) = members[index].value else { continue }
-            members[index].value = .object(
-                metadata + [StructuredValue.Member("resourceVersion", .string(version))])
+            guard case .object(var metadata) = members[index].value else { continue }
+            change(&metadata)
+            members[index].value = .object(metadata)
         }
-        return .object(members)
+        return members
     }
 }
 

@@ -28,19 +28,9 @@ final class InProcessRun: Served {
     /// One host, nothing else.
     static let manifest = ManifestHead.host()
 
-    /// Each watches its folder and the machine's namespaces by inotify, of which a user has 128 (max_user_instances).
-    private static let places = Places(8)
-
     /// Makes one, and takes it away when `body` has ended.
     static func with<Result>(
         _ change: (inout AgentConfiguration) -> Void = { _ in }, limits: ServerLimits = ServerLimits(),
-        _ body: (InProcessRun) async throws -> Result
-    ) async throws -> Result {
-        try await places.with { try await withPlace(change, limits, body) }
-    }
-
-    private static func withPlace<Result>(
-        _ change: (inout AgentConfiguration) -> Void, _ limits: ServerLimits,
         _ body: (InProcessRun) async throws -> Result
     ) async throws -> Result {
         let namespace = "api-\(UUID().uuidString.prefix(8))"

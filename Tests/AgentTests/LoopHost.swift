@@ -62,20 +62,7 @@ final class LoopHost {
 
             """
         }.joined()
-        text += ManifestHead.subnet("10.0.1.0/24", of: "10.0.0.0/16")
-        for number in 0..<interfaces {
-            text += """
-                ---
-                kind: NetworkInterface
-                metadata: {name: here\(number)}
-                spec:
-                  subnet: s
-                  address: 10.0.1.\(10 + number)
-                  host: h1
-                  attachment: {netns: web, device: eth\(number)}
-
-                """
-        }
+        text += ManifestHead.subnet("10.0.1.0/24", of: "10.0.0.0/16") + ManifestHead.guests(interfaces)
         return text
     }
 

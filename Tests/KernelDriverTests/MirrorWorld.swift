@@ -504,15 +504,15 @@ extension NamespaceSnapshot {
 
 /// A set, chain or object as it was seen.
 private struct SeenPart: Hashable {
-    var part: SuspectObjects.NFPart
+    var part: NFPart
     var content: String
 }
 
 extension NFSnapshot {
     fileprivate var parts: [SeenPart] {
         tables.flatMap { table in
-            func part(_ kind: SuspectObjects.NFPart.Kind, _ name: String, _ content: some Any) -> SeenPart {
-                SeenPart(part: SuspectObjects.NFPart(table.table, kind, name), content: "\(content)")
+            func part(_ kind: NFPart.Kind, _ name: String, _ content: some Any) -> SeenPart {
+                SeenPart(part: NFPart(table.table, kind, name), content: "\(content)")
             }
             return table.sets.map { part(.set, $0.name, $0) } + table.chains.map { part(.chain, $0.name, $0) }
                 + table.objects.map { part(.counter, $0.name, $0.type) }

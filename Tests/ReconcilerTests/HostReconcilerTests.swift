@@ -55,20 +55,7 @@ import VPCTopology
             spec: {subnet: s, address: 10.0.1.99, host: h2, attachment: {netns: other, device: eth0}}
 
             """
-        for number in 0..<interfaces {
-            text += """
-                ---
-                kind: NetworkInterface
-                metadata: {name: here\(number)}
-                spec:
-                  subnet: s
-                  address: 10.0.1.\(10 + number)
-                  host: h1
-                  attachment: {netns: web, device: eth\(number)}
-                  securityGroups: [g]
-
-                """
-        }
+        text += ManifestHead.guests(interfaces, more: "securityGroups: [g]")
         let set = ManifestSet([ManifestSource(name: "all.yaml", text: text)])
         let resolution = Topology.resolve(set.model)
         return try #require(resolution.topology, "\(set.located(resolution.diagnostics))")

@@ -28,4 +28,23 @@ package enum ManifestHead {
 
             """
     }
+
+    /// Interfaces `here0` (10.0.1.10) and so on of that subnet, on `h1`: `eth0` and so on of namespace `web`. To come behind
+    /// a head.
+    /// - Parameter more: A further field of each, a line.
+    package static func guests(_ count: Int, more: String? = nil) -> String {
+        (0..<count).map { number in
+            """
+            ---
+            kind: NetworkInterface
+            metadata: {name: here\(number)}
+            spec:
+              subnet: s
+              address: 10.0.1.\(10 + number)
+              host: h1
+              attachment: {netns: web, device: eth\(number)}
+            \(more.map { "  \($0)\n" } ?? "")
+            """
+        }.joined()
+    }
 }
