@@ -173,11 +173,14 @@ final class ReconcileLoop {
     private func waitForFights() { waiting.fight = hostPass.ledger.nextDeadline(after: agent.clock.now) }
 
     /// Trusts nothing that was heard: reads manifests and kernel again.
-    private func resynchronize() {
-        waiting.load = nil
+    /// - Parameter isReading: Whether manifests are read even while somebody writes to them.
+    private func resynchronize(isReading: Bool = false) {
         // Its files may have been put right, or what it needs of the machine has come.
         if unusable != nil { takeUpNewest() }
-        loadSource()
+        if isReading || waiting.load == nil {
+            waiting.load = nil
+            loadSource()
+        }
         requestPass(looking: .everything)
     }
 
@@ -189,7 +192,7 @@ final class ReconcileLoop {
             settling.append(reply)
         case .resynchronize: resynchronize()
         case .reload(let reply):
-            resynchronize()
+            resynchronize(isReading: true)
             whenSourceIsTaken(reply)
         case .ping(let reply): reply(.success(()))
         case .apply(let sources, let seconds, let reply):
