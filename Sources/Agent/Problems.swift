@@ -32,9 +32,9 @@ struct Problems {
         }
         for failure in result.outcome.report.failures {
             let operation = failure.operation
-            let place = operation.namespace.map { " in namespace \($0)" } ?? ""
             add(
-                operation.origin, "\(operation.action.rawValue) \(operation.object)\(place): \(failure.reason)",
+                operation.origin,
+                "\(operation.action.rawValue) \(operation.object)\(operation.place.suffix): \(failure.reason)",
                 topology)
         }
         if failures.isEmpty {
@@ -91,8 +91,7 @@ extension AgentMetrics {
         ]
         // Nothing is counted anew: what reading back found to be missing or too much is the whole difference.
         actualObjects = desiredObjects
-        for step in result.outcome.remaining.steps where step.namespace == nil && desiredObjects[step.work.kind] != nil
-        {
+        for step in result.outcome.remaining.steps where step.place == .host && desiredObjects[step.work.kind] != nil {
             let counts = step.work.counts
             actualObjects[step.work.kind, default: 0] += counts.deleted - counts.created
         }

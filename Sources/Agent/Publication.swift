@@ -185,7 +185,7 @@ final class Publication: Sendable {
                 "repaired \(operation.object): \(difference)",
                 metadata: [
                     "kind": "\(operation.kind.rawValue)", "resource": "\(resource ?? "-")",
-                    "namespace": "\(operation.namespace?.rawValue ?? "-")",
+                    "namespace": "\(operation.place.guest?.rawValue ?? "-")",
                 ])
             events.add(
                 .driftRepaired, difference, object: operation.object, resource: resource,

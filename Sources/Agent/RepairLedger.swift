@@ -6,7 +6,7 @@ import KernelNames
 struct RepairLedger {
     /// One kernel object, by what ip(8) would be told.
     struct Subject: Hashable {
-        var namespace: NamespaceName?
+        var place: Place
         var kind: ObjectKind
         var object: String
     }
@@ -94,7 +94,7 @@ struct RepairLedger {
 
 extension RepairLedger.Subject {
     init(_ operation: Operation) {
-        self.init(namespace: operation.namespace, kind: operation.kind, object: operation.object)
+        self.init(place: operation.place, kind: operation.kind, object: operation.object)
     }
 }
 
@@ -117,16 +117,17 @@ extension ChangePlan {
             switch step.work {
             case .firewall, .connections:
                 if !keepsFirewall { return nil }
-            case .sysctls(let changes): work = .sysctls(changes.filtered(step.namespace, isFree))
-            case .rules(let changes): work = .rules(changes.filtered(step.namespace, isFree))
-            case .links(let changes): work = .links(changes.filtered(step.namespace, isFree))
-            case .addresses(let changes): work = .addresses(changes.filtered(step.namespace, isFree))
-            case .neighbors(let changes): work = .neighbors(changes.filtered(step.namespace, isFree))
-            case .nexthops(let changes): work = .nexthops(changes.filtered(step.namespace, isFree))
-            case .routes(let changes): work = .routes(changes.filtered(step.namespace, isFree))
+            case .namespaces(let changes): work = .namespaces(changes.filtered(step.place, isFree))
+            case .sysctls(let changes): work = .sysctls(changes.filtered(step.place, isFree))
+            case .rules(let changes): work = .rules(changes.filtered(step.place, isFree))
+            case .links(let changes): work = .links(changes.filtered(step.place, isFree))
+            case .addresses(let changes): work = .addresses(changes.filtered(step.place, isFree))
+            case .neighbors(let changes): work = .neighbors(changes.filtered(step.place, isFree))
+            case .nexthops(let changes): work = .nexthops(changes.filtered(step.place, isFree))
+            case .routes(let changes): work = .routes(changes.filtered(step.place, isFree))
             case .awaitOperational: break
             }
-            return work.counts.total > 0 ? Step(in: step.namespace, work) : nil
+            return work.counts.total > 0 ? Step(in: step.place, work) : nil
         }
         return plan
     }
@@ -138,18 +139,18 @@ extension ChangePlan {
 }
 
 extension ChangeSet {
-    fileprivate func filtered(_ namespace: NamespaceName?, _ isIncluded: (Operation) -> Bool) -> ChangeSet {
+    fileprivate func filtered(_ place: Place, _ isIncluded: (Operation) -> Bool) -> ChangeSet {
         var part = ChangeSet()
         for object in deletions {
-            if isIncluded(operation(.delete, object.description, namespace)) { part.deletions.append(object) }
+            if isIncluded(operation(.delete, object.description, place)) { part.deletions.append(object) }
         }
         for creation in creations {
-            if isIncluded(operation(.create, creation.object.description, namespace)) {
+            if isIncluded(operation(.create, creation.object.description, place)) {
                 part.creations.append(creation)
             }
         }
         for replacement in replacements {
-            if isIncluded(operation(.change, replacement.summary, namespace)) {
+            if isIncluded(operation(.change, replacement.summary, place)) {
                 part.replacements.append(replacement)
             }
         }
@@ -157,8 +158,8 @@ extension ChangeSet {
     }
 
     private func operation(
-        _ action: Operation.Action, _ object: String, _ namespace: NamespaceName?
+        _ action: Operation.Action, _ object: String, _ place: Place
     ) -> Operation {
-        Operation(namespace: namespace, action: action, kind: Object.kind, object: object, origin: .none)
+        Operation(in: place, action: action, kind: Object.kind, object: object, origin: .none)
     }
 }

@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -16,6 +17,21 @@
 int linux_enter_network_namespace(int descriptor) { return setns(descriptor, CLONE_NEWNET); }
 
 int linux_unshare_network_namespace(void) { return unshare(CLONE_NEWNET); }
+
+int linux_enter_mount_namespace(int descriptor) {
+    if (unshare(CLONE_FS) != 0) return -1;
+    return setns(descriptor, CLONE_NEWNS);
+}
+
+unsigned long long linux_network_namespace_cookie(void) {
+    unsigned long long cookie = 0;
+    socklen_t length = sizeof cookie;
+    int descriptor = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (descriptor < 0) return 0;
+    if (getsockopt(descriptor, SOL_SOCKET, SO_NETNS_COOKIE, &cookie, &length) != 0) cookie = 0;
+    close(descriptor);
+    return cookie;
+}
 
 int linux_is_network_namespace(int descriptor) { return ioctl(descriptor, NS_GET_NSTYPE) == CLONE_NEWNET; }
 

@@ -15,12 +15,13 @@ extension Committer {
                 // Some at a time, so that the descriptors of their namespaces do not run out.
                 let part = changes.creations[first...].prefix(256).map(\.object)
                 var tasks: [LinkTask] = []
-                try create(part, from: offset + first, session, &outcome, &tasks)
+                try create(part, from: offset + first, step.place, session, &outcome, &tasks)
                 try carryOut(tasks, session, &outcome)
                 first += part.count
             }
             var tasks: [LinkTask] = []
             try adjust(changes.replacements, from: offset + changes.creations.count, session, &outcome, &tasks)
+            try bringIn(&tasks, session, &outcome)
             try carryOut(tasks, session, &outcome)
             try letGo(tasks, changes.replacements, session, outcome)
         } catch {
@@ -32,21 +33,25 @@ extension Committer {
         where outcome.failures[changes.deletions.count + position] != nil {
             rule(out: creation.object, session)
         }
-        note(outcome, of: changes, in: step.namespace)
+        note(outcome, of: changes, in: step.place)
     }
 
     // MARK: Creation and change
 
     /// Notes what has to be done for the devices that shall be made.
-    private func create(
-        _ links: [Link], from offset: Int, _ session: Session, _ outcome: inout StepOutcome, _ tasks: inout [LinkTask]
+    private mutating func create(
+        _ links: [Link], from offset: Int, _ place: Place, _ session: Session, _ outcome: inout StepOutcome,
+        _ tasks: inout [LinkTask]
     ) throws(NetlinkError) {
         if links.isEmpty { return }
         let devices = try session.devices
+        let tunnelSession = try tunnelSession(for: links, place)
+        let outside = try tunnelSession?.devices
         var namespaces: [NamespaceName: OpenNamespace] = [:]
-        for (position, (link, index)) in zip(links, devices.freeIndexes(links.count)).enumerated() {
+        for (position, (link, index)) in zip(links, devices.freeIndexes(links.count, and: outside)).enumerated() {
             var task = LinkTask(change: offset + position, index: index, link: link, isNew: true, settings: .all)
-            if let missing = task.resolve(devices) {
+            task.isMadeOutside = tunnelSession != nil && link.kind.underlay != nil
+            if let missing = task.resolve(devices, tunnelsBy: outside) {
                 outcome.fail(task.change, missing)
                 continue
             }
@@ -64,10 +69,97 @@ extension Committer {
             }
             tasks.append(task)
         }
+        if let tunnelSession { try makeOutside(tasks, tunnelSession, &outcome) }
+    }
+
+    /// Where tunnels are made, if not where they are to be.
+    private mutating func tunnelSession(for links: [Link], _ place: Place) throws(NetlinkError) -> Session? {
+        guard driver.own != nil, place == .host, links.contains(where: { $0.kind.underlay != nil }) else { return nil }
+        return try session(.underlay)
+    }
+
+    /// Makes tunnels where their packets travel, and moves them here: what they send leaves there from then on, too.
+    // ip link add type gre …; ip link set … netns …
+    private mutating func makeOutside(
+        _ tasks: [LinkTask], _ session: Session, _ outcome: inout StepOutcome
+    ) throws(NetlinkError) {
+        let tunnels = tasks.filter { $0.isMadeOutside && outcome.failures[$0.change] == nil }
+        if tunnels.isEmpty { return }
+        let here = try namespace(of: .host).opened()
+        var unmade: Set<Int> = [], failed: [LinkTask] = []
+        let before = session.socket.modificationCount
+        try send(tunnels, session, &outcome, unmade: &unmade) { task, writer in
+            task.encodeCreation(into: &writer)
+            task.encodeMove(to: here, newIndex: nil, into: &writer)
+        }
+        failed = tunnels.filter { outcome.failures[$0.change] != nil && !unmade.contains($0.change) }
+        // One that could not be moved is of no use here, and nothing that anybody has asked for there.
+        try remove(failed, session)
+        countWrites(session.socket.modificationCount - before)
+    }
+
+    /// Moves devices of somebody else here that are where the tunnels' packets travel.
+    // ip link property add …; ip link set … netns …
+    private mutating func bringIn(
+        _ tasks: inout [LinkTask], _ session: Session, _ outcome: inout StepOutcome
+    ) throws(NetlinkError) {
+        let arriving = tasks.filter { $0.settings.contains(.namespace) && !$0.link.isOutside }
+        if arriving.isEmpty { return }
+        let outside = try self.session(.underlay)
+        let here = try namespace(of: .host).opened()
+        let before = outside.socket.modificationCount
+        var none: Set<Int> = []
+        // What it was goes with it, whatever happens to us.
+        try send(arriving.filter { !$0.newNotes.isEmpty }, outside, &outcome, unmade: &none) { task, writer in
+            task.encode(task.newNotes, RTM_NEWLINKPROP, into: &writer)
+        }
+        let noted = arriving.filter { outcome.failures[$0.change] == nil }
+        let indexes = try session.devices.freeIndexes(noted.count)
+        var numbers: [Int: UInt32] = [:]
+        for (task, index) in zip(noted, indexes) { numbers[task.change] = index }
+        try send(noted, outside, &outcome, unmade: &none) { task, writer in
+            task.encodeMove(to: here, newIndex: numbers[task.change], into: &writer)
+        }
+        countWrites(outside.socket.modificationCount - before)
+        for position in tasks.indices {
+            guard let index = numbers[tasks[position].change], outcome.failures[tasks[position].change] == nil else {
+                continue
+            }
+            tasks[position].index = index
+            tasks[position].formerNotes = tasks[position].link.notes ?? []
+            session.add(tasks[position].link.name, .init(index: index, isOwned: false))
+            outside.remove(tasks[position].link.name)
+        }
+    }
+
+    /// Moves devices of somebody else back, and gives them what they had there.
+    private mutating func bringBack(
+        _ tasks: [LinkTask], _ session: Session, _ outcome: inout StepOutcome
+    ) throws(NetlinkError) {
+        let leaving = tasks.filter { $0.settings.contains(.namespace) && $0.link.isOutside }
+        if leaving.isEmpty { return }
+        let there = try driver.underlay.opened()
+        var none: Set<Int> = []
+        try send(leaving, session, &outcome, unmade: &none) { task, writer in
+            task.encodeMove(to: there, newIndex: nil, into: &writer)
+        }
+        let outside = try self.session(.underlay)
+        outside.forgetDevices()
+        var settled: [LinkTask] = []
+        for var task in leaving where outcome.failures[task.change] == nil {
+            session.remove(task.link.name)
+            guard let device = try outside.devices[task.link.name] else { continue }
+            task.index = device.index
+            task.settings.remove(.namespace)
+            settled.append(task)
+        }
+        let before = outside.socket.modificationCount
+        _ = try configure(settled, outside, &outcome)
+        countWrites(outside.socket.modificationCount - before)
     }
 
     /// Notes what has to be done for devices that are there.
-    private func adjust(
+    private mutating func adjust(
         _ replacements: [Replacement<Link>], from offset: Int, _ session: Session, _ outcome: inout StepOutcome,
         _ tasks: inout [LinkTask]
     ) throws(NetlinkError) {
@@ -78,7 +170,8 @@ extension Committer {
             let change = offset + position
             let settings = link.settingsDiffering(from: replacement.old)
             let spared = settings == .ipv4 ? session.spared[link.name] : nil
-            guard let device = devices[replacement.old.name] ?? spared else {
+            let outside = replacement.old.isOutside ? try self.session(.underlay).devices[link.name] : nil
+            guard let device = outside ?? devices[replacement.old.name] ?? spared else {
                 outcome.fail(change, .dependency("link \(replacement.old.name)"))
                 continue
             }
@@ -91,7 +184,9 @@ extension Committer {
                 change: change, index: device.index, link: link, isNew: false, settings: settings)
             task.formerNotes = replacement.old.notes ?? []
             if task.settings.contains(.name) { task.settings.insert(.isUp) }
-            if let missing = task.resolve(devices) {
+            // It starts anew where it comes to.
+            if task.settings.contains(.namespace) { task.settings.formUnion([.allOfOthers, .notes]) }
+            if let missing = try task.resolve(devices, tunnelsBy: tunnelDevices(link)) {
                 outcome.fail(change, missing)
                 continue
             }
@@ -99,13 +194,21 @@ extension Committer {
         }
     }
 
+    /// The devices that a tunnel may leave by, where those are in another namespace.
+    private mutating func tunnelDevices(_ link: Link) throws(NetlinkError) -> DeviceTable? {
+        guard driver.own != nil, link.kind.underlay != nil else { return nil }
+        return try session(.underlay).devices
+    }
+
     /// Makes and configures devices. They come up last, when everything is as it shall be: an IPv6 address or a route
     /// that was there for a moment would be seen.
     private mutating func carryOut(
         _ tasks: [LinkTask], _ session: Session, _ outcome: inout StepOutcome
     ) throws(NetlinkError) {
+        let tasks = tasks.filter { outcome.failures[$0.change] == nil }
         if tasks.isEmpty { return }
-        let unmade = try configure(tasks, session, &outcome)
+        try bringBack(tasks, session, &outcome)
+        let unmade = try configure(tasks.filter { !$0.link.isOutside }, session, &outcome)
         // Half of a device is nobody's, or does without what protects it.
         let remains = tasks.filter { $0.isNew && outcome.failures[$0.change] != nil && !unmade.contains($0.change) }
         try remove(remains, session)
@@ -123,7 +226,7 @@ extension Committer {
         let tasks = tasks.filter { outcome.failures[$0.change] == nil }
         var unmade: Set<Int> = []
         try send(tasks, session, &outcome, unmade: &unmade) { task, writer in
-            if task.isNew { task.encodeCreation(into: &writer) }
+            if task.isNew, !task.isMadeOutside { task.encodeCreation(into: &writer) }
             // Kernels before 6.2 rename no device that is up.
             if task.settings.contains(.name) { task.encodeState(isUp: false, into: &writer) }
             task.encodeSettings(into: &writer)
@@ -283,7 +386,9 @@ extension Committer {
             released.ipv4 = defaults.ipv4
             released.ipv6Disabled = defaults.ipv6Disabled
             released.proxyDelay = proxyDelay ?? link.proxyDelay
-            let settings = released.settingsDiffering(from: link)
+            released.isOutside = driver.own != nil
+            var settings = released.settingsDiffering(from: link)
+            if settings.contains(.namespace) { settings = [.namespace, .isUp] }
             tasks.append(
                 LinkTask(change: change, index: device.index, link: released, isNew: false, settings: settings))
         }

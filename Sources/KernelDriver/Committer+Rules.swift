@@ -8,12 +8,12 @@ extension Committer {
     /// Rules are replaced by others beside them: where those could not be made, nothing is deleted. A host without its
     /// rule for local addresses is deaf.
     mutating func perform(_ changes: ChangeSet<Rule>, _ step: ChangePlan.Step, _ session: Session) {
-        if !changes.deletions.isEmpty, placesWithoutRule.contains(step.namespace) {
-            if let guest = step.namespace { guestsWithRules.insert(guest) }
+        if !changes.deletions.isEmpty, placesWithoutRule.contains(step.place) {
+            if let guest = step.place.guest { guestsWithRules.insert(guest) }
             return failAll(step, .dependency("the rule in its place"))
         }
         var possible = changes
-        if let guest = step.namespace, !(unusable[guest] ?? []).isEmpty {
+        if let guest = step.place.guest, !(unusable[step.place] ?? []).isEmpty {
             do throws(NetlinkError) {
                 try drop(&possible.creations, withoutAddressIn: session, guest)
             } catch {
@@ -31,8 +31,8 @@ extension Committer {
             }
         }
         if report.failures.count == failures { return }
-        if !changes.creations.isEmpty { placesWithoutRule.insert(step.namespace) }
-        if !changes.deletions.isEmpty, let guest = step.namespace { guestsWithRules.insert(guest) }
+        if !changes.creations.isEmpty { placesWithoutRule.insert(step.place) }
+        if !changes.deletions.isEmpty, let guest = step.place.guest { guestsWithRules.insert(guest) }
     }
 
     /// In a guest that could not be connected: a rule for an address that it has not got would stay behind, because a
@@ -44,6 +44,7 @@ extension Committer {
         let idle = creations.filter { rule in rule.object.source.map { !addresses.contains($0.address) } ?? false }
         if idle.isEmpty { return }
         creations.removeAll { idle.contains($0) }
-        failAll(.init(in: guest, .rules(ChangeSet(creations: idle))), .dependency("the device with that address"))
+        failAll(
+            .init(in: .guest(guest), .rules(ChangeSet(creations: idle))), .dependency("the device with that address"))
     }
 }

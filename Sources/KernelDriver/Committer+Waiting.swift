@@ -14,7 +14,7 @@ extension Committer {
             let deadline = clock.now + operationalTimeout
             let present = try session.devices(named: Set(names))
             for name in names where present[name] == nil {
-                noteWait(name, .dependency("link \(name)"), in: step.namespace)
+                noteWait(name, .dependency("link \(name)"), in: step.place)
             }
             waiting = try look(for: Set(names.filter { present[$0] != nil }), session)
             while !waiting.isEmpty {
@@ -32,9 +32,9 @@ extension Committer {
                 case .timedOut: break
                 }
             }
-            for name in names where waiting.contains(name) { noteWait(name, .timedOut, in: step.namespace) }
+            for name in names where waiting.contains(name) { noteWait(name, .timedOut, in: step.place) }
         } catch {
-            for name in names { noteWait(name, error.reason, in: step.namespace) }
+            for name in names { noteWait(name, error.reason, in: step.place) }
         }
     }
 

@@ -9,43 +9,46 @@ struct Committer {
     private(set) var report = CommitReport()
     let owner: Ownership
     let operationalTimeout: Duration
-    private let hostNamespace: NetworkNamespace
+    let driver: KernelDriver
+    /// Of the host's namespace as it is found by its mark; looked for at the first use.
+    private var hostNamespace: NetworkNamespace?
     private let refusal: InjectedRefusal?
     private var host: Session?
+    private var underlay: Session?
     /// The firewall could not be had: what comes after it stays undone.
     private var hasNoFirewall = false
+    private var hasNoNamespace = false
     /// The guest of the last step: the steps of one guest follow each other.
     private var guest: (name: NamespaceName, session: Session)?
     /// Devices that could not be made as they shall be, by namespace. They are not used, even if one of that name is
     /// there: it may be somebody else's, or lack what protects it.
-    private(set) var unusable: [NamespaceName?: Set<InterfaceName>]
+    private(set) var unusable: [Place: Set<InterfaceName>]
     /// Namespaces in which a rule could not be made: what it is to take the place of stays.
-    var placesWithoutRule: Set<NamespaceName?> = []
+    var placesWithoutRule: Set<Place> = []
     /// Guests in which a rule could not be deleted: they stay connected, because that is how they are found again.
     var guestsWithRules: Set<NamespaceName> = []
 
     /// - Parameter conflicts: devices of somebody else that have a name of ours.
-    init(
-        host: NetworkNamespace, owner: Ownership, operationalTimeout: Duration,
-        conflicts: [ChangePlan.Conflict] = [], refusal: InjectedRefusal? = nil
-    ) {
-        self.refusal = refusal
-        hostNamespace = host
-        unusable = [nil: Set(conflicts.map(\.device))]
+    init(_ driver: KernelDriver, owner: Ownership, conflicts: [ChangePlan.Conflict] = []) {
+        self.driver = driver
+        refusal = driver.refusal
+        operationalTimeout = driver.operationalTimeout
+        hostNamespace = driver.own == nil ? driver.namespace : nil
+        unusable = [.host: Set(conflicts.map(\.device))]
         self.owner = owner
-        self.operationalTimeout = operationalTimeout
     }
 
     mutating func perform(_ step: ChangePlan.Step) {
-        if hasNoFirewall { return failAll(step, .dependency("the firewall")) }
-        if case .firewall(let tables, let generation) = step.work { return perform(tables, generation, step.namespace) }
-        if case .connections(let connections, let how) = step.work { return end(connections, how, step.namespace) }
+        if let missing = whatIsMissing(for: step) { return failAll(step, missing) }
+        if case .namespaces(let changes) = step.work { return perform(changes) }
+        if case .firewall(let tables, let generation) = step.work { return perform(tables, generation, step.place) }
+        if case .connections(let connections, let how) = step.work { return end(connections, how, step.place) }
         let session: Session
         do throws(NetlinkError) {
-            session = try self.session(step.namespace)
+            session = try self.session(step.place)
         } catch {
             let reason: CommitReport.Reason =
-                step.namespace.map { error.isAbsence ? .dependency("namespace \($0)") : error.reason } ?? error.reason
+                step.place.guest.map { error.isAbsence ? .dependency("namespace \($0)") : error.reason } ?? error.reason
             failAll(step, reason)
             return
         }
@@ -54,10 +57,10 @@ struct Committer {
         case .sysctls(let changes): write(changes, step, session)
         case .links(let changes):
             // Guests' ends of pairs come and go with ours.
-            if step.namespace == nil { guest = nil }
+            if step.place == .host { guest = nil }
             perform(changes, step, session)
         case .awaitOperational(let names): awaitOperational(names, step, session)
-        case .firewall, .connections: break  // Have sockets of their own.
+        case .firewall, .connections, .namespaces: break  // Have sockets of their own.
         case .rules(let changes): perform(changes, step, session)
         case .addresses(let changes):
             let owner = self.owner
@@ -109,25 +112,98 @@ struct Committer {
         report.writes += session.socket.modificationCount - before
     }
 
-    private mutating func session(_ name: NamespaceName?) throws(NetlinkError) -> Session {
-        guard let name else {
-            if let host { return host }
-            let session = try Session(hostNamespace, owner: owner, without: unusable[nil] ?? [], refusal)
-            host = session
-            return session
+    private func whatIsMissing(for step: ChangePlan.Step) -> CommitReport.Reason? {
+        if hasNoFirewall { return .dependency("the firewall") }
+        return hasNoNamespace && step.place != .underlay ? .dependency("the host's network namespace") : nil
+    }
+
+    mutating func session(_ place: Place) throws(NetlinkError) -> Session {
+        switch place {
+        case .host: if let host { return host }
+        case .underlay: if let underlay { return underlay }
+        case .guest(let name): if let guest, guest.name == name { return guest.session }
         }
-        if let guest, guest.name == name { return guest.session }
-        let session = try Session(.named(name.rawValue), owner: owner, without: unusable[name] ?? [], refusal)
-        guest = (name, session)
+        let session = try Session(namespace(of: place), owner: owner, without: unusable[place] ?? [], refusal)
+        switch place {
+        case .host: host = session
+        case .underlay: underlay = session
+        case .guest(let name): guest = (name, session)
+        }
         return session
+    }
+
+    mutating func namespace(of place: Place) throws(NetlinkError) -> NetworkNamespace {
+        switch place {
+        case .underlay: return driver.underlay
+        case .guest(let name): return .named(name.rawValue)
+        case .host:
+            if let hostNamespace { return hostNamespace }
+            let found = try ownNamespace()
+            hostNamespace = found
+            return found
+        }
+    }
+
+    private func ownNamespace() throws(NetlinkError) -> NetworkNamespace {
+        guard let own = driver.own else { return driver.namespace }
+        guard let namespace = try driver.hostNamespace(owner).namespace else {
+            throw NetlinkError(errno: ENOENT, operation: "find the host's network namespace \(own)")
+        }
+        return namespace
+    }
+
+    // MARK: Namespaces
+
+    /// The host's own. What fails leaves nothing to do anything in.
+    private mutating func perform(_ changes: ChangeSet<OwnNamespace>) {
+        var outcome = StepOutcome()
+        do throws(NetlinkError) {
+            let cookie = try driver.underlay.cookie()
+            for namespace in changes.deletions {
+                try NetworkNamespace.remove(named: namespace.name.rawValue)
+                driver.hold.namespace = nil
+            }
+            for creation in changes.creations {
+                let mark = HostMark(alias: creation.object.alias, underlay: cookie)
+                hostNamespace = try NetworkNamespace.create(named: creation.object.name.rawValue) {
+                    () throws(NetlinkError) in try mark.write(in: .current)
+                }
+            }
+            for change in changes.replacements {
+                hostNamespace = try rename(change)
+                try HostMark(alias: change.new.alias, underlay: cookie).write(in: namespace(of: .host))
+            }
+        } catch {
+            hasNoNamespace = true
+            for index in 0..<changes.counts.total { outcome.fail(index, error.reason) }
+        }
+        report.writes += changes.counts.total
+        host = nil
+        note(outcome, of: changes, in: .host)
+    }
+
+    /// The new name first: without any the namespace would be gone.
+    private func rename(_ change: Replacement<OwnNamespace>) throws(NetlinkError) -> NetworkNamespace {
+        let (old, new) = (change.old, change.new)
+        if old.isNamed, old.name == new.name { return .named(new.name.rawValue) }
+        guard let namespace = old.isNamed ? .named(old.name.rawValue) : driver.hold.namespace?.namespace else {
+            throw NetlinkError(errno: ENOENT, operation: "name the host's network namespace")
+        }
+        if !old.isNamed, NetworkNamespace.isNameInUse(new.name.rawValue) {
+            // What is left of a name that nothing is mounted on any more.
+            try NetworkNamespace.remove(named: new.name.rawValue)
+        }
+        let renamed = try namespace.named(also: new.name.rawValue)
+        if old.isNamed { try NetworkNamespace.remove(named: old.name.rawValue) }
+        return renamed
     }
 
     /// Keeps everything else of the plan from using a device that could not be made, and its other end: what has that
     /// name in the guest's namespace is the guest's own.
     mutating func rule(out link: Link, _ session: Session) {
-        unusable[nil, default: []].insert(link.name)
+        unusable[.host, default: []].insert(link.name)
         session.rule(out: link.name)
-        if case .veth(let peer) = link.kind { unusable[peer.namespace, default: []].insert(peer.name) }
+        if case .veth(let peer) = link.kind { unusable[.guest(peer.namespace), default: []].insert(peer.name) }
     }
 
     // MARK: Batches
@@ -192,7 +268,7 @@ struct Committer {
             // The socket failed: nothing is known of what was sent last, and the rest was not sent.
             for index in 0..<all { outcome.fail(index, error.reason) }
         }
-        note(outcome, of: changes, in: step.namespace)
+        note(outcome, of: changes, in: step.place)
     }
 
     /// The devices that changes need; where they are too many to ask for each, some of them.
@@ -217,7 +293,7 @@ struct Committer {
 
     /// Adds a step's outcome to the report.
     mutating func note<Object: KernelObject>(
-        _ outcome: StepOutcome, of changes: ChangeSet<Object>, in namespace: NamespaceName?
+        _ outcome: StepOutcome, of changes: ChangeSet<Object>, in place: Place
     ) {
         let deletions = changes.deletions.count
         let creations = deletions + changes.creations.count
@@ -227,19 +303,19 @@ struct Committer {
             if index < deletions {
                 done.deleted -= 1
                 operation = Operation(
-                    namespace: namespace, action: .delete, kind: Object.kind,
+                    in: place, action: .delete, kind: Object.kind,
                     object: changes.deletions[index].description, origin: .none)
             } else if index < creations {
                 done.created -= 1
                 let creation = changes.creations[index - deletions]
                 operation = Operation(
-                    namespace: namespace, action: .create, kind: Object.kind, object: creation.object.description,
+                    in: place, action: .create, kind: Object.kind, object: creation.object.description,
                     origin: creation.origin)
             } else {
                 done.changed -= 1
                 let replacement = changes.replacements[index - creations]
                 operation = Operation(
-                    namespace: namespace, action: .change, kind: Object.kind, object: replacement.new.description,
+                    in: place, action: .change, kind: Object.kind, object: replacement.new.description,
                     previous: replacement.old.description, origin: replacement.origin)
             }
             report.failures.append(.init(operation, reason))
@@ -249,9 +325,9 @@ struct Committer {
         report.applied.changed += done.changed
     }
 
-    mutating func noteWait(_ name: InterfaceName, _ reason: CommitReport.Reason, in namespace: NamespaceName?) {
+    mutating func noteWait(_ name: InterfaceName, _ reason: CommitReport.Reason, in place: Place) {
         let operation = Operation(
-            namespace: namespace, action: .wait, kind: .link, object: "link \(name) operational", origin: .none)
+            in: place, action: .wait, kind: .link, object: "link \(name) operational", origin: .none)
         report.failures.append(.init(operation, reason))
     }
 
@@ -261,28 +337,29 @@ struct Committer {
         var outcome = StepOutcome()
         for index in 0..<step.work.counts.total { outcome.fail(index, reason) }
         switch step.work {
-        case .sysctls(let changes): note(outcome, of: changes, in: step.namespace)
-        case .rules(let changes): note(outcome, of: changes, in: step.namespace)
-        case .links(let changes): note(outcome, of: changes, in: step.namespace)
-        case .addresses(let changes): note(outcome, of: changes, in: step.namespace)
-        case .neighbors(let changes): note(outcome, of: changes, in: step.namespace)
-        case .nexthops(let changes): note(outcome, of: changes, in: step.namespace)
-        case .routes(let changes): note(outcome, of: changes, in: step.namespace)
+        case .namespaces(let changes): note(outcome, of: changes, in: step.place)
+        case .sysctls(let changes): note(outcome, of: changes, in: step.place)
+        case .rules(let changes): note(outcome, of: changes, in: step.place)
+        case .links(let changes): note(outcome, of: changes, in: step.place)
+        case .addresses(let changes): note(outcome, of: changes, in: step.place)
+        case .neighbors(let changes): note(outcome, of: changes, in: step.place)
+        case .nexthops(let changes): note(outcome, of: changes, in: step.place)
+        case .routes(let changes): note(outcome, of: changes, in: step.place)
         case .awaitOperational(let names):
-            for name in names { noteWait(name, reason, in: step.namespace) }
-        case .firewall(let tables, _): noteFirewall(tables, reason, in: step.namespace)
+            for name in names { noteWait(name, reason, in: step.place) }
+        case .firewall(let tables, _): noteFirewall(tables, reason, in: step.place)
         case .connections(let connections, _):
-            for connection in connections { note(connection, reason, in: step.namespace) }
+            for connection in connections { note(connection, reason, in: step.place) }
         }
     }
 
     // MARK: Firewall
 
     /// One transaction. Where it is refused nothing else is done: a port would be open to all.
-    private mutating func perform(_ tables: [NFChangeSet], _ generation: UInt32?, _ namespace: NamespaceName?) {
+    private mutating func perform(_ tables: [NFChangeSet], _ generation: UInt32?, _ place: Place) {
         do throws(NetlinkError) {
             try refusal?.refuse("nf_tables")
-            var driver = try FirewallDriver(in: namespace.map { .named($0.rawValue) } ?? hostNamespace)
+            var driver = try FirewallDriver(in: namespace(of: place))
             let outcome = try driver.commit(tables, generation: generation)
             report.writes += driver.writes
             switch outcome {
@@ -293,24 +370,24 @@ struct Committer {
                     report.applied.deleted += table.counts.deleted
                 }
             case .stale:
-                noteFirewall(tables, .stale, in: namespace)
+                noteFirewall(tables, .stale, in: place)
             case .refused(let failures):
                 hasNoFirewall = true
-                for failure in failures { note(failure, in: namespace) }
+                for failure in failures { note(failure, in: place) }
             }
         } catch {
             hasNoFirewall = true
-            noteFirewall(tables, error.reason, in: namespace)
+            noteFirewall(tables, error.reason, in: place)
         }
         if report.failures.contains(where: { $0.reason == .stale }) { hasNoFirewall = true }
     }
 
     // MARK: Connections
 
-    private mutating func end(_ connections: [Connection], _ how: ConnectionEnd, _ namespace: NamespaceName?) {
+    private mutating func end(_ connections: [Connection], _ how: ConnectionEnd, _ place: Place) {
         var failures: [(Int, NetlinkError)] = []
         do throws(NetlinkError) {
-            var socket = try ConntrackSocket(in: namespace.map { .named($0.rawValue) } ?? hostNamespace)
+            var socket = try ConntrackSocket(in: namespace(of: place))
             // One that has ended by itself in the meantime is as good as ended by us.
             let failed = { (index: Int, error: NetlinkError) in failures.append((index, error)) }
             switch how {
@@ -320,34 +397,34 @@ struct Committer {
             }
             report.writes += socket.modificationCount
             report.applied.deleted += connections.count - failures.count
-            for (index, error) in failures { note(connections[index], error.reason, in: namespace) }
+            for (index, error) in failures { note(connections[index], error.reason, in: place) }
         } catch {
-            for connection in connections { note(connection, error.reason, in: namespace) }
+            for connection in connections { note(connection, error.reason, in: place) }
         }
     }
 
     private mutating func note(
-        _ connection: Connection, _ reason: CommitReport.Reason, in namespace: NamespaceName?
+        _ connection: Connection, _ reason: CommitReport.Reason, in place: Place
     ) {
         let operation = Operation(
-            namespace: namespace, action: .delete, kind: .connection, object: connection.description, origin: .none)
+            in: place, action: .delete, kind: .connection, object: connection.description, origin: .none)
         report.failures.append(.init(operation, reason))
     }
 
     private mutating func noteFirewall(
-        _ tables: [NFChangeSet], _ reason: CommitReport.Reason, in namespace: NamespaceName?
+        _ tables: [NFChangeSet], _ reason: CommitReport.Reason, in place: Place
     ) {
         for table in tables {
             let operation = Operation(
-                namespace: namespace, action: .change, kind: .firewall, object: "table \(table.table)", origin: .none)
+                in: place, action: .change, kind: .firewall, object: "table \(table.table)", origin: .none)
             report.failures.append(.init(operation, reason))
         }
     }
 
-    private mutating func note(_ failure: NFFailure, in namespace: NamespaceName?) {
+    private mutating func note(_ failure: NFFailure, in place: Place) {
         let object = failure.operation.map { $0.text(in: failure.table) } ?? "table \(failure.table)"
         let operation = Operation(
-            namespace: namespace, action: failure.operation?.action ?? .change, kind: .firewall, object: object,
+            in: place, action: failure.operation?.action ?? .change, kind: .firewall, object: object,
             origin: failure.origin)
         report.failures.append(.init(operation, failure.reason))
     }
@@ -371,7 +448,7 @@ struct Committer {
         } catch {
             for index in 0..<changes.counts.total { outcome.fail(index, error.reason) }
         }
-        note(outcome, of: changes, in: step.namespace)
+        note(outcome, of: changes, in: step.place)
     }
 }
 

@@ -9,8 +9,9 @@ struct DeviceReadings {
     var proxyDelays: [UInt32: UInt64] = [:]
     let names: DeviceNames
 
-    init(_ list: [LinkReading] = []) {
+    init(_ list: [LinkReading] = [], tunnelsBy others: DeviceNames? = nil) {
         names = DeviceNames(list)
+        names.others = others
         readings = Dictionary(list.map { ($0.index, $0) }, uniquingKeysWith: { first, _ in first })
     }
 
@@ -43,7 +44,9 @@ struct DeviceReadings {
 
     /// The devices that name this one as their master or as what they leave by.
     func referring(to index: UInt32) -> [LinkReading] {
-        readings.values.filter { ($0.master == index || $0.lower == index) && $0.index != index }
+        readings.values.filter {
+            ($0.master == index || $0.lower == index && !$0.isLowerElsewhere) && $0.index != index
+        }
     }
 }
 
@@ -52,6 +55,8 @@ final class DeviceNames {
     private var names: [UInt32: InterfaceName]
     /// Whether a number was asked for that no device had.
     private(set) var hasMissed = false
+    /// Those of the namespace that tunnels leave by, where that is another one.
+    var others: DeviceNames?
 
     init(_ readings: [LinkReading] = []) {
         names = Dictionary(readings.map { ($0.index, $0.name) }, uniquingKeysWith: { first, _ in first })

@@ -3,13 +3,23 @@ public import KernelModel
 public import KernelNames
 public import NFTables
 public import Netlink
+import Synchronization
 
 /// Reads and changes the kernel of one network namespace, and of the namespaces of its guests.
+///
+/// A host may have a namespace of its own (``init(underlay:own:operationalTimeout:)``), made and removed by plans. Then
+/// its tunnels are made where their packets travel, and moved; and devices of others that it adopts come from there.
 ///
 /// Every call opens its own sockets: a driver holds no state, so it can be shared and outlives any change of the kernel.
 public struct KernelDriver: KernelAccess, Sendable {
     /// The host's namespace.
     public var namespace: NetworkNamespace
+    /// Where the packets of tunnels travel.
+    public let underlay: NetworkNamespace
+    /// What the host's own namespace is called, or shall be; nil where it has none.
+    public let own: NamespaceName?
+    /// Keeps that from going away with its name, as long as it is mirrored.
+    let hold = NamespaceHold()
     /// How long a port may take to become operational. A veth's end needs less than a second after both ends are up,
     /// even on an emulated machine.
     public var operationalTimeout: Duration
@@ -18,21 +28,40 @@ public struct KernelDriver: KernelAccess, Sendable {
 
     public init(namespace: NetworkNamespace = .current, operationalTimeout: Duration = .seconds(10)) {
         self.namespace = namespace
+        underlay = namespace
+        own = nil
+        self.operationalTimeout = operationalTimeout
+    }
+
+    /// - Parameters:
+    ///   - underlay: Where the host's addresses are.
+    ///   - own: The name of the host's namespace.
+    public init(
+        underlay: NetworkNamespace = .current, own: NamespaceName, operationalTimeout: Duration = .seconds(10)
+    ) {
+        namespace = .named(own.rawValue)
+        self.underlay = underlay
+        self.own = own
         self.operationalTimeout = operationalTimeout
     }
 
     /// - Throws: `NetlinkError` when the host's namespace cannot be read, or keeps changing while it is read.
     public func observe(_ request: ObservationRequest) throws(NetlinkError) -> KernelSnapshot {
         var snapshot = KernelSnapshot()
-        var observer = try Observer(namespace, owner: request.owner)
-        observer.likelyRoutes = request.likelyRoutes
-        observer.paths = request.paths
-        snapshot.host = try observer.host(sysctls: request.sysctls).snapshot
-        if !request.firewall.isEmpty {
-            var firewall = try FirewallDriver(in: namespace)
-            snapshot.host.firewall =
-                try request.readsFirewall
-                ? firewall.observe(request.firewall) : firewall.presence(of: request.firewall)
+        if own != nil {
+            let host = try hostNamespace(request.owner)
+            snapshot.standing = host.standing
+            let names: DeviceNames
+            (snapshot.underlay, names) = try observeUnderlay(request)
+            if let namespace = host.namespace {
+                snapshot.host = try observeHost(request, in: namespace, paths: nil, tunnelsBy: names)
+            } else {
+                snapshot.host = try NetworkNamespace.withTemporary { () throws(NetlinkError) in
+                    try observeHost(request, in: .current, paths: nil, tunnelsBy: names)
+                }
+            }
+        } else {
+            snapshot.host = try observeHost(request, in: namespace, paths: request.paths, tunnelsBy: nil)
         }
         if request.guestScope == .nothing { return snapshot }
         for guest in request.guests(with: snapshot.host.links).sorted() {
@@ -49,10 +78,43 @@ public struct KernelDriver: KernelAccess, Sendable {
         return snapshot
     }
 
+    /// Which namespace the host's is now.
+    func hostNamespace(_ owner: Ownership) throws(NetlinkError) -> HostNamespace {
+        guard let own else { return HostNamespace(.given, namespace) }
+        return try HostNamespace(named: own, of: underlay, owner: owner, held: hold.namespace)
+    }
+
+    private func observeHost(
+        _ request: ObservationRequest, in namespace: NetworkNamespace, paths: PathRequest?,
+        tunnelsBy names: DeviceNames?
+    ) throws(NetlinkError) -> NamespaceSnapshot {
+        var observer = try Observer(namespace, owner: request.owner, tunnelsBy: names)
+        observer.likelyRoutes = request.likelyRoutes
+        observer.paths = paths
+        var snapshot = try observer.host(sysctls: request.sysctls).snapshot
+        if request.firewall.isEmpty { return snapshot }
+        var firewall = try FirewallDriver(in: namespace)
+        snapshot.firewall =
+            try request.readsFirewall ? firewall.observe(request.firewall) : firewall.presence(of: request.firewall)
+        return snapshot
+    }
+
+    private func observeUnderlay(
+        _ request: ObservationRequest
+    ) throws(NetlinkError) -> (NamespaceSnapshot, DeviceNames) {
+        var observer = try Observer(underlay, owner: request.owner)
+        observer.paths = request.paths
+        let reading = try observer.host(sysctls: [])
+        var snapshot = reading.snapshot
+        if !request.underlayFirewall.isEmpty {
+            var firewall = try FirewallDriver(in: underlay)
+            snapshot.firewall = try firewall.observe(request.underlayFirewall)
+        }
+        return (snapshot, reading.devices.names)
+    }
+
     public func commit(_ plan: ChangePlan, owner: Ownership) -> CommitReport {
-        var committer = Committer(
-            host: namespace, owner: owner, operationalTimeout: operationalTimeout, conflicts: plan.conflicts,
-            refusal: refusal)
+        var committer = Committer(self, owner: owner, conflicts: plan.conflicts)
         for step in plan.steps { committer.perform(step) }
         return committer.report
     }
@@ -68,14 +130,14 @@ public struct KernelDriver: KernelAccess, Sendable {
     }
 
     public func occupied(_ tables: [TableID]) throws -> Set<TableID> {
-        if tables.isEmpty { return [] }
+        if tables.isEmpty || own != nil && !namespace.exists { return [] }
         var observer = try Observer(namespace, owner: Ownership(routeProtocol: RouteProtocol(0), aliasPrefix: ""))
         return try observer.occupied(tables)
     }
 
     public func foreignRoutes(by devices: [InterfaceName], owner: Ownership) throws -> [InterfaceName: String] {
         if devices.isEmpty { return [:] }
-        var socket = try NetlinkSocket(in: namespace)
+        var socket = try NetlinkSocket(in: underlay)
         return try socket.foreignRoutes(by: devices, owner.routeProtocol)
     }
 
@@ -99,8 +161,18 @@ public struct KernelDriver: KernelAccess, Sendable {
     }
 
     public func localAddresses() throws -> Set<IPAddress> {
-        var observer = try Observer(namespace, owner: Ownership(routeProtocol: RouteProtocol(0), aliasPrefix: ""))
+        var observer = try Observer(underlay, owner: Ownership(routeProtocol: RouteProtocol(0), aliasPrefix: ""))
         return try observer.localAddresses()
+    }
+}
+
+/// A namespace that is held open.
+final class NamespaceHold: Sendable {
+    private let held = Mutex<OpenNamespace?>(nil)
+
+    var namespace: OpenNamespace? {
+        get { held.withLock { $0 } }
+        set { held.withLock { $0 = newValue } }
     }
 }
 

@@ -22,16 +22,28 @@ public struct KernelMirror: ~Copyable {
     public private(set) var snapshot: KernelSnapshot
 
     private let driver: KernelDriver
+    /// The host's, or where there is none yet one that is as a new one.
+    private let namespace: NetworkNamespace
+    /// It, if it is one of the host's own.
+    private let held: OpenNamespace?
     private var request: ObservationRequest
     private var host: NamespaceMirror
     private var firewall: FirewallMirror
+    /// Where the packets of tunnels travel, if that is another namespace.
+    private let underlay: Optional<UnderlayMirror>
+    /// Which namespace `host` is.
+    private let identity: UInt64?
+    /// Whether it only stands for one that is to be made.
+    private let isStandIn: Bool
+    /// Whether the host's namespace is another one by now: what is known of it is not true any more.
+    public private(set) var isDisplaced: Bool
     private var directory: NamespaceDirectory
     /// The guests that concern us, whether they exist or not.
     private var wanted: Set<NamespaceName>
     private var guests: [NamespaceName: Guest]
     /// Names that no namespace is mounted on yet.
     private var unmounted: Set<NamespaceName>
-    /// Spelled out: `MountTable?` would be set at once, and then an initializer could not throw.
+    /// Spelled out, as above: `MountTable?` would be set at once, and then an initializer could not throw.
     private var mounts: Optional<MountTable>
     private var poll: Poll
     /// What a change of the request brought.
@@ -65,17 +77,26 @@ public struct KernelMirror: ~Copyable {
         var snapshot = KernelSnapshot()
         var changes = NamespaceChanges()
         var poll = try Poll()
-        let host = try NamespaceMirror(
-            driver.namespace, owner: request.owner, isGuest: false, paths: request.paths, receiveBuffer: receiveBuffer,
-            into: &snapshot.host, &changes)
-        let firewall = try FirewallMirror(
-            driver.namespace, request.firewall, receiveBuffer: receiveBuffer, into: &snapshot.host.firewall, &changes)
+        // Before it is looked for: what becomes of its name is told from here on.
         let directory = try NamespaceDirectory()
-        snapshot.host.sysctls = try driver.namespace.sysctls(request.sysctls)
+        let underlay = try UnderlayMirror(driver, request, receiveBuffer: receiveBuffer, into: &snapshot.underlay)
+        let found = try driver.hostNamespace(request.owner)
+        snapshot.standing = found.standing
+        let held = try driver.own == nil ? nil : Self.held(found)
+        driver.hold.namespace = found.namespace == nil ? nil : held
+        let namespace = held?.namespace ?? driver.namespace
+        let host = try NamespaceMirror(
+            namespace, owner: request.owner, isGuest: false, paths: underlay == nil ? request.paths : nil,
+            tunnelsBy: underlay?.deviceNames, receiveBuffer: receiveBuffer, into: &snapshot.host, &changes)
+        let firewall = try FirewallMirror(
+            namespace, request.firewall, receiveBuffer: receiveBuffer, into: &snapshot.host.firewall, &changes)
+        snapshot.host.sysctls = try namespace.sysctls(request.sysctls)
         try poll.add(host.fileDescriptor)
         try poll.add(firewall.fileDescriptor)
         try poll.add(directory.descriptor)
-        var mirror = KernelMirror(driver, request, snapshot, host, firewall, directory, poll)
+        for descriptor in underlay?.fileDescriptors ?? [] { try poll.add(descriptor) }
+        var mirror = KernelMirror(
+            driver, request, snapshot, namespace, held, host, firewall, underlay, directory, poll)
         var update = Update()
         try mirror.followGuests(&update)
         // What came while we were reading.
@@ -85,10 +106,17 @@ public struct KernelMirror: ~Copyable {
 
     private init(
         _ driver: KernelDriver, _ request: ObservationRequest, _ snapshot: KernelSnapshot,
-        _ host: consuming NamespaceMirror, _ firewall: consuming FirewallMirror,
-        _ directory: consuming NamespaceDirectory, _ poll: consuming Poll
+        _ namespace: NetworkNamespace, _ held: OpenNamespace?, _ host: consuming NamespaceMirror,
+        _ firewall: consuming FirewallMirror, _ underlay: UnderlayMirror?, _ directory: consuming NamespaceDirectory,
+        _ poll: consuming Poll
     ) {
         self.driver = driver
+        self.namespace = namespace
+        self.held = held
+        self.underlay = underlay
+        identity = held.flatMap { try? $0.namespace.identity() }
+        isDisplaced = false
+        isStandIn = driver.own != nil && driver.hold.namespace == nil
         self.request = request
         self.snapshot = snapshot
         self.host = host
@@ -130,9 +158,10 @@ public struct KernelMirror: ~Copyable {
         if request == self.request { return }
         self.request = request
         host.owner = request.owner
-        host.paths = request.paths
+        if underlay == nil { host.paths = request.paths }
         for guest in guests.values { guest.mirror.owner = request.owner }
         firewall.tables = request.firewall
+        underlay?.follow(request)
         var update = carried
         try readParameters(&update)
         try updateHost(&update)
@@ -147,6 +176,7 @@ public struct KernelMirror: ~Copyable {
         carried = Update()
         host.suspectEverything()
         firewall.suspectEverything()
+        underlay?.suspectEverything()
         for guest in guests.values { guest.mirror.suspectEverything() }
         try readParameters(&update)
         try updateHost(&update)
@@ -166,11 +196,12 @@ public struct KernelMirror: ~Copyable {
     /// nobody tells, and the ways that were asked for. The cost is that of a list of the devices and of a question per way.
     public mutating func checkLinks() throws(NetlinkError) -> Update {
         host.suspectLinks()
+        underlay?.suspectLinks()
         return try update()
     }
 
     private mutating func readParameters(_ update: inout Update) throws(NetlinkError) {
-        let parameters = try driver.namespace.sysctls(request.sysctls)
+        let parameters = try namespace.sysctls(request.sysctls)
         if parameters == snapshot.host.sysctls { return }
         snapshot.host.sysctls = parameters
         update.insert(.sysctl)
@@ -179,10 +210,11 @@ public struct KernelMirror: ~Copyable {
     private mutating func suspect(what plan: ChangePlan, _ update: inout Update) throws(NetlinkError) {
         for step in plan.steps {
             switch step.work {
-            case .sysctls: if step.namespace == nil { try readParameters(&update) }
+            case .sysctls: if step.place == .host { try readParameters(&update) }
+            case .namespaces: try checkHost(&update)
             case .links(let changes):
                 // New ones are known by name only when they have been told of.
-                if let name = step.namespace {
+                if let name = step.place.guest {
                     try updateGuest(name, &update)
                     guard let snapshot = snapshot.guests[name] else { continue }
                     guests[name]?.mirror.suspectLinks(changes.silentlyChanged(in: snapshot), in: snapshot)
@@ -198,11 +230,32 @@ public struct KernelMirror: ~Copyable {
 
     private mutating func updateHost(_ update: inout Update) throws(NetlinkError) {
         var changes = NamespaceChanges()
+        if let underlay {
+            try underlay.update(&snapshot.underlay, &update)
+            host.tunnelsBy = underlay.deviceNames
+        }
         try host.update(&snapshot.host, &changes)
         try firewall.update(&snapshot.host.firewall, &changes)
         update.add(changes)
         if changes.areParametersSuspect { try readParameters(&update) }
         if changes.kinds.contains(.link) { try followGuests(&update) }
+    }
+
+    /// The one that was found, or one as it is when it is new.
+    private static func held(_ found: HostNamespace) throws(NetlinkError) -> OpenNamespace {
+        if let namespace = found.namespace { return try namespace.opened() }
+        return try NetworkNamespace.withTemporary { () throws(NetlinkError) in try NetworkNamespace.current.opened() }
+    }
+
+    /// Looks whether the host's namespace is still the one that is mirrored, and has its name.
+    private mutating func checkHost(_ update: inout Update) throws(NetlinkError) {
+        if driver.own == nil { return }
+        let found = try driver.hostNamespace(request.owner)
+        let present = try found.namespace?.identity()
+        if (present ?? identity) != identity || (present == nil) != isStandIn { isDisplaced = true }
+        if found.standing == snapshot.standing { return }
+        snapshot.standing = found.standing
+        update.isUnderlayConcerned = true
     }
 
     // MARK: Guests
@@ -213,8 +266,12 @@ public struct KernelMirror: ~Copyable {
         var suspects = unmounted
         if ready.contains(directory.descriptor) {
             switch try directory.changes() {
-            case .names(let names): suspects.formUnion(names.intersection(wanted))
-            case .any: suspects = wanted
+            case .names(let names):
+                suspects.formUnion(names.intersection(wanted))
+                if let own = driver.own, names.contains(own) { try checkHost(&update) }
+            case .any:
+                suspects = wanted
+                try checkHost(&update)
             }
         }
         for name in suspects.sorted() { try check(name, &update) }
@@ -325,23 +382,43 @@ extension KernelUpdate {
 
 /// A mirror that several may refer to.
 private final class SharedMirror: KernelMirroring {
+    private let driver: KernelDriver
+    private var request: ObservationRequest
     private var mirror: KernelMirror
 
-    init(_ mirror: consuming KernelMirror) { self.mirror = mirror }
+    init(_ driver: KernelDriver, _ request: ObservationRequest) throws(NetlinkError) {
+        self.driver = driver
+        self.request = request
+        mirror = try KernelMirror(driver, request)
+    }
 
     var snapshot: KernelSnapshot { mirror.snapshot }
     var fileDescriptor: Int32 { mirror.fileDescriptor }
 
-    func update(after plan: ChangePlan?) throws -> KernelUpdate { try mirror.update(after: plan) }
-    func follow(_ request: ObservationRequest) throws { try mirror.follow(request) }
-    func resynchronize() throws -> KernelUpdate { try mirror.resynchronize() }
+    func update(after plan: ChangePlan?) throws -> KernelUpdate { try renewed(mirror.update(after: plan)) }
+    func follow(_ request: ObservationRequest) throws {
+        self.request = request
+        try mirror.follow(request)
+    }
+    func resynchronize() throws -> KernelUpdate { try renewed(mirror.resynchronize()) }
     func checkParameters() throws -> KernelUpdate { try mirror.checkParameters() }
-    func checkLinks() throws -> KernelUpdate { try mirror.checkLinks() }
+    func checkLinks() throws -> KernelUpdate { try renewed(mirror.checkLinks()) }
+
+    /// Where the host's namespace is another one by now, everything is new.
+    private func renewed(_ update: KernelUpdate) throws(NetlinkError) -> KernelUpdate {
+        guard mirror.isDisplaced else { return update }
+        mirror = try KernelMirror(driver, request)
+        var update = update
+        for kind in ObjectKind.allCases { update.insert(kind) }
+        update.guests.formUnion(mirror.snapshot.guests.keys)
+        update.isUnderlayConcerned = true
+        return update
+    }
 }
 
 extension KernelDriver {
     public func mirror(_ request: ObservationRequest) throws -> any KernelMirroring {
-        SharedMirror(try KernelMirror(self, request))
+        try SharedMirror(self, request)
     }
 }
 

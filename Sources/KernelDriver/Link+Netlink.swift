@@ -22,6 +22,8 @@ extension LinkSettings {
         .alias, .master, .group, .mtu, .hardwareAddress, .isUp, .ipv4, .proxyDelay, .ipv6, .underlay,
         .promotesSecondaries,
     ]
+    /// What a device of somebody else loses when it comes to another namespace, and what we set there.
+    static let allOfOthers: LinkSettings = [.master, .group, .isUp, .ipv4, .proxyDelay, .ipv6, .mtu, .hardwareAddress]
 }
 
 /// One device to be made or changed, with the numbers of the devices that it refers to.
@@ -31,6 +33,8 @@ struct LinkTask {
     var index: UInt32
     var link: Link
     var isNew: Bool
+    /// Whether it was made where its packets travel, and has been moved here.
+    var isMadeOutside = false
     var settings: LinkSettings
     /// The notes that the device has.
     var formerNotes: [String] = []
@@ -47,13 +51,14 @@ struct LinkTask {
     }
 
     /// Looks up what the link refers to; returns what is missing.
-    mutating func resolve(_ devices: DeviceTable) -> CommitReport.Reason? {
+    /// - Parameter others: The devices that tunnels leave by, where those are in another namespace.
+    mutating func resolve(_ devices: DeviceTable, tunnelsBy others: DeviceTable? = nil) -> CommitReport.Reason? {
         if settings.contains(.master), let name = link.master {
             guard let device = devices[name] else { return .dependency("link \(name)") }
             master = device.index
         }
         if settings.contains(.underlay), let lower = link.kind.underlay, !lower.isNone {
-            guard let device = devices[lower] else { return .dependency("link \(lower)") }
+            guard let device = (others ?? devices)[lower] else { return .dependency("link \(lower)") }
             underlay = device.index
         }
         return nil
@@ -65,7 +70,8 @@ struct LinkTask {
     // ip link add NAME index I address MAC mtu M group G type KIND …
     func encodeCreation(into writer: inout MessageWriter) {
         writer.message(MessageType(RTM_NEWLINK), [.create, .exclusive], ifinfomsg(index: index)) { message in
-            message.put(IFLA_IFNAME, link.name)
+            // Where it is made its name may be somebody's; the kernel finds another one for a kind.
+            if !isMadeOutside { message.put(IFLA_IFNAME, link.name) }
             if let address = link.hardwareAddress { message.put(IFLA_ADDRESS, address) }
             if let mtu = link.mtu { message.put(IFLA_MTU, mtu) }
             message.put(IFLA_GROUP, link.group)
@@ -112,6 +118,19 @@ struct LinkTask {
         case .bridge: information.put(IFLA_INFO_KIND, LinkKindName.bridge)
         case .dummy: information.put(IFLA_INFO_KIND, LinkKindName.dummy)
         case .adopted: break
+        }
+    }
+
+    /// - Parameter newIndex: Its number there; nil: the one that it has, or any.
+    // ip link set dev I netns FD [name NAME] [alias …]
+    func encodeMove(to namespace: OpenNamespace, newIndex: UInt32?, into writer: inout MessageWriter) {
+        writer.message(MessageType(RTM_SETLINK), [], ifinfomsg(index: index)) { message in
+            message.put(IFLA_NET_NS_FD, namespace.descriptor)
+            if let newIndex { message.put(IFLA_NEW_IFINDEX, newIndex) }
+            if isNew {
+                message.put(IFLA_IFNAME, link.name)
+                message.put(IFLA_IFALIAS, link.alias)
+            }
         }
     }
 

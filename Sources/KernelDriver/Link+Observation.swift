@@ -139,9 +139,14 @@ struct LinkReading {
         }
     }
 
+    /// The mark of a loopback device is that of its namespace.
+    func isOwned(by owner: Ownership) -> Bool {
+        !owner.aliasPrefix.isEmpty && !isLoopback && alias.hasPrefix(owner.aliasPrefix)
+    }
+
     /// The device as the model sees it.
     func observed(_ owner: Ownership, _ names: DeviceNames, proxyDelay: UInt64?) -> ObservedLink {
-        let isOwned = !owner.aliasPrefix.isEmpty && alias.hasPrefix(owner.aliasPrefix)
+        let isOwned = isOwned(by: owner)
         let link = Link(
             name: name, kind: isOwned ? kind(names) : .adopted, alias: alias,
             master: master == 0 ? nil : names.reference(master), group: group, mtu: mtu,
@@ -163,14 +168,15 @@ struct LinkReading {
         case LinkKindName.vrf:
             if let vrfTable { return .vrf(table: vrfTable) }
         case LinkKindName.gre:
-            if tunnel.isExternal { return .greExternal(underlay: names.reference(lower)) }
+            let underlay = isLowerElsewhere ? names.others?.reference(lower) ?? .none : names.reference(lower)
+            if tunnel.isExternal { return .greExternal(underlay: underlay) }
             let keyed = linux_gre_key_flag()
             if tunnel.inputFlags == keyed, tunnel.outputFlags == keyed, tunnel.inputKey == tunnel.outputKey,
                 tunnel.remote == .anyIPv4
             {
                 return .gre(
                     GRETunnel(
-                        local: tunnel.local, key: tunnel.inputKey, ttl: tunnel.ttl, underlay: names.reference(lower)))
+                        local: tunnel.local, key: tunnel.inputKey, ttl: tunnel.ttl, underlay: underlay))
             }
         case LinkKindName.veth:
             if let peer = VethPeer(noteIn: alias) { return .veth(peer: peer) }

@@ -14,7 +14,8 @@ struct NamespaceMirror: ~Copyable {
     ///   - isGuest: Of a guest's namespace neither neighbours nor nexthops are known.
     ///   - paths: The ways that are to be known.
     init(
-        _ namespace: NetworkNamespace, owner: Ownership, isGuest: Bool, paths: PathRequest? = nil, receiveBuffer: Int,
+        _ namespace: NetworkNamespace, owner: Ownership, isGuest: Bool, paths: PathRequest? = nil,
+        tunnelsBy names: DeviceNames? = nil, receiveBuffer: Int,
         into snapshot: inout NamespaceSnapshot, _ changes: inout NamespaceChanges
     ) throws(NetlinkError) {
         let monitor = try NetlinkMonitor(
@@ -22,6 +23,7 @@ struct NamespaceMirror: ~Copyable {
             receiveBuffer: receiveBuffer)
         var state = NamespaceState(owner: owner, isGuest: isGuest)
         state.paths.request = paths
+        state.tunnelsBy = names
         state.stale.everything = true
         try state.settle(&snapshot, &changes, namespace)
         self.namespace = namespace
@@ -43,6 +45,15 @@ struct NamespaceMirror: ~Copyable {
             if newValue != state.owner { state.stale.everything = true }
             state.owner = newValue
         }
+    }
+
+    /// The names of the devices, as of the last update.
+    var deviceNames: DeviceNames { state.devices.names }
+
+    /// See ``NamespaceState/tunnelsBy``.
+    var tunnelsBy: DeviceNames? {
+        get { state.tunnelsBy }
+        set { if newValue !== state.tunnelsBy { state.tunnelsBy = newValue } }
     }
 
     /// The ways that are to be known.

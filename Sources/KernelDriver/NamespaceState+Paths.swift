@@ -46,7 +46,7 @@ extension NamespaceState {
 
     /// The same for one that is gone.
     mutating func suspectPaths(by device: LinkReading) {
-        let isOwned = !owner.aliasPrefix.isEmpty && device.alias.hasPrefix(owner.aliasPrefix)
+        let isOwned = device.isOwned(by: owner)
         if !isOwned || paths.devices.contains(device.index) { suspectPaths() }
     }
 

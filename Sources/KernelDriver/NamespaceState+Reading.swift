@@ -13,7 +13,7 @@ extension NamespaceState {
         defer { if changes.kinds.contains(.link) { refreshPaths(&snapshot, &changes) } }
         if stale.isEmpty { return }
         isAfterReading = true
-        var observer = try Observer(namespace, owner: owner)
+        var observer = try Observer(namespace, owner: owner, tunnelsBy: tunnelsBy)
         observer.likelyRoutes = snapshot.routes.count
         observer.paths = paths.request
         if stale.everything {

@@ -14,6 +14,8 @@ struct NamespaceState {
     var owner: Ownership
     let isGuest: Bool
     var devices = DeviceReadings()
+    /// The devices that tunnels leave by, where those are in another namespace.
+    var tunnelsBy: DeviceNames? { didSet { devices.names.others = tunnelsBy } }
     var nexthopDevices = NexthopDevices()
     var hasPointToPoint = false
     /// The ways that are to be known; none of a guest.

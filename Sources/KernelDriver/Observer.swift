@@ -12,8 +12,13 @@ struct Observer: ~Copyable {
     var likelyRoutes = 0
     /// The ways to tell of.
     var paths: PathRequest?
+    /// The devices of the namespace that tunnels leave by, where that is another one.
+    private let tunnelsBy: DeviceNames?
 
-    init(_ namespace: NetworkNamespace, owner: Ownership) throws(NetlinkError) {
+    init(
+        _ namespace: NetworkNamespace, owner: Ownership, tunnelsBy names: DeviceNames? = nil
+    ) throws(NetlinkError) {
+        tunnelsBy = names
         self.namespace = namespace
         self.owner = owner
         socket = try NetlinkSocket(in: namespace)
@@ -51,7 +56,7 @@ struct Observer: ~Copyable {
     ) throws(NetlinkError) -> NamespaceReading {
         var attempt = 1
         while true {
-            var reading = NamespaceReading(devices: DeviceReadings(try socket.links()))
+            var reading = NamespaceReading(devices: DeviceReadings(try socket.links(), tunnelsBy: tunnelsBy))
             reading.devices.proxyDelays = try socket.proxyDelays()
             reading.snapshot.links = reading.devices.observed(owner)
             let names = reading.devices.names

@@ -94,8 +94,7 @@ struct DeviceTable {
 
     init(_ readings: [LinkReading], _ owner: Ownership) {
         for reading in readings {
-            let isOwned = !owner.aliasPrefix.isEmpty && reading.alias.hasPrefix(owner.aliasPrefix)
-            add(reading.name, Device(index: reading.index, isOwned: isOwned))
+            add(reading.name, Device(index: reading.index, isOwned: reading.isOwned(by: owner)))
             groups.insert(reading.group)
         }
     }
@@ -124,12 +123,13 @@ struct DeviceTable {
     /// else's device as ours when the name was already taken. So the device gets a number that we choose, far from those
     /// that the kernel gives by itself, and what follows is addressed by number: it fails when the first request did.
     /// Both travel in one system call, so there is no moment at which a crash leaves a device without its mark.
-    func freeIndexes(_ count: Int) -> [UInt32] {
+    /// - Parameter other: Free in that namespace, too.
+    func freeIndexes(_ count: Int, and other: DeviceTable? = nil) -> [UInt32] {
         var list: [UInt32] = []
         list.reserveCapacity(count)
         var candidate = Self.firstOwnIndex
         while list.count < count {
-            if !indexes.contains(candidate) { list.append(candidate) }
+            if !indexes.contains(candidate), !(other?.indexes.contains(candidate) ?? false) { list.append(candidate) }
             candidate += 1
         }
         return list

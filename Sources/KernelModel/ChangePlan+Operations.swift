@@ -9,7 +9,7 @@ public struct Operation: Sendable, Hashable {
         case wait
     }
 
-    public var namespace: NamespaceName?
+    public var place: Place
     public var action: Action
     public var kind: ObjectKind
     /// The object as ip(8) would be told.
@@ -19,10 +19,10 @@ public struct Operation: Sendable, Hashable {
     public var origin: Origin
 
     public init(
-        namespace: NamespaceName?, action: Action, kind: ObjectKind, object: String, previous: String? = nil,
+        in place: Place, action: Action, kind: ObjectKind, object: String, previous: String? = nil,
         origin: Origin
     ) {
-        self.namespace = namespace
+        self.place = place
         self.action = action
         self.kind = kind
         self.object = object
@@ -36,19 +36,20 @@ extension ChangePlan {
     public func forEachOperation(_ body: (Operation) -> Void) {
         for step in steps {
             switch step.work {
-            case .sysctls(let changes): changes.forEachOperation(in: step.namespace, body)
-            case .rules(let changes): changes.forEachOperation(in: step.namespace, body)
-            case .links(let changes): changes.forEachOperation(in: step.namespace, body)
-            case .addresses(let changes): changes.forEachOperation(in: step.namespace, body)
-            case .neighbors(let changes): changes.forEachOperation(in: step.namespace, body)
-            case .nexthops(let changes): changes.forEachOperation(in: step.namespace, body)
-            case .routes(let changes): changes.forEachOperation(in: step.namespace, body)
+            case .namespaces(let changes): changes.forEachOperation(in: step.place, body)
+            case .sysctls(let changes): changes.forEachOperation(in: step.place, body)
+            case .rules(let changes): changes.forEachOperation(in: step.place, body)
+            case .links(let changes): changes.forEachOperation(in: step.place, body)
+            case .addresses(let changes): changes.forEachOperation(in: step.place, body)
+            case .neighbors(let changes): changes.forEachOperation(in: step.place, body)
+            case .nexthops(let changes): changes.forEachOperation(in: step.place, body)
+            case .routes(let changes): changes.forEachOperation(in: step.place, body)
             case .firewall(let tables, _):
                 for table in tables {
                     table.forEachItem { item in
                         body(
                             Operation(
-                                namespace: step.namespace, action: item.action, kind: .firewall, object: item.object,
+                                in: step.place, action: item.action, kind: .firewall, object: item.object,
                                 origin: item.origin))
                     }
                 }
@@ -56,14 +57,14 @@ extension ChangePlan {
                 for connection in connections {
                     body(
                         Operation(
-                            namespace: step.namespace, action: .delete, kind: .connection,
+                            in: step.place, action: .delete, kind: .connection,
                             object: connection.description, origin: .none))
                 }
             case .awaitOperational(let names):
                 for name in names {
                     body(
                         Operation(
-                            namespace: step.namespace, action: .wait, kind: .link, object: "link \(name) operational",
+                            in: step.place, action: .wait, kind: .link, object: "link \(name) operational",
                             previous: nil, origin: .none))
                 }
             }
@@ -78,11 +79,11 @@ extension ChangePlan {
 }
 
 extension ChangeSet {
-    func forEachOperation(in namespace: NamespaceName?, _ body: (Operation) -> Void) {
+    func forEachOperation(in place: Place, _ body: (Operation) -> Void) {
         func operation(_ action: Operation.Action, _ object: String, was previous: String? = nil, _ origin: Origin) {
             body(
                 Operation(
-                    namespace: namespace, action: action, kind: Object.kind, object: object, previous: previous,
+                    in: place, action: action, kind: Object.kind, object: object, previous: previous,
                     origin: origin))
         }
         for object in deletions { operation(.delete, object.description, .none) }

@@ -11,17 +11,17 @@ public struct ChangePlan: Sendable, Hashable {
 
     /// One homogeneous piece of work: its changes do not depend on each other and go in one batch.
     public struct Step: Sendable, Hashable {
-        /// Nil: the host's own namespace.
-        public var namespace: NamespaceName?
+        public var place: Place
         public var work: Work
 
-        public init(in namespace: NamespaceName? = nil, _ work: Work) {
-            self.namespace = namespace
+        public init(in place: Place = .host, _ work: Work) {
+            self.place = place
             self.work = work
         }
     }
 
     public enum Work: Sendable, Hashable {
+        case namespaces(ChangeSet<OwnNamespace>)
         case sysctls(ChangeSet<Sysctl>)
         case rules(ChangeSet<Rule>)
         case links(ChangeSet<Link>)
@@ -82,9 +82,9 @@ public struct ChangePlan: Sendable, Hashable {
     public var isEmpty: Bool { counts.total == 0 && conflicts.isEmpty }
 
     mutating func append<Object>(
-        _ changes: ChangeSet<Object>, in namespace: NamespaceName? = nil, as work: (ChangeSet<Object>) -> Work
+        _ changes: ChangeSet<Object>, in place: Place = .host, as work: (ChangeSet<Object>) -> Work
     ) {
-        if !changes.isEmpty { steps.append(Step(in: namespace, work(changes))) }
+        if !changes.isEmpty { steps.append(Step(in: place, work(changes))) }
     }
 }
 
@@ -124,6 +124,7 @@ public struct Replacement<Object: KernelObject>: Sendable, Hashable {
 extension ChangePlan.Work {
     public var kind: ObjectKind {
         switch self {
+        case .namespaces: .namespace
         case .sysctls: .sysctl
         case .rules: .rule
         case .links, .awaitOperational: .link
@@ -138,6 +139,7 @@ extension ChangePlan.Work {
 
     public var counts: ChangePlan.Counts {
         switch self {
+        case .namespaces(let changes): changes.counts
         case .sysctls(let changes): changes.counts
         case .rules(let changes): changes.counts
         case .links(let changes): changes.counts

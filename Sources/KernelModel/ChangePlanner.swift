@@ -13,7 +13,7 @@ struct ChangePlanner {
     let suspects: SuspectObjects
     private var plan = ChangePlan()
     /// The generation of nf_tables that the transactions planned so far lead to.
-    private var generation: UInt32
+    private var generations: [Place: UInt32]
 
     init(
         intent: KernelIntent, snapshot: KernelSnapshot, owner: Ownership, elementLimit: Int, suspects: SuspectObjects
@@ -23,7 +23,9 @@ struct ChangePlanner {
         self.owner = owner
         self.elementLimit = elementLimit
         self.suspects = suspects.withPorts(of: intent)
-        generation = snapshot.host.firewall.generation
+        generations = [
+            .host: snapshot.host.firewall.generation, .underlay: snapshot.underlay.firewall.generation,
+        ]
     }
 
     mutating func planned() -> ChangePlan {
@@ -33,6 +35,8 @@ struct ChangePlanner {
         let host = snapshot.host.surviving(links)
         let wanted = intent.host
 
+        planNamespace()
+        planUnderlay()
         let parameters = ParameterChanges(
             self.intent.host, snapshot.host, owner, taken: links.planned, suspects: suspects.links)
         plan.append(ChangeSet(replacements: parameters.noting), as: { .links($0) })
@@ -44,7 +48,7 @@ struct ChangePlanner {
         plan.append(ChangeSet(deletions: rules.displaced), as: { .rules($0) })
 
         planAbandonedGuests()
-        let removals = planFirewall(links.leavingNames)
+        let removals = planFirewall(in: .host, links.leavingNames)
         plan.append(ChangeSet(deletions: links.givingWay), as: { .links($0) })
         for rank in 0...3 {
             plan.append(ChangeSet(creations: links.creations.filter { $0.object.rank == rank }), as: { .links($0) })
@@ -88,51 +92,84 @@ struct ChangePlanner {
         for rank in (0...3).reversed() {
             plan.append(ChangeSet(deletions: links.deletions.filter { $0.rank == rank }), as: { .links($0) })
         }
-        append(removals)
+        append(removals, in: .host)
         plan.append(ChangeSet(replacements: parameters.loweredDevices), as: { .links($0) })
         plan.append(ChangeSet(replacements: parameters.loweredDefaults), as: { .sysctls($0) })
         plan.append(ChangeSet(replacements: parameters.forgetting), as: { .links($0) })
         plan.append(ChangeSet(deletions: rules.deletions), as: { .rules($0) })
-        planFirewallRemoval()
+        planFirewallRemoval(in: .host)
+        planNamespaceRemoval()
+        planFirewallRemoval(in: .underlay)
         return plan
+    }
+
+    // MARK: - Namespaces
+
+    /// First: everything else is in it.
+    private mutating func planNamespace() {
+        guard let wanted = intent.namespace else { return }
+        switch snapshot.standing {
+        case .given, .foreign: break
+        case .absent: plan.append(ChangeSet(creations: [wanted]), as: { .namespaces($0) })
+        case .own(let seen) where seen != wanted.object:
+            let change = Replacement(old: seen, new: wanted.object, origin: wanted.origin)
+            plan.append(ChangeSet(replacements: [change]), as: { .namespaces($0) })
+        case .own: break
+        }
+    }
+
+    /// When nothing is in it any more.
+    private mutating func planNamespaceRemoval() {
+        guard intent.namespace == nil, case .own(let seen) = snapshot.standing else { return }
+        plan.append(ChangeSet(deletions: [seen]), as: { .namespaces($0) })
+    }
+
+    /// Before the tunnels are: what remained of one that was made and not moved, and who may send to them.
+    private mutating func planUnderlay() {
+        guard snapshot.standing.isApart, suspects.underlay else { return }
+        let remains = snapshot.underlay.links.filter(\.isOwned).map(\.link)
+        plan.append(ChangeSet(deletions: remains), in: .underlay, as: { .links($0) })
+        append(planFirewall(in: .underlay, []), in: .underlay)
     }
 
     // MARK: - Firewall
 
     /// Before any port: nobody is reachable before the policy for it is in.
     /// - Returns: what is to be done when the departing devices are gone, and the packets that were on their way.
-    private mutating func planFirewall(_ departing: Set<InterfaceName>) -> [NFChangeSet] {
-        let observed = snapshot.host.firewall
-        let phases = intent.host.firewall.compactMap { table -> NFChangeSet.Phases? in
-            let seen = observed.table(table.table)
-            guard let (wanted, seen) = table.reduced(to: departing.isEmpty ? suspects.firewall : .any, seen) else {
-                return nil
-            }
+    private mutating func planFirewall(in place: Place, _ departing: Set<InterfaceName>) -> [NFChangeSet] {
+        let observed = place == .underlay ? snapshot.underlay.firewall : snapshot.host.firewall
+        let tables = place == .underlay ? intent.underlay.firewall : intent.host.firewall
+        let parts = place == .underlay || !departing.isEmpty ? .any : suspects.firewall
+        let phases = tables.compactMap { table -> NFChangeSet.Phases? in
+            guard let (wanted, seen) = table.reduced(to: parts, observed.table(table.table)) else { return nil }
             return wanted.changes(from: seen, departing: departing).phases(limit: elementLimit)
         }
-        appendTogether(phases.map(\.preparation))
-        appendTogether(phases.map(\.turn))
+        appendTogether(phases.map(\.preparation), in: place)
+        appendTogether(phases.map(\.turn), in: place)
         return phases.compactMap(\.removal)
     }
 
     /// The first transactions of all tables as one, then the second ones, and so on.
-    private mutating func appendTogether(_ transactions: [[NFChangeSet]]) {
+    private mutating func appendTogether(_ transactions: [[NFChangeSet]], in place: Place) {
         for index in 0..<(transactions.map(\.count).max() ?? 0) {
-            append(transactions.compactMap { index < $0.count ? $0[index] : nil })
+            append(transactions.compactMap { index < $0.count ? $0[index] : nil }, in: place)
         }
     }
 
     /// Appends one transaction.
-    private mutating func append(_ transaction: [NFChangeSet]) {
+    private mutating func append(_ transaction: [NFChangeSet], in place: Place) {
         if transaction.isEmpty { return }
-        plan.steps.append(.init(.firewall(transaction, generation: generation)))
-        generation = NFSnapshot.generation(after: generation)
+        let generation = generations[place]
+        plan.steps.append(.init(in: place, .firewall(transaction, generation: generation)))
+        generations[place] = generation.map(NFSnapshot.generation(after:))
     }
 
     /// Last, when no port is left to protect.
-    private mutating func planFirewallRemoval() {
-        let wanted = Set(intent.host.firewall.map(\.table))
-        append(snapshot.host.firewall.tables.filter { !wanted.contains($0.table) }.map(\.removal))
+    private mutating func planFirewallRemoval(in place: Place) {
+        let (intent, observed) =
+            place == .underlay ? (self.intent.underlay, snapshot.underlay) : (self.intent.host, snapshot.host)
+        let wanted = Set(intent.firewall.map(\.table))
+        append(observed.firewall.tables.filter { !wanted.contains($0.table) }.map(\.removal), in: place)
     }
 
     // MARK: - Rules
@@ -187,16 +224,16 @@ struct ChangePlanner {
                 settings.append(Replacement(old: seen, new: link.object, origin: link.origin))
             }
         }
-        plan.append(ChangeSet(replacements: settings), in: name, as: { .links($0) })
+        plan.append(ChangeSet(replacements: settings), in: .guest(name), as: { .links($0) })
         let addresses = difference(desired: wanted.addresses, observed: observed.addresses)
         let rules = ruleChanges(wanted.rules, displaced: [], observed: observed.rules)
         let routes = difference(desired: wanted.routes, observed: observed.routes)
-        plan.append(addresses.withoutDeletions, in: name, as: { .addresses($0) })
-        plan.append(routes.withoutDeletions, in: name, as: { .routes($0) })
-        plan.append(ChangeSet(creations: rules.creations), in: name, as: { .rules($0) })
-        plan.append(ChangeSet(deletions: rules.deletions), in: name, as: { .rules($0) })
-        plan.append(ChangeSet(deletions: routes.deletions), in: name, as: { .routes($0) })
-        plan.append(ChangeSet(deletions: addresses.deletions), in: name, as: { .addresses($0) })
+        plan.append(addresses.withoutDeletions, in: .guest(name), as: { .addresses($0) })
+        plan.append(routes.withoutDeletions, in: .guest(name), as: { .routes($0) })
+        plan.append(ChangeSet(creations: rules.creations), in: .guest(name), as: { .rules($0) })
+        plan.append(ChangeSet(deletions: rules.deletions), in: .guest(name), as: { .rules($0) })
+        plan.append(ChangeSet(deletions: routes.deletions), in: .guest(name), as: { .routes($0) })
+        plan.append(ChangeSet(deletions: addresses.deletions), in: .guest(name), as: { .addresses($0) })
     }
 
     /// Guests that none of the wanted interfaces is in: their devices go with the veth, their rules do not. As long as
@@ -210,7 +247,7 @@ struct ChangePlanner {
         for name in names where intent.guest(in: name) == nil {
             guard let observed = snapshot.guests[name] else { continue }
             let rules = observed.rules.filter { $0.routeProtocol == owner.routeProtocol }
-            plan.append(ChangeSet(deletions: rules), in: name, as: { .rules($0) })
+            plan.append(ChangeSet(deletions: rules), in: .guest(name), as: { .rules($0) })
         }
     }
 }
@@ -274,7 +311,8 @@ struct LinkChanges {
         for seen in observed where !names.contains(seen.link.name) {
             let isAdopted = seen.link.master.flatMap(snapshot.host.link(named:))?.isOwned ?? false
             if !seen.isOwned, let former = seen.former(owner) {
-                let released = seen.link.released(to: former)
+                var released = seen.link.released(to: former)
+                released.isOutside = snapshot.standing.isApart
                 releases.append(Replacement(old: seen.link, new: released, origin: .none))
                 planned.insert(seen.link.name)
                 continue
@@ -314,7 +352,7 @@ struct LinkChanges {
     ) -> Set<InterfaceName> {
         var missing: [Attributed<Link>] = []
         for link in wanted {
-            guard let seen = snapshot.host.link(named: link.object.name) else {
+            guard let seen = snapshot.present(link.object) else {
                 missing.append(link)
                 continue
             }
@@ -377,7 +415,7 @@ struct LinkChanges {
 
     private mutating func adjust(_ link: Attributed<Link>, _ snapshot: KernelSnapshot, _ gone: Set<InterfaceName>) {
         let name = link.object.name
-        guard let present = snapshot.host.link(named: name) else { return }
+        guard let present = snapshot.present(link.object) else { return }
         let seen = present.link.without(masters: gone)
         var wanted = link.object
         wanted.notes = notes(of: wanted, present, snapshot.host)
@@ -443,6 +481,18 @@ extension Link {
         case .veth(let peer): .end(peer.name, peer.namespace)
         case .bridge, .dummy, .adopted: nil
         }
+    }
+}
+
+extension KernelSnapshot {
+    /// The device where it is, or where one of somebody else is to come from.
+    fileprivate func present(_ link: Link) -> ObservedLink? {
+        if let seen = host.link(named: link.name) { return seen }
+        guard link.kind == .adopted, standing.isApart, var seen = underlay.link(named: link.name), !seen.isOwned else {
+            return nil
+        }
+        seen.link.isOutside = true
+        return seen
     }
 }
 

@@ -13,9 +13,11 @@ public struct ObservationRequest: Sendable, Hashable {
     public var guestScope: GuestScope
     /// Tables of nf_tables in the host's namespace.
     public var firewall: [NFTable]
-    /// Whether what is in those tables, or only which of them exist.
+    /// Tables of nf_tables where the packets of tunnels travel; only where the host has a namespace of its own.
+    public var underlayFirewall: [NFTable] = []
+    /// Whether what is in the tables of the host's namespace, or only which of them exist.
     public var readsFirewall: Bool
-    /// Which ways of the host's namespace; nil: none.
+    /// Which ways to others; nil: none.
     public var paths: PathRequest?
     /// How many routes of the owner there may be. A wrong guess costs nothing but the time to make room for them.
     public var likelyRoutes = 0
@@ -117,7 +119,7 @@ public protocol KernelAccess: Sendable {
     func mirror(_ request: ObservationRequest) throws -> any KernelMirroring
     /// Those of `tables` in which there are routes or rules of anybody.
     func occupied(_ tables: [TableID]) throws -> Set<TableID>
-    /// Of these devices of the host's namespace those by which routes or nexthop objects of others than the owner and the
+    /// Of these devices that the host may adopt those by which routes or nexthop objects of others than the owner and the
     /// kernel leave: one of them, as ip(8) would show it.
     func foreignRoutes(by devices: [InterfaceName], owner: Ownership) throws -> [InterfaceName: String]
     /// The named counters of a table in the host's namespace, by name; none where there is no such table.
@@ -129,7 +131,7 @@ public protocol KernelAccess: Sendable {
     func connections() throws -> [Connection]
     /// What every device of the host's namespace has counted.
     func traffic() throws -> [InterfaceName: LinkTraffic]
-    /// The addresses of the host's namespace.
+    /// The host's addresses.
     func localAddresses() throws -> Set<IPAddress>
     /// Sets the loopback device up, sends a datagram by it, and says whether that made a tracked connection: in a namespace
     /// in which nobody has asked for connection tracking, something in the kernel asks for it everywhere.

@@ -40,7 +40,11 @@ public struct NamespaceIntent: Sendable, Hashable {
 
 /// What a host's namespace and those of its guests shall hold.
 public struct KernelIntent: Sendable, Hashable {
+    /// The namespace that is made for the host; nil: none, or the one that is there goes.
+    public var namespace: Attributed<OwnNamespace>?
     public var host = NamespaceIntent()
+    /// What is ours where the tunnels' packets travel; only where the host has a namespace of its own.
+    public var underlay = NamespaceIntent()
     /// By name.
     public var guests: [Guest] = []
 
@@ -58,6 +62,7 @@ public struct KernelIntent: Sendable, Hashable {
 
     public mutating func normalize() {
         host.normalize()
+        underlay.normalize()
         guests.sort { $0.namespace < $1.namespace }
         for index in guests.indices { guests[index].intent.normalize() }
     }

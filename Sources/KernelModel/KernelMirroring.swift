@@ -31,6 +31,8 @@ public struct KernelUpdate: Sendable, Hashable {
     public var objects = SuspectObjects()
     /// The guests whose namespaces may have changed, have come or have gone.
     public var guests: Set<NamespaceName> = []
+    /// Whether something may have changed where the tunnels' packets travel, or the host's namespace is another one.
+    public var isUnderlayConcerned = false
     /// How many notifications came, those that changed nothing among them.
     public var notifications = 0
     /// Whether the kernel threw notifications away, so that everything was read again.
@@ -40,7 +42,7 @@ public struct KernelUpdate: Sendable, Hashable {
 
     public init() {}
 
-    public var isEmpty: Bool { kinds.isEmpty && guests.isEmpty }
+    public var isEmpty: Bool { kinds.isEmpty && guests.isEmpty && !isUnderlayConcerned }
 
     /// Objects of a kind may have changed, nobody knows which.
     public mutating func insert(_ kind: ObjectKind) {
@@ -52,6 +54,7 @@ public struct KernelUpdate: Sendable, Hashable {
     public var suspects: SuspectObjects {
         var suspects = objects
         suspects.guests.insert(guests)
+        suspects.underlay = isUnderlayConcerned
         return suspects
     }
 
@@ -60,6 +63,7 @@ public struct KernelUpdate: Sendable, Hashable {
         kinds.formUnion(other.kinds)
         objects.formUnion(other.objects)
         guests.formUnion(other.guests)
+        isUnderlayConcerned = isUnderlayConcerned || other.isUnderlayConcerned
         notifications += other.notifications
         wasOverrun = wasOverrun || other.wasOverrun
         objectsRead += other.objectsRead

@@ -2,6 +2,7 @@ public import KernelNames
 
 /// The kinds of kernel objects, in the order in which they are created; deletion goes the other way.
 public enum ObjectKind: String, Hashable, Sendable, CaseIterable {
+    case namespace
     case sysctl
     case rule
     case firewall

@@ -69,10 +69,17 @@ public struct ObservedLink: Sendable, Hashable {
 /// A host's namespace and the guests' namespaces that concern it.
 public struct KernelSnapshot: Sendable, Hashable {
     public var host = NamespaceSnapshot()
+    /// Which namespace that is.
+    public var standing = NamespaceStanding.given
+    /// Where the tunnels' packets travel; empty where that is ``host``.
+    public var underlay = NamespaceSnapshot()
     /// Those that exist.
     public var guests: [NamespaceName: NamespaceSnapshot] = [:]
 
     public init() {}
+
+    /// Where the host's addresses are, the ways to others, and the devices that it may adopt.
+    public var outside: NamespaceSnapshot { standing.isApart ? underlay : host }
 }
 
 extension VethPeer {

@@ -28,6 +28,8 @@ public struct Link: Hashable, Sendable {
     public var notes: [String]?
     /// net.ipv4.conf.DEVICE.promote_secondaries: whether the other addresses of a subnet stay when the first one goes.
     public var promotesSecondaries: Bool?
+    /// Whether it is in the namespace of the underlay instead (``Place/underlay``).
+    public var isOutside = false
 
     public enum Kind: Hashable, Sendable {
         case vrf(table: TableID)
@@ -121,12 +123,15 @@ public struct LinkSettings: OptionSet, Hashable, Sendable {
     public static let underlay = LinkSettings(rawValue: 1 << 10)
     public static let promotesSecondaries = LinkSettings(rawValue: 1 << 11)
     public static let name = LinkSettings(rawValue: 1 << 12)
+    /// With all others: in another namespace a device starts anew.
+    public static let namespace = LinkSettings(rawValue: 1 << 13)
 
     /// Each setting with the name ip(8) or sysctl(8) gives it.
     public static let names: [(LinkSettings, String)] = [
         (.alias, "alias"), (.master, "master"), (.group, "group"), (.mtu, "mtu"), (.hardwareAddress, "address"),
         (.isUp, "up"), (.ipv4, "ipv4.conf"), (.proxyDelay, "proxy_delay"), (.ipv6, "disable_ipv6"), (.notes, "altname"),
         (.underlay, "dev"), (.promotesSecondaries, "promote_secondaries"), (.name, "name"),
+        (.namespace, "netns"),
     ]
 }
 
@@ -154,6 +159,7 @@ extension Link {
             different.insert(.promotesSecondaries)
         }
         if name != observed.name { different.insert(.name) }
+        if isOutside != observed.isOutside { different.insert(.namespace) }
         return different
     }
 

@@ -14,6 +14,8 @@ public struct SuspectObjects: Sendable, Hashable {
     public var routes = ChangedKeys<Route.Key>.none
     public var guests = ChangedKeys<NamespaceName>.none
     public var firewall = ChangedKeys<NFPart>.none
+    /// Anything where the tunnels' packets travel.
+    public var underlay = false
 
     /// Nothing is.
     public init() {}
@@ -23,6 +25,7 @@ public struct SuspectObjects: Sendable, Hashable {
         var all = SuspectObjects()
         for kind in ObjectKind.allCases { all.insert(kind) }
         all.guests = .any
+        all.underlay = true
         return all
     }
 
@@ -35,7 +38,7 @@ public struct SuspectObjects: Sendable, Hashable {
         case .nexthop: nexthops = .any
         case .route: routes = .any
         case .firewall: firewall = .any
-        case .sysctl, .rule, .connection: break
+        case .namespace, .sysctl, .rule, .connection: break
         }
     }
 
@@ -47,6 +50,7 @@ public struct SuspectObjects: Sendable, Hashable {
         routes.formUnion(other.routes)
         guests.formUnion(other.guests)
         firewall.formUnion(other.firewall)
+        underlay = underlay || other.underlay
     }
 }
 

@@ -64,33 +64,98 @@ public struct NetworkNamespace: Hashable, Sendable {
         return UInt64(status.st_ino)
     }
 
+    /// A number that no other namespace has or will have until the machine is started anew (SO_NETNS_COOKIE); an
+    /// inode number, in contrast, is given to the next namespace once this one is gone.
+    public func cookie() throws(NetlinkError) -> UInt64 {
+        try enter { () throws(NetlinkError) in
+            let cookie = linux_network_namespace_cookie()
+            guard cookie != 0 else { throw .system("identify network namespace") }
+            return cookie
+        }
+    }
+
     // MARK: Making and removing
 
     /// Makes a namespace with a name, as `ip netns add` does. Only its `lo` is inside, down.
     ///
+    /// - Parameter prepare: What is done inside before it has its name.
+    /// - Throws: `EEXIST` when the name is in use, and what `prepare` throws.
+    @discardableResult
+    public static func create(
+        named name: String, _ prepare: () throws(NetlinkError) -> Void = {}
+    ) throws(NetlinkError) -> NetworkNamespace {
+        try withName(name) { () throws(NetlinkError) in
+            guard linux_unshare_network_namespace() == 0 else { throw .system("create network namespace \(name)") }
+            try prepare()
+        }
+    }
+
+    /// Gives the namespace another name, or one again, as `ip netns attach` does.
+    ///
     /// - Throws: `EEXIST` when the name is in use.
     @discardableResult
-    public static func create(named name: String) throws(NetlinkError) -> NetworkNamespace {
+    public func named(also name: String) throws(NetlinkError) -> NetworkNamespace {
+        let descriptor = try Self.open(path ?? "/proc/thread-self/ns/net")
+        return try Self.withName(name) { () throws(NetlinkError) in
+            guard linux_enter_network_namespace(descriptor.number) == 0 else {
+                throw .system("enter network namespace \(path ?? "")")
+            }
+        }
+    }
+
+    /// Gives a name to the namespace that `enter` brings a thread of its own into.
+    ///
+    /// The name is for everybody, so it is made among the mounts of the first process: `ip netns exec` gives its child
+    /// mounts of its own, and what is mounted there is gone with the child.
+    private static func withName(
+        _ name: String, _ enter: () throws(NetlinkError) -> Void
+    ) throws(NetlinkError) -> NetworkNamespace {
         try check(name)
-        let operation = "create network namespace \(name)"
-        try prepareDirectory()
         let target = "\(directory)/\(name)"
+        try onOwnThread { () throws(NetlinkError) in
+            try enter()
+            let inside = try open("/proc/thread-self/ns/net")
+            let own = try open("/proc/thread-self/ns/mnt")
+            let isElsewhere = enterFirstMounts()
+            try mount(inside, on: target, name)
+            guard isElsewhere, linux_enter_mount_namespace(own.number) == 0 else { return }
+            // Mounts that nothing is propagated to.
+            if !NetworkNamespace(path: target).exists { try bind(inside, target) }
+        }
+        return NetworkNamespace(path: target)
+    }
+
+    /// Whether the thread has other mounts now. Who may not have those of the first process has its own.
+    private static func enterFirstMounts() -> Bool {
+        guard let first = try? open("/proc/1/ns/mnt"), let own = try? open("/proc/thread-self/ns/mnt") else {
+            return false
+        }
+        var (theirs, ours) = (stat(), stat())
+        guard fstat(first.number, &theirs) == 0, fstat(own.number, &ours) == 0, theirs.st_ino != ours.st_ino else {
+            return false
+        }
+        return linux_enter_mount_namespace(first.number) == 0
+    }
+
+    private static func mount(
+        _ namespace: borrowing OwnedDescriptor, on target: String, _ name: String
+    ) throws(NetlinkError) {
+        try prepareDirectory()
         let file = Glibc.open(target, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0)
-        guard file >= 0 else { throw .system(operation) }
+        guard file >= 0 else { throw .system("create network namespace \(name)") }
         close(file)
         do throws(NetlinkError) {
-            try onOwnThread { () throws(NetlinkError) in
-                guard linux_unshare_network_namespace() == 0 else { throw .system(operation) }
-                // Not /proc/self: that is the process's first thread, whose namespace is still the old one.
-                guard linux_bind_mount("/proc/thread-self/ns/net", target, 0) == 0 else {
-                    throw .system("mount \(target)")
-                }
-            }
+            try bind(namespace, target)
         } catch {
             unlink(target)
             throw error
         }
-        return NetworkNamespace(path: target)
+    }
+
+    private static func bind(_ namespace: borrowing OwnedDescriptor, _ target: String) throws(NetlinkError) {
+        guard linux_bind_mount("/proc/thread-self/fd/\(namespace.number)", target, 0) == 0 else {
+            throw .system("mount \(target)")
+        }
     }
 
     /// Runs `body` in a new, empty namespace without a name, which is gone when nothing opened inside is left.

@@ -64,8 +64,8 @@ public struct PlanPresentation: Sendable {
     public func describe(_ failure: CommitReport.Failure) -> String {
         let operation = failure.operation
         let owner = resource(operation.origin).map { place($0) + ": " } ?? ""
-        let guest = operation.namespace.map { " in namespace \($0)" } ?? ""
-        return "\(owner)\(operation.action.rawValue) \(operation.object)\(guest): \(failure.reason)" + remedy(failure)
+        let what = "\(operation.action.rawValue) \(operation.object)\(operation.place.suffix)"
+        return "\(owner)\(what): \(failure.reason)" + remedy(failure)
     }
 
     /// What to do about the failures that have one cause.
@@ -103,7 +103,7 @@ public struct PresentedOperation: Sendable, Hashable {
     init(_ operation: Operation, resource: String?) {
         action = operation.action
         kind = operation.kind
-        namespace = operation.namespace?.rawValue
+        namespace = operation.place.guest?.rawValue
         object = operation.object
         previous = operation.previous
         self.resource = resource

@@ -186,7 +186,7 @@ public struct Lab: Sendable {
         }
         let report = kernel.commit(intent.changes(from: snapshot, owner: wiring.ownership), owner: wiring.ownership)
         guard let failure = report.failures.first else { return }
-        let place = failure.operation.namespace.map(\.rawValue) ?? wiring.namespace
+        let place = failure.operation.place.guest.map(\.rawValue) ?? wiring.namespace
         throw LabError(.system, "\(failure.operation.object) in \(place): \(failure.reason)")
     }
 
@@ -213,8 +213,9 @@ public struct Lab: Sendable {
                 var list = applied.plan.unattached.map(\.reason.description)
                 list += applied.plan.changes.conflicts.map { "\($0.object): \($0.reason)" }
                 list += applied.outcome.report.failures.map { failure in
-                    let place = failure.operation.namespace.map { " in \($0)" } ?? ""
-                    return "\(failure.operation.action.rawValue) \(failure.operation.object)\(place): \(failure.reason)"
+                    let operation = failure.operation
+                    return "\(operation.action.rawValue) \(operation.object)\(operation.place.suffix):"
+                        + " \(failure.reason)"
                 }
                 if list.isEmpty {
                     list = applied.outcome.remaining.operations.map {

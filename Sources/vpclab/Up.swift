@@ -55,7 +55,7 @@ struct Up: ParsableCommand {
         for report in reports {
             guard case .success(let applied) = report.result else { continue }
             for operation in applied.plan.changes.operations {
-                let place = operation.namespace.map { "[\($0)] " } ?? ""
+                let place = operation.place.guest.map { "[\($0)] " } ?? ""
                 Streams.outputLine("\(report.host): \(operation.action.rawValue) \(place)\(operation.object)")
             }
         }

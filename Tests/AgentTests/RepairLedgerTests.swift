@@ -12,7 +12,7 @@ import Testing
     private let start = ContinuousClock.now
 
     private func operation(_ object: String, _ kind: ObjectKind = .rule) -> KernelModel.Operation {
-        KernelModel.Operation(namespace: nil, action: .create, kind: kind, object: object, origin: Origin(1))
+        KernelModel.Operation(in: .host, action: .create, kind: kind, object: object, origin: Origin(1))
     }
 
     private func subject(_ object: String) -> RepairLedger.Subject { .init(operation(object)) }
@@ -62,7 +62,7 @@ import Testing
     @Test func objectsAreToldApartByNamespaceAndKind() {
         var ledger = RepairLedger()
         var elsewhere = operation("a")
-        elsewhere.namespace = NamespaceName("guest")
+        elsewhere.place = .guest(NamespaceName("guest"))
         for _ in 0..<4 { _ = ledger.note([operation("a"), elsewhere, operation("a", .link)], at: start) { _ in nil } }
         #expect(ledger.note([elsewhere], at: start) { _ in nil } == [.init(elsewhere)])
     }
@@ -94,7 +94,7 @@ import Testing
         #expect(plan.without(Set(operations.prefix(2).map { .init($0) })).steps == [.init(.routes(routes))])
         // In another namespace it is another object.
         var elsewhere = operations[0]
-        elsewhere.namespace = NamespaceName("guest")
+        elsewhere.place = .guest(NamespaceName("guest"))
         #expect(plan.without([.init(elsewhere)]) == plan)
     }
 

@@ -41,8 +41,8 @@ package struct FakeWorld: Sendable {
     }
 
     /// Deletes a device of a namespace, whoever's it is, and the other end of a pair.
-    package mutating func remove(_ device: InterfaceName, in namespace: NamespaceName? = nil) {
-        let gone = with(namespace) { $0.remove(device) }
+    package mutating func remove(_ device: InterfaceName, in place: Place = .host) {
+        let gone = with(place) { $0.remove(device) }
         guard let gone = gone ?? nil, gone.isPeerElsewhere else { return }
         removeEnd(of: gone)
     }
@@ -56,8 +56,8 @@ package struct FakeWorld: Sendable {
     }
 
     /// Changes a namespace; nil where there is none of that name.
-    package mutating func with<Result>(_ name: NamespaceName?, _ body: (inout FakeNamespace) -> Result) -> Result? {
-        guard let name else { return body(&host) }
+    package mutating func with<Result>(_ place: Place, _ body: (inout FakeNamespace) -> Result) -> Result? {
+        guard case .guest(let name) = place else { return body(&host) }
         guard var namespace = guests[name] else { return nil }
         defer { guests[name] = namespace }
         return body(&namespace)
@@ -65,9 +65,9 @@ package struct FakeWorld: Sendable {
 
     // MARK: - Links
 
-    fileprivate mutating func create(_ link: Link, in place: NamespaceName?) -> CommitReport.Reason? {
+    fileprivate mutating func create(_ link: Link, in place: Place) -> CommitReport.Reason? {
         guard case .veth(let peer) = link.kind else {
-            return with(place) { $0.create(link) } ?? .dependency("namespace \(place?.rawValue ?? "-")")
+            return with(place) { $0.create(link) } ?? .dependency("namespace \(place.guest?.rawValue ?? "-")")
         }
         guard let guest = guests[peer.namespace] else { return .dependency("namespace \(peer.namespace)") }
         if guest.state.link(named: peer.name) != nil { return FakeNamespace.refused("EEXIST", "File exists") }
@@ -80,7 +80,7 @@ package struct FakeWorld: Sendable {
         return nil
     }
 
-    fileprivate mutating func delete(_ link: Link, in place: NamespaceName?) {
+    fileprivate mutating func delete(_ link: Link, in place: Place) {
         let gone = with(place) { $0.delete(link) } ?? nil
         if let gone, gone.isPeerElsewhere { removeEnd(of: gone) }
     }
@@ -93,20 +93,20 @@ struct FakeCommit {
     private let refusal: ((Operation) -> CommitReport.Reason?)?
     private var hasNoFirewall = false
     /// Devices that could not be made, and those of others that have a name of ours.
-    private var unusable: [NamespaceName?: Set<InterfaceName>]
+    private var unusable: [Place: Set<InterfaceName>]
 
     init(_ world: FakeWorld, _ plan: ChangePlan, _ refusal: ((Operation) -> CommitReport.Reason?)?) {
         self.world = world
         self.refusal = refusal
-        unusable = [nil: Set(plan.conflicts.map(\.device))]
+        unusable = [.host: Set(plan.conflicts.map(\.device))]
         for step in plan.steps { perform(step) }
     }
 
     private mutating func perform(_ step: ChangePlan.Step) {
-        let place = step.namespace
+        let place = step.place
         switch step.work {
         case .firewall(let tables, let generation): commit(tables, generation, step)
-        case .awaitOperational: break
+        case .awaitOperational, .namespaces: break
         case .connections(let connections, let end): self.end(connections, end, step)
         case .sysctls(let changes):
             each(changes, place) { world, change in world.with(place) { $0.write(change.new) } ?? nil }
@@ -149,7 +149,7 @@ struct FakeCommit {
         }
     }
 
-    private mutating func perform(_ changes: ChangeSet<Link>, _ place: NamespaceName?) {
+    private mutating func perform(_ changes: ChangeSet<Link>, _ place: Place) {
         var lost: [Link] = []
         each(changes, place) { world, change in
             if change.isDeletion {
@@ -162,8 +162,8 @@ struct FakeCommit {
             if change.isCreation { lost.append(change.new) }
         }
         for link in lost {
-            unusable[nil, default: []].insert(link.name)
-            if case .veth(let peer) = link.kind { unusable[peer.namespace, default: []].insert(peer.name) }
+            unusable[.host, default: []].insert(link.name)
+            if case .veth(let peer) = link.kind { unusable[.guest(peer.namespace), default: []].insert(peer.name) }
         }
     }
 
@@ -179,7 +179,7 @@ struct FakeCommit {
 
     /// Deletions, creations, replacements.
     private mutating func each<Object>(
-        _ changes: ChangeSet<Object>, _ place: NamespaceName?, device: (Object) -> InterfaceName? = { _ in nil },
+        _ changes: ChangeSet<Object>, _ place: Place, device: (Object) -> InterfaceName? = { _ in nil },
         _ body: (inout FakeWorld, Change<Object>) -> CommitReport.Reason?,
         failed: (Change<Object>) -> Void = { _ in }
     ) {
@@ -189,14 +189,14 @@ struct FakeCommit {
             + changes.replacements.map { (Change(old: $0.old, new: $0.new), $0.origin) }
         for (change, origin) in all {
             let operation = Operation(
-                namespace: place, action: change.isDeletion ? .delete : change.old == nil ? .create : .change,
+                in: place, action: change.isDeletion ? .delete : change.old == nil ? .create : .change,
                 kind: Object.kind, object: change.new.description, previous: change.old?.description, origin: origin)
             let needed = change.isDeletion ? nil : device(change.new)
             var reason: CommitReport.Reason?
             if hasNoFirewall {
                 reason = .dependency("the firewall")
-            } else if let place, world.guests[place] == nil {
-                reason = .dependency("namespace \(place)")
+            } else if let guest = place.guest, world.guests[guest] == nil {
+                reason = .dependency("namespace \(guest)")
             } else if let needed, unusable[place]?.contains(needed) ?? false {
                 reason = .dependency("link \(needed)")
             } else {
@@ -250,7 +250,7 @@ struct FakeCommit {
         hasNoFirewall = true
         for table in tables {
             let operation = Operation(
-                namespace: step.namespace, action: .change, kind: .firewall, object: "table \(table.table)",
+                in: step.place, action: .change, kind: .firewall, object: "table \(table.table)",
                 origin: .none)
             report.failures.append(.init(operation, refused))
         }

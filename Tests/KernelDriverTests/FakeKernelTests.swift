@@ -138,7 +138,7 @@ extension KernelModel.Operation {
     /// Without the numbers that a kernel gives to rules of nf_tables.
     fileprivate var text: String {
         let object = object.replacing(/\ handle \d+/, with: "")
-        return "\(namespace.map { "\($0): " } ?? "")\(action.rawValue) \(object)"
+        return "\(place.guest.map { "\($0): " } ?? "")\(action.rawValue) \(object)"
     }
 }
 

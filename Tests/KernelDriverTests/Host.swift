@@ -15,13 +15,21 @@ struct Host {
     var intent = KernelIntent()
     var sysctls: [String] = []
     var guests: [NamespaceName] = []
+    /// The name of the host's own namespace, if it is to have one; `namespace` is that of its tunnels' packets then.
+    var own: NamespaceName? {
+        didSet {
+            intent.namespace = own.map { Attributed(OwnNamespace(name: $0, alias: "test:host"), from: Origin(7)) }
+        }
+    }
 
     init(_ name: String, _ namespace: NetworkNamespace) {
         self.name = name
         self.namespace = namespace
     }
 
-    var driver: KernelDriver { KernelDriver(namespace: namespace) }
+    var driver: KernelDriver {
+        own.map { KernelDriver(underlay: namespace, own: $0) } ?? KernelDriver(namespace: namespace)
+    }
 
     func observe() throws -> KernelSnapshot {
         try driver.observe(ObservationRequest(owner: owner, sysctls: sysctls, guests: guests))
@@ -34,7 +42,9 @@ struct Host {
     }
 
     /// What libnl reads beside the driver.
-    func witness() throws -> WitnessReport { try KernelWitness(namespace: namespace).examine(driver, owner: owner) }
+    func witness() throws -> WitnessReport {
+        try KernelWitness(namespace: own.map { .named($0.rawValue) } ?? namespace).examine(driver, owner: owner)
+    }
 
     /// Applies the intent and expects what every apply must show: nothing refused, nothing left to do when the kernel is
     /// read back, by the driver and by libnl, and a second apply that writes nothing.

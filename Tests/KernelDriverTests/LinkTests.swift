@@ -134,7 +134,7 @@ import Testing
             #expect(failure.reason == .refused(code: "EEXIST", message: "File exists", attribute: nil))
             #expect(failure.operation.origin == Origin(1))
             #expect(failure.operation.action == .create)
-            let others = report.failures.dropFirst().filter { $0.operation.namespace == nil }
+            let others = report.failures.dropFirst().filter { $0.operation.place == .host }
             #expect(others.map(\.reason) == [.dependency("link p1"), .dependency("link p1")])
             #expect(report.applied.total == 0)
             #expect(try run("ip", "-n", host.name, "-d", "link", "show", "p1") == before)

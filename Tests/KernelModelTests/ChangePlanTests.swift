@@ -76,7 +76,7 @@ private func observed(_ intent: KernelIntent) -> KernelSnapshot {
 
 private func lines(_ plan: ChangePlan) -> [String] {
     plan.operations.map { operation in
-        let place = operation.namespace.map { "[\($0)] " } ?? ""
+        let place = operation.place.guest.map { "[\($0)] " } ?? ""
         return "\(operation.action.rawValue) \(place)\(operation.object)"
     }
 }

@@ -99,7 +99,7 @@ private func observed(_ intent: KernelIntent) -> KernelSnapshot {
 
 private func plan(from old: KernelIntent, to new: KernelIntent) -> [String] {
     new.changes(from: observed(old), owner: owner).operations.map { operation in
-        let place = operation.namespace.map { "[\($0)] " } ?? ""
+        let place = operation.place.guest.map { "[\($0)] " } ?? ""
         return "\(operation.action.rawValue) \(place)\(operation.object)"
     }
 }
@@ -245,7 +245,7 @@ private func plan(from old: KernelIntent, to new: KernelIntent) -> [String] {
         // A guest of before this was known.
         var snapshot = observed(old)
         snapshot.guests[NamespaceName("web")]?.links[0].link.promotesSecondaries = false
-        let operations = new.changes(from: snapshot, owner: owner).operations.filter { $0.namespace != nil }
+        let operations = new.changes(from: snapshot, owner: owner).operations.filter { $0.place.guest != nil }
         #expect(operations.map(\.object).contains("link eth0 set address,promote_secondaries"))
     }
 }

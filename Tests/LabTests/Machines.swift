@@ -188,7 +188,7 @@ struct Machines {
     /// Applied to every machine: done at the first try, with nothing left to do.
     func expectDone(_ outcome: HostOutcome, _ plan: HostPlan, _ step: String) {
         let failures = outcome.report.failures.map { failure in
-            let place = failure.operation.namespace.map { "[\($0)] " } ?? ""
+            let place = failure.operation.place.guest.map { "[\($0)] " } ?? ""
             return "\(failure.operation.action.rawValue) \(place)\(failure.operation.object): \(failure.reason)"
         }
         #expect(failures == [], "\(step)")

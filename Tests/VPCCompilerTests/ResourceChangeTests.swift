@@ -74,7 +74,7 @@ import VPCTopology
                 let owner = Conventions.ownership
                 let there = compilation.intent.changes(from: kernel, owner: owner, suspects: suspects)
                 let all = compilation.intent.changes(from: kernel, owner: owner)
-                try #require(there.steps.map(\.namespace) == all.steps.map(\.namespace), "\(place)")
+                try #require(there.steps.map(\.place) == all.steps.map(\.place), "\(place)")
                 try #require(there.operations == all.operations, "\(place)")
                 compilations[host] = compilation
             }

@@ -42,8 +42,13 @@ static inline unsigned short linux_gre_key_flag(void) { return GRE_KEY; }
 int linux_enter_network_namespace(int descriptor);
 /* unshare(2) the network namespace; the calling thread only. */
 int linux_unshare_network_namespace(void);
+/* setns(2) into a mount namespace; the calling thread only, which then shares neither its root nor its directory. */
+int linux_enter_mount_namespace(int descriptor);
 /* Whether the descriptor is one of a network namespace (ioctl_nsfs(2)). */
 int linux_is_network_namespace(int descriptor);
+/* SO_NETNS_COOKIE of the calling thread's network namespace: a number that no other one has or will have until the
+ * machine is started anew; 0 and errno where it cannot be told. */
+unsigned long long linux_network_namespace_cookie(void);
 /* mount(2) with MS_BIND, recursively if asked. */
 int linux_bind_mount(const char *source, const char *target, int recursive);
 /* mount(2) with MS_SHARED|MS_REC: makes a mount point propagate. */

@@ -10,22 +10,6 @@ extension LabError {
     }
 }
 
-extension NetworkNamespace {
-    /// A number that no other namespace has or will have until the machine is started anew (SO_NETNS_COOKIE); an
-    /// inode number, in contrast, is given to the next namespace once this one is gone.
-    func cookie() throws -> UInt64 {
-        try run {
-            let socket = try Socket(AF_INET, SOCK_DGRAM)
-            var value: UInt64 = 0
-            var length = socklen_t(MemoryLayout<UInt64>.size)
-            guard getsockopt(socket.descriptor, SOL_SOCKET, SO_NETNS_COOKIE, &value, &length) == 0 else {
-                throw LabError.system("identify network namespace")
-            }
-            return value
-        }
-    }
-}
-
 /// Kernel parameters of the namespace that the calling thread is in.
 enum KernelParameter {
     /// One that the kernel does not have is left alone.
