@@ -218,7 +218,7 @@ public struct RevisionStore: Sendable {
     /// In the order of the set, and with the ending that says how it is read: `0001-web.yaml`.
     private static func fileName(_ index: Int, _ name: String) -> String {
         let digits = String(index + 1)
-        let safe = plainName(name) ?? safeName(name)
+        let safe = safeName(name)
         let isKnown = [".yaml", ".yml", ".json"].contains { safe.hasSuffix($0) }
         return String(repeating: "0", count: max(0, 6 - digits.count)) + digits + "-" + safe.suffix(200)
             + (isKnown ? "" : ".yaml")
@@ -226,24 +226,22 @@ public struct RevisionStore: Sendable {
 }
 
 extension RevisionStore {
-    /// The last part of a path where all of it is fit for a name: nearly always, and characters are dear where there are
-    /// many files.
-    private static func plainName(_ name: String) -> String? {
-        let base = name.utf8.suffix(while: { $0 != UInt8(ascii: "/") })
-        let isPlain = base.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"):
-                true
-            default: false
-            }
-        }
-        return isPlain && !base.isEmpty ? String(Substring(base)) : nil
+    /// The last part of a path, with an underscore for what is not fit for a name.
+    private static func safeName(_ path: String) -> String {
+        // Nearly always it is as it has to be, and characters are dear where there are many files.
+        let base = path.utf8.suffix(while: { $0 != UInt8(ascii: "/") })
+        if !base.isEmpty, base.allSatisfy(isFit) { return String(Substring(base)) }
+        let last = path.split(separator: "/").last ?? "manifest"
+        return String(last.map { $0.asciiValue.map(isFit) == true ? $0 : "_" })
     }
 
-    private static func safeName(_ name: String) -> String {
-        let base = name.split(separator: "/").last.map(String.init) ?? "manifest"
-        return String(base.map { $0.isASCII && ($0.isLetter || $0.isNumber || "-._".contains($0)) ? $0 : "_" })
+    private static func isFit(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"):
+            true
+        default: false
+        }
     }
 }
 

@@ -187,13 +187,3 @@ extension Topology {
         tables.release()
     }
 }
-
-extension IPPrefix {
-    /// The ranges that no host or guest can have as its own.
-    static let reserved: [(block: IPPrefix, use: String)] = [
-        (IPPrefix(containing: IPAddress(v4: 0x0000_0000), length: 8), "\"this network\""),
-        (IPPrefix(containing: IPAddress(v4: 0x7F00_0000), length: 8), "loopback"),
-        (IPPrefix(containing: IPAddress(v4: 0xE000_0000), length: 4), "multicast"),
-        (IPPrefix(containing: IPAddress(v4: 0xF000_0000), length: 4), "reserved"),
-    ]
-}

@@ -1,4 +1,3 @@
-public import IPAddressing
 public import VPCModel
 
 /// What a topology has several of.
@@ -27,25 +26,6 @@ extension Topology {
         let (id, otherID) = (vpcs[vpc].id, vpcs[other].id)
         return id == otherID ? vpcs[vpc].name < vpcs[other].name : id < otherID
     }
-
-    // MARK: Interfaces in order
-
-    /// The interface to which an address of a VPC is routed.
-    @inlinable
-    package func interface(at address: IPAddress, inVPC vpc: Int) -> Int? {
-        let all = interfacesOfVPC[vpc]
-        let place = all.partitionPoint { interfaces[$0].address < address }
-        if place < all.count, interfaces[all[place]].address == address { return all[place] }
-        return furtherOfVPC[vpc].isEmpty ? nil : further(around: address, inVPC: vpc)?.interface
-    }
-
-    /// Those of one VPC on a host, by address.
-    @inlinable
-    package func interfaces(of vpc: Int, on host: Int) -> some Sequence<Int> {
-        let all = interfacesOfHost[host]
-        let start = all.partitionPoint { isVPC(interfaces[$0].vpc, before: vpc) }
-        return all[start...].lazy.prefix { interfaces[$0].vpc == vpc }
-    }
 }
 
 extension [Int] {
@@ -60,60 +40,18 @@ extension [Int] {
     }
 }
 
-extension Host: TopologyElement {
-    @usableFromInline package var resourceName: String { metadata.name }
-
-    @usableFromInline package func isBefore(_ other: Host, _ vpcs: Slots<ResolvedVPC>) -> Bool {
-        metadata.name < other.metadata.name
-    }
+/// What the manifests name, of a VPC.
+@usableFromInline
+package protocol NamedInVPC: TopologyElement {
+    var name: String { get }
+    /// A number of `Topology.vpcs`.
+    var vpc: Int { get }
 }
 
-extension ResolvedVPC: TopologyElement {
+extension NamedInVPC {
     @usableFromInline package var resourceName: String { name }
 
-    @usableFromInline package func isBefore(_ other: ResolvedVPC, _ vpcs: Slots<ResolvedVPC>) -> Bool {
-        isBefore(other)
-    }
-
-    func isBefore(_ other: ResolvedVPC) -> Bool { id == other.id ? name < other.name : id < other.id }
-}
-
-extension ResolvedSubnet: TopologyElement {
-    @usableFromInline package var resourceName: String { name }
-
-    @usableFromInline package func isBefore(_ other: ResolvedSubnet, _ vpcs: Slots<ResolvedVPC>) -> Bool {
-        vpc == other.vpc ? (cidr, name) < (other.cidr, other.name) : vpcs[vpc].isBefore(vpcs[other.vpc])
-    }
-}
-
-extension ResolvedInterface: TopologyElement {
-    @usableFromInline package var resourceName: String { name }
-
-    @usableFromInline package func isBefore(_ other: ResolvedInterface, _ vpcs: Slots<ResolvedVPC>) -> Bool {
-        vpc == other.vpc ? address < other.address : vpcs[vpc].isBefore(vpcs[other.vpc])
-    }
-}
-
-extension ResolvedRouteTable: TopologyElement {
-    @usableFromInline package var resourceName: String { name }
-
-    @usableFromInline package func isBefore(_ other: ResolvedRouteTable, _ vpcs: Slots<ResolvedVPC>) -> Bool {
-        vpc == other.vpc ? name < other.name : vpcs[vpc].isBefore(vpcs[other.vpc])
-    }
-}
-
-extension ResolvedSecurityGroup: TopologyElement {
-    @usableFromInline package var resourceName: String { name }
-
-    @usableFromInline package func isBefore(_ other: ResolvedSecurityGroup, _ vpcs: Slots<ResolvedVPC>) -> Bool {
-        vpc == other.vpc ? name < other.name : vpcs[vpc].isBefore(vpcs[other.vpc])
-    }
-}
-
-extension ResolvedACL: TopologyElement {
-    @usableFromInline package var resourceName: String { name }
-
-    @usableFromInline package func isBefore(_ other: ResolvedACL, _ vpcs: Slots<ResolvedVPC>) -> Bool {
+    @usableFromInline package func isBefore(_ other: Self, _ vpcs: Slots<ResolvedVPC>) -> Bool {
         vpc == other.vpc ? name < other.name : vpcs[vpc].isBefore(vpcs[other.vpc])
     }
 }

@@ -67,6 +67,11 @@ struct Referrers<Target: Hashable & Sendable>: Sendable {
         numbers[target]?.remove(referrer)
         if numbers[target]?.isEmpty == true { numbers[target] = nil }
     }
+
+    /// Inserts or removes.
+    mutating func set(_ referrer: Int, to target: Target, _ refers: Bool) {
+        if refers { insert(referrer, to: target) } else { remove(referrer, from: target) }
+    }
 }
 
 /// The device of an interface, and its name on the host.

@@ -26,4 +26,20 @@ import VPCManifest
         #expect(try store().sources(of: first) == sources("a: 1"))
         #expect(try store().sources(of: second) == sources("ü\0\n"))
     }
+
+    /// What an earlier version has written is found by the same names.
+    @Test func filesHaveSafeNames() throws {
+        defer { try? Files.removeTree(path) }
+        let names = [
+            "/etc/m/web-1.yaml", "m/böse datei.json", "x/y/", "//", "a\r\nb", String(repeating: "x", count: 300),
+        ]
+        let revision = try store().add(
+            names.map { ManifestSource(name: $0, text: "{}") }, cause: .directory, directoryDigest: nil)
+        let folder = "\(path)/revisions/\(revision.number)/manifests"
+        #expect(
+            try FileManager.default.contentsOfDirectory(atPath: folder).sorted() == [
+                "000001-web-1.yaml", "000002-b_se_datei.json", "000003-y.yaml", "000004-manifest.yaml",
+                "000005-a_b.yaml", "000006-" + String(repeating: "x", count: 200) + ".yaml",
+            ])
+    }
 }

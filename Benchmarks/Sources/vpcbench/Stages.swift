@@ -43,10 +43,8 @@ struct Stages {
         return try timed(name) { try kernel.observe(request) }
     }
 
-    static func plan(
-        _ name: String, _ intent: KernelIntent, from snapshot: KernelSnapshot, routes: ChangedKeys<Route.Key> = .any
-    ) -> ChangePlan {
-        timed(name) { intent.changes(from: snapshot, owner: Conventions.ownership, routes: routes) }
+    static func plan(_ name: String, _ intent: KernelIntent, from snapshot: KernelSnapshot) -> ChangePlan {
+        timed(name) { intent.changes(from: snapshot, owner: Conventions.ownership) }
     }
 
     static func commit(_ name: String, _ plan: ChangePlan, _ kernel: KernelDriver) {

@@ -1,4 +1,5 @@
-internal import VPCModel
+internal import IPAddressing
+public import VPCModel
 
 extension Host: ResolvableResource {
     static let resolution = [ResolutionStep(.hostsAndVPCs) { $0.resolveHosts() }]
@@ -32,5 +33,42 @@ extension Host: ResolvableResource {
     /// Devices of interfaces are no underlay's.
     func concerned(by new: Host, _ number: Int, _ resolver: Resolver) -> [NumberedResource]? {
         underlayDevice == new.underlayDevice ? [] : Self.referrers(to: number, resolver)
+    }
+}
+
+extension Resolver {
+    fileprivate mutating func resolveHosts() {
+        let hosts = model.hosts
+        var numbers = [Int](repeating: -1, count: hosts.count)
+        for index in hosts.indices.sorted(by: { hosts[$0].metadata.name < hosts[$1].metadata.name }) {
+            numbers[index] = place(hosts[index], hosts[index])
+        }
+        topology.makeRoomForHosts()
+        for (host, number) in zip(hosts, numbers) {
+            let address = host.underlayAddress
+            let path: FieldPath = ["spec", "underlay", "address"]
+            if let (_, use) = IPPrefix.reserved.first(where: { $0.block.contains(address) }) {
+                report(
+                    "underlay-address", "\(address) is a \(use) address",
+                    hint: "give an address that other hosts can reach",
+                    at: host.reference, path)
+            }
+            if let first = index.underlays[address] {
+                report(
+                    "duplicate-underlay-address", "the underlay address \(address) is that of another host",
+                    hint: "two hosts with one address would receive each other's packets", at: host.reference, path,
+                    related: Diagnostic.Related("the other host is here", at: topology.hosts[first].reference, path))
+            } else {
+                Host.enter(number, &self)
+            }
+        }
+    }
+}
+
+extension Host: TopologyElement {
+    @usableFromInline package var resourceName: String { metadata.name }
+
+    @usableFromInline package func isBefore(_ other: Host, _ vpcs: Slots<ResolvedVPC>) -> Bool {
+        metadata.name < other.metadata.name
     }
 }

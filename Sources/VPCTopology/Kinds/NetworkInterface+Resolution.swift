@@ -1,3 +1,4 @@
+internal import IPAddressing
 internal import VPCModel
 
 extension NetworkInterface: ResolvableResource {
@@ -54,62 +55,264 @@ extension NetworkInterface: ResolvableResource {
     }
 }
 
-extension Topology {
-    mutating func makeRoomForHosts() {
-        while interfacesOfHost.count < hosts.endIndex { interfacesOfHost.append([]) }
-    }
-
-    mutating func makeRoomForVPCs() {
-        while interfacesOfVPC.count < vpcs.endIndex { interfacesOfVPC.append([]) }
-        while furtherOfVPC.count < vpcs.endIndex { furtherOfVPC.append([]) }
-    }
-
-    /// Enters an interface in the lists of its VPC and its host.
-    /// - Returns: one that has the address already; then it is in no list.
-    mutating func enter(_ number: Int) -> Int? {
-        let (vpc, host, address) = (interfaces[number].vpc, interfaces[number].host, interfaces[number].address)
-        if !furtherOfVPC[vpc].isEmpty, let other = further(around: address, inVPC: vpc) { return other.interface }
-        // Mostly they come in order.
-        if let last = interfacesOfVPC[vpc].last, interfaces[last].address >= address {
-            if let other = interface(at: address, inVPC: vpc) { return other }
-            let all = interfaces
-            interfacesOfVPC[vpc].insert(number) { all[$0].address < address }
-        } else {
-            interfacesOfVPC[vpc].append(number)
-        }
-        if let last = interfacesOfHost[host].last,
-            interfaces[last].vpc == vpc
-                ? interfaces[last].address >= address : !isVPC(interfaces[last].vpc, before: vpc)
-        {
-            let (interface, all, vpcs) = (interfaces[number], interfaces, vpcs)
-            interfacesOfHost[host].insert(number) { all[$0].isBefore(interface, vpcs) }
-        } else {
-            interfacesOfHost[host].append(number)
-        }
-        return nil
-    }
-
-    /// Makes an interface a member of its groups.
-    mutating func enterGroups(of number: Int) {
-        let address = interfaces[number].address
-        for group in interfaces[number].securityGroups {
-            if let last = securityGroups[group].members.last, interfaces[last].address >= address {
-                let all = interfaces
-                securityGroups[group].members.insert(number) { all[$0].address < address }
+extension Resolver {
+    fileprivate mutating func resolveInterfaces() {
+        placements.reserveCapacity(interfaces.count)
+        for (index, interface) in interfaces.enumerated() {
+            let subnet = number(of: Subnet.self, interface.subnet, for: interface.reference, ["spec", "subnet"])
+            let host = number(of: Host.self, interface.host, for: interface.reference, ["spec", "host"])
+            if let subnet {
+                checkAddress(interface, topology.subnets[subnet])
+                checkFurther(interface, topology.subnets[subnet])
+            }
+            if let subnet, let host {
+                let vpc = topology.subnets[subnet].vpc
+                placements.append(
+                    Placement(
+                        vpc: vpc, rank: topology.vpcs[vpc].id, address: interface.address, index: index, subnet: subnet,
+                        host: host))
             } else {
-                securityGroups[group].members.append(number)
+                giveUp(interface)
             }
         }
+        let found = placements
+        orderOfPlacements = found.indices.sorted {
+            (found[$0].rank, found[$0].address, $0) < (found[$1].rank, found[$1].address, $1)
+        }
+        if change == nil { topology.interfaces.reserveCapacity(found.count) }
+        for position in orderOfPlacements { placeInterface(at: position) }
+        // In the order of the documents, so that of two equal ones the later is reported.
+        checkAttachments()
+        checkMACs()
+        for position in orderOfPlacements { enterInterface(at: position) }
+        enterFurther()
     }
 
-    /// Takes an interface out of all lists.
-    mutating func leave(_ number: Int) {
-        leaveFurther(of: number)
-        let (interface, all, vpcs) = (interfaces[number], interfaces, vpcs)
-        interfacesOfVPC[interface.vpc].remove(number) { all[$0].address < interface.address }
-        interfacesOfHost[interface.host].remove(number) { all[$0].isBefore(interface, vpcs) }
-        for group in interface.securityGroups {
-            securityGroups[group].members.remove(number) { all[$0].address < interface.address }
+    private mutating func placeInterface(at position: Int) {
+        let placement = placements[position]
+        let interface = interfaces[placement.index]
+        let resolved = ResolvedInterface(
+            name: interface.metadata.name, vpc: placement.vpc, subnet: placement.subnet, host: placement.host,
+            address: interface.address, mac: mac(of: placement), hasOwnMAC: interface.mac != nil,
+            sourceDestCheck: interface.sourceDestCheck, attachment: interface.attachment,
+            mtu: interface.mtu ?? NetworkInterface.defaultMTU, further: interface.further)
+        let number = place(interface, resolved)
+        placements[position].number = number
+        if index.routeTablesOfInterface.has(number) {
+            topology.interfaces[number].gatewayKey = GatewayKey(interfaceName: resolved.name)
         }
+    }
+
+    private mutating func enterInterface(at position: Int) {
+        let placement = placements[position]
+        if index.probesAbroad.has(TopologyIndex.Place(vpc: placement.vpc, address: placement.address)) {
+            isInDoubt = true
+        }
+        guard let first = topology.enter(placement.number) else { return }
+        let other = topology.interfaces[first].name
+        report(
+            "duplicate-address", "the address \(placement.address) is that of interface \(other)",
+            hint: Self.uniqueAddresses, at: interfaces[placement.index].reference, ["spec", "address"],
+            related: Diagnostic.Related(
+                "the other interface is here", at: ResourceReference(.networkInterface, other), ["spec", "address"]))
+    }
+
+    static let uniqueAddresses = "an address belongs to one interface of a VPC"
+
+    /// An interface whose subnet and host are known.
+    struct Placement {
+        var vpc: Int
+        /// Of the VPC.
+        var rank: VPCID
+        var address: IPAddress
+        /// In the model.
+        var index: Int
+        var subnet: Int
+        var host: Int
+        var number = -1
+    }
+
+    private func mac(of placement: Placement) -> MACAddress {
+        interfaces[placement.index].mac
+            ?? MACAddress(vpc: topology.vpcs[placement.vpc].id, address: placement.address)
+    }
+
+    private mutating func checkAddress(_ interface: NetworkInterface, _ subnet: ResolvedSubnet) {
+        check(interface.address, of: interface, subnet, ["spec", "address"])
+    }
+
+    mutating func check(
+        _ address: IPAddress, of interface: NetworkInterface, _ subnet: ResolvedSubnet,
+        _ path: @autoclosure () -> FieldPath
+    ) {
+        let cidr = subnet.cidr
+        let isInside = cidr.contains(address)
+        guard !isInside || address == cidr.address || address == cidr.last || address == subnet.gateway else { return }
+        let path = path()
+        let related = Diagnostic.Related(
+            "the subnet is here", at: ResourceReference(.subnet, subnet.name), ["spec", "cidr"])
+        let hint = "interfaces can have \(cidr.firstUsable) to \(cidr.lastUsable), except the gateway \(subnet.gateway)"
+        if !isInside {
+            report(
+                "address-outside-subnet", "the address \(address) is not in \(cidr) of subnet \(subnet.name)",
+                hint: hint,
+                at: interface.reference, path, related: related)
+        } else {
+            let use = address == cidr.address ? "network" : address == cidr.last ? "broadcast" : "gateway"
+            report(
+                "address-not-usable", "\(address) is the \(use) address of subnet \(subnet.name) (\(cidr))", hint: hint,
+                at: interface.reference, path, related: related)
+        }
+    }
+
+    // MARK: MAC addresses
+
+    private mutating func checkMACs() {
+        let path: FieldPath = ["spec", "mac"]
+        for placement in placements {
+            guard let mac = interfaces[placement.index].mac else { continue }
+            let interface = interfaces[placement.index]
+            if mac == .gateway {
+                report(
+                    "mac-reserved", "\(mac) is the MAC address of every subnet's gateway",
+                    hint: "choose another one, or leave the field out", at: interface.reference, path)
+            }
+            let station = TopologyIndex.Station(vpc: placement.vpc, mac: mac)
+            if let first = index.stations[station] ?? topology.interface(deriving: station) {
+                reportMAC(mac, at: interface.reference, related: topology.interfaces[first].name)
+            } else {
+                index.stations[station] = placement.number
+            }
+        }
+        guard !index.stations.isEmpty else { return }
+        // Derived addresses differ from each other, as the interfaces' addresses do.
+        for placement in placements where interfaces[placement.index].mac == nil {
+            let mac = mac(of: placement)
+            guard let first = index.stations[TopologyIndex.Station(vpc: placement.vpc, mac: mac)] else { continue }
+            reportMAC(
+                mac, at: ResourceReference(.networkInterface, topology.interfaces[first].name),
+                related: interfaces[placement.index].metadata.name)
+        }
+    }
+
+    private mutating func reportMAC(_ mac: MACAddress, at interface: ResourceReference, related: String) {
+        report(
+            "duplicate-mac", "the MAC address \(mac) is that of interface \(related)",
+            hint: "a MAC address belongs to one interface of a VPC; leave the field out to have a unique one",
+            at: interface, ["spec", "mac"],
+            related: Diagnostic.Related(
+                "the other interface is here", at: ResourceReference(.networkInterface, related), ["spec", "mac"]))
+    }
+
+    // MARK: Attachments
+
+    private mutating func checkAttachments() {
+        var mayMeet = index.ports.count > 0
+        for placement in placements {
+            let attachment = interfaces[placement.index].attachment
+            if case .device(let device) = attachment, device == underlayDevice(of: placement) {
+                reportUnderlay(device, placement)
+            }
+            let device = DeviceKey(guestOf: attachment, on: placement.host)
+            let hash = device.hashValue
+            if let first = index.devices.first(hash, where: { topology.interfaces[$0].guestDevice == device }) {
+                reportAttachment(device, placement, first: first)
+                continue
+            }
+            index.devices.insert(placement.number, hash)
+            if !topology.interfaces[placement.number].hasPlainPort {
+                checkPort(placement, topology.interfaces[placement.number].port)
+            }
+            mayMeet = mayMeet || underlayDevice(of: placement)?.hasPrefix(PortName.prefix) == true
+        }
+        guard mayMeet || index.ports.count > 0 else { return }
+        for placement in placements {
+            let interface = topology.interfaces[placement.number]
+            guard case .namespace = interface.attachment else { continue }
+            if interface.hasPlainPort, let first = index.interface(withPort: interface.port, in: topology) {
+                reportPort(interface.port, placement, first: first)
+            }
+            guard interface.port.device == underlayDevice(of: placement) else { continue }
+            let host = topology.hosts[placement.host]
+            report(
+                "port-name-collision",
+                "its device would be named \(interface.port.device), as the underlay device of host"
+                    + " \(host.metadata.name) is",
+                hint: "rename the interface", at: interfaces[placement.index].reference, ["metadata", "name"],
+                related: Diagnostic.Related(
+                    "the host says so here", at: host.reference, ["spec", "underlay", "device"]))
+        }
+    }
+
+    private func underlayDevice(of placement: Placement) -> String? { topology.hosts[placement.host].underlayDevice }
+
+    private mutating func reportUnderlay(_ device: String, _ placement: Placement) {
+        let host = topology.hosts[placement.host]
+        report(
+            "device-is-underlay", "\(device) is the underlay device of host \(host.metadata.name)",
+            hint: "a guest needs a device of its own", at: interfaces[placement.index].reference,
+            ["spec", "attachment", "device"],
+            related: Diagnostic.Related("the host says so here", at: host.reference, ["spec", "underlay", "device"]))
+    }
+
+    private mutating func reportAttachment(_ key: DeviceKey, _ placement: Placement, first: Int) {
+        let (interface, other) = (interfaces[placement.index], topology.interfaces[first].name)
+        report(
+            "duplicate-attachment",
+            "the device \(key.device)\(key.netns.map { " in namespace \($0)" } ?? "") on host \(interface.host)"
+                + " is that of interface \(other)",
+            hint: "every interface needs a device of its own", at: interface.reference,
+            ["spec", "attachment", "device"],
+            related: Diagnostic.Related(
+                "the other interface is here", at: ResourceReference(.networkInterface, other),
+                ["spec", "attachment", "device"]))
+    }
+
+    /// Enters a port whose name could be that of another one.
+    private mutating func checkPort(_ placement: Placement, _ port: DeviceKey) {
+        if let first = index.interface(withPort: port, in: topology) ?? plainInterface(withPort: port) {
+            reportPort(port, placement, first: first)
+        } else {
+            index.ports.insert(placement.number, port.hashValue)
+        }
+    }
+
+    /// An interface that was there before and whose name gives the port.
+    private mutating func plainInterface(withPort port: DeviceKey) -> Int? {
+        guard port.device.hasPrefix(PortName.prefix),
+            let number = number(NetworkInterface.self, String(port.device.dropFirst(PortName.prefix.count)))
+        else { return nil }
+        let interface = topology.interfaces[number]
+        return interface.hasPlainPort && interface.port == port
+            && topology.interface(at: interface.address, inVPC: interface.vpc) == number ? number : nil
+    }
+
+    private mutating func reportPort(_ port: DeviceKey, _ placement: Placement, first: Int) {
+        let other = topology.interfaces[first].name
+        report(
+            "port-name-collision",
+            "its device on host \(topology.hosts[placement.host].metadata.name) would be named \(port.device),"
+                + " as that of interface \(other) is",
+            hint: "rename one of them", at: interfaces[placement.index].reference, ["metadata", "name"],
+            related: Diagnostic.Related(
+                "the other interface is here", at: ResourceReference(.networkInterface, other), ["metadata", "name"]))
+    }
+}
+
+extension Topology {
+    /// The interface whose MAC address is derived and is this one.
+    fileprivate func interface(deriving station: TopologyIndex.Station) -> Int? {
+        // It says whose it is.
+        let address = IPAddress(v4: UInt32(truncatingIfNeeded: station.mac.rawValue))
+        guard let number = interface(at: address, inVPC: station.vpc), !interfaces[number].hasOwnMAC else { return nil }
+        return interfaces[number].mac == station.mac ? number : nil
+    }
+}
+
+extension ResolvedInterface: TopologyElement {
+    @usableFromInline package var resourceName: String { name }
+
+    @usableFromInline package func isBefore(_ other: ResolvedInterface, _ vpcs: Slots<ResolvedVPC>) -> Bool {
+        vpc == other.vpc ? address < other.address : vpcs[vpc].isBefore(vpcs[other.vpc])
     }
 }

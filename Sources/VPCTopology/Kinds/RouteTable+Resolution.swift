@@ -1,3 +1,4 @@
+internal import IPAddressing
 internal import VPCModel
 
 extension RouteTable: ResolvableResource {
@@ -54,3 +55,219 @@ extension RouteTable: ResolvableResource {
         vpc == new.vpc ? [] : Self.referrers(to: number, resolver)
     }
 }
+
+extension Resolver {
+    /// Route tables without their routes: these name interfaces, which need subnets, which name route tables.
+    fileprivate mutating func resolveRouteTables() {
+        let routeTables = model.routeTables
+        var found: [(vpc: Int, index: Int)] = []
+        for (index, table) in routeTables.enumerated() {
+            let vpc = number(of: VPC.self, table.vpc, for: table.reference, ["spec", "vpc"])
+            if let vpc {
+                found.append((vpc, index))
+            } else {
+                giveUp(table)
+            }
+        }
+        found.sort {
+            (topology.vpcs[$0.vpc].id, routeTables[$0.index].metadata.name)
+                < (topology.vpcs[$1.vpc].id, routeTables[$1.index].metadata.name)
+        }
+        for entry in found {
+            let table = routeTables[entry.index]
+            let resolved = ResolvedRouteTable(name: table.metadata.name, vpc: entry.vpc, routes: [])
+            let number = place(table, resolved)
+            placedRouteTables.append((number, entry.index))
+            suspectRouteTables.insert(number)
+        }
+    }
+}
+
+// What the tables say, once the interfaces are known.
+extension Resolver {
+    fileprivate mutating func resolveRoutes() {
+        let routeTables = model.routeTables
+        var warned: Set<Int> = []
+        for (table, position) in placedRouteTables {
+            let source = routeTables[position]
+            let cidrs = topology.vpcs[topology.routeTables[table].vpc].cidrs
+            var destinations: [IPPrefix: Int] = [:]
+            var routes: [ResolvedRoute] = []
+            for (number, route) in source.routes.enumerated() {
+                let path: FieldPath = ["spec", "routes", .index(number)]
+                if let first = destinations[route.destination] {
+                    report(
+                        "duplicate-destination", "there is another route to \(route.destination)",
+                        hint: "name several next hops in one route to share its traffic", at: source.reference,
+                        path + ["destination"],
+                        related: Diagnostic.Related(
+                            "the first one is here", at: source.reference,
+                            ["spec", "routes", .index(first), "destination"]))
+                } else {
+                    destinations[route.destination] = number
+                }
+                if cidrs.block(containing: route.destination.address) == route.destination {
+                    report(
+                        "destination-is-local", "\(route.destination) is a CIDR block of VPC \(source.vpc) itself",
+                        hint: "local routes always win; only a more specific destination can lead elsewhere",
+                        at: source.reference, path + ["destination"],
+                        related: Diagnostic.Related(
+                            "the VPC's blocks are here", at: ResourceReference(.vpc, source.vpc), ["spec", "cidrs"]))
+                }
+                routes.append(
+                    ResolvedRoute(
+                        destination: route.destination,
+                        nextHops: nextHops(of: route, in: table, source, path, warned: &warned)))
+            }
+            warnOfShadowedRoutes(in: source, cidrs)
+            routes.sort { $0.destination < $1.destination }
+            topology.routeTables[table].routes = routes
+            RouteTable.enter(table, &self)
+        }
+    }
+
+    private mutating func warnOfShadowedRoutes(in table: RouteTable, _ cidrs: [IPPrefix]) {
+        let destinations = table.routes.map(\.destination)
+        // One mistake is one complaint.
+        guard Set(destinations).count == destinations.count, Set(destinations).isDisjoint(with: cidrs) else { return }
+        let shadowed = ShadowedRoutes(destinations, cidrs: cidrs)
+        for (number, cause) in shadowed.causes.sorted(by: { $0.key < $1.key }) {
+            let destination = destinations[number]
+            let reason: String
+            var hint = "remove it"
+            switch cause {
+            case .unforwarded(let block): reason = "no packet to \(block) is forwarded"
+            case .prefixes(let parts):
+                let own = parts.filter(cidrs.contains)
+                let longer = parts.filter { !cidrs.contains($0) }
+                let takers =
+                    own.isEmpty
+                    ? "longer destinations" : (longer.isEmpty ? "" : "longer destinations and ") + "the VPC's blocks"
+                reason = "all of its addresses are in \(takers), " + listed(parts.map(\.description))
+                if !own.isEmpty { hint += ": only a destination inside of a block leads elsewhere" }
+            }
+            warn(
+                "shadowed-route", "no packet follows the route to \(destination): \(reason)", hint: hint,
+                at: table.reference, ["spec", "routes", .index(number), "destination"],
+                related: related(to: cause, in: table, destinations))
+        }
+    }
+
+    /// The first route that takes of the traffic, or the VPC's blocks.
+    private func related(
+        to cause: ShadowedRoutes.Cause, in table: RouteTable, _ destinations: [IPPrefix]
+    ) -> Diagnostic.Related? {
+        guard case .prefixes(let parts) = cause else { return nil }
+        if let first = destinations.firstIndex(where: parts.contains) {
+            return Diagnostic.Related(
+                "a longer one is here", at: table.reference, ["spec", "routes", .index(first), "destination"])
+        }
+        return Diagnostic.Related(
+            "the VPC's blocks are here", at: ResourceReference(.vpc, table.vpc), ["spec", "cidrs"])
+    }
+
+    private mutating func nextHops(
+        of route: CustomRoute, in table: Int, _ source: RouteTable, _ path: FieldPath, warned: inout Set<Int>
+    ) -> [ResolvedNextHop] {
+        guard case .nextHops(let hops) = route.target else { return [] }
+        if hops.isEmpty {
+            // Such a route can only be made by hand, and would turn into a blackhole.
+            report("empty-list", "\(path).nextHops is empty", at: source.reference, path + ["nextHops"])
+        }
+        if hops.count > NextHop.maximumPerRoute {
+            report(
+                "too-many-next-hops",
+                "the route to \(route.destination) has \(hops.count) next hops, more than \(NextHop.maximumPerRoute)",
+                hint: "split the destination, or the interfaces among several tables", at: source.reference,
+                path + ["nextHops", .index(NextHop.maximumPerRoute)])
+        }
+        var numbers: [Int: Int] = [:]
+        var resolved: [(interface: Int, weight: Int)] = []
+        for (number, hop) in hops.enumerated() {
+            let hopPath = path + ["nextHops", .index(number), "interface"]
+            guard
+                let index = self.number(of: NetworkInterface.self, hop.interface, for: source.reference, hopPath)
+            else { continue }
+            let interface = topology.interfaces[index]
+            let vpc = interface.vpc
+            guard vpc == topology.routeTables[table].vpc else {
+                report(
+                    "next-hop-other-vpc",
+                    "the next hop \(hop.interface) is in VPC \(topology.vpcs[vpc].name),"
+                        + " the route table in \(source.vpc)",
+                    hint: "a next hop is an interface of the route table's VPC", at: source.reference, hopPath,
+                    related: Diagnostic.Related(
+                        "its subnet is set here", at: ResourceReference(.networkInterface, interface.name),
+                        ["spec", "subnet"]))
+                continue
+            }
+            if let first = numbers[index] {
+                report(
+                    "duplicate-next-hop", "\(hop.interface) is a next hop of \(route.destination) twice",
+                    hint: "give it a larger weight instead", at: source.reference, hopPath,
+                    related: Diagnostic.Related(
+                        "the first one is here", at: source.reference, path + ["nextHops", .index(first), "interface"]))
+                continue
+            }
+            numbers[index] = number
+            resolved.append((index, hop.weight))
+            if interface.sourceDestCheck, warned.insert(index).inserted {
+                warn(
+                    "next-hop-checks-source",
+                    "it is a next hop, but sourceDestCheck keeps it from forwarding other interfaces' packets",
+                    hint: "set sourceDestCheck: false", at: ResourceReference(.networkInterface, interface.name),
+                    ["spec", "sourceDestCheck"],
+                    related: Diagnostic.Related("it is a next hop here", at: source.reference, hopPath))
+            }
+        }
+        let ordered = resolved.sorted {
+            topology.interfaces[$0.interface].address < topology.interfaces[$1.interface].address
+        }
+        return ordered.map { ResolvedNextHop(.interface($0.interface), weight: $0.weight) }
+    }
+
+    /// Gives a route's target its key. Keys are hashes of names: two that are equal cannot be told apart on the wire.
+    fileprivate mutating func enterGateway(_ number: Int, of table: Int) {
+        index.routeTablesOfInterface.insert(table, to: number)
+        let key = GatewayKey(interfaceName: topology.interfaces[number].name)
+        if topology.interfaces[number].gatewayKey == nil {
+            noteInterface(number)
+            topology.interfaces[number].gatewayKey = key
+        }
+        guard let first = index.gateways.updateValue(number, forKey: key), first != number else { return }
+        index.gateways[key] = first
+        // Of the two, the one whose document comes later.
+        let places = [number, first].map { number in placements.first { $0.number == number }?.index ?? 0 }
+        let (one, two) = places[0] < places[1] ? (number, first) : (first, number)
+        let (earlier, later) = (topology.interfaces[one].name, topology.interfaces[two].name)
+        report(
+            "gateway-key-collision", "as a next hop it has the key \(key), as \(earlier) has",
+            hint: "rename one of them: the key is a hash of the name", at: ResourceReference(.networkInterface, later),
+            ["metadata", "name"],
+            related: Diagnostic.Related(
+                "the other interface is here", at: ResourceReference(.networkInterface, earlier), ["metadata", "name"]))
+    }
+
+    /// Takes its key from an interface that no table leads to any more.
+    fileprivate mutating func leaveGateway(_ number: Int, of table: Int) {
+        index.routeTablesOfInterface.remove(table, from: number)
+        guard !index.routeTablesOfInterface.has(number), let key = topology.interfaces[number].gatewayKey else {
+            return
+        }
+        noteInterface(number)
+        topology.interfaces[number].gatewayKey = nil
+        if index.gateways[key] == number { index.gateways[key] = nil }
+    }
+
+    /// Notes what an interface was before.
+    private mutating func noteInterface(_ number: Int) {
+        let former = topology.interfaces[number]
+        NetworkInterface.record(&change) { part in
+            if part.changed[number] == nil, part.removed[number] == nil, !part.added.contains(number) {
+                part.changed[number] = former
+            }
+        }
+    }
+}
+
+extension ResolvedRouteTable: NamedInVPC {}

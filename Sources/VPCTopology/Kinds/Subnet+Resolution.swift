@@ -1,3 +1,4 @@
+internal import IPAddressing
 internal import VPCModel
 
 extension Subnet: ResolvableResource {
@@ -49,5 +50,140 @@ extension Subnet: ResolvableResource {
         let interfaces = Self.referrers(to: number, resolver)
         if vpc == new.vpc { return interfaces }
         return interfaces + interfaces.flatMap { NetworkInterface.referrers(to: $0.number, resolver) }
+    }
+}
+
+extension Resolver {
+    fileprivate mutating func resolveSubnets() {
+        let subnets = model.subnets
+        var found: [(vpc: Int, index: Int, routeTable: Int?)] = []
+        for (index, subnet) in subnets.enumerated() {
+            let reference = subnet.reference
+            let vpc = number(of: VPC.self, subnet.vpc, for: reference, ["spec", "vpc"])
+            let table = subnet.routeTable.flatMap {
+                number(of: RouteTable.self, $0, for: reference, ["spec", "routeTable"])
+            }
+            if let table { suspectRouteTables.remove(table) }
+            if let vpc, let table, topology.routeTables[table].vpc != vpc {
+                let owner = topology.routeTables[table]
+                report(
+                    "route-table-other-vpc",
+                    "the route table \(owner.name) belongs to VPC \(topology.vpcs[owner.vpc].name),"
+                        + " the subnet to \(subnet.vpc)",
+                    hint: "a subnet uses a route table of its own VPC", at: reference, ["spec", "routeTable"],
+                    related: Diagnostic.Related(
+                        "the route table says so here", at: ResourceReference(.routeTable, owner.name), ["spec", "vpc"])
+                )
+            }
+            let isUsable = checkCIDR(subnet, vpc: vpc)
+            if let vpc, isUsable {
+                found.append((vpc, index, table))
+            } else {
+                giveUp(subnet)
+            }
+        }
+        found.sort {
+            (topology.vpcs[$0.vpc].id, subnets[$0.index].cidr, $0.index)
+                < (topology.vpcs[$1.vpc].id, subnets[$1.index].cidr, $1.index)
+        }
+        for entry in found {
+            let subnet = subnets[entry.index]
+            let resolved = ResolvedSubnet(
+                name: subnet.metadata.name, vpc: entry.vpc, cidr: subnet.cidr, gateway: subnet.usableGateway,
+                routeTable: entry.routeTable)
+            let number = place(subnet, resolved)
+            if let other = overlapping(resolved) {
+                // Of the two, the one whose document comes later.
+                let others = found.first { subnets[$0.index].metadata.name == topology.subnets[other].name }
+                let isLater = others.map { $0.index < entry.index } ?? true
+                let (own, other) = isLater ? (resolved, topology.subnets[other]) : (topology.subnets[other], resolved)
+                report(
+                    "subnet-overlap", "\(own.cidr) overlaps \(other.cidr) of subnet \(other.name)",
+                    hint: "the subnets of a VPC must be disjoint", at: ResourceReference(.subnet, own.name),
+                    ["spec", "cidr"],
+                    related: Diagnostic.Related(
+                        "the other subnet is here", at: ResourceReference(.subnet, other.name), ["spec", "cidr"]))
+            } else {
+                Subnet.enter(number, &self)
+            }
+        }
+        // A subnet that did not decode may be the one that uses it.
+        let isComplete =
+            !model.gaps.kinds.contains(.subnet) && !model.gaps.resources.contains { $0.kind == .subnet }
+        guard isComplete else { return }
+        for number in topology.inOrder(suspectRouteTables, of: \.routeTables)
+        where index.subnetsOfRouteTable[number].isEmpty && !isWithdrawn(.routeTable, number) {
+            warn(
+                "unused-route-table", "no subnet uses this route table", hint: "set spec.routeTable of a subnet",
+                at: ResourceReference(.routeTable, topology.routeTables[number].name), ["metadata", "name"])
+        }
+    }
+
+    /// A subnet whose block has something in common with that of another one: then one is in the other.
+    private func overlapping(_ subnet: ResolvedSubnet) -> Int? {
+        let own = index.subnetsOfVPC[subnet.vpc] ?? []
+        let place =
+            own.last.map { topology.subnets[$0].cidr < subnet.cidr } == true
+            ? own.count : own.partitionPoint { topology.subnets[$0].cidr < subnet.cidr }
+        // In ascending order a block is directly followed by what it contains.
+        if place > 0, topology.subnets[own[place - 1]].cidr.contains(subnet.cidr) { return own[place - 1] }
+        if place < own.count, subnet.cidr.contains(topology.subnets[own[place]].cidr) { return own[place] }
+        return nil
+    }
+
+    /// Checks a subnet on its own and within its VPC; true where interfaces can be checked against it.
+    private mutating func checkCIDR(_ subnet: Subnet, vpc: Int?) -> Bool {
+        let (reference, cidr) = (subnet.reference, subnet.cidr)
+        guard cidr.length <= Subnet.longestPrefix else {
+            report(
+                "subnet-too-small", "\(cidr) has no room for a gateway and a guest",
+                hint: "the smallest subnet is a /\(Subnet.longestPrefix)", at: reference, ["spec", "cidr"])
+            return false
+        }
+        if let vpc, topology.vpcs[vpc].cidrs.block(containing: cidr.address)?.contains(cidr) != true {
+            report(
+                "subnet-outside-vpc",
+                "\(cidr) is in none of the CIDR blocks of VPC \(subnet.vpc) (\(listed(topology.vpcs[vpc].cidrs)))",
+                hint: "choose a block inside the VPC, or add one to its spec.cidrs", at: reference, ["spec", "cidr"],
+                related: Diagnostic.Related(
+                    "the VPC's blocks are here", at: ResourceReference(.vpc, subnet.vpc), ["spec", "cidrs"]))
+        }
+        guard let gateway = subnet.gateway else { return true }
+        guard cidr.contains(gateway) else {
+            report(
+                "gateway-outside-subnet", "the gateway \(gateway) is not in \(cidr)",
+                hint: "leave the field out to have \(cidr.firstUsable)", at: reference, ["spec", "gateway"])
+            return true
+        }
+        if gateway == cidr.address || gateway == cidr.last {
+            report(
+                "gateway-not-usable",
+                "the gateway \(gateway) is the \(gateway == cidr.last ? "broadcast" : "network") address of \(cidr)",
+                hint: "leave the field out to have \(cidr.firstUsable)", at: reference, ["spec", "gateway"])
+        }
+        return true
+    }
+
+    private func listed(_ prefixes: [IPPrefix]) -> String {
+        prefixes.prefix(4).map(\.description).joined(separator: ", ") + (prefixes.count > 4 ? ", …" : "")
+    }
+}
+
+extension Subnet {
+    /// The smallest subnet: its network and broadcast addresses, the gateway, one guest.
+    static let longestPrefix: UInt8 = 30
+
+    /// The gateway, or what it would be by default where it is outside the subnet.
+    var usableGateway: IPAddress {
+        if let gateway, cidr.contains(gateway) { return gateway }
+        return cidr.firstUsable
+    }
+}
+
+extension ResolvedSubnet: TopologyElement {
+    @usableFromInline package var resourceName: String { name }
+
+    @usableFromInline package func isBefore(_ other: ResolvedSubnet, _ vpcs: Slots<ResolvedVPC>) -> Bool {
+        vpc == other.vpc ? (cidr, name) < (other.cidr, other.name) : vpcs[vpc].isBefore(vpcs[other.vpc])
     }
 }
