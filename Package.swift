@@ -69,12 +69,12 @@ let package = Package(
             ["IPAddressing", "KernelModel", "KernelNames", "NFTables", "VPCCompiler", "VPCModel", "VPCTopology"]),
         module("Console"),
         .target(name: "CTraffic"),
-        module("Traffic", ["CTraffic", "IPAddressing", "Netlink"]),
+        module("Traffic", ["CLinux", "CTraffic", "IPAddressing", "Netlink"]),
         module(
             "VPCLab",
             [
                 "CLinux", "CTraffic", "IPAddressing", "KernelDriver", "KernelModel", "KernelNames", "Netlink",
-                "Reconciler", "Traffic", "VPCModel", "VPCTopology",
+                "Reconciler", "Traffic", "VPCCompiler", "VPCModel", "VPCTopology",
             ]),
         module(
             "Presentation",

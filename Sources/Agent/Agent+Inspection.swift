@@ -24,10 +24,14 @@ extension Agent {
     /// What is known of a revision that is kept.
     public func revision(_ number: Int) throws(AgentError) -> Revision { try revisions.revision(number) }
 
+    private var reconciler: HostReconciler {
+        desired.map { HostReconciler(kernel: kernel, for: $0.host, in: $0.topology) } ?? HostReconciler(kernel: kernel)
+    }
+
     /// Everything in the kernel that is ours. Reads the kernel on the calling thread.
     public func ownedObjects() throws(AgentError) -> [OwnedObject] {
         do {
-            return try HostReconciler(kernel: kernel).ownedObjects()
+            return try reconciler.ownedObjects()
         } catch {
             throw AgentError(.kernel, "\(error)")
         }
@@ -36,7 +40,7 @@ extension Agent {
     /// What the devices of the host's namespace have counted. Reads the kernel on the calling thread.
     public func traffic() throws(AgentError) -> [InterfaceName: LinkTraffic] {
         do {
-            return try kernel.traffic()
+            return try reconciler.kernel.traffic()
         } catch {
             throw AgentError(.kernel, "\(error)")
         }

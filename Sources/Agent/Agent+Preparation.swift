@@ -39,7 +39,7 @@ extension Agent {
         prepared.desired = desired
         guard let snapshot = base.snapshot,
             let facts = try? HostFacts(of: desired.host, in: desired.topology, from: snapshot),
-            let compilation = try? HostReconciler(kernel: kernel).compile(
+            let compilation = try? HostReconciler(kernel: kernel, for: desired.host, in: desired.topology).compile(
                 desired.topology, desired.host, facts, snapshot.host)
         else { return prepared }
         prepared.compiled = (facts, compilation)
@@ -118,7 +118,7 @@ extension Agent {
         }
         guard isWanted() else { throw Self.abandoned }
         do {
-            let plan = try HostReconciler(kernel: kernel).plan(topology, host: host)
+            let plan = try HostReconciler(kernel: kernel, for: host, in: topology).plan(topology, host: host)
             return PlannedRevision(host: host, topology: topology, manifests: set, plan: plan)
         } catch {
             throw AgentError(.kernel, "\(error)")

@@ -57,7 +57,7 @@ public final class Agent: Sendable {
         log: Logger
     ) throws(AgentError) {
         try Files.makeDirectory(configuration.stateDirectory)
-        let claim = try HostClaim(stateDirectory: configuration.stateDirectory, namespace: kernel.namespace)
+        let claim = try HostClaim(stateDirectory: configuration.stateDirectory, namespace: kernel.underlay)
         try self.init(configuration, kernel: kernel, claim, SystemClock(), log: log)
     }
 

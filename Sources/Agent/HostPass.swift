@@ -12,7 +12,10 @@ struct HostPass {
     private(set) var ledger = RepairLedger()
     var compiled = CompiledHost()
 
-    private let reconciler: HostReconciler
+    private let kernel: any KernelAccess
+    /// For the host that the desired state says this machine is.
+    private var reconciler: HostReconciler
+    private var namespace: String?
     private var mirror: (any KernelMirroring)?
     /// Where the kernel may not be as was compiled; of all else the last passes have seen that it is.
     private var suspects = SuspectObjects.everything
@@ -57,7 +60,10 @@ struct HostPass {
         var duration: Duration
     }
 
-    init(_ reconciler: HostReconciler) { self.reconciler = reconciler }
+    init(_ kernel: any KernelAccess) {
+        self.kernel = kernel
+        reconciler = HostReconciler(kernel: kernel)
+    }
 
     /// As of the last look.
     var snapshot: KernelSnapshot? { mirror?.snapshot }
@@ -91,6 +97,7 @@ struct HostPass {
     /// - Throws: when it cannot be read; then ``fail()``.
     mutating func observe(_ desired: Desired, _ scope: Scope) throws -> KernelUpdate {
         let request = { HostReconciler.observation(of: desired.topology, host: desired.host) }
+        serve(desired)
         guard let mirror else {
             mirror = try reconciler.kernel.mirror(request())
             suspects = .everything
@@ -119,11 +126,21 @@ struct HostPass {
         return update
     }
 
+    /// A host whose namespace is to have another name is looked at anew.
+    private mutating func serve(_ desired: Desired) {
+        let wanted = desired.topology.hosts[desired.host].networkNamespace
+        if wanted == namespace { return }
+        namespace = wanted
+        reconciler = HostReconciler(kernel: kernel, namespace: wanted)
+        (mirror, facts) = (nil, nil)
+    }
+
     private mutating func note(_ update: KernelUpdate) {
         suspects.formUnion(update.suspects)
         // Ways are compared when they are needed.
         let isAboutMachine =
             !update.objects.links.isNone || update.kinds.contains(.address) || !update.guests.isEmpty
+            || update.isUnderlayConcerned
         if isAboutMachine { facts = nil }
     }
 
@@ -174,7 +191,7 @@ struct HostPass {
     /// Compiles where that may give another intent.
     /// - Returns: whether the intent is that of the pass before.
     private mutating func compile(_ desired: Desired, _ snapshot: KernelSnapshot) throws -> Bool {
-        let known = facts.flatMap { $0.paths == snapshot.host.paths ? $0 : nil }
+        let known = facts.flatMap { $0.paths == snapshot.outside.paths ? $0 : nil }
         let facts = try known ?? reconciler.facts(of: desired.host, in: desired.topology, from: snapshot)
         self.facts = facts
         let change = try compiled.bring(

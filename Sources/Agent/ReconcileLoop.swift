@@ -49,7 +49,7 @@ final class ReconcileLoop {
         self.agent = agent
         publication = agent.publication
         waiting = Waiting(agent.clock)
-        hostPass = HostPass(HostReconciler(kernel: agent.kernel))
+        hostPass = HostPass(agent.kernel)
         if let path = agent.configuration.manifests { source = try ManifestDirectory(path: path, agent.clock) }
     }
 

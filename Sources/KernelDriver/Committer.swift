@@ -33,7 +33,7 @@ struct Committer {
         self.driver = driver
         refusal = driver.refusal
         operationalTimeout = driver.operationalTimeout
-        hostNamespace = driver.own == nil ? driver.namespace : nil
+        hostNamespace = driver.own == nil ? driver.underlay : nil
         unusable = [.host: Set(conflicts.map(\.device))]
         self.owner = owner
     }
@@ -145,9 +145,8 @@ struct Committer {
     }
 
     private func ownNamespace() throws(NetlinkError) -> NetworkNamespace {
-        guard let own = driver.own else { return driver.namespace }
-        guard let namespace = try driver.hostNamespace(owner).namespace else {
-            throw NetlinkError(errno: ENOENT, operation: "find the host's network namespace \(own)")
+        guard let namespace = try driver.namespace else {
+            throw NetlinkError(errno: ENOENT, operation: "find the host's network namespace")
         }
         return namespace
     }

@@ -4,13 +4,13 @@ import Netlink
 
 extension KernelDriver {
     public func tracksLoopback() throws -> Bool {
-        var links = try NetlinkSocket(.route, in: namespace)
+        var links = try NetlinkSocket(.route, in: underlay)
         // The first device of every namespace.
         let loopback: UInt32 = 1
         try links.modify { $0.message(MessageType(RTM_SETLINK), [], ifinfomsg(index: loopback, isUp: true)) }
-        var connections = try ConntrackSocket(in: namespace)
+        var connections = try ConntrackSocket(in: underlay)
         let before = try connections.count()
-        try namespace.enter { () throws(NetlinkError) in try Self.sendByLoopback() }
+        try underlay.enter { () throws(NetlinkError) in try Self.sendByLoopback() }
         // The entry is there when the packet is on its way in.
         return try connections.count() > before
     }

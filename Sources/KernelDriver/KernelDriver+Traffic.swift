@@ -10,6 +10,7 @@ extension KernelDriver {
     /// send for a device.
     // ip stats show group link
     public func traffic() throws(NetlinkError) -> [InterfaceName: LinkTraffic] {
+        guard let namespace = try namespace else { return [:] }
         var socket = try NetlinkSocket(in: namespace)
         var header = if_stats_msg()
         // IFLA_STATS_FILTER_BIT, a macro with an argument.

@@ -7,17 +7,15 @@ import Synchronization
 
 /// Reads and changes the kernel of one network namespace, and of the namespaces of its guests.
 ///
-/// A host may have a namespace of its own (``init(underlay:own:operationalTimeout:)``), made and removed by plans. Then
+/// A host may have a namespace of its own (``serving(_:of:)``), made and removed by plans. Then
 /// its tunnels are made where their packets travel, and moved; and devices of others that it adopts come from there.
 ///
 /// Every call opens its own sockets: a driver holds no state, so it can be shared and outlives any change of the kernel.
 public struct KernelDriver: KernelAccess, Sendable {
-    /// The host's namespace.
-    public var namespace: NetworkNamespace
-    /// Where the packets of tunnels travel.
+    /// Where the packets of tunnels travel; the host's namespace, too, unless it has one of its own.
     public let underlay: NetworkNamespace
-    /// What the host's own namespace is called, or shall be; nil where it has none.
-    public let own: NamespaceName?
+    /// The host's own namespace; nil where it has none.
+    private(set) var own: (name: NamespaceName, owner: Ownership)?
     /// Keeps that from going away with its name, as long as it is mirrored.
     let hold = NamespaceHold()
     /// How long a port may take to become operational. A veth's end needs less than a second after both ends are up,
@@ -27,29 +25,34 @@ public struct KernelDriver: KernelAccess, Sendable {
     package var refusal: InjectedRefusal?
 
     public init(namespace: NetworkNamespace = .current, operationalTimeout: Duration = .seconds(10)) {
-        self.namespace = namespace
         underlay = namespace
-        own = nil
         self.operationalTimeout = operationalTimeout
     }
 
-    /// - Parameters:
-    ///   - underlay: Where the host's addresses are.
-    ///   - own: The name of the host's namespace.
-    public init(
-        underlay: NetworkNamespace = .current, own: NamespaceName, operationalTimeout: Duration = .seconds(10)
-    ) {
-        namespace = .named(own.rawValue)
-        self.underlay = underlay
-        self.own = own
-        self.operationalTimeout = operationalTimeout
+    public func serving(_ namespace: NamespaceName, of owner: Ownership) -> any KernelAccess {
+        withOwnNamespace(namespace, of: owner)
     }
+
+    /// ``serving(_:of:)``, as what it is.
+    public func withOwnNamespace(_ namespace: NamespaceName, of owner: Ownership) -> KernelDriver {
+        var driver = self
+        driver.own = (namespace, owner)
+        return driver
+    }
+
+    /// The name of the namespace that a host with this underlay has of its own; nil where there is none.
+    public func ownNamespace(of owner: Ownership) throws(NetlinkError) -> NamespaceName? {
+        try HostNamespace.find(underlay.cookie(), owner)?.0
+    }
+
+    /// Where the host is now; nil where it has a namespace of its own that is not there.
+    public var namespace: NetworkNamespace? { get throws(NetlinkError) { try hostNamespace().namespace } }
 
     /// - Throws: `NetlinkError` when the host's namespace cannot be read, or keeps changing while it is read.
     public func observe(_ request: ObservationRequest) throws(NetlinkError) -> KernelSnapshot {
         var snapshot = KernelSnapshot()
         if own != nil {
-            let host = try hostNamespace(request.owner)
+            let host = try hostNamespace()
             snapshot.standing = host.standing
             let names: DeviceNames
             (snapshot.underlay, names) = try observeUnderlay(request)
@@ -61,7 +64,7 @@ public struct KernelDriver: KernelAccess, Sendable {
                 }
             }
         } else {
-            snapshot.host = try observeHost(request, in: namespace, paths: request.paths, tunnelsBy: nil)
+            snapshot.host = try observeHost(request, in: underlay, paths: request.paths, tunnelsBy: nil)
         }
         if request.guestScope == .nothing { return snapshot }
         for guest in request.guests(with: snapshot.host.links).sorted() {
@@ -79,9 +82,9 @@ public struct KernelDriver: KernelAccess, Sendable {
     }
 
     /// Which namespace the host's is now.
-    func hostNamespace(_ owner: Ownership) throws(NetlinkError) -> HostNamespace {
-        guard let own else { return HostNamespace(.given, namespace) }
-        return try HostNamespace(named: own, of: underlay, owner: owner, held: hold.namespace)
+    func hostNamespace() throws(NetlinkError) -> HostNamespace {
+        guard let own else { return HostNamespace(.given, underlay) }
+        return try HostNamespace(named: own.name, of: underlay, owner: own.owner, held: hold.namespace)
     }
 
     private func observeHost(
@@ -121,6 +124,7 @@ public struct KernelDriver: KernelAccess, Sendable {
 
     /// The owner's routes of one table, by key: in time that depends on that table alone, however many others there are.
     public func routes(in table: TableID, of owner: Ownership) throws -> [Route] {
+        guard let namespace = try namespace else { return [] }
         var socket = try NetlinkSocket(in: namespace)
         let names = DeviceNames()
         let routes = try socket.routes(owner.routeProtocol, names, table: table)
@@ -130,7 +134,7 @@ public struct KernelDriver: KernelAccess, Sendable {
     }
 
     public func occupied(_ tables: [TableID]) throws -> Set<TableID> {
-        if tables.isEmpty || own != nil && !namespace.exists { return [] }
+        guard !tables.isEmpty, let namespace = try namespace else { return [] }
         var observer = try Observer(namespace, owner: Ownership(routeProtocol: RouteProtocol(0), aliasPrefix: ""))
         return try observer.occupied(tables)
     }
@@ -142,16 +146,19 @@ public struct KernelDriver: KernelAccess, Sendable {
     }
 
     public func counters(of table: NFTable) throws -> [NFObservedObject] {
+        guard let namespace = try namespace else { return [] }
         var firewall = try FirewallDriver(in: namespace)
         return try firewall.counters(of: table)
     }
 
-    public func listings(of tables: [NFTable]) throws -> [NFListing] {
+    public func listings(of tables: [NFTable], in place: Place) throws -> [NFListing] {
+        guard let namespace = place == .underlay ? underlay : try namespace else { return [] }
         var firewall = try FirewallDriver(in: namespace)
         return try firewall.listings(of: tables)
     }
 
     public func connections() throws -> [Connection] {
+        guard let namespace = try namespace else { return [] }
         // A packet that is being judged may yet begin one.
         PacketsUnderWay.wait()
         var socket = try ConntrackSocket(in: namespace)

@@ -80,11 +80,11 @@ public struct KernelMirror: ~Copyable {
         // Before it is looked for: what becomes of its name is told from here on.
         let directory = try NamespaceDirectory()
         let underlay = try UnderlayMirror(driver, request, receiveBuffer: receiveBuffer, into: &snapshot.underlay)
-        let found = try driver.hostNamespace(request.owner)
+        let found = try driver.hostNamespace()
         snapshot.standing = found.standing
         let held = try driver.own == nil ? nil : Self.held(found)
         driver.hold.namespace = found.namespace == nil ? nil : held
-        let namespace = held?.namespace ?? driver.namespace
+        let namespace = held?.namespace ?? driver.underlay
         let host = try NamespaceMirror(
             namespace, owner: request.owner, isGuest: false, paths: underlay == nil ? request.paths : nil,
             tunnelsBy: underlay?.deviceNames, receiveBuffer: receiveBuffer, into: &snapshot.host, &changes)
@@ -250,7 +250,7 @@ public struct KernelMirror: ~Copyable {
     /// Looks whether the host's namespace is still the one that is mirrored, and has its name.
     private mutating func checkHost(_ update: inout Update) throws(NetlinkError) {
         if driver.own == nil { return }
-        let found = try driver.hostNamespace(request.owner)
+        let found = try driver.hostNamespace()
         let present = try found.namespace?.identity()
         if (present ?? identity) != identity || (present == nil) != isStandIn { isDisplaced = true }
         if found.standing == snapshot.standing { return }
@@ -268,7 +268,7 @@ public struct KernelMirror: ~Copyable {
             switch try directory.changes() {
             case .names(let names):
                 suspects.formUnion(names.intersection(wanted))
-                if let own = driver.own, names.contains(own) { try checkHost(&update) }
+                if let own = driver.own?.name, names.contains(own) { try checkHost(&update) }
             case .any:
                 suspects = wanted
                 try checkHost(&update)

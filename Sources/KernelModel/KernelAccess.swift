@@ -110,6 +110,8 @@ extension CommitReport.Reason: CustomStringConvertible {
 
 /// Reads and changes a kernel: `KernelDriver` with a real one.
 public protocol KernelAccess: Sendable {
+    /// The same for a host that has a namespace of its own of that name; while there is none it is as a new one.
+    func serving(_ namespace: NamespaceName, of owner: Ownership) -> any KernelAccess
     /// - Throws: when the state cannot be read (permission, a dump that never completes).
     func observe(_ request: ObservationRequest) throws -> KernelSnapshot
     /// Carries out what can be; what cannot is in the report, with the rest done all the same.
@@ -124,8 +126,8 @@ public protocol KernelAccess: Sendable {
     func foreignRoutes(by devices: [InterfaceName], owner: Ownership) throws -> [InterfaceName: String]
     /// The named counters of a table in the host's namespace, by name; none where there is no such table.
     func counters(of table: NFTable) throws -> [NFObservedObject]
-    /// What tables of the host's namespace hold, without their elements and rules; those that exist.
-    func listings(of tables: [NFTable]) throws -> [NFListing]
+    /// What tables hold, without their elements and rules; those that exist.
+    func listings(of tables: [NFTable], in place: Place) throws -> [NFListing]
     /// The tracked connections of the host's namespace, in the zones that packets of VPCs are in (all but 0), those of
     /// packets that are just being judged included.
     func connections() throws -> [Connection]

@@ -9,10 +9,15 @@ extension HostReconciler {
         var facts = try HostFacts(of: host, in: topology, from: snapshot)
         let devices = topology.adoptedDevices(of: host)
         if devices.isEmpty { return facts }
-        let use = ForeignUse(snapshot.host, Conventions.ownership)
+        let use = ForeignUse(snapshot.outside, Conventions.ownership)
+        let inside = ForeignUse(snapshot.host, Conventions.ownership)
         var unused: [InterfaceName] = []
         for device in devices {
-            guard let seen = snapshot.host.link(named: device) else { continue }
+            if snapshot.standing.isApart, let seen = snapshot.host.link(named: device) {
+                facts.foreignDevices[device] = inside.reason(toSpare: seen)
+                continue
+            }
+            guard let seen = snapshot.outside.link(named: device) else { continue }
             if let reason = use.reason(toSpare: seen) {
                 facts.foreignDevices[device] = reason
             } else if !use.isAdopted(seen) {

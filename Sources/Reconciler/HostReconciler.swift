@@ -5,11 +5,23 @@ public import VPCTopology
 import KernelNames
 import VPCModel
 
-/// Makes the current network namespace one host of a topology: observe, compile, diff, commit, verify.
+/// Makes this machine one host of a topology: observe, compile, diff, commit, verify.
 public struct HostReconciler: Sendable {
+    /// With the network namespace that is the host's own.
     public let kernel: any KernelAccess
 
-    public init(kernel: any KernelAccess) { self.kernel = kernel }
+    /// - Parameter namespace: What the host's own is called, or shall be; one of ours by another name is found, too.
+    public init(kernel: any KernelAccess, namespace: String) {
+        self.kernel = kernel.serving(NamespaceName(namespace), of: Conventions.ownership)
+    }
+
+    /// - Parameter host: a number of `topology.hosts`.
+    public init(kernel: any KernelAccess, for host: Int, in topology: Topology) {
+        self.init(kernel: kernel, namespace: topology.hosts[host].networkNamespace)
+    }
+
+    /// For the host that this machine is, whatever its name; where it is none there is nothing of ours.
+    public init(kernel: any KernelAccess) { self.init(kernel: kernel, namespace: "vpc") }
 
     /// What `apply` would do. Reads only.
     /// - Parameter host: a number of `topology.hosts`.
@@ -24,6 +36,7 @@ public struct HostReconciler: Sendable {
         var request = ObservationRequest(
             owner: Conventions.ownership, sysctls: Conventions.sysctlPaths, guests: topology.guests(of: host),
             firewall: FirewallTables.all)
+        request.underlayFirewall = [FirewallTables.underlay]
         request.paths = PathRequest(
             from: topology.hosts[host].underlayAddress, to: topology.hosts.map(\.underlayAddress))
         return request
@@ -57,14 +70,15 @@ public struct HostReconciler: Sendable {
 
     /// What `delete` would do. Reads only.
     public func removalPlan() throws -> HostPlan {
-        let snapshot = try kernel.observe(
-            ObservationRequest(
-                owner: Conventions.ownership, sysctls: Conventions.sysctlPaths, guestScope: .rules,
-                firewall: FirewallTables.all, readsFirewall: false))
+        var request = ObservationRequest(
+            owner: Conventions.ownership, sysctls: Conventions.sysctlPaths, guestScope: .rules,
+            firewall: FirewallTables.all, readsFirewall: false)
+        request.underlayFirewall = [FirewallTables.underlay]
+        let snapshot = try kernel.observe(request)
         let intent = KernelIntent.removal(from: snapshot)
         let changes = intent.changes(from: snapshot, owner: Conventions.ownership)
         var plan = HostPlan(intent: intent, unattached: [], changes: changes)
-        plan.presentHost = snapshot.host.hostName
+        plan.presentHost = snapshot.hostName
         return plan
     }
 
@@ -113,6 +127,7 @@ public struct HostReconciler: Sendable {
             owner: Conventions.ownership, sysctls: Conventions.sysctlPaths,
             guests: plan.intent.guests.map(\.namespace), firewall: FirewallTables.all,
             readsFirewall: !plan.intent.host.firewall.isEmpty)
+        request.underlayFirewall = [FirewallTables.underlay]
         request.likelyRoutes = plan.intent.host.routes.count
         let snapshot = try kernel.observe(request)
         return plan.intent.changes(from: snapshot, owner: Conventions.ownership)
@@ -170,13 +185,13 @@ public struct HostPlan: Sendable {
     }
 }
 
-extension NamespaceSnapshot {
-    /// The host that the alias of a device of ours names.
+extension KernelSnapshot {
+    /// The host that the mark of the namespace names, or where there is none the alias of a device of ours.
     var hostName: String? {
         let prefix = Conventions.ownership.aliasPrefix + "Host/"
-        return links.first { $0.isOwned && $0.link.alias.hasPrefix(prefix) }.map {
-            String($0.link.alias.dropFirst(prefix.count))
-        }
+        var alias = host.links.first { $0.isOwned && $0.link.alias.hasPrefix(prefix) }?.link.alias
+        if case .own(let namespace) = standing, namespace.alias.hasPrefix(prefix) { alias = namespace.alias }
+        return alias.map { String($0.dropFirst(prefix.count)) }
     }
 }
 

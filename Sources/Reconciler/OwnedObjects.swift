@@ -22,18 +22,22 @@ public struct OwnedObject: Sendable, Hashable {
 }
 
 extension HostReconciler {
-    /// Everything in the current namespace that is ours, in the order of the kinds.
+    /// Everything of this machine that is ours, in the order of the kinds.
     public func ownedObjects() throws -> [OwnedObject] {
-        let snapshot = try kernel.observe(
-            ObservationRequest(owner: Conventions.ownership, guestScope: .nothing)
-        ).host
+        let all = try kernel.observe(ObservationRequest(owner: Conventions.ownership, guestScope: .nothing))
+        let snapshot = all.host
         let directory = ResourceDirectory(snapshot)
         var objects: [OwnedObject] = []
         for rule in snapshot.rules where rule.routeProtocol == Conventions.ownership.routeProtocol {
             objects.append(OwnedObject(kind: .rule, object: rule.description, resource: nil))
         }
-        let host = snapshot.hostName.map { "\(ResourceReference(.host, $0))" }
-        for table in try kernel.listings(of: FirewallTables.all) { objects += table.ownedObjects(ofHost: host) }
+        let host = all.hostName.map { "\(ResourceReference(.host, $0))" }
+        if case .own(let namespace) = all.standing {
+            objects.insert(OwnedObject(kind: .namespace, object: namespace.description, resource: host), at: 0)
+        }
+        var tables = try kernel.listings(of: [FirewallTables.underlay], in: .underlay)
+        tables += try kernel.listings(of: FirewallTables.all, in: .host)
+        for table in tables { objects += table.ownedObjects(ofHost: host) }
         for seen in snapshot.links where seen.isOwned {
             objects.append(
                 OwnedObject(kind: .link, object: seen.link.description, resource: directory.ofDevice[seen.link.name]))

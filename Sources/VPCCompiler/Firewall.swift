@@ -5,7 +5,10 @@ public import NFTables
 public enum FirewallTables {
     public static let filter = NFTable(.inet, "vpcctl")
     public static let arp = NFTable(.arp, "vpcctl")
+    /// Those of the host's namespace.
     public static let all = [filter, arp]
+    /// In the namespace in which the packets of tunnels travel.
+    public static let underlay = NFTable(.inet, "vpcctl_underlay")
 }
 
 /// A place in a chain that features fill with rules: the chain is an enumeration, its places are the cases in the order
@@ -31,6 +34,7 @@ struct Firewall {
     /// Sets, counters and chains that have no places.
     var filter = NFTableIntent(FirewallTables.filter)
     var arp = NFTableIntent(FirewallTables.arp)
+    var underlay = NFTableIntent(FirewallTables.underlay)
     private var chains: [ObjectIdentifier: DraftedChain] = [:]
 
     private struct DraftedChain {
@@ -78,11 +82,16 @@ struct Firewall {
     consuming func completed() -> [NFTableIntent] {
         for chain in chains.values {
             let whole = NFChain(chain.name, chain.base, rules: chain.rules, origin: origin)
-            if chain.table == FirewallTables.arp { arp.chains.append(whole) } else { filter.chains.append(whole) }
+            switch chain.table {
+            case FirewallTables.arp: arp.chains.append(whole)
+            case FirewallTables.underlay: underlay.chains.append(whole)
+            default: filter.chains.append(whole)
+            }
         }
         filter.normalize()
         arp.normalize()
-        return [filter, arp]
+        underlay.normalize()
+        return [filter, arp, underlay]
     }
 }
 

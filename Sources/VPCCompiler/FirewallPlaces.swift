@@ -6,7 +6,8 @@ extension FirewallFamily {
     static let places = FirewallFamily(
         BeforeRouting.chain, FromGuest.chain, Spoofed.chain, FromHost.chain, NATBeforeRouting.chain, ToHost.chain,
         GuestToHost.chain, Forwarded.chain, Arriving.chain, Staying.chain, RelatedErrors.chain,
-        FromGatewayGuest.chain, ToGatewayGuest.chain, NATAfterRouting.chain, tightens: [])
+        FromGatewayGuest.chain, ToGatewayGuest.chain, NATAfterRouting.chain, UnderlayReceived.chain, UnderlaySent.chain,
+        tightens: [])
 }
 
 // MARK: - Before routing
@@ -20,8 +21,6 @@ enum BeforeRouting: Int, FirewallPlace {
     case guests
     /// Out of a tunnel.
     case received
-    /// Tunnels themselves.
-    case underlay
 
     static let chain = "raw_prerouting"
     /// Before connection tracking puts fragments together (NF_IP_PRI_CONNTRACK_DEFRAG, -400): what is dropped here takes
@@ -50,7 +49,6 @@ enum Spoofed: Int, FirewallPlace {
 
 /// What the host itself sends.
 enum FromHost: Int, FirewallPlace {
-    case tunnels
     case zone
 
     static let chain = "raw_output"
@@ -187,6 +185,26 @@ enum NATAfterRouting: Int, FirewallPlace {
 
     static let chain = "nat_postrouting"
     static let base: NFBaseChain? = NFBaseChain(.nat, .postrouting, priority: 100)
+}
+
+// MARK: - Where the packets of tunnels travel
+
+/// Tunnels themselves, before connection tracking.
+enum UnderlayReceived: Int, FirewallPlace {
+    case tunnels
+
+    static let table = FirewallTables.underlay
+    static let chain = "received"
+    static let base = BeforeRouting.base
+}
+
+/// Tunnels themselves.
+enum UnderlaySent: Int, FirewallPlace {
+    case tunnels
+
+    static let table = FirewallTables.underlay
+    static let chain = "sent"
+    static let base = FromHost.base
 }
 
 // MARK: - ARP

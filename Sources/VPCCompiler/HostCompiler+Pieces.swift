@@ -106,35 +106,35 @@ extension HostCompiler {
     }
 
     private mutating func put(_ table: NFTableIntent, of piece: Piece, _ names: inout PieceNames) {
-        guard let index = intent.host.firewall.position(of: table.table) else { return }
+        guard let index = intent[tablesWith: table.table].position(of: table.table) else { return }
         for set in table.sets {
             let part = NFPart(table.table, .set, set.name)
             names.parts.append(part)
             var set = set
             if piece == .host {
                 // Others have their elements in it.
-                if intent.host.firewall[index].position(ofSet: set.name) != nil { continue }
+                if intent[tablesWith: table.table][index].position(ofSet: set.name) != nil { continue }
             } else {
                 set.elements.normalize()
             }
-            if intent.host.firewall[index].put(set) { changed.firewall.insert(part) }
+            if intent[tablesWith: table.table][index].put(set) { note(part) }
         }
         for chain in table.chains {
             let part = NFPart(table.table, .chain, chain.name)
             names.parts.append(part)
-            if intent.host.firewall[index].put(chain) { changed.firewall.insert(part) }
+            if intent[tablesWith: table.table][index].put(chain) { note(part) }
         }
         for counter in table.counters {
             let part = NFPart(table.table, .counter, counter.name)
             names.parts.append(part)
-            if intent.host.firewall[index].put(counter) { changed.firewall.insert(part) }
+            if intent[tablesWith: table.table][index].put(counter) { note(part) }
         }
     }
 
     private mutating func remove(_ part: NFPart) {
-        guard let index = intent.host.firewall.position(of: part.table) else { return }
-        intent.host.firewall[index].remove(part.kind, named: part.name)
-        changed.firewall.insert(part)
+        guard let index = intent[tablesWith: part.table].position(of: part.table) else { return }
+        intent[tablesWith: part.table][index].remove(part.kind, named: part.name)
+        note(part)
     }
 
     // MARK: Elements
@@ -148,16 +148,32 @@ extension HostCompiler {
         }
         let origins = Set(pieces.map(\.origin))
         for set in rowSets[kind] ?? [] {
-            guard let table = intent.host.firewall.position(of: set.table),
-                let place = intent.host.firewall[table].position(ofSet: set.name)
+            guard let table = intent[tablesWith: set.table].position(of: set.table),
+                let place = intent[tablesWith: set.table][table].position(ofSet: set.name)
             else { continue }
             let row = part.rows.first { $0.set.name == set.name && $0.table == set.table }
-            let layout = intent.host.firewall[table].sets[place].elements.layout
+            let layout = intent[tablesWith: set.table][table].sets[place].elements.layout
             var elements = row?.set.elements ?? NFElements(layout: layout)
             elements.normalize()
-            if intent.host.firewall[table].sets[place].elements.replace(from: origins, with: elements) {
-                changed.firewall.insert(set)
+            if intent[tablesWith: set.table][table].sets[place].elements.replace(from: origins, with: elements) {
+                note(set)
             }
+        }
+    }
+
+    private mutating func note(_ part: NFPart) {
+        if part.table == FirewallTables.underlay { changed.underlay = true } else { changed.firewall.insert(part) }
+    }
+}
+
+extension KernelIntent {
+    /// The tables of the namespace that this one is in.
+    fileprivate subscript(tablesWith table: NFTable) -> [NFTableIntent] {
+        _read {
+            if table == FirewallTables.underlay { yield underlay.firewall } else { yield host.firewall }
+        }
+        _modify {
+            if table == FirewallTables.underlay { yield &underlay.firewall } else { yield &host.firewall }
         }
     }
 }

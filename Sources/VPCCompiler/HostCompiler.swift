@@ -84,6 +84,13 @@ struct HostCompiler: Sendable {
         self.facts = facts
         self.numbering = numbering
         intent.host.firewall = FirewallTables.all.map { NFTableIntent($0) }
+        intent.underlay.firewall = [NFTableIntent(FirewallTables.underlay)]
+        let name = topology.hosts[host].metadata.name
+        intent.namespace = Attributed(
+            OwnNamespace(
+                name: NamespaceName(topology.hosts[host].networkNamespace),
+                alias: Conventions.alias(ResourceReference(.host, name))),
+            from: Origin(.host, host))
     }
 
     var underlayAddress: IPAddress { topology.hosts[host].underlayAddress }

@@ -47,6 +47,8 @@ public enum HostFactsError: Error, Hashable, Sendable, CustomStringConvertible {
     case deviceWithoutAddress(host: String, device: String, address: String, found: String)
     /// The named underlay device does not exist.
     case noDevice(host: String, device: String)
+    /// The name of the host's network namespace is taken.
+    case foreignNamespace(host: String, namespace: String, reason: String)
 
     public var description: String {
         switch self {
@@ -56,6 +58,9 @@ public enum HostFactsError: Error, Hashable, Sendable, CustomStringConvertible {
             return "underlay device \(device) of host \(host) has not the address \(address): it is on \(found)"
         case .noDevice(let host, let device):
             return "underlay device \(device) of host \(host) does not exist on this machine"
+        case .foreignNamespace(let host, let namespace, let reason):
+            return "network namespace \(namespace), which would be host \(host)'s, is somebody else's: \(reason);"
+                + " remove it (ip netns del \(namespace)), or give another name in spec.dataPlane.namespace"
         }
     }
 }
@@ -64,13 +69,17 @@ extension HostFacts {
     /// Reads the facts of `host` (a number of `Topology.hosts`) from what was seen.
     public init(of host: Int, in topology: Topology, from snapshot: KernelSnapshot) throws(HostFactsError) {
         let wanted = topology.hosts[host]
-        let holder = snapshot.host.foreignAddresses.first { $0.address == wanted.underlayAddress }
-        guard let holder, let device = snapshot.host.link(named: holder.device) else {
+        if case .foreign(let name, let reason) = snapshot.standing {
+            throw .foreignNamespace(host: wanted.metadata.name, namespace: "\(name)", reason: reason)
+        }
+        let outside = snapshot.outside
+        let holder = outside.foreignAddresses.first { $0.address == wanted.underlayAddress }
+        guard let holder, let device = outside.link(named: holder.device) else {
             throw .addressNotHere(host: wanted.metadata.name, address: "\(wanted.underlayAddress)")
         }
         var facts = HostFacts(
-            underlayDevice: holder.device, underlayMTU: device.link.mtu ?? 1500, paths: snapshot.host.paths)
-        try facts.check(wanted, snapshot.host)
+            underlayDevice: holder.device, underlayMTU: device.link.mtu ?? 1500, paths: outside.paths)
+        try facts.check(wanted, outside)
         for index in topology.interfacesOfHost[host] {
             switch topology.interfaces[index].attachment {
             case .namespace(let name, _):
@@ -79,7 +88,7 @@ extension HostFacts {
             case .device(let name):
                 guard let device = InterfaceName(name) else { continue }
                 // One of ours is nobody's guest: it is about to go, or another interface's.
-                let seen = snapshot.host.link(named: device)
+                let seen = snapshot.host.link(named: device) ?? outside.link(named: device)
                 if seen?.isOwned ?? true { facts.missingDevices.insert(device) }
             }
         }

@@ -234,7 +234,8 @@ public struct Lab: Sendable {
         return try onThreads(indexes) { index in
             let host = plan.hosts[index]
             do {
-                let reconciler = HostReconciler(kernel: KernelDriver(namespace: .named(host.namespace)))
+                let kernel = KernelDriver(namespace: .named(host.namespace))
+                let reconciler = HostReconciler(kernel: kernel, for: index, in: plan.topology)
                 let hostPlan = try reconciler.plan(plan.topology, host: index)
                 let outcome = try reconciler.apply(hostPlan)
                 return HostReport(host: host.name, result: .success(.init(plan: hostPlan, outcome: outcome)))

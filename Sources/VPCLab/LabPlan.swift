@@ -70,6 +70,9 @@ public struct LabPlan: Sendable {
         hosts = try Self.hosts(of: topology, prefix: prefix)
 
         var renamed = topology
+        for (index, host) in topology.hosts.numbered {
+            renamed.hosts[index].dataPlane.namespace = prefix + host.networkNamespace
+        }
         var guests: [String: GuestNode] = [:]
         for (index, interface) in topology.interfaces.numbered {
             var name = interface.name

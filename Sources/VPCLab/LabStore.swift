@@ -1,5 +1,7 @@
 import Glibc
+import KernelDriver
 public import Netlink
+import VPCCompiler
 
 /// The folder in which labs are recorded, one folder each.
 public struct LabStore: Sendable, Hashable {
@@ -86,6 +88,7 @@ public struct LabStore: Sendable, Hashable {
             // The latest first: guests, and with them what is plugged into hosts, before hosts.
             for entry in record.entries.reversed() where !removal.removed.contains(entry.namespace) {
                 if entry.isPresent {
+                    if entry.role == .host { try Self.removeOwnNamespace(of: entry) }
                     try NetworkNamespace.remove(named: entry.namespace)
                     removal.removed.append(entry.namespace)
                 } else {
@@ -99,6 +102,14 @@ public struct LabStore: Sendable, Hashable {
         rmdir(folder(of: lab))
         rmdir(path)  // Stays while there are others.
         return removal
+    }
+
+    /// The one that the host has made for its VPCs.
+    private static func removeOwnNamespace(of host: LabRecord.Entry) throws {
+        let kernel = KernelDriver(namespace: .named(host.namespace))
+        if let name = try kernel.ownNamespace(of: Conventions.ownership) {
+            try NetworkNamespace.remove(named: name.rawValue)
+        }
     }
 
     // MARK: Nodes

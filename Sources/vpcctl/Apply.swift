@@ -46,12 +46,13 @@ struct Apply: KernelCommand {
         let manifests = try Manifests(manifests, global)
         if let agent = try findAgent() { return try apply(manifests, through: agent) }
         let kernel = try Kernel.open(global, toModify: !dryRun)
-        let reconciler = HostReconciler(kernel: kernel)
-        let presentation = try Kernel.reporting(global) {
+        let (reconciler, presentation) = try Kernel.reporting(global) {
             let host = try manifests.host(host, kernel)
-            return PlanPresentation(
+            let reconciler = HostReconciler(kernel: kernel, for: host, in: manifests.topology)
+            let presentation = PlanPresentation(
                 try reconciler.plan(manifests.topology, host: host), manifests.resolved,
                 host: manifests.topology.hosts[host].metadata.name)
+            return (reconciler, presentation)
         }
         if dryRun { return PlanDisplay(presentation).show(output.format, global) }
         try presentation.carryOut(

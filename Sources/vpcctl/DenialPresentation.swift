@@ -15,6 +15,7 @@ struct DenialPresentation {
     let manifests: Manifests
     /// A number of `Topology.hosts`.
     let host: Int
+    let namespace: NetworkNamespace
     private let denials: [String: Denial]
     private var places: [Field: String?] = [:]
     private let nameWidth: Int
@@ -24,7 +25,9 @@ struct DenialPresentation {
         var path: FieldPath
     }
 
-    init(manifests: Manifests, host: Int) {
+    /// - Parameter namespace: Of the host's VPCs.
+    init(manifests: Manifests, host: Int, namespace: NetworkNamespace) {
+        self.namespace = namespace
         let topology = manifests.topology
         self.manifests = manifests
         self.host = host
@@ -77,7 +80,8 @@ struct DenialPresentation {
     private mutating func finding(_ packet: LoggedPacket) -> Finding {
         var finding = Finding(
             time: packet.time.map { timespec(sinceEpoch: $0) } ?? WallClock.now, packet: IPv4Packet(packet.bytes[...]),
-            input: InterfaceName(index: packet.inputDevice), output: InterfaceName(index: packet.outputDevice),
+            input: InterfaceName(index: packet.inputDevice, in: namespace),
+            output: InterfaceName(index: packet.outputDevice, in: namespace),
             source: packet.hardwareAddress.count == 6
                 ? MACAddress(rawValue: packet.hardwareAddress.reduce(0) { $0 << 8 | UInt64($1) }) : nil,
             prefix: packet.prefix, denial: denials[packet.prefix])

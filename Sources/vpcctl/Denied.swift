@@ -34,20 +34,21 @@ struct Denied: ParsableCommand {
         }
         try Kernel.reporting(global) {
             let host = try manifests.host(host, kernel)
-            var log = try open(groups)
+            let namespace = try Kernel.host(of: kernel)
+            var log = try open(groups, namespace)
             let name = manifests.topology.hosts[host].metadata.name
             global.note(
                 "host \(name): watching nflog group\(groups.count == 1 ? "" : "s")"
                     + " \(groups.map(String.init).joined(separator: ", "))")
-            var presentation = DenialPresentation(manifests: manifests, host: host)
+            var presentation = DenialPresentation(manifests: manifests, host: host, namespace: namespace)
             presentation.begin(output.format, global)
             try watch(&log, &presentation)
         }
     }
 
-    private func open(_ groups: [UInt16]) throws -> PacketLogSocket {
+    private func open(_ groups: [UInt16], _ namespace: NetworkNamespace) throws -> PacketLogSocket {
         do throws(NetlinkError) {
-            return try PacketLogSocket(groups: groups)
+            return try PacketLogSocket(groups: groups, in: namespace)
         } catch {
             // That this process may is known: so it is the group that is taken.
             if error.errno == EPERM {

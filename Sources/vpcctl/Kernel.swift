@@ -3,8 +3,10 @@ import CommandOptions
 import Console
 import Glibc
 import KernelDriver
+import KernelNames
 import Netlink
 import Reconciler
+import VPCCompiler
 
 /// The kernel behind the namespace this process was started in, with errors as a user needs them.
 enum Kernel {
@@ -17,6 +19,21 @@ enum Kernel {
             throw ExitStatus.notPermitted.code
         }
         return KernelDriver()
+    }
+
+    /// The network namespace of this host's VPCs.
+    static func host(of kernel: KernelDriver) throws -> NetworkNamespace {
+        // Found by its mark, whatever its name.
+        let serving = kernel.withOwnNamespace(NamespaceName("vpc"), of: Conventions.ownership)
+        guard let namespace = try serving.namespace else { throw NoHost() }
+        return namespace
+    }
+
+    private struct NoHost: Error, CustomStringConvertible {
+        var description: String {
+            "this machine is no host yet: nothing of ours is here; 'vpcctl apply' makes it one, and vpcctl has to be started"
+                + " where that was (on the machine itself, or in the network namespace that plays it)"
+        }
     }
 
     /// Runs `body` and turns what it throws into a message and an exit code.

@@ -50,13 +50,14 @@ struct LiveProbe {
         return namespace
     }
 
-    func run(_ reconciler: HostReconciler) throws -> Sighting {
+    /// - Parameter namespace: Of the host's VPCs.
+    func run(_ reconciler: HostReconciler, in namespace: NetworkNamespace) throws -> Sighting {
         let guest = try Self.namespace(of: sender)
         let packet = OutgoingPacket(trace.forward.packet)
         let filter = CaptureFilter(between: packet.source, and: packet.destination)
         var watch = PacketWatch(
-            packet: packet, sender: trace.from, topology: topology, host: try Capture(in: .current, filter: filter),
-            guest: try Capture(in: guest, filter: filter))
+            packet: packet, sender: trace.from, topology: topology, namespace: namespace,
+            host: try Capture(in: namespace, filter: filter), guest: try Capture(in: guest, filter: filter))
         // Datagrams come to somebody: else the guest's own kernel would answer the answer. Where the port is not to be had,
         // it does, which changes nothing of what is seen.
         var listener: Socket?
@@ -90,13 +91,19 @@ private struct PacketWatch {
     /// A number of `Topology.interfaces`.
     let sender: Int
     let topology: Topology
+    /// The host's.
+    let namespace: NetworkNamespace
     let host: Capture
     let guest: Capture
     var sighting = Sighting()
     private var buffer = [UInt8](repeating: 0, count: 2048)
     private var names: [UInt32: InterfaceName?] = [:]
 
-    init(packet: OutgoingPacket, sender: Int, topology: Topology, host: Capture, guest: Capture) {
+    init(
+        packet: OutgoingPacket, sender: Int, topology: Topology, namespace: NetworkNamespace, host: Capture,
+        guest: Capture
+    ) {
+        self.namespace = namespace
         self.packet = packet
         self.sender = sender
         self.topology = topology
@@ -149,7 +156,7 @@ private struct PacketWatch {
 
     private mutating func name(of device: UInt32) -> InterfaceName? {
         if let known = names[device] { return known }
-        let name = InterfaceName(index: device)
+        let name = InterfaceName(index: device, in: namespace)
         names[device] = name
         return name
     }

@@ -30,7 +30,8 @@ struct Plan: KernelCommand {
         let kernel = try Kernel.open(global, toModify: false)
         return try Kernel.reporting(global) {
             let host = try manifests.host(host, kernel)
-            let plan = try HostReconciler(kernel: kernel).plan(manifests.topology, host: host)
+            let plan = try HostReconciler(kernel: kernel, for: host, in: manifests.topology).plan(
+                manifests.topology, host: host)
             return PlanDisplay(
                 PlanPresentation(plan, manifests.resolved, host: manifests.topology.hosts[host].metadata.name))
         }

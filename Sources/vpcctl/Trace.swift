@@ -89,7 +89,8 @@ struct TraceCommand: ParsableCommand {
             }
             let probe = LiveProbe(
                 trace: trace, topology: topology, timeout: .seconds(timeout ?? 3), isNewConnection: sourcePort == nil)
-            let sighting = try probe.run(HostReconciler(kernel: kernel))
+            let sighting = try probe.run(
+                HostReconciler(kernel: kernel, for: here, in: topology), in: Kernel.host(of: kernel))
             return LiveResult(sighting: sighting, comparison: Comparison(of: trace, with: sighting, topology))
         }
     }

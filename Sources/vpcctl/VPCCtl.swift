@@ -14,7 +14,8 @@ struct VPCCtl: ParsableCommand {
             """,
         version: Program.version,
         subcommands: [
-            Validate.self, Plan.self, Apply.self, Delete.self, Edit.self, Get.self, TraceCommand.self, Denied.self,
+            Validate.self, Plan.self, Apply.self, Delete.self, Edit.self, Get.self, Exec.self, TraceCommand.self,
+            Denied.self,
             DoctorCommand.self, StatusCommand.self, Watch.self, History.self, Rollback.self, Confirm.self,
         ])
 

@@ -8,7 +8,9 @@ import VPCCompiler
 enum WitnessFindings {
     static func all() throws -> [Finding] {
         do {
-            let report = try KernelWitness().examine(KernelDriver(), owner: Conventions.ownership)
+            let kernel = KernelDriver()
+            let report = try KernelWitness(namespace: Kernel.host(of: kernel)).examine(
+                HostReconciler(kernel: kernel).kernel, owner: Conventions.ownership)
             return [summary(report)] + report.disagreements.map(finding)
         } catch WitnessError.missingLibrary(let problem) {
             return [

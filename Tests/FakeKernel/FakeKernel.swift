@@ -81,6 +81,9 @@ package final class FakeKernel: KernelAccess {
 
     // MARK: - KernelAccess
 
+    /// It has only one namespace for a host.
+    package func serving(_ namespace: NamespaceName, of owner: Ownership) -> any KernelAccess { self }
+
     package func observe(_ request: ObservationRequest) throws -> KernelSnapshot {
         try state.withLock { state in
             if !state.failures.isEmpty, let failure = state.failures.removeFirst() { throw failure }
@@ -128,7 +131,7 @@ package final class FakeKernel: KernelAccess {
         world.host.state.firewall.table(table)?.objects ?? []
     }
 
-    package func listings(of tables: [NFTable]) throws -> [NFListing] { [] }
+    package func listings(of tables: [NFTable], in place: Place) throws -> [NFListing] { [] }
 
     package func connections() throws -> [Connection] { world.connections }
 

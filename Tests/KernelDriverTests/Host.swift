@@ -28,7 +28,8 @@ struct Host {
     }
 
     var driver: KernelDriver {
-        own.map { KernelDriver(underlay: namespace, own: $0) } ?? KernelDriver(namespace: namespace)
+        let driver = KernelDriver(namespace: namespace)
+        return own.map { driver.withOwnNamespace($0, of: owner) } ?? driver
     }
 
     func observe() throws -> KernelSnapshot {

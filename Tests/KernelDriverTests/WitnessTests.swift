@@ -26,6 +26,7 @@ import Testing
             self.change = change
         }
 
+        func serving(_ namespace: NamespaceName, of owner: Ownership) -> any KernelAccess { self }
         func observe(_ request: ObservationRequest) throws -> KernelSnapshot {
             var snapshot = try kernel.observe(request)
             change(&snapshot, calls.next())
@@ -37,7 +38,7 @@ import Testing
         func occupied(_ tables: [TableID]) throws -> Set<TableID> { try kernel.occupied(tables) }
         func foreignRoutes(by devices: [InterfaceName], owner: Ownership) throws -> [InterfaceName: String] { [:] }
         func counters(of table: NFTable) throws -> [NFObservedObject] { [] }
-        func listings(of tables: [NFTable]) throws -> [NFListing] { [] }
+        func listings(of tables: [NFTable], in place: Place) throws -> [NFListing] { [] }
         func connections() throws -> [Connection] { [] }
         func traffic() throws -> [InterfaceName: LinkTraffic] { [:] }
         func localAddresses() throws -> Set<IPAddress> { [] }

@@ -1,4 +1,6 @@
 import Agent
+import KernelDriver
+import KernelNames
 import KernelWitness
 import TestSupport
 import Testing
@@ -131,7 +133,9 @@ extension Scenario {
 extension AgentRun {
     /// What libnl reads beside the driver.
     fileprivate func witness() throws -> WitnessReport {
-        try KernelWitness(namespace: kernel.namespace).examine(kernel, owner: Conventions.ownership)
+        let kernel = kernel.withOwnNamespace(NamespaceName("vpc"), of: Conventions.ownership)
+        return try KernelWitness(namespace: #require(try kernel.namespace)).examine(
+            kernel, owner: Conventions.ownership)
     }
 
     /// For the first host of a lab.

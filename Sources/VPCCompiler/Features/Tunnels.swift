@@ -22,12 +22,15 @@ struct Tunnels: HostFeature {
         let named = host.topology.hosts[host.host].underlayDevice.flatMap { InterfaceName($0) }
         if let named, named != InterfaceName("lo") { devices.insert(named) }
         let address = host.topology.hosts[remote].underlayAddress
-        for device in devices { part.rows(of: Self.hosts) { $0.add(device, address, origin: piece.origin) } }
+        part.rows(of: Self.hosts, in: FirewallTables.underlay) { hosts in
+            for device in devices { hosts.add(device, address, origin: piece.origin) }
+        }
     }
 
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
-        firewall.counters("unknown_key", "foreign_tunnel")
-        firewall.filter.sets.append(Self.hosts)
+        firewall.counters("unknown_key")
+        firewall.underlay.counters.append(NFCounter("foreign_tunnel", origin: firewall.origin))
+        firewall.underlay.sets.append(Self.hosts)
         firewall.rules(at: BeforeRouting.received) { chain in
             chain.rule(
                 .match(.iifgroup, LinkGroups.overlayReceive), .set(.ctZone, map: "dev_zone", .iifname), .accept)
@@ -37,13 +40,14 @@ struct Tunnels: HostFeature {
         let isTunnel: [NFStatement] = [
             .match(.l4proto, NFProtocol.gre), .match(.ipDestination, host.underlayAddress),
         ]
-        firewall.rules(at: BeforeRouting.underlay) { chain in
+        firewall.rules(at: UnderlayReceived.tunnels) { chain in
             // Only by the devices that lead to that host: the kernel's tunnels do not ask by which one it comes.
             chain.rule(isTunnel + [.match(.iifname, .ipSource, in: "hosts"), .notrack, .accept])
             chain.rule(isTunnel + [.counter("foreign_tunnel"), .drop])
         }
         firewall.rule(
-            at: FromHost.tunnels, .match(.l4proto, NFProtocol.gre), .match(.ipSource, host.underlayAddress), .notrack,
+            at: UnderlaySent.tunnels, .match(.l4proto, NFProtocol.gre), .match(.ipSource, host.underlayAddress),
+            .notrack,
             .accept)
         firewall.rule(at: Forwarded.transit, .match(.sdifname, notIn: "ports"), .accept)
     }

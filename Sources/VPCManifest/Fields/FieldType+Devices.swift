@@ -6,6 +6,9 @@ extension FieldType<String> {
 
     /// The name of a device in a host's own namespace.
     static let ownDevice = FieldType(deviceName, read: { $0.ownDevice($1) }, write: { .string($0) })
+
+    /// The name of a network namespace.
+    static let ownNamespace = FieldType("string", read: { $0.netns($1) }, write: { .string($0) })
 }
 
 extension DocumentReader {

@@ -11,6 +11,15 @@ extension Host: ManifestResource {
         .optional(
             "aggregateRoutes", \.aggregatesRoutes, .boolean, default: false,
             "its tables get the fewest routes that forward alike, [below](#aggregated-routes)"),
+        .optional(
+            "dataPlane", \.dataPlane, .object(dataPlaneFields, from: DataPlane()), default: DataPlane(),
+            absent: "as below"),
+    ])
+
+    private static let dataPlaneFields = FieldList<DataPlane>([
+        .optional(
+            "namespace", \.namespace, .ownNamespace, absent: "`vpc-` and the host's name",
+            "the network namespace that is made for [all that is the VPCs'](datapath.md#the-namespace)")
     ])
 
     private static let underlay = FieldList<Host>([

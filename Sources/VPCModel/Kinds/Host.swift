@@ -11,10 +11,11 @@ public struct Host: Hashable, Sendable {
     public var zone: String?
     /// Whether its tables get the fewest routes that forward alike, instead of one for every interface.
     public var aggregatesRoutes: Bool
+    public var dataPlane: DataPlane
 
     public init(
         metadata: Metadata, underlayAddress: IPAddress, underlayDevice: String? = nil, region: String? = nil,
-        zone: String? = nil, aggregatesRoutes: Bool = false
+        zone: String? = nil, aggregatesRoutes: Bool = false, dataPlane: DataPlane = DataPlane()
     ) {
         self.metadata = metadata
         self.underlayAddress = underlayAddress
@@ -22,6 +23,18 @@ public struct Host: Hashable, Sendable {
         self.region = region
         self.zone = zone
         self.aggregatesRoutes = aggregatesRoutes
+        self.dataPlane = dataPlane
+    }
+
+    /// The name of the network namespace that everything of the VPCs is in on this host.
+    public var networkNamespace: String { dataPlane.namespace ?? "vpc-\(metadata.name)" }
+
+    /// How a host forwards what is its guests'.
+    public struct DataPlane: Hashable, Sendable {
+        /// What ``networkNamespace`` is called where it has not the usual name.
+        public var namespace: String?
+
+        public init(namespace: String? = nil) { self.namespace = namespace }
     }
 }
 
