@@ -191,7 +191,7 @@ let package = Package(
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ], exclude: ["check_openapi.py", "check_openmetrics.py", "hold_connections.py", "squat.py"]),
         tests("ConsoleTests", ["Console", "TestSupport"]),
-        tests("CommandTests", ["TestSupport"]),
+        tests("CommandTests", ["Netlink", "TestSupport"]),
         tests(
             "LabTests",
             [

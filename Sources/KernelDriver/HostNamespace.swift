@@ -26,7 +26,7 @@ struct HostNamespace {
             switch try HostMark(in: named, owner) {
             case let mark? where mark.underlay == cookie:
                 self.init(.own(OwnNamespace(name: name, alias: mark.alias)), named)
-            case .some(_) where try !HostMark.hasTunnels(named, owner):
+            case let mark? where try !mark.isUsed(named, owner):
                 // What its tunnels came from is gone, and they with it.
                 self.init(.own(OwnNamespace(name: name, alias: "")), named)
             case .some:
@@ -102,7 +102,10 @@ struct HostMark {
         }
     }
 
-    static func hasTunnels(_ namespace: NetworkNamespace, _ owner: Ownership) throws(NetlinkError) -> Bool {
+    /// Whether the underlay is still there, whose tunnels go with it. A namespace that nobody knows but by a descriptor is
+    /// found by these alone.
+    func isUsed(_ namespace: NetworkNamespace, _ owner: Ownership) throws(NetlinkError) -> Bool {
+        if try NetworkNamespace.isThere(underlay) { return true }
         var socket = try NetlinkSocket(in: namespace)
         return try socket.links().contains { $0.kindName == LinkKindName.gre && $0.alias.hasPrefix(owner.aliasPrefix) }
     }

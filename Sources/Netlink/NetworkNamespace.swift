@@ -74,6 +74,25 @@ public struct NetworkNamespace: Hashable, Sendable {
         }
     }
 
+    /// Whether there is a namespace of that cookie that has a name or a process: one that is only held open by somebody is
+    /// not found.
+    public static func isThere(_ cookie: UInt64) throws(NetlinkError) -> Bool {
+        let named = try names().map { NetworkNamespace.named($0) }
+        var seen: Set<UInt64> = []
+        for namespace in named + (try ofProcesses()) {
+            // One that goes while it is looked at is not there.
+            guard let identity = try? namespace.identity(), seen.insert(identity).inserted, namespace.exists else {
+                continue
+            }
+            if (try? namespace.cookie()) == cookie { return true }
+        }
+        return false
+    }
+
+    private static func ofProcesses() throws(NetlinkError) -> [NetworkNamespace] {
+        try entries(of: "/proc").filter { $0.allSatisfy(\.isNumber) }.map { .path("/proc/\($0)/ns/net") }
+    }
+
     // MARK: Making and removing
 
     /// Makes a namespace with a name, as `ip netns add` does. Only its `lo` is inside, down.
@@ -105,8 +124,7 @@ public struct NetworkNamespace: Hashable, Sendable {
 
     /// Gives a name to the namespace that `enter` brings a thread of its own into.
     ///
-    /// The name is for everybody, so it is made among the mounts of the first process: `ip netns exec` gives its child
-    /// mounts of its own, and what is mounted there is gone with the child.
+    /// The name is for everybody, so it is made among the mounts that outlive this process (``Mounts``).
     private static func withName(
         _ name: String, _ enter: () throws(NetlinkError) -> Void
     ) throws(NetlinkError) -> NetworkNamespace {
@@ -116,25 +134,13 @@ public struct NetworkNamespace: Hashable, Sendable {
             try enter()
             let inside = try open("/proc/thread-self/ns/net")
             let own = try open("/proc/thread-self/ns/mnt")
-            let isElsewhere = enterFirstMounts()
+            let isElsewhere = try Mounts.enterOuter(than: own.number, for: directory)
             try mount(inside, on: target, name)
             guard isElsewhere, linux_enter_mount_namespace(own.number) == 0 else { return }
             // Mounts that nothing is propagated to.
             if !NetworkNamespace(path: target).exists { try bind(inside, target) }
         }
         return NetworkNamespace(path: target)
-    }
-
-    /// Whether the thread has other mounts now. Who may not have those of the first process has its own.
-    private static func enterFirstMounts() -> Bool {
-        guard let first = try? open("/proc/1/ns/mnt"), let own = try? open("/proc/thread-self/ns/mnt") else {
-            return false
-        }
-        var (theirs, ours) = (stat(), stat())
-        guard fstat(first.number, &theirs) == 0, fstat(own.number, &ours) == 0, theirs.st_ino != ours.st_ino else {
-            return false
-        }
-        return linux_enter_mount_namespace(first.number) == 0
     }
 
     private static func mount(
@@ -183,7 +189,9 @@ public struct NetworkNamespace: Hashable, Sendable {
     }
 
     /// The names in use, sorted.
-    public static func names() throws(NetlinkError) -> [String] {
+    public static func names() throws(NetlinkError) -> [String] { try entries(of: directory) }
+
+    private static func entries(of directory: String) throws(NetlinkError) -> [String] {
         guard let stream = opendir(directory) else {
             if errno == ENOENT { return [] }
             throw .system("list \(directory)")

@@ -23,10 +23,14 @@ enum Kernel {
 
     /// The network namespace of this host's VPCs.
     static func host(of kernel: KernelDriver) throws -> NetworkNamespace {
-        // Found by its mark, whatever its name.
-        let serving = kernel.withOwnNamespace(NamespaceName("vpc"), of: Conventions.ownership)
-        guard let namespace = try serving.namespace else { throw NoHost() }
+        guard let namespace = try presentHost(of: kernel) else { throw NoHost() }
         return namespace
+    }
+
+    /// Nil where this machine is no host.
+    static func presentHost(of kernel: KernelDriver) throws -> NetworkNamespace? {
+        // Found by its mark, whatever its name.
+        try kernel.withOwnNamespace(NamespaceName("vpc"), of: Conventions.ownership).namespace
     }
 
     private struct NoHost: Error, CustomStringConvertible {

@@ -47,7 +47,8 @@ final class DaemonRun: Served, @unchecked Sendable {
         try (configuration + source).write(toFile: folder + "/vpcd.yaml", atomically: false, encoding: .utf8)
         if let manifest {
             try FileManager.default.createDirectory(atPath: manifests, withIntermediateDirectories: true)
-            try manifest.write(toFile: manifests + "/host.yaml", atomically: false, encoding: .utf8)
+            try ManifestHead.placed(manifest, on: namespace).write(
+                toFile: manifests + "/host.yaml", atomically: false, encoding: .utf8)
         }
         _ = FileManager.default.createFile(atPath: log, contents: nil)
         command =
@@ -72,7 +73,7 @@ final class DaemonRun: Served, @unchecked Sendable {
             return run
         }
         do {
-            try await body(run)
+            try await ManifestHead.$machine.withValue(run.namespace) { try await body(run) }
         } catch {
             try await waiting { run.remove() }
             throw error
@@ -94,7 +95,7 @@ final class DaemonRun: Served, @unchecked Sendable {
 
     func remove() {
         if process.isRunning { _ = end(SIGKILL) }
-        try? NetworkNamespace.remove(named: namespace)
+        for name in [namespace, ManifestHead.own(namespace)] { try? NetworkNamespace.remove(named: name) }
         try? FileManager.default.removeItem(atPath: folder)
     }
 }

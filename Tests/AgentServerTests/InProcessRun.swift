@@ -26,7 +26,7 @@ final class InProcessRun: Served {
     private let served: Task<Void, any Error>
 
     /// One host, nothing else.
-    static let manifest = ManifestHead.host()
+    static var manifest: String { ManifestHead.host() }
 
     /// Makes one, and takes it away when `body` has ended.
     static func with<Result>(
@@ -35,7 +35,7 @@ final class InProcessRun: Served {
     ) async throws -> Result {
         let namespace = "api-\(UUID().uuidString.prefix(8))"
         try NetworkNamespace.create(named: namespace)
-        defer { try? NetworkNamespace.remove(named: namespace) }
+        defer { for name in [namespace, ManifestHead.own(namespace)] { try? NetworkNamespace.remove(named: name) } }
         try await waiting {
             try Run.checked("ip", "-n", namespace, "link", "add", "u0", "type", "veth", "peer", "name", "u1")
             try Run.checked("ip", "-n", namespace, "addr", "add", "172.31.0.1/24", "dev", "u0")
@@ -43,7 +43,7 @@ final class InProcessRun: Served {
         }
         let run = try InProcessRun(namespace, change, limits)
         do {
-            let result = try await body(run)
+            let result = try await ManifestHead.$machine.withValue(namespace) { try await body(run) }
             try await run.remove()
             return result
         } catch {

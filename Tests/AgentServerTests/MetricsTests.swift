@@ -83,7 +83,7 @@ import VPCManifest
     // MARK: Traffic
 
     /// A guest's device that is adopted.
-    private static let guest =
+    private static var guest: String {
         InProcessRun.manifest + """
             ---
             apiVersion: vpcctl.dev/v1
@@ -102,6 +102,7 @@ import VPCManifest
             spec: {subnet: web, host: h1, address: 10.0.1.11, attachment: {device: tap7}}
 
             """
+    }
 
     private struct Counts: Hashable {
         var received: Int
@@ -122,6 +123,15 @@ import VPCManifest
         // Nothing goes through that was not sent here.
         try ip("for d in tap7 guest7; do echo 1 > /proc/sys/net/ipv6/conf/$d/disable_ipv6; done")
         try ip("ip link set tap7 up && ip link set guest7 up && ip addr add 10.9.9.1/24 dev guest7")
+    }
+
+    /// A kernel without VRF devices does not let the agent take it.
+    private func plugIn(_ namespace: String) throws {
+        let own = ManifestHead.own(namespace)
+        let script = "ip -n \(own) link show tap7 2>/dev/null || ip -n \(namespace) link set tap7 netns \(own)"
+        try Run.checked("sh", "-c", script)
+        try Run.checked("ip", "netns", "exec", own, "sh", "-c", "echo 1 >/proc/sys/net/ipv6/conf/tap7/disable_ipv6")
+        try Run.checked("ip", "-n", own, "link", "set", "tap7", "up")
     }
 
     /// The guest sends: its end transmits, the port receives.
@@ -146,6 +156,7 @@ import VPCManifest
         try await InProcessRun.with { run in
             try makeGuest(run.namespace)
             #expect(try await run.post("/v1/apply", InProcessRun.sources(Self.guest)).status == 200)
+            try plugIn(run.namespace)
             try send(20, run.namespace)
             let before = try witness(run.namespace)
             let counters = try await run.curl("/v1/counters").json
@@ -157,8 +168,9 @@ import VPCManifest
             #expect(try packets(counters["vpcs"]?.elements.first) == before)
 
             // Made anew, a device begins at nothing; what went through its VPC stays counted.
-            try Run.checked("ip", "-n", run.namespace, "link", "del", "tap7")
+            try Run.checked("ip", "-n", ManifestHead.own(run.namespace), "link", "del", "tap7")
             try makeGuest(run.namespace)
+            try plugIn(run.namespace)
             try send(5, run.namespace)
             let after = try witness(run.namespace)
             let again = try await run.curl("/v1/counters").json

@@ -4,6 +4,7 @@ import KernelDriver
 import Logging
 import Netlink
 import Reconciler
+import TestSupport
 import Testing
 import VPCManifest
 import VPCTopology
@@ -33,7 +34,7 @@ final class AgentRun: Sendable {
         self.folder = folder ?? "/tmp/vpcd-test-\(getpid())-\(UUID().uuidString)"
         manifests = self.folder + "/manifests"
         try FileManager.default.createDirectory(atPath: manifests, withIntermediateDirectories: true)
-        if let text { try Self.write(text, to: manifests + "/all.json") }
+        if let text { try Self.write(ManifestHead.placed(text, on: namespace), to: manifests + "/all.json") }
         var configuration = AgentConfiguration()
         configuration.host = host
         configuration.manifests = manifests

@@ -84,7 +84,7 @@ import VPCManifest
         }
     }
 
-    private func rules(_ namespace: String) throws -> String { try Run.checked("ip", "-n", namespace, "rule") }
+    private func rules(_ namespace: String) throws -> String { try Run.checked("ip", "-n", ManifestHead.own(namespace), "rule") }
 
     @Test(arguments: damages) func nothingOlderTakesItsPlace(_ damage: Damage) async throws {
         try await withThreeRevisions { name, folder in
@@ -94,7 +94,7 @@ import VPCManifest
                 "sh", "-ec",
                 "cd \(state); note=revisions/3/revision.json; manifest=$(echo revisions/3/manifests/*); \(damage.line)")
             // A rule of ours that is missing: whoever repairs has a policy to repair for.
-            try Run.checked("ip", "-n", name, "rule", "del", "priority", "32765")
+            try Run.checked("ip", "-n", ManifestHead.own(name), "rule", "del", "priority", "32765")
             let before = try rules(name)
 
             let run = try AgentRun(namespace: name, host: "h1", nil, folder: folder)

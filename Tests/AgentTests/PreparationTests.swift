@@ -66,9 +66,9 @@ final class Holdup: Sendable {
 
     /// A rule of ours, which somebody has deleted, is there again.
     private func expectRepair(_ name: String) throws {
-        func hasRule() throws -> Bool { try Run.checked("ip", "-n", name, "rule").contains("32765:") }
+        func hasRule() throws -> Bool { try Run.checked("ip", "-n", ManifestHead.own(name), "rule").contains("32765:") }
         try #require(try hasRule())
-        try Run.checked("ip", "-n", name, "rule", "del", "priority", "32765")
+        try Run.checked("ip", "-n", ManifestHead.own(name), "rule", "del", "priority", "32765")
         while try !hasRule() { usleep(10_000) }
     }
 

@@ -1,4 +1,5 @@
 import Foundation
+import Netlink
 import TestSupport
 import Testing
 
@@ -8,7 +9,7 @@ import Testing
         apiVersion: vpcctl.dev/v1
         kind: Host
         metadata: {name: h1}
-        spec: {underlay: {address: 172.31.0.1}}
+        spec: {underlay: {address: 172.31.0.1}, dataPlane: {namespace: OWN}}
         ---
         kind: VPC
         metadata: {name: blue}
@@ -33,15 +34,18 @@ import Testing
         let folder = FileManager.default.temporaryDirectory.appending(path: "denied-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
-        try Self.manifest.write(to: folder.appending(path: "blue.yaml"), atomically: true, encoding: .utf8)
+        let own = folder.lastPathComponent
+        defer { try? NetworkNamespace.remove(named: own) }
+        try Self.manifest.replacing("OWN", with: own).write(to: folder.appending(path: "blue.yaml"), atomically: true, encoding: .utf8)
         let preparation = """
             set -e
             cd \(folder.path())
             vpcctl='\(Run.program("vpcctl"))'
             ip link set lo up; ip addr add 172.31.0.1/32 dev lo
+            "$vpcctl" apply -f blue.yaml --host h1 --yes >/dev/null 2>&1 || true
             echo 'table inet t { chain o { type filter hook output priority 0;
-                udp dport 53 log group 5 snaplen 64 prefix "\(prefix)"; }; }' | nft -f -
-            say() { echo -n x >/dev/udp/127.0.0.1/53; }
+                udp dport 53 log group 5 snaplen 64 prefix "\(prefix)"; }; }' | "$vpcctl" exec -- nft -f -
+            say() { "$vpcctl" exec -- bash -c 'echo -n x >/dev/udp/127.0.0.1/53'; }
             # Runs the program beside us, and waits until it is at work.
             watch() { mkfifo err; "$vpcctl" denied -f blue.yaml --host h1 "$@" 2>err & exec 3<err; read -r first <&3; }
 

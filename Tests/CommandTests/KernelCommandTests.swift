@@ -1,4 +1,5 @@
 import Foundation
+import Netlink
 import TestSupport
 import Testing
 
@@ -27,11 +28,23 @@ import Testing
         #expect(silent.output == traced.output)
     }
 
-    /// Of a namespace with a device, addresses and routes, and of this machine as it is.
+    /// Of a host's namespace with a device, addresses and routes.
     @Test func libnlReadsTheSame() throws {
+        let own = "witness-\(UUID().uuidString.prefix(8))"
+        let manifest = FileManager.default.temporaryDirectory.appending(path: own + ".yaml")
+        defer {
+            try? NetworkNamespace.remove(named: own)
+            try? FileManager.default.removeItem(at: manifest)
+        }
+        let place = "172.31.0.1}, dataPlane: {namespace: \(own)}"
+        try ManifestHead.host().replacing("172.31.0.1}", with: place)
+            .write(to: manifest, atomically: true, encoding: .utf8)
         let script = """
-            ip link set lo up; ip link add u0 type veth peer name u1; ip link set u0 up; ip link set u1 up
-            ip addr add 172.31.0.2/24 dev u0; ip route add 10.0.0.0/8 dev u0 proto 118; exec "$@"
+            ip link set lo up; ip addr add 172.31.0.1/32 dev lo
+            "$1" apply --yes --host h1 -f \(manifest.path()) >/dev/null 2>&1
+            "$1" exec -- sh -c 'ip link add u0 type veth peer name u1; ip link set u0 up; ip link set u1 up
+            ip addr add 172.31.0.2/24 dev u0; ip route add 10.0.0.0/8 dev u0 proto 118'
+            exec "$@"
             """
         let run = try Run.vpcctl("doctor", "--witness", before: ["unshare", "--net", "sh", "-c", script, "sh"])
         #expect(run.output.contains("libnl as a second reader: it saw "), "\(run.output)\(run.error)")

@@ -64,15 +64,21 @@ struct OwnNamespaceTests {
 
     /// Two hosts on one machine, and one name for both.
     @Test func anothersIsNotTaken() throws {
-        try withOwn(guests: 2) { host, guests, own in
+        try withOwn { host, _, own in
             try host.converge()
-            var other = Host(guests[1], .named(guests[1]))
+            let gone = try NetworkNamespace.create(named: own + "3")
+            var other = Host(own + "3", gone)
             other.own = NamespaceName(own)
-            // Without tunnels nobody can tell whether the other one still is.
-            #expect(try standing(other) == .own(OwnNamespace(name: NamespaceName(own), alias: "")))
+            let reason = "it belongs to another host of this machine"
+            #expect(try standing(other) == .foreign(NamespaceName(own), reason))
             other.own = NamespaceName(own + "2")
             defer { try? NetworkNamespace.remove(named: own + "2") }
             try other.converge()
+            try host.converge()
+            // Nobody has it any more.
+            try NetworkNamespace.remove(named: own + "3")
+            host.own = NamespaceName(own + "2")
+            try NetworkNamespace.remove(named: own)
             try host.converge()
         }
     }

@@ -28,6 +28,8 @@ func text(of intent: KernelIntent, _ topology: Topology) -> String {
             for set in table.sets { lines.append("\(set.name) has \(details(of: set))") }
         }
     }
+    if let namespace = intent.namespace { lines.append("# \(namespace.object): \(namespace.object.alias)") }
+    add("underlay", intent.underlay)
     add("host", intent.host)
     for guest in intent.guests { add("netns \(guest.namespace)", guest.intent) }
     return lines.joined(separator: "\n") + "\n"
