@@ -33,11 +33,11 @@ import VPCTopology
     @Test(arguments: Seeds.fresh(with: 1, 2, 3, 4, 5, 6)) func followingGivesWhatCompilingGives(seed: UInt64) throws {
         var resources = RandomResources(seed: seed)
         var attempt = seed
-        while Topology.resolve(resources.model).topology == nil {
+        while Topology.resolve(resources.model, keeping: KeptAddresses()).topology == nil {
             attempt &+= 1000
             resources = RandomResources(seed: attempt)
         }
-        let first = Topology.resolve(resources.model)
+        let first = Topology.resolve(resources.model, keeping: KeptAddresses())
         var (topology, index) = (try #require(first.topology), first.index)
         var dice = Dice(seed: seed)
         var facts = Self.facts(&dice)
