@@ -11,10 +11,14 @@ struct PreparedSet: Sendable {
     var set: ManifestSet
     /// For this host; nil where the set is that which is in force.
     var desired: Desired?
+    /// What its revision keeps beside the manifests.
+    var addresses = AddressFiles()
     /// What it is compiled to where the kernel is as it was then; nil where that could not be told.
     var compiled: (facts: HostFacts, compilation: Compilation)?
     /// The revision that was in force then: numbers that were given since are not known.
     var base: Int?
+    /// Whether interfaces have addresses in it that were chosen by what was in force then.
+    var hasChosenAddresses: Bool { desired != nil && set.model.leavesAddressesOut }
 }
 
 /// What the loop knows when it has a set prepared.
@@ -24,6 +28,35 @@ struct PreparationBase: Sendable {
     var snapshot: KernelSnapshot?
     /// Whose numbers resources keep.
     var topology: Topology?
+    /// What interfaces keep that leave their addresses out.
+    var addresses: AddressMemory
+}
+
+/// Where the addresses are known that interfaces keep: read where somebody needs one.
+enum AddressMemory: Sendable {
+    case ofTopology(Topology)
+    case ofRevision(Int)
+    /// Whether or not it can be taken up.
+    case ofNewestRevision
+
+    /// - Throws: where they were kept, and are not known any more.
+    func read(from store: RevisionStore) throws(AgentError) -> KeptAddresses {
+        switch self {
+        case .ofTopology(let topology): return KeptAddresses(of: topology)
+        case .ofRevision(let number): return KeptAddresses(try store.addresses(of: store.revision(number)))
+        case .ofNewestRevision:
+            guard let number = try store.newest() else { return KeptAddresses() }
+            do throws(AgentError) {
+                return KeptAddresses(try store.addresses(of: store.revision(number)))
+            } catch {
+                let back = store.intact(before: number).map { "go back with 'vpcctl rollback \($0)', or " } ?? ""
+                throw AgentError(
+                    .storage,
+                    "\(error); the addresses that were chosen for interfaces were in it: \(back)state them in the manifests"
+                )
+            }
+        }
+    }
 }
 
 extension Agent {
@@ -35,8 +68,9 @@ extension Agent {
         if let digest = base.digest, digest == set.sources.digest { return prepared }
         let none = Revision(
             number: 0, time: 0, cause: .apply, digest: 0, directoryDigest: nil, files: [], confirmBy: nil)
-        let desired = try resolved(set, none, numbering: base.topology)
+        let desired = try resolved(set, none, numbering: base.topology, keeping: base.addresses)
         prepared.desired = desired
+        prepared.addresses = AddressFiles(desired.topology.chosenAddresses)
         guard let snapshot = base.snapshot,
             let facts = try? HostFacts(of: desired.host, in: desired.topology, from: snapshot),
             let compilation = try? HostReconciler(kernel: kernel, for: desired.host, in: desired.topology).compile(
@@ -49,9 +83,10 @@ extension Agent {
     /// A set that is valid as a whole, for this host.
     /// - Parameter former: A topology whose numbers resources keep.
     func resolved(
-        _ set: ManifestSet, _ revision: Revision, numbering former: Topology? = nil
+        _ set: ManifestSet, _ revision: Revision, numbering former: Topology? = nil, keeping addresses: AddressMemory
     ) throws(AgentError) -> Desired {
-        let resolution = Topology.resolve(set.model, numbering: former)
+        let kept = set.model.leavesAddressesOut ? try addresses.read(from: revisions) : nil
+        let resolution = Topology.resolve(set.model, numbering: former, keeping: kept)
         let diagnostics = set.located(resolution.diagnostics)
         guard set.isValid, let topology = resolution.topology,
             !diagnostics.contains(where: { $0.severity == .error })
@@ -128,7 +163,9 @@ extension Agent {
     private func resolvedAlone(_ set: ManifestSet) throws(AgentError) -> (Topology, Int) {
         let none = Revision(
             number: 0, time: 0, cause: .apply, digest: 0, directoryDigest: nil, files: [], confirmBy: nil)
-        let wanted = try resolved(set, none)
+        // The topology is not held longer than it is needed.
+        let known = set.model.leavesAddressesOut ? desired?.topology : nil
+        let wanted = try resolved(set, none, keeping: known.map { .ofTopology($0) } ?? .ofNewestRevision)
         return (wanted.topology, wanted.host)
     }
 

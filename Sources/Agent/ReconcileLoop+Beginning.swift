@@ -36,7 +36,7 @@ extension ReconcileLoop {
             do throws(AgentError) {
                 let kept = KeptFiles(agent.revisions, desired)
                 let set = ManifestSet(files, and: try kept.madeByAPI())
-                try takeSource(agent.prepare(set, PreparationBase()), digest)
+                try takeSource(agent.prepare(set, PreparationBase(addresses: keptAddresses)), digest)
             } catch {
                 rejectSource(error)
             }
@@ -53,7 +53,7 @@ extension ReconcileLoop {
             guard let newest = try agent.revisions.latest() else { return unusable = nil }
             let set = ManifestSet(try agent.revisions.sources(of: newest))
             hasReadWholeSet = true
-            take(try agent.resolved(set, newest))
+            take(try agent.resolved(set, newest, keeping: .ofRevision(newest.number)))
             unusable = nil
             if let seconds = newest.confirmBy { resumeConfirmation(of: newest, by: seconds) }
         } catch {

@@ -64,7 +64,8 @@ extension ReconcileLoop {
         guard let taken = takeIn(change.resources) else { return nil }
         let revision: Revision
         do throws(AgentError) {
-            revision = try agent.revisions.add(change.files, cause: cause, directoryDigest: directoryDigest)
+            revision = try agent.revisions.add(
+                change.files, addressFiles(after: taken), cause: cause, directoryDigest: directoryDigest)
         } catch {
             revert(taken)
             throw error
@@ -80,6 +81,13 @@ extension ReconcileLoop {
         }
         if let desired { announce(desired) }
         return desired
+    }
+
+    /// What the next revision keeps of addresses that were chosen.
+    /// - Parameter taken: What has become of the topology since the last one.
+    private func addressFiles(after taken: TopologyChange) throws(AgentError) -> AddressFiles {
+        guard let desired else { return AddressFiles() }
+        return try AddressFiles(of: desired.revision, agent.revisions, changedBy: taken, in: desired.topology)
     }
 
     /// Changes the topology of the desired state. Nothing is done by it before there is a revision that says so.

@@ -79,7 +79,8 @@ extension ReconcileLoop {
         hasReadWholeSet = true
         let former = desired?.revision.number
         next.revision = try agent.revisions.add(
-            prepared.set.sources, cause: cause, directoryDigest: directoryDigest, confirmBy: confirmBy,
+            prepared.set.sources, prepared.addresses, cause: cause,
+            directoryDigest: directoryDigest, confirmBy: confirmBy,
             keeping: confirmBy == nil ? nil : former)
         take(next)
         // Numbers that another revision was given since are not in it.
@@ -227,7 +228,8 @@ extension ReconcileLoop {
             let previous = try agent.revisions.revision(confirmation.previous)
             let set = ManifestSet(try agent.revisions.sources(of: previous))
             try accept(
-                agent.prepare(set, PreparationBase()), cause: .revert(previous.number),
+                agent.prepare(set, PreparationBase(addresses: .ofRevision(previous.number))),
+                cause: .revert(previous.number),
                 directoryDigest: confirmation.revision.directoryDigest)
             publication.reverted(number, reason)
         } catch {

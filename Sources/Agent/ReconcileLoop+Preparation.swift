@@ -90,6 +90,11 @@ extension ReconcileLoop {
             // The manifests have changed meanwhile: it is these that the resources have to fit.
             return proposeFirst(.changes(changes, reply))
         }
+        if case .success(let prepared) = result, prepared.hasChosenAddresses, proposal.base != desired?.revision.number
+        {
+            // What was chosen was chosen beside addresses that others have by now, or have no more.
+            return proposeFirst(proposal)
+        }
         do throws(AgentError) {
             let prepared = try result.get()
             switch proposal.origin {

@@ -91,12 +91,17 @@ final class ReconcileLoop {
 
     /// What a set that is prepared now is compared with and compiled for.
     func preparationBase(for proposal: Proposal) -> PreparationBase {
-        var base = PreparationBase(revision: desired?.revision.number, snapshot: hostPass.snapshot)
+        var base = PreparationBase(
+            revision: desired?.revision.number, snapshot: hostPass.snapshot, addresses: keptAddresses)
+        if case .rollback(let number, _) = proposal.origin { base.addresses = .ofRevision(number) }
         base.topology = desired?.topology
         // Only who asks for what is in force already, and for good, is answered without a new revision.
         if case .request(nil, _) = proposal.origin, confirmation == nil { base.digest = desired?.revision.digest }
         return base
     }
+
+    /// Those of what is in force, or would be if it could be taken up.
+    var keptAddresses: AddressMemory { desired.map { .ofTopology($0.topology) } ?? .ofNewestRevision }
 
     // MARK: - The loop
 

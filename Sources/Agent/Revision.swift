@@ -13,6 +13,8 @@ public struct Revision: Sendable, Hashable {
     public var directoryDigest: UInt64?
     /// Files, in order.
     public var files: [String]
+    /// Of the files with the addresses that were chosen for interfaces (``AddressFile``), by name, the contents' digests.
+    var addressFiles: [String: UInt64] = [:]
     /// Until when, in seconds since 1970, it has to be confirmed; nil: it is confirmed.
     public var confirmBy: Int?
 
@@ -71,8 +73,14 @@ extension Revision {
 
     /// `revision.json`: all that is known of it, with a checksum.
     var file: [UInt8] {
-        guard case .object(let members) = structured else { return [] }
-        let checksum = String(Array(structured.compactJSON.utf8).fnv1a, radix: 16)
+        guard case .object(var members) = structured else { return [] }
+        if !addressFiles.isEmpty {
+            let digests = addressFiles.sorted { $0.key < $1.key }.map { name, digest in
+                StructuredValue.Member(name, .string(String(digest, radix: 16)))
+            }
+            members.append(StructuredValue.Member("addressFiles", .object(digests)))
+        }
+        let checksum = String(Array(StructuredValue.object(members).compactJSON.utf8).fnv1a, radix: 16)
         return Array(StructuredValue.object(members + [.init("checksum", .string(checksum))]).json.utf8)
     }
 
@@ -93,6 +101,10 @@ extension Revision {
             number: number, time: time, cause: cause, digest: digest,
             directoryDigest: Self.digest(value["directoryDigest"]),
             files: value["files"]?.elements.compactMap(\.text) ?? [], confirmBy: value["confirmBy"]?.number)
+        guard case .object(let digests)? = value["addressFiles"] else { return }
+        addressFiles = Dictionary(
+            digests.compactMap { digest in Self.digest(digest.value).map { (digest.name, $0) } },
+            uniquingKeysWith: { first, _ in first })
     }
 
     /// Up to the end of the year 9999: what is computed with them has no overflow.

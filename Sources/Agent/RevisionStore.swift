@@ -80,7 +80,7 @@ public struct RevisionStore: Sendable {
         let numbers = (try? numbers()) ?? []
         return numbers.last { candidate in
             guard candidate < number, let revision = try? revision(candidate) else { return false }
-            return (try? sources(of: revision)) != nil
+            return (try? sources(of: revision)) != nil && (try? addresses(of: revision)) != nil
         }
     }
 
@@ -116,19 +116,19 @@ public struct RevisionStore: Sendable {
 
     /// Keeps a new revision under the next number and forgets the oldest ones.
     /// - Parameter keeping: A number that must not be forgotten, however old.
-    public func add(
-        _ sources: [ManifestSource], cause: Revision.Cause, directoryDigest: UInt64?, confirmBy: Int? = nil,
-        keeping: Int? = nil
+    func add(
+        _ sources: [ManifestSource], _ addresses: AddressFiles = AddressFiles(), cause: Revision.Cause,
+        directoryDigest: UInt64?, confirmBy: Int? = nil, keeping: Int? = nil
     ) throws(AgentError) -> Revision {
         let files = sources.map { RevisionFile(digest: $0.fileDigest, content: .bytes($0.bytes)) }
         return try add(
-            files, cause: cause, directoryDigest: directoryDigest, confirmBy: confirmBy, keeping: keeping)
+            files, addresses, cause: cause, directoryDigest: directoryDigest, confirmBy: confirmBy, keeping: keeping)
     }
 
     /// `add` of files of which most may be those of another revision: these are not written again.
     func add(
-        _ files: [RevisionFile], cause: Revision.Cause, directoryDigest: UInt64?, confirmBy: Int? = nil,
-        keeping: Int? = nil
+        _ files: [RevisionFile], _ addresses: AddressFiles = AddressFiles(), cause: Revision.Cause,
+        directoryDigest: UInt64?, confirmBy: Int? = nil, keeping: Int? = nil
     ) throws(AgentError) -> Revision {
         let number = (try newest() ?? 0) + 1
         guard Self.numbers.contains(number) else {
@@ -136,13 +136,14 @@ public struct RevisionStore: Sendable {
         }
         let revision = Revision(
             number: number, time: time(nil), cause: cause, digest: files.map(\.digest).digest,
-            directoryDigest: directoryDigest, files: files.map(\.digest.name), confirmBy: confirmBy)
+            directoryDigest: directoryDigest, files: files.map(\.digest.name), addressFiles: addresses.digests,
+            confirmBy: confirmBy)
         let unfinished = path + "/" + Self.unfinished + String(number)
         try Files.removeTree(unfinished)
         let hasMadeByAPI = files.contains { $0.digest.isMadeByAPI }
         do throws(AgentError) {
             if hasMadeByAPI, !Files.exists(apiMark) { try Files.replace(apiMark, with: Array(Self.apiMarkText.utf8)) }
-            try write(revision, files, into: unfinished)
+            try write(revision, files, addresses, into: unfinished)
             guard rename(unfinished, directory(number)) == 0 else { throw .system("rename \(unfinished)") }
             pointNewest(to: number)
             try Files.sync(directory: path)
@@ -168,7 +169,7 @@ public struct RevisionStore: Sendable {
     }
 
     private func write(
-        _ revision: Revision, _ files: [RevisionFile], into folder: String
+        _ revision: Revision, _ files: [RevisionFile], _ addresses: AddressFiles, into folder: String
     ) throws(AgentError) {
         try Files.makeDirectory(folder)
         try Files.makeDirectory(folder + "/manifests")
@@ -179,6 +180,7 @@ public struct RevisionStore: Sendable {
             case .kept(let revision, let index): try keep(revision, index, as: path)
             }
         }
+        try write(addresses, into: folder)
         try Files.write(revision.file, to: folder + "/revision.json")
         try Files.sync(directory: folder + "/manifests")
         try Files.sync(directory: folder)

@@ -23,7 +23,7 @@ extension API {
             },
             Route(method: .post, path: "/v1/changes", takesBody: true, isWork: true) { call in
                 let changes = try call.body.changes()
-                return .json(structured(try await agent.change(changes), changes))
+                return .json(try await structured(try await agent.change(changes), changes))
             },
         ]
     }
@@ -78,7 +78,7 @@ extension API {
     private func create(_ call: Route.Call) async throws -> HTTPAnswer {
         let resource = try call.body.resource().resource
         let changed = try await agent.change([.create(resource)])
-        var answer = HTTPAnswer.json(structured(resource, changed), .created)
+        var answer = HTTPAnswer.json(try await structured(resource, changed), .created)
         answer.location = "/v1/resources/\(resource.kind.rawValue)/\(resource.metadata.name)"
         return answer
     }
@@ -94,41 +94,62 @@ extension API {
             throw HTTPProblem.badRequest("the resourceVersion of the query and that of the body are different ones")
         }
         let changed = try await agent.change([.replace(resource, version: version ?? stated)])
-        return .json(structured(resource, changed))
+        return .json(try await structured(resource, changed))
     }
 
     private func delete(_ call: Route.Call) async throws -> HTTPAnswer {
         let changes = [ResourceChange.delete(try reference(call), version: call.query["resourceVersion"])]
-        return .json(structured(try await agent.change(changes), changes))
+        return .json(try await structured(try await agent.change(changes), changes))
     }
 
-    private func structured(_ resource: Resource, _ changed: ChangedRevision) -> StructuredValue {
-        KeptResource(resource).structured(agent.status.status(of: resource.reference, in: changed.revision.number))
+    private func structured(_ resource: Resource, _ changed: ChangedRevision) async throws -> StructuredValue {
+        let kept = try await kept([resource], changed.revision)
+        return kept[0].structured(agent.status.status(of: resource.reference, in: changed.revision.number))
     }
 
-    private func structured(_ changed: ChangedRevision, _ changes: [ResourceChange]) -> StructuredValue {
+    /// Resources that were made by API, as a revision has them.
+    private func kept(_ resources: [Resource], _ revision: Revision) async throws -> [KeptResource] {
+        // Mostly there is nothing to be read.
+        guard resources.contains(where: \.leavesAddressOut) else { return resources.map { KeptResource($0, nil) } }
+        return try await blocking { [agent] in
+            try resources.map { resource in
+                let name = resource.leavesAddressOut ? resource.metadata.name : nil
+                return KeptResource(resource, try name.flatMap { try agent.chosenAddress(of: $0, in: revision) })
+            }
+        }
+    }
+
+    private func structured(_ changed: ChangedRevision, _ changes: [ResourceChange]) async throws -> StructuredValue {
+        let made = changes.compactMap { change -> Resource? in
+            switch change {
+            case .create(let resource), .replace(let resource, _): resource
+            case .delete: nil
+            }
+        }
+        let kept = try await kept(made, changed.revision)
         let status = agent.status
         return [
             "apiVersion": .apiVersion, "kind": "ChangeResult", "host": .string(changed.host),
             "revision": .integer(changed.revision.number), "applied": changed.applied.structured,
             "remaining": changed.remaining.structured, "failures": .list(changed.failures.map { .string($0) }),
             "resources": .list(
-                changes.compactMap { change in
-                    switch change {
-                    case .create(let resource), .replace(let resource, _):
-                        KeptResource(resource).structured(
-                            status.status(of: resource.reference, in: changed.revision.number))
-                    case .delete: nil
-                    }
-                }),
+                kept.map { $0.structured(status.status(of: $0.resource.reference, in: changed.revision.number)) }),
         ]
     }
+}
+
+extension Resource {
+    fileprivate var leavesAddressOut: Bool { (value as? NetworkInterface).map { $0.address == nil } ?? false }
 }
 
 extension KeptResource {
     /// As a manifest, and what the API adds: the version, where it comes from, how it is.
     func structured(_ status: ResourceStatus) -> StructuredValue {
-        guard case .object(var members) = StructuredValue(resource) else { return .null }
+        guard case .object(var members) = StructuredValue(resource), case .object(var status) = status.structured
+        else { return .null }
+        if let chosenAddress {
+            status.append(StructuredValue.Member("address", .string(chosenAddress.description)))
+        }
         if let index = members.firstIndex(where: { $0.name == "metadata" }),
             case .object(let metadata) = members[index].value
         {
@@ -138,7 +159,7 @@ extension KeptResource {
         return .object(
             members + [
                 StructuredValue.Member("origin", origin.structured),
-                StructuredValue.Member("status", status.structured),
+                StructuredValue.Member("status", .object(status)),
             ])
     }
 }

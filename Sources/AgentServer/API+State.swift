@@ -72,11 +72,23 @@ extension API {
         }
         let revision = try await blocking { [agent] in try agent.revision(number) }
         let sources = try await blocking { [agent] in try agent.manifests(of: number) }
+        let chosen = try await blocking { [agent] in try agent.chosenAddresses(of: revision) }
         guard case .object(let members) = revision.presented else { return .json(.null) }
         let manifests = sources.map { source -> StructuredValue in
             ["name": .string(source.name), "text": .string(String(decoding: source.bytes, as: UTF8.self))]
         }
-        return .json(.object(members + [StructuredValue.Member("manifests", .list(manifests))]))
+        let addresses = chosen.sorted { $0.interface < $1.interface }.map { chosen -> StructuredValue in
+            [
+                "interface": .string(chosen.interface), "subnet": .string(chosen.subnet),
+                "address": .string(chosen.address.description),
+            ]
+        }
+        return .json(
+            .object(
+                members + [
+                    StructuredValue.Member("manifests", .list(manifests)),
+                    StructuredValue.Member("addresses", .list(addresses)),
+                ]))
     }
 
     // MARK: Events

@@ -14,11 +14,15 @@ public struct ManifestOptions: ParsableArguments {
     public init() {}
 
     /// Loads and resolves everything and prints all that is wrong with it.
+    /// - Parameter kept: What interfaces keep that leave their addresses out, asked for where there are any; nil: they may
+    ///   not.
     /// - Returns: the set, what it resolves to, and the number of errors.
     /// - Throws: `ValidationError` without any path.
-    public func check(_ global: GlobalOptions) throws -> (set: ManifestSet, resolution: Resolution, errors: Int) {
+    public func check(
+        _ global: GlobalOptions, keeping kept: () -> KeptAddresses?
+    ) throws -> (set: ManifestSet, resolution: Resolution, errors: Int) {
         let set = try loaded()
-        let resolution = Topology.resolve(set.model)
+        let resolution = Topology.resolve(set.model, keeping: set.model.leavesAddressesOut ? kept() : nil)
         return (set, resolution, show(set.located(resolution.diagnostics), global))
     }
 
@@ -37,8 +41,9 @@ public struct ManifestOptions: ParsableArguments {
         return ManifestSet.load(paths: paths)
     }
 
+    /// Prints what is wrong.
     /// - Returns: the number of errors.
-    private func show(_ diagnostics: [LocatedDiagnostic], _ global: GlobalOptions) -> Int {
+    public func show(_ diagnostics: [LocatedDiagnostic], _ global: GlobalOptions) -> Int {
         let style: DiagnosticStyle = global.errorStyle.isColored ? .colored : .plain
         for diagnostic in diagnostics where !(global.quiet && diagnostic.severity == .warning) {
             Streams.error(diagnostic.rendered(style: style))

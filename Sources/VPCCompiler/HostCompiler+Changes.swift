@@ -92,8 +92,12 @@ extension HostCompiler {
             if former.denialLog == topology.vpcs[number].denialLog { continue }
             concerned.reports.insert(number)
             concerned.interfaces.formUnion(topology.interfaces(of: number, on: host))
-            concerned.lists.formUnion(demand.lists.keys.filter { topology.securityGroups[$0[0]].vpc == number })
-            concerned.acls.formUnion(demand.acls.keys.map(\.acl).filter { topology.acls[$0].vpc == number })
+            // What goes in the same change is asked for as yet.
+            let (groups, acls) = (topology.securityGroups, topology.acls)
+            concerned.lists.formUnion(
+                demand.lists.keys.filter { groups.contains(number: $0[0]) && groups[$0[0]].vpc == number })
+            concerned.acls.formUnion(
+                demand.acls.keys.map(\.acl).filter { acls.contains(number: $0) && acls[$0].vpc == number })
         }
     }
 

@@ -16,15 +16,21 @@ extension Topology {
     /// Takes time in proportion to the model (sorting aside), and reports every violation, not only the first. Policies
     /// that no host can hold are a violation: `policy-too-large`.
     ///
-    /// - Parameter former: A topology whose numbers the resources of the same names keep.
-    public static func resolve(_ model: Model, numbering former: Topology? = nil) -> Resolution {
-        resolve(model, numbering: former, limits: TrafficStages.Limits())
+    /// - Parameters:
+    ///   - former: A topology whose numbers the resources of the same names keep.
+    ///   - kept: What interfaces keep that leave their addresses out; nil: nobody would keep what is chosen for them, so
+    ///     that they have to state their addresses.
+    public static func resolve(
+        _ model: Model, numbering former: Topology? = nil, keeping kept: KeptAddresses? = nil
+    ) -> Resolution {
+        resolve(model, numbering: former, keeping: kept, limits: TrafficStages.Limits())
     }
 
     static func resolve(
-        _ model: Model, numbering former: Topology? = nil, limits: TrafficStages.Limits
+        _ model: Model, numbering former: Topology? = nil, keeping kept: KeptAddresses? = nil,
+        limits: TrafficStages.Limits
     ) -> Resolution {
-        var resolver = Resolver(model, numbering: former, limits: limits)
+        var resolver = Resolver(model, numbering: former, keeping: kept, limits: limits)
         resolver.resolve()
         resolver.topology.release()
         let isSound = model.gaps.isEmpty && !resolver.diagnostics.contains { $0.severity == .error }

@@ -42,9 +42,13 @@ struct Resolver {
     /// How many dangling references still get a suggestion: each costs a pass over all names.
     private var suggestions = 20
 
+    /// Of interfaces that leave their addresses out; nil where nobody would keep what is chosen, so that all are stated.
+    let kept: KeptAddresses?
+
     /// For resolving everything.
-    init(_ model: Model, numbering former: Topology?, limits: TrafficStages.Limits) {
+    init(_ model: Model, numbering former: Topology?, keeping kept: KeptAddresses?, limits: TrafficStages.Limits) {
         self.model = model
+        self.kept = kept
         topology = former.map { Topology(reserving: $0) } ?? Topology()
         index = TopologyIndex()
         self.former = former.map { former in Self.kinds.map { $0.numbers(in: former) } } ?? []
@@ -61,6 +65,7 @@ struct Resolver {
         index = TopologyIndex()
         interfaces = []
         change = TopologyChange()
+        kept = nil
         self.limits = limits
     }
 

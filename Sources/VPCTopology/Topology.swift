@@ -121,6 +121,8 @@ public struct ResolvedInterface: Sendable, Equatable {
     public var subnet: Int
     public var host: Int
     public var address: IPAddress
+    /// Whether the manifest leaves it out, so that it was chosen.
+    public var hasChosenAddress: Bool
     public var mac: MACAddress
     /// Whether the manifest states it; else it is derived.
     public var hasOwnMAC: Bool
@@ -135,15 +137,16 @@ public struct ResolvedInterface: Sendable, Equatable {
     public var further: [FurtherDestination]
 
     public init(
-        name: String, vpc: Int, subnet: Int, host: Int, address: IPAddress, mac: MACAddress, hasOwnMAC: Bool = false,
-        sourceDestCheck: Bool, attachment: NetworkInterface.Attachment, mtu: Int, gatewayKey: GatewayKey? = nil,
-        securityGroups: [Int] = [], further: [FurtherDestination] = []
+        name: String, vpc: Int, subnet: Int, host: Int, address: IPAddress, hasChosenAddress: Bool = false,
+        mac: MACAddress, hasOwnMAC: Bool = false, sourceDestCheck: Bool, attachment: NetworkInterface.Attachment,
+        mtu: Int, gatewayKey: GatewayKey? = nil, securityGroups: [Int] = [], further: [FurtherDestination] = []
     ) {
         self.name = name
         self.vpc = vpc
         self.subnet = subnet
         self.host = host
         self.address = address
+        self.hasChosenAddress = hasChosenAddress
         self.mac = mac
         self.hasOwnMAC = hasOwnMAC
         self.sourceDestCheck = sourceDestCheck

@@ -127,6 +127,8 @@ struct ChangeOutcome {
     let failures: [String]
     /// Of what there is now, by reference.
     let versions: [String: String]
+    /// Those that were chosen for interfaces, by reference.
+    let addresses: [String: String]
     /// What is not ready, a line each.
     let obstacles: [String]
 
@@ -140,6 +142,9 @@ struct ChangeOutcome {
         let resources = value["resources"]?.elements ?? []
         versions = Dictionary(
             resources.map { (LocalAgent.reference($0), $0["metadata"]?["resourceVersion"]?.text ?? "") },
+            uniquingKeysWith: { first, _ in first })
+        addresses = Dictionary(
+            resources.compactMap { item in item["status"]?["address"]?.text.map { (LocalAgent.reference(item), $0) } },
             uniquingKeysWith: { first, _ in first })
         obstacles = resources.compactMap { item in
             let status = ResourceStatus(item)

@@ -7,6 +7,7 @@ import Netlink
 import Presentation
 import VPCManifest
 import VPCModel
+import VPCTopology
 
 /// Where the agent is.
 struct SocketOptions: ParsableArguments {
@@ -31,6 +32,15 @@ struct SocketOptions: ParsableArguments {
         AgentClient(
             socket: socket ?? Self.environment ?? AgentClient.defaultSocket,
             timeout: timeout.map { .seconds($0.count) } ?? patience)
+    }
+
+    /// What the agent has chosen that has the usual socket, or that of the environment; nil where there is none.
+    static var chosenAddresses: KeptAddresses? {
+        let client = AgentClient(socket: environment ?? AgentClient.defaultSocket, timeout: .seconds(30))
+        guard let status = try? client.get("/v1/status"), let number = status["desiredRevision"]?.number,
+            let revision = try? client.get("/v1/revisions/\(number)")
+        else { return nil }
+        return KeptAddresses(revision.chosenAddresses)
     }
 
     /// For what is answered at once.

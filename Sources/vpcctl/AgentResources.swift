@@ -1,6 +1,7 @@
 import AgentClient
 import CommandOptions
 import Console
+import IPAddressing
 import Presentation
 import VPCManifest
 import VPCModel
@@ -68,7 +69,8 @@ extension LocalAgent {
                 return ManifestSource(name: name, text: text)
             }
             let set = ManifestSet(sources)
-            guard let topology = Topology.resolve(set.model).topology else { throw Self.unknownAnswer }
+            let kept = KeptAddresses(value.chosenAddresses)
+            guard let topology = Topology.resolve(set.model, keeping: kept).topology else { throw Self.unknownAnswer }
             return ResolvedManifests(set, topology)
         }
     }
@@ -95,6 +97,18 @@ extension LocalAgent {
                 }, uniquingKeysWith: { first, _ in first })
             let table = kind.listed.table(of: resources, manifests.topology, format, statuses: byReference)
             for line in table.lines(style: global.outputStyle) { Streams.outputLine(line) }
+        }
+    }
+}
+
+extension StructuredValue {
+    /// Those of a revision that the agent has told of.
+    var chosenAddresses: [ChosenAddress] {
+        (self["addresses"]?.elements ?? []).compactMap { item in
+            guard let interface = item["interface"]?.text, let subnet = item["subnet"]?.text,
+                let address = item["address"]?.text.flatMap({ IPAddress($0) })
+            else { return nil }
+            return ChosenAddress(interface: interface, subnet: subnet, address: address)
         }
     }
 }

@@ -43,8 +43,9 @@ struct Apply: KernelCommand {
 
     func run() throws {
         if merge { return try mergeResources() }
-        let manifests = try Manifests(manifests, global)
+        let manifests = try Manifests(manifests, global, addresses: .recipient)
         if let agent = try findAgent() { return try apply(manifests, through: agent) }
+        try manifests.requireAddresses(self.manifests, global)
         let kernel = try Kernel.open(global, toModify: !dryRun)
         let (reconciler, presentation) = try Kernel.reporting(global) {
             let host = try manifests.host(host, kernel)

@@ -16,10 +16,18 @@ struct Manifests {
 
     init(_ resolved: ResolvedManifests) { self.resolved = resolved }
 
+    /// Who chooses addresses for interfaces that leave theirs out.
+    enum AddressChoice {
+        /// The agent that is there has chosen them, or has not; without one they have to be stated.
+        case agent
+        /// Whoever is given the manifests: those that are seen here are not used.
+        case recipient
+    }
+
     /// Loads and checks everything and prints all that is wrong with it.
     /// - Throws: `ExitCode` 64 without any path, 65 for invalid manifests.
-    init(_ options: ManifestOptions, _ global: GlobalOptions) throws {
-        let (set, resolution, isValid) = try Self.check(options, global)
+    init(_ options: ManifestOptions, _ global: GlobalOptions, addresses: AddressChoice = .agent) throws {
+        let (set, resolution, isValid) = try Self.check(options, global, addresses: addresses)
         guard isValid, let topology = resolution.topology else { throw ExitStatus.invalidManifest.code }
         self.init(ResolvedManifests(set, topology))
     }
@@ -33,11 +41,25 @@ struct Manifests {
     }
 
     static func check(
-        _ options: ManifestOptions, _ global: GlobalOptions
+        _ options: ManifestOptions, _ global: GlobalOptions, addresses: AddressChoice
     ) throws -> (ManifestSet, Resolution, isValid: Bool) {
-        let (set, resolution, errors) = try options.check(global)
+        let (set, resolution, errors) = try options.check(global) {
+            switch addresses {
+            case .agent: SocketOptions.chosenAddresses
+            case .recipient: KeptAddresses()
+            }
+        }
         if errors > 0 { global.note("\(errors) \(errors == 1 ? "error" : "errors") found") }
         return (set, resolution, errors == 0)
+    }
+
+    /// Nobody chooses addresses but an agent.
+    /// - Throws: `ExitCode` 65 where an interface leaves its address out.
+    func requireAddresses(_ options: ManifestOptions, _ global: GlobalOptions) throws {
+        guard set.model.leavesAddressesOut else { return }
+        let errors = options.show(set.located(Topology.resolve(set.model).diagnostics), global)
+        global.note("\(errors) \(errors == 1 ? "error" : "errors") found")
+        throw ExitStatus.invalidManifest.code
     }
 
     /// The host of that name; without a name the one whose underlay address is on this machine.

@@ -16,7 +16,7 @@ struct Plan: KernelCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() throws {
-        let manifests = try Manifests(manifests, global)
+        let manifests = try Manifests(manifests, global, addresses: .recipient)
         let plan = try display(of: manifests)
         plan.show(output.format, global)
         if plan.isRefused { throw ExitStatus.partlyApplied.code }
@@ -27,6 +27,7 @@ struct Plan: KernelCommand {
         if let agent = try agent.find(global, host: host.name, toModify: false) {
             return PlanDisplay(try agent.plan(manifests, global))
         }
+        try manifests.requireAddresses(self.manifests, global)
         let kernel = try Kernel.open(global, toModify: false)
         return try Kernel.reporting(global) {
             let host = try manifests.host(host, kernel)

@@ -59,7 +59,10 @@ struct ResourceWork {
         case .yaml: Streams.output(outcome.structured.yaml)
         case .name: for change in request.changes { Streams.outputLine(change.reference.description) }
         case .table, .wide:
-            for change in request.changes { Streams.outputLine("\(change.reference) \(change.verb(outcome))") }
+            for change in request.changes {
+                let address = outcome.addresses[change.reference.description].map { ", address \($0)" } ?? ""
+                Streams.outputLine("\(change.reference) \(change.verb(outcome))\(address)")
+            }
             let applied = outcome.applied
             Streams.outputLine(
                 "\(agent.host.map { "host \($0)" } ?? "this host"): created \(applied.created), changed \(applied.changed), deleted \(applied.deleted) (revision \(outcome.revision))"

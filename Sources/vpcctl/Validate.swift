@@ -9,7 +9,7 @@ struct Validate: ParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func run() throws {
-        let (set, _, isValid) = try Manifests.check(manifests, global)
+        let (set, _, isValid) = try Manifests.check(manifests, global, addresses: .recipient)
         guard isValid else { throw ExitStatus.invalidManifest.code }
         if !global.quiet {
             let count = set.model.count

@@ -80,7 +80,8 @@ struct MakingOptions: ParsableArguments {
 enum Manifests {
     /// - Throws: `ExitCode` 65 after having printed all that is wrong.
     static func topology(_ options: ManifestOptions, _ global: GlobalOptions) throws -> Topology {
-        let (set, resolution, _) = try options.check(global)
+        // One program knows all hosts: what it chooses depends on the manifests alone.
+        let (set, resolution, _) = try options.check(global) { KeptAddresses() }
         guard set.isValid, let topology = resolution.topology else { throw ExitStatus.invalidManifest.code }
         return topology
     }

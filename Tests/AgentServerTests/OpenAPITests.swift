@@ -106,6 +106,24 @@ import VPCManifest
             try await run.post("/v1/plan", changes), try await run.post("/v1/plan", absent.json),
             try await run.post("/v1/changes", absent.json), try await run.curl("/v1/resources?kind=VPC"),
         ]
+        // One that leaves its address out.
+        let interface: StructuredValue = [
+            "apiVersion": "vpcctl.dev/v1", "kind": "NetworkInterface", "metadata": ["name": "i"],
+            "spec": ["subnet": "s", "host": "h1", "attachment": ["netns": "none", "device": "eth0"]],
+        ]
+        let path = "/v1/resources/NetworkInterface/i"
+        let made = try await run.post("/v1/resources", interface.json)
+        #expect(try made.json["status"]?["address"]?.text == "10.0.1.2")
+        let number = try #require(try await run.curl("/v1/status").json["desiredRevision"]?.number)
+        let revision = try await run.curl("/v1/revisions/\(number)")
+        #expect(
+            try revision.json["addresses"] == [["address": "10.0.1.2", "interface": "i", "subnet": "s"]])
+        let read = try await run.curl(path)
+        let stated = try #require(try read.json["metadata"]?["resourceVersion"]?.text)
+        answers += try await [
+            made, revision, read, run.curl("/v1/resources?kind=eni"), run.put(path, read.body),
+            run.curl(path + "?resourceVersion=" + stated, "DELETE"),
+        ]
         answers.append(try await run.put(one, try await run.curl(one).body))
         let version = try #require(try await run.curl(one).json["metadata"]?["resourceVersion"]?.text)
         // The VPC of the subnet stays as long as that is there.

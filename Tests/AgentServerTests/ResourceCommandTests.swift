@@ -53,6 +53,36 @@ import VPCManifest
         }
     }
 
+    private static let interface = """
+        ---
+        apiVersion: vpcctl.dev/v1
+        kind: NetworkInterface
+        metadata: {name: i}
+        spec: {subnet: s, host: h1, attachment: {netns: none, device: eth0}}
+
+        """
+
+    @Test func chosenAddressesAreTold() async throws {
+        try await DaemonRun.with(manifest: InProcessRun.manifest) { run in
+            try await run.settled()
+            let made = try await merge(run, Self.vpc(5) + Self.subnet + Self.interface)
+            #expect(made.output.contains("NetworkInterface/i created, address 10.0.1.2\n"), "\(made)")
+            let table = try await run.vpcctl("get", "enis")
+            #expect(table.output.contains("i     s       h1    10.0.1.2  none/eth0"), "\(table)")
+            let wide = try await run.vpcctl("get", "enis", "-o", "wide").output
+            #expect(wide.contains("ADDRESS-IS") && wide.contains("chosen"), "\(wide)")
+            let one = try json(try await run.vpcctl("get", "eni", "i", "-o", "json"))
+            #expect(one["status"]?["address"]?.text == "10.0.1.2" && one["spec"]?["address"] == nil)
+            // Of files, the agent's are shown.
+            let other = Self.interface.replacing("name: i", with: "name: a").replacing("eth0", with: "eth1")
+            let text = InProcessRun.manifest + Self.vpc(5) + Self.subnet + Self.interface + other
+            let listed = try await run.vpcctl("get", "enis", "-f", "-", input: text)
+            #expect(listed.output.contains("a     s       h1    10.0.1.3") && listed.output.contains("h1    10.0.1.2"))
+            let trace = try await run.vpcctl("trace", "a", "i", "-f", "-", input: text)
+            #expect(trace.output.contains("10.0.1.2"), "\(trace)")
+        }
+    }
+
     @Test func aMergeIsShownBeforeItIsMade() async throws {
         try await DaemonRun.with(manifest: InProcessRun.manifest) { run in
             try await run.settled()

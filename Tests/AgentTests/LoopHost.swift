@@ -4,6 +4,7 @@ import IPAddressing
 import KernelModel
 import KernelNames
 import Logging
+import Synchronization
 import TestSupport
 import Testing
 import VPCCompiler
@@ -90,6 +91,25 @@ final class LoopHost {
 
     var rule: Rule? {
         kernel.world.host.state.rules.first { $0.routeProtocol == Conventions.ownership.routeProtocol }
+    }
+
+    // MARK: - Requests
+
+    /// What an answer said, once it has come.
+    final class Answer<Value: Sendable>: Sendable {
+        private let result = Mutex<Result<Value, AgentError>?>(nil)
+
+        var reply: Agent.Reply<Value> { { result in self.result.withLock { $0 = result } } }
+
+        func get() throws -> Value { try #require(result.withLock { $0 }, "no answer").get() }
+    }
+
+    /// Asks, and waits for what is prepared for that.
+    func ask<Value: Sendable>(_ command: (@escaping Agent.Reply<Value>) -> Agent.Command) throws -> Value {
+        let answer = Answer<Value>()
+        loop.carryOut(command(answer.reply))
+        finishPreparing()
+        return try answer.get()
     }
 
     // MARK: - Manifests

@@ -1,5 +1,4 @@
 import Foundation
-import Synchronization
 import TestSupport
 import Testing
 import VPCManifest
@@ -12,25 +11,21 @@ import VPCTopology
 @Suite(.timeLimit(minutes: 10)) struct ResourceChangeTests {
     // MARK: - What is asked
 
-    /// What an answer said, once it has come.
-    private final class Answer<Value: Sendable>: Sendable {
-        private let result = Mutex<Result<Value, AgentError>?>(nil)
+    private typealias Answer = LoopHost.Answer
 
-        var reply: Agent.Reply<Value> { { result in self.result.withLock { $0 = result } } }
+    /// - Parameter address: The end of it; nil: it is left out.
+    private static func interface(
+        _ name: String, _ address: Int?, device: String? = nil, subnet: String = "s"
+    ) -> String {
+        let address = address.map { "address: 10.0.\(subnet == "s" ? 1 : 2).\($0), " } ?? ""
+        return """
+            ---
+            apiVersion: vpcctl.dev/v1
+            kind: NetworkInterface
+            metadata: {name: \(name)}
+            spec: {subnet: \(subnet), \(address)host: h1, attachment: {netns: web, device: \(device ?? name)}}
 
-        func get() throws -> Value { try #require(result.withLock { $0 }, "no answer").get() }
-    }
-
-    private static func interface(_ name: String, _ address: Int, device: String? = nil, subnet: String = "s") -> String
-    {
-        """
-        ---
-        apiVersion: vpcctl.dev/v1
-        kind: NetworkInterface
-        metadata: {name: \(name)}
-        spec: {subnet: \(subnet), address: 10.0.\(subnet == "s" ? 1 : 2).\(address), host: h1, attachment: {netns: web, device: \(device ?? name)}}
-
-        """
+            """
     }
 
     private static let subnet = """
@@ -52,10 +47,7 @@ import VPCTopology
 
     @discardableResult
     private func change(_ host: LoopHost, _ changes: [ResourceChange]) throws -> ChangedRevision {
-        let answer = Answer<ChangedRevision>()
-        host.loop.carryOut(.change(changes, answer.reply))
-        host.finishPreparing()
-        return try answer.get()
+        try host.ask { .change(changes, $0) }
     }
 
     @discardableResult
@@ -64,18 +56,11 @@ import VPCTopology
     }
 
     private func apply(_ host: LoopHost, _ text: String, confirm: Int? = nil) throws -> AppliedRevision {
-        let answer = Answer<AppliedRevision>()
-        host.loop.carryOut(
-            .apply([ManifestSource(name: "all.yaml", text: text)], confirmSeconds: confirm, answer.reply))
-        host.finishPreparing()
-        return try answer.get()
+        try host.ask { .apply([ManifestSource(name: "all.yaml", text: text)], confirmSeconds: confirm, $0) }
     }
 
     private func rollback(_ host: LoopHost, to number: Int) throws {
-        let answer = Answer<AppliedRevision>()
-        host.loop.carryOut(.rollback(number, answer.reply))
-        host.finishPreparing()
-        _ = try answer.get()
+        let _: AppliedRevision = try host.ask { .rollback(number, $0) }
     }
 
     private func version(_ host: LoopHost, _ name: String, _ kind: ResourceKind = .networkInterface) throws -> String {
@@ -96,7 +81,9 @@ import VPCTopology
     private func checkWhole(_ host: LoopHost) throws {
         let desired = try #require(host.agent.desired)
         let sources = try host.agent.manifests(of: desired.revision.number)
-        let resolution = Topology.resolve(ManifestSet(sources).model)
+        let chosen = try host.agent.chosenAddresses(of: desired.revision)
+        #expect(Set(chosen) == Set(desired.topology.chosenAddresses))
+        let resolution = Topology.resolve(ManifestSet(sources).model, keeping: KeptAddresses(chosen))
         #expect(resolution.topology == desired.topology)
         #expect(host.status.resourceCount == ManifestSet(sources).model.count)
     }
@@ -289,8 +276,8 @@ import VPCTopology
             for _ in 0..<Int.random(in: 1...3, using: &dice) {
                 let name = "pod\(Int.random(in: 0..<8, using: &dice))"
                 let reference = ResourceReference(.networkInterface, name)
-                let next = try resource(
-                    Self.interface(name, Int.random(in: 40..<52, using: &dice), device: "e" + name))
+                let address = dice.happens(40) ? nil : Int.random(in: 2..<14, using: &dice)
+                let next = try resource(Self.interface(name, address, device: "e" + name))
                 let kept = try host.agent.resource(reference).0
                 switch kept {
                 case nil: changes.append(.create(next))
@@ -526,15 +513,4 @@ import VPCTopology
         let error = try failure(.conflict) { try create(again, Self.interface("pod", 50)) }
         #expect(error.message.contains("no valid desired state is known yet"))
     }
-}
-
-/// Holds up whoever waits until it is opened.
-private final class Gate: Sendable {
-    private let semaphore = DispatchSemaphore(value: 0)
-
-    func wait() {
-        semaphore.wait()
-        semaphore.signal()
-    }
-    func open() { semaphore.signal() }
 }

@@ -35,6 +35,25 @@ import Testing
         #expect(run.error.contains("/nonexistent/blue.yaml"))
     }
 
+    /// Without an agent nobody remembers an address, and what to write is said; whether all else is right is told at once.
+    @Test func addressesHaveToBeStated() throws {
+        let text = try String(contentsOfFile: example("one-host.yaml"), encoding: .utf8)
+            .replacingOccurrences(of: "  address: 10.0.1.12\n", with: "")
+        for command in [
+            ["plan", "--host", "h1"], ["apply", "--dry-run"], ["get", "enis"], ["trace", "web1", "web2"],
+        ] {
+            let run = try Run([Run.program("vpcctl")] + command + ["-f", "-"], input: Data(text.utf8))
+            #expect(run.status == 65 && run.output.isEmpty, "\(command): \(run)")
+            #expect(
+                run.error.contains(
+                    "error: NetworkInterface web2: it states no address, and nothing here would remember one"))
+            #expect(run.error.contains("<stdin>:"))
+            #expect(run.error.contains("hint: add \"address: 10.0.1.2\", the lowest that is free"), "\(run.error)")
+            #expect(run.error.hasSuffix("1 error found\n"))
+        }
+        #expect(try Run.vpcctl("validate", "-f", "-", input: text).output.hasSuffix("resources are valid\n"))
+    }
+
     /// Never "delete everything".
     @Test func anEmptySetIsAnError() throws {
         let run = try Run.vpcctl("plan", "-f", "-", "--host", "h1", input: "# nothing\n")

@@ -105,7 +105,8 @@ struct DrawnManifest {
 
     /// Few of them, so that they change hands.
     private mutating func freeAddress(in subnet: Subnet) -> IPAddress? {
-        let used = Set(model.interfaces.map { "\($0.subnet) \($0.address)" })
+        let used = Set(
+            model.interfaces.compactMap { interface in interface.address.map { "\(interface.subnet) \($0)" } })
         return (10...15).map { IPAddress(v4: subnet.cidr.address.v4 + $0) }.shuffled(using: &dice).first {
             !used.contains("\(subnet.metadata.name) \($0)")
         }
@@ -331,8 +332,9 @@ struct DrawnManifest {
         model.subnets[index].cidr = IPPrefix(containing: base, length: dice.pick([24, 25, 26]))
         model.subnets[index].gateway = old.gateway.map { IPAddress(v4: base.v4 + ($0.v4 - old.cidr.address.v4)) }
         for place in model.interfaces.indices where model.interfaces[place].subnet == old.metadata.name {
-            let offset = model.interfaces[place].address.v4 - old.cidr.address.v4
-            model.interfaces[place].address = IPAddress(v4: base.v4 + offset)
+            model.interfaces[place].address = model.interfaces[place].address.map {
+                IPAddress(v4: base.v4 + ($0.v4 - old.cidr.address.v4))
+            }
         }
     }
 }

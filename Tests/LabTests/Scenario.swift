@@ -34,8 +34,9 @@ struct Scenario: Sendable, Equatable {
         model.routeTables.append(RouteTable(metadata: Metadata(name: name), vpc: vpc, routes: routes))
     }
 
+    /// - Parameter address: Nil: it is left out.
     mutating func interface(
-        _ name: String, _ subnet: String, on host: String, _ address: IPAddress, forwards: Bool = false,
+        _ name: String, _ subnet: String, on host: String, _ address: IPAddress?, forwards: Bool = false,
         netns: String? = nil, device: String = "eth0", tap: String? = nil, mtu: Int? = nil
     ) {
         model.interfaces.append(

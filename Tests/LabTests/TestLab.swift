@@ -89,7 +89,7 @@ final class TestLab: Sendable {
     }
 
     private static func plan(_ scenario: Scenario, _ options: LabPlan.Options) throws -> LabPlan {
-        let resolution = Topology.resolve(scenario.model)
+        let resolution = Topology.resolve(scenario.model, keeping: KeptAddresses())
         let topology = try #require(resolution.topology, "\(resolution.diagnostics)")
         return try LabPlan(topology, name: options.prefix + "lab", options: options)
     }

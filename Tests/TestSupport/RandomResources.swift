@@ -188,6 +188,7 @@ package struct RandomResources {
                 metadata: metadata, subnet: subnet, host: reference(.host),
                 address: address("\(base ?? "10.0.0").\(isOne(in: 40) ? 1 : number(6..<14))"),
                 attachment: .namespace("n\(number(0..<25))", device: "eth\(number(0..<2))"))
+            if isOne(in: 3) { interface.address = nil }
             if isOne(in: 3) { addDestinations(to: &interface, base: base ?? "10.0.0") }
             if isOne(in: 6) { interface.attachment = .device(pick(["tap1", "tap2", "u0", "e-i1", "e-i3"])) }
             if isOne(in: 6) { interface.mac = MACAddress("02:0\(number(1..<3)):0a:00:00:0\(number(6..<10))") }

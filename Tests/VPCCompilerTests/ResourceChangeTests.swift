@@ -33,11 +33,11 @@ import VPCTopology
     @Test(arguments: Seeds.fresh(with: 1, 2, 3, 4, 5, 6)) func followingGivesWhatCompilingGives(seed: UInt64) throws {
         var resources = RandomResources(seed: seed)
         var attempt = seed
-        while Topology.resolve(resources.model).topology == nil {
+        while Topology.resolve(resources.model, keeping: KeptAddresses()).topology == nil {
             attempt &+= 1000
             resources = RandomResources(seed: attempt)
         }
-        let first = Topology.resolve(resources.model)
+        let first = Topology.resolve(resources.model, keeping: KeptAddresses())
         var (topology, index) = (try #require(first.topology), first.index)
         var dice = Dice(seed: seed)
         var facts = Self.facts(&dice)
@@ -80,6 +80,40 @@ import VPCTopology
             }
         }
         #expect(followed > 60 && whole < followed / 2, "\(followed), \(whole)")
+    }
+
+    /// Whose denials are reported is noted of all that a host asks for, some of which goes in the same change.
+    @Test func policiesGoWithTheReportsOfTheirVPC() throws {
+        let metadata = { (name: String) in Metadata(name: name) }
+        let cidr = try #require(IPPrefix("10.0.1.0/24"))
+        let vpc = VPC(metadata: metadata("v"), id: try #require(VPCID(1)), cidrs: [cidr])
+        let subnet = Subnet(metadata: metadata("s"), vpc: "v", cidr: cidr, acl: "a")
+        let interface = NetworkInterface(
+            metadata: metadata("i"), subnet: "s", host: "h", address: IPAddress("10.0.1.5"),
+            securityGroups: ["g"], attachment: .namespace("n0", device: "eth0"))
+        let group = Resource(SecurityGroup(metadata: metadata("g"), vpc: "v"))
+        let acl = Resource(NetworkACL(metadata: metadata("a"), vpc: "v"))
+        let host = Host(metadata: metadata("h"), underlayAddress: try #require(IPAddress("172.31.0.1")))
+        let before = [Resource(vpc), Resource(subnet), Resource(interface)]
+        let first = Topology.resolve(Model(before + [group, acl, Resource(host)]))
+        var (topology, index) = (try #require(first.topology), first.index)
+        var changes = ResourceChanges()
+        for resource in before + [group, acl] { precondition(changes.remove(resource)) }
+        var after = (vpc: vpc, subnet: subnet, interface: interface)
+        after.vpc.denialLog = DenialLog(group: 5)
+        (after.subnet.acl, after.interface.securityGroups) = (nil, [])
+        for resource in [Resource(after.vpc), Resource(after.subnet), Resource(after.interface)] {
+            precondition(changes.add(resource))
+        }
+        var dice = Dice(seed: 1)
+        let facts = Self.facts(&dice)
+        var compilation = topology.compiled(for: 0, facts: facts)
+        compilation.releaseTopology()
+        let change = try #require(index.apply(changes, to: &topology))
+        let kernel = CompilerTests.snapshot(of: compilation.intent)
+        #expect(compilation.take(change, in: topology, facts, from: kernel.host) != nil)
+        let anew = topology.compiled(for: 0, facts: facts, numbering: Numbering(from: kernel.host))
+        try expect(compilation, equals: anew, "policies go")
     }
 
     private func expect(_ compilation: Compilation, equals anew: Compilation, _ place: String) throws {

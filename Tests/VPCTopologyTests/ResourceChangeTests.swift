@@ -14,7 +14,8 @@ import VPCModel
         for step in 0..<250 {
             let next = present.resources.changed()
             let changes = present.resources.changes(to: next)
-            let whole = Topology.resolve(next.model, numbering: present.topology)
+            let whole = Topology.resolve(
+                next.model, numbering: present.topology, keeping: KeptAddresses(of: present.topology))
             let before = present.topology
             guard let change = present.index.apply(changes, to: &present.topology) else {
                 try #require(present.topology.isIdentical(to: before), "seed \(seed), step \(step): \(changes)")
@@ -93,7 +94,7 @@ private struct Accepted {
         var attempt = seed
         while topology.hosts.isEmpty {
             resources = RandomResources(seed: attempt)
-            take(Topology.resolve(resources.model), resources)
+            take(Topology.resolve(resources.model, keeping: KeptAddresses()), resources)
             attempt &+= 1000
         }
     }

@@ -3,13 +3,13 @@ internal import VPCModel
 
 extension NetworkInterface: ManifestResource {
     static let blank = NetworkInterface(
-        metadata: Metadata(name: ""), subnet: "", host: "", address: .anyIPv4, attachment: .device(""))
+        metadata: Metadata(name: ""), subnet: "", host: "", address: nil, attachment: .device(""))
 
     static let spec = FieldList<NetworkInterface>([
         .required("subnet", \.subnet, .name(of: Subnet.self)),
         .required("host", \.host, .name(of: Host.self), "where the guest is"),
-        .required(
-            "address", \.address, .address,
+        .optional(
+            "address", \.address, .address, absent: "[chosen](#addresses-that-are-left-out): the lowest that is free",
             "in the subnet; not its first (network) or last (broadcast), nor its gateway; unique in the VPC"),
         .optional(
             "addresses", \.addresses, .list(of: .address, "addresses"), default: [], absent: "none",

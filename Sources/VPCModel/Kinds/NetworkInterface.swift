@@ -7,7 +7,8 @@ public struct NetworkInterface: Hashable, Sendable {
     public var subnet: String
     /// Name of the host.
     public var host: String
-    public var address: IPAddress
+    /// Nil: the lowest of the subnet that is free, chosen once and kept.
+    public var address: IPAddress?
     /// Further ones, of the same subnet.
     public var addresses: [IPAddress]
     /// Blocks of the subnet that the guest has whole, for containers or whatever else is behind it: they are routed to it,
@@ -36,7 +37,7 @@ public struct NetworkInterface: Hashable, Sendable {
     }
 
     public init(
-        metadata: Metadata, subnet: String, host: String, address: IPAddress, addresses: [IPAddress] = [],
+        metadata: Metadata, subnet: String, host: String, address: IPAddress?, addresses: [IPAddress] = [],
         prefixes: [IPPrefix] = [], mac: MACAddress? = nil, sourceDestCheck: Bool = true, securityGroups: [String] = [],
         attachment: Attachment, mtu: Int? = nil
     ) {
@@ -68,4 +69,9 @@ extension Model {
         get { self[NetworkInterface.self] }
         _modify { yield &self[NetworkInterface.self] }
     }
+}
+
+extension Model {
+    /// Whether an interface leaves its address out.
+    public var leavesAddressesOut: Bool { interfaces.contains { $0.address == nil } }
 }

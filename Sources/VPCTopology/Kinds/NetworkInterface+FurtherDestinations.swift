@@ -78,17 +78,19 @@ extension Resolver {
             source?.firstPath(of: other) ?? ["spec", "address"])
         let path = interface.path(of: own)
         let whose = isSame ? "" : " of interface \(name)"
+        let first = topology.interfaces[other.interface]
+        let keeper = first.hasChosenAddress && other.prefix == IPPrefix(first.address) ? Self.keeps(name) : nil
         if own.isDelegated || other.isDelegated {
             report(
                 "prefix-overlap",
                 "the \(own.noun) overlaps the \(other.noun)\(whose)",
-                hint: "what is delegated to a guest is nobody's address", at: interface.reference, path,
+                hint: keeper ?? "what is delegated to a guest is nobody's address", at: interface.reference, path,
                 related: related)
         } else {
             report(
                 "duplicate-address",
                 "the address \(own.prefix.address) is " + (isSame ? "given twice" : "that\(whose)"),
-                hint: Self.uniqueAddresses, at: interface.reference, path, related: related)
+                hint: keeper ?? Self.uniqueAddresses, at: interface.reference, path, related: related)
         }
     }
 }

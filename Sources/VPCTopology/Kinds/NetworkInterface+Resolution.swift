@@ -19,7 +19,8 @@ extension NetworkInterface: ResolvableResource {
     init(_ resolved: ResolvedInterface, in topology: Topology) {
         self.init(
             metadata: Metadata(name: resolved.name), subnet: topology.subnets[resolved.subnet].name,
-            host: topology.hosts[resolved.host].metadata.name, address: resolved.address,
+            host: topology.hosts[resolved.host].metadata.name,
+            address: resolved.hasChosenAddress ? nil : resolved.address,
             addresses: resolved.furtherAddresses, prefixes: resolved.prefixes,
             mac: resolved.hasOwnMAC ? resolved.mac : nil, sourceDestCheck: resolved.sourceDestCheck,
             securityGroups: resolved.securityGroups.map { topology.securityGroups[$0].name },
@@ -50,7 +51,9 @@ extension NetworkInterface: ResolvableResource {
     }
 
     func concerned(by new: NetworkInterface, _ number: Int, _ resolver: Resolver) -> [NumberedResource]? {
-        (subnet, address, sourceDestCheck) == (new.subnet, new.address, new.sourceDestCheck)
+        // Who leaves it out keeps it.
+        let address = resolver.topology.interfaces[number].address
+        return (subnet, address, sourceDestCheck) == (new.subnet, new.address ?? address, new.sourceDestCheck)
             ? [] : Self.referrers(to: number, resolver)
     }
 }
@@ -58,23 +61,28 @@ extension NetworkInterface: ResolvableResource {
 extension Resolver {
     fileprivate mutating func resolveInterfaces() {
         placements.reserveCapacity(interfaces.count)
+        var unstated: [Int] = []
         for (index, interface) in interfaces.enumerated() {
             let subnet = number(of: Subnet.self, interface.subnet, for: interface.reference, ["spec", "subnet"])
             let host = number(of: Host.self, interface.host, for: interface.reference, ["spec", "host"])
             if let subnet {
-                checkAddress(interface, topology.subnets[subnet])
+                if let address = interface.address {
+                    check(address, of: interface, topology.subnets[subnet], ["spec", "address"])
+                }
                 checkFurther(interface, topology.subnets[subnet])
             }
             if let subnet, let host {
+                if interface.address == nil { unstated.append(placements.count) }
                 let vpc = topology.subnets[subnet].vpc
                 placements.append(
                     Placement(
-                        vpc: vpc, rank: topology.vpcs[vpc].id, address: interface.address, index: index, subnet: subnet,
-                        host: host))
+                        vpc: vpc, rank: topology.vpcs[vpc].id, address: interface.address ?? .anyIPv4, index: index,
+                        subnet: subnet, host: host))
             } else {
                 giveUp(interface)
             }
         }
+        chooseAddresses(at: unstated)
         let found = placements
         orderOfPlacements = found.indices.sorted {
             (found[$0].rank, found[$0].address, $0) < (found[$1].rank, found[$1].address, $1)
@@ -93,8 +101,9 @@ extension Resolver {
         let interface = interfaces[placement.index]
         let resolved = ResolvedInterface(
             name: interface.metadata.name, vpc: placement.vpc, subnet: placement.subnet, host: placement.host,
-            address: interface.address, mac: mac(of: placement), hasOwnMAC: interface.mac != nil,
-            sourceDestCheck: interface.sourceDestCheck, attachment: interface.attachment,
+            address: placement.address, hasChosenAddress: interface.address == nil, mac: mac(of: placement),
+            hasOwnMAC: interface.mac != nil, sourceDestCheck: interface.sourceDestCheck,
+            attachment: interface.attachment,
             mtu: interface.mtu ?? NetworkInterface.defaultMTU, further: interface.further)
         let number = place(interface, resolved)
         placements[position].number = number
@@ -109,12 +118,16 @@ extension Resolver {
             isInDoubt = true
         }
         guard let first = topology.enter(placement.number) else { return }
-        let other = topology.interfaces[first].name
+        var (own, other) = (topology.interfaces[placement.number], topology.interfaces[first])
+        // Who has kept it was there before, whatever the order.
+        if own.hasChosenAddress { swap(&own, &other) }
         report(
-            "duplicate-address", "the address \(placement.address) is that of interface \(other)",
-            hint: Self.uniqueAddresses, at: interfaces[placement.index].reference, ["spec", "address"],
+            "duplicate-address", "the address \(placement.address) is that of interface \(other.name)",
+            hint: other.hasChosenAddress ? Self.keeps(other.name) : Self.uniqueAddresses,
+            at: ResourceReference(.networkInterface, own.name), ["spec", "address"],
             related: Diagnostic.Related(
-                "the other interface is here", at: ResourceReference(.networkInterface, other), ["spec", "address"]))
+                "the other interface is here", at: ResourceReference(.networkInterface, other.name),
+                ["spec", "address"]))
     }
 
     static let uniqueAddresses = "an address belongs to one interface of a VPC"
@@ -124,6 +137,7 @@ extension Resolver {
         var vpc: Int
         /// Of the VPC.
         var rank: VPCID
+        /// Stated, or chosen.
         var address: IPAddress
         /// In the model.
         var index: Int
@@ -135,10 +149,6 @@ extension Resolver {
     private func mac(of placement: Placement) -> MACAddress {
         interfaces[placement.index].mac
             ?? MACAddress(vpc: topology.vpcs[placement.vpc].id, address: placement.address)
-    }
-
-    private mutating func checkAddress(_ interface: NetworkInterface, _ subnet: ResolvedSubnet) {
-        check(interface.address, of: interface, subnet, ["spec", "address"])
     }
 
     mutating func check(

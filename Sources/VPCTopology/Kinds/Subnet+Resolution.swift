@@ -48,8 +48,11 @@ extension Subnet: ResolvableResource {
     func concerned(by new: Subnet, _ number: Int, _ resolver: Resolver) -> [NumberedResource]? {
         if (vpc, cidr, usableGateway) == (new.vpc, new.cidr, new.usableGateway) { return [] }
         let interfaces = Self.referrers(to: number, resolver)
-        if vpc == new.vpc { return interfaces }
-        return interfaces + interfaces.flatMap { NetworkInterface.referrers(to: $0.number, resolver) }
+        // Those that get another address, because they leave theirs out, are others to who refers to them.
+        let moved = interfaces.filter {
+            vpc != new.vpc || !new.cidr.hasPlace(for: resolver.topology.interfaces[$0.number].address)
+        }
+        return interfaces + moved.flatMap { NetworkInterface.referrers(to: $0.number, resolver) }
     }
 }
 

@@ -14,8 +14,11 @@ extension NetworkInterface: ListedResource {
         return [
             Column("SUBNET") { $0.subnet },
             Column("HOST") { $0.host },
-            Column("ADDRESS") { "\($0.address)" },
+            Column("ADDRESS") { interface in
+                (interface.address ?? resolved[interface.metadata.name]?.address).map { "\($0)" } ?? "-"
+            },
             Column("ATTACHMENT") { $0.attachment.summary },
+            wide("ADDRESS-IS") { $0.hasChosenAddress ? "chosen" : "stated" },
             wide("FURTHER-ADDRESSES") { list($0.furtherAddresses) },
             wide("PREFIXES") { list($0.prefixes) },
             wide("MAC") { "\($0.mac)" },
