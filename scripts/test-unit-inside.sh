@@ -45,8 +45,8 @@ it_starts() {
     until [[ -S /run/systemd/private ]]; do sleep 0.1; done
     until [[ $(property ActiveState) == active ]] || (($(property NRestarts) > 2)); do sleep 0.2; done
     check "the daemon has said that it is ready" prints active systemctl is-active vpcd
-    check "with three capabilities and no more" prints 0000000000203000 status_of CapEff
-    check "which bound it" prints 0000000000203000 status_of CapBnd
+    check "with five capabilities and no more" prints 00000000002c3000 status_of CapEff
+    check "which bound it" prints 00000000002c3000 status_of CapBnd
     check "no program it starts gets others" prints 1 status_of NoNewPrivs
     check "system calls are filtered" prints 2 status_of Seccomp
     check "the socket is root's and the group's" \

@@ -181,11 +181,17 @@ public struct NetworkNamespace: Hashable, Sendable {
     public static func remove(named name: String) throws(NetlinkError) {
         try check(name)
         let target = "\(directory)/\(name)"
-        // EINVAL: a file that nothing is mounted on.
-        guard linux_detach_mount(target) == 0 || errno == EINVAL else {
-            throw .system("remove network namespace \(name)")
+        try onOwnThread { () throws(NetlinkError) in
+            let own = try open("/proc/thread-self/ns/mnt")
+            // Where it was mounted, and may be removed: to a sandbox all else may be read-only.
+            _ = try? Mounts.enterOuter(than: own.number, for: directory)
+            // EINVAL: a file that nothing is mounted on.
+            guard linux_detach_mount(target) == 0 || errno == EINVAL else {
+                throw .system("remove network namespace \(name)")
+            }
+            // Takes all other mounts on it away.
+            guard unlink(target) == 0 else { throw .system("remove network namespace \(name)") }
         }
-        guard unlink(target) == 0 else { throw .system("remove network namespace \(name)") }
     }
 
     /// The names in use, sorted.

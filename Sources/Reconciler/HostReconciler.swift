@@ -20,6 +20,15 @@ public struct HostReconciler: Sendable {
         self.init(kernel: kernel, namespace: topology.hosts[host].networkNamespace)
     }
 
+    /// For what versions have left that gave a host no network namespace of its own; nil where there is nothing of it.
+    /// - Throws: when the kernel cannot be read.
+    public init?(formerLayoutOf kernel: any KernelAccess) throws {
+        let serving = HostReconciler(kernel: kernel).kernel
+        let request = ObservationRequest(owner: Conventions.ownership, guestScope: .nothing)
+        guard try serving.observe(request).hasFormerLayout else { return nil }
+        self.kernel = kernel
+    }
+
     /// For the host that this machine is, whatever its name; where it is none there is nothing of ours.
     public init(kernel: any KernelAccess) { self.init(kernel: kernel, namespace: "vpc") }
 

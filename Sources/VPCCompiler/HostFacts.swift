@@ -47,6 +47,8 @@ public enum HostFactsError: Error, Hashable, Sendable, CustomStringConvertible {
     case deviceWithoutAddress(host: String, device: String, address: String, found: String)
     /// The named underlay device does not exist.
     case noDevice(host: String, device: String)
+    /// What is ours is where the host's addresses are, as versions had it that gave a host no namespace of its own.
+    case formerLayout(host: String)
     /// The name of the host's network namespace is taken.
     case foreignNamespace(host: String, namespace: String, reason: String)
 
@@ -58,10 +60,26 @@ public enum HostFactsError: Error, Hashable, Sendable, CustomStringConvertible {
             return "underlay device \(device) of host \(host) has not the address \(address): it is on \(found)"
         case .noDevice(let host, let device):
             return "underlay device \(device) of host \(host) does not exist on this machine"
+        case .formerLayout(let host):
+            return "what an earlier version has made of host \(host) is in the machine's own network namespace; 'vpcctl"
+                + " delete --host \(host)' removes it, and then it can be made anew in one of its own"
         case .foreignNamespace(let host, let namespace, let reason):
             return "network namespace \(namespace), which would be host \(host)'s, is somebody else's: \(reason);"
                 + " remove it (ip netns del \(namespace)), or give another name in spec.dataPlane.namespace"
         }
+    }
+}
+
+extension KernelSnapshot {
+    /// Whether VRFs or guests' ports of ours are in the machine's own network namespace. Tunnels are made there.
+    public var hasFormerLayout: Bool {
+        standing.isApart
+            && underlay.links.contains { seen in
+                switch seen.link.kind {
+                case .vrf, .veth: seen.isOwned
+                default: false
+                }
+            }
     }
 }
 
@@ -72,6 +90,7 @@ extension HostFacts {
         if case .foreign(let name, let reason) = snapshot.standing {
             throw .foreignNamespace(host: wanted.metadata.name, namespace: "\(name)", reason: reason)
         }
+        if snapshot.hasFormerLayout { throw .formerLayout(host: wanted.metadata.name) }
         let outside = snapshot.outside
         let holder = outside.foreignAddresses.first { $0.address == wanted.underlayAddress }
         guard let holder, let device = outside.link(named: holder.device) else {

@@ -9,7 +9,7 @@ struct Delete: KernelCommand {
         abstract:
             "Remove everything that is ours from the current network namespace, or with -f resources of the agent.",
         discussion: """
-            Without -f, every kernel object of ours in the current network namespace is removed, and nothing else. With -f, \
+            Without -f, every kernel object of ours on this machine is removed, and nothing else. With -f, \
             the resources that the files name are deleted from the agent's desired state, as far as they were made by API \
             or with 'vpcctl apply --merge': all of them or none. The kernel is never emptied by that.
             """)
@@ -40,8 +40,10 @@ struct Delete: KernelCommand {
             throw ExitStatus.failed.code
         }
         let kernel = try Kernel.open(global, toModify: !dryRun)
-        let reconciler = HostReconciler(kernel: kernel)
-        let plan = try Kernel.reporting(global) { try reconciler.removalPlan() }
+        let (reconciler, plan) = try Kernel.reporting(global) {
+            let reconciler = try HostReconciler(formerLayoutOf: kernel) ?? HostReconciler(kernel: kernel)
+            return (reconciler, try reconciler.removalPlan())
+        }
         try requireHost(plan)
         let presentation = PlanPresentation(plan, nil, host: host.name)
         let display = PlanDisplay(presentation)

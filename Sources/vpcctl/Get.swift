@@ -13,7 +13,7 @@ struct Get: KernelCommand {
         abstract: "List the resources of manifests, or the kernel objects of a host.",
         discussion: """
             'vpcctl get subnets -f manifests' lists resources; 'vpcctl get subnets' lists those that the agent keeps, with \
-            their status; 'vpcctl get --host h1' lists every kernel object in the current network namespace that is ours, \
+            their status; 'vpcctl get --host h1' lists every kernel object of this machine that is ours, \
             with the resource it belongs to.
             """)
 
