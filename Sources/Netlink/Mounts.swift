@@ -10,22 +10,41 @@ enum Mounts {
     /// are not ours.
     ///
     /// - Parameter directory: Where something is to be mounted that outlives this process.
+    /// Whoever has another directory there, in which he sees no names of others, keeps his to himself.
+    ///
     /// - Returns: whether it has other mounts now.
     /// - Throws: `EPERM` where ours are a copy of others that are not to be had.
     static func enterOuter(than own: Int32, for directory: String) throws(NetlinkError) -> Bool {
         let identity = identity(of: own)
+        let place = Place(directory)
         for process in [1] + ancestors().reversed() {
             let descriptor = OwnedDescriptor(open("/proc/\(process)/ns/mnt", O_RDONLY | O_CLOEXEC))
             guard descriptor.number >= 0 else { continue }
             // There is nothing outside of those.
             if process == 1, self.identity(of: descriptor.number) == identity { return false }
             guard self.identity(of: descriptor.number) != identity else { continue }
-            if linux_enter_mount_namespace(descriptor.number) == 0 { return true }
+            guard linux_enter_mount_namespace(descriptor.number) == 0 else { continue }
+            if Place(directory) == place { return true }
+            guard linux_enter_mount_namespace(own) == 0 else { throw .system("return to the mounts of this process") }
         }
         guard isCopy(directory) else { return false }
         throw NetlinkError(
             errno: EPERM,
             operation: "leave the mounts of this process, which end with it (CAP_SYS_PTRACE, CAP_SYS_CHROOT)")
+    }
+
+    /// Which directory a path leads to; where there is none yet, in which one it would be.
+    private struct Place: Equatable {
+        var device: UInt64 = 0
+        var inode: UInt64 = 0
+        var isThere = false
+
+        init(_ path: String) {
+            var status = stat()
+            isThere = stat(path, &status) == 0
+            if !isThere, let slash = path.lastIndex(of: "/") { stat(String(path[..<slash]), &status) }
+            (device, inode) = (UInt64(status.st_dev), UInt64(status.st_ino))
+        }
     }
 
     private static func identity(of descriptor: Int32) -> UInt64? {
