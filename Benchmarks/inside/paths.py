@@ -63,6 +63,14 @@ class Specification:
     def is_ovn(self):
         return self.path.startswith("ovn")
 
+    @property
+    def is_product(self):
+        return self.path.startswith("vpcctl") or self.path == "linear"
+
+    def place(self, host):
+        """The namespace that forwards for the guests."""
+        return f"vpc-{host}" if self.is_product else host
+
 
 def nft(namespace, text):
     run("ip", "netns", "exec", namespace, "nft", "-f", "-", input=text)
@@ -210,13 +218,13 @@ def set_up_product(spec):
             batch(host, [line for name in mine for line in (f"link add {name} type dummy", f"link set {name} up")])
             run("ip", "netns", "exec", host, spec.vpcctl, "apply", "-q", "-f", file.name, "--host", host)
             if spec.path in ("vpcctl-open", "linear"):
-                nft(host, "delete table inet vpcctl; delete table arp vpcctl")
+                nft(spec.place(host), "delete table inet vpcctl; delete table arp vpcctl")
             if spec.path == "vpcctl-accept-local":
                 sysctl(host, net__ipv4__conf__u0__accept_local=1)
             if spec.path == "vpcctl-flowtable":
-                nft(host, offload("e-g1" if host == "h1" else "e-g2"))
+                nft(spec.place(host), offload("e-g1" if host == "h1" else "e-g2"))
             if spec.path == "vpcctl-ttl":
-                nft(host, kept_ttl())
+                nft(spec.place(host), kept_ttl())
 
 
 def kept_ttl():
@@ -243,8 +251,9 @@ def fill_table(spec):
     if spec.routes <= 2:
         return
     table = 254
-    if spec.path.startswith("vpcctl") or spec.path == "linear":
-        table = json.loads(run("ip", "-n", "h1", "-j", "-d", "link", "show", "type", "vrf"))
+    place = spec.place("h1")
+    if spec.is_product:
+        table = json.loads(run("ip", "-n", place, "-j", "-d", "link", "show", "type", "vrf"))
         table = table[0]["linkinfo"]["info_data"]["table"]
     batch("h1", ["nexthop add id 77 via 172.31.0.2 dev u0"])
     run("ip", "netns", "exec", "h1", spec.limit, "--table", str(table), "--nexthop", "77", str(spec.routes), "0")
@@ -488,7 +497,7 @@ def main():
     ovn = None
     if spec.path == "floor":
         set_up_floor()
-    elif spec.path.startswith("vpcctl") or spec.path == "linear":
+    elif spec.is_product:
         set_up_product(spec)
     elif spec.is_ovn:
         ovn = set_up_ovn(spec)
@@ -498,7 +507,7 @@ def main():
     hosts = ["h1"] if spec.send_only else ["h1", "h2"]
     for host in hosts:
         if spec.path == "linear":
-            nft(host, linear_firewall(spec)[host])
+            nft(spec.place(host), linear_firewall(spec)[host])
         elif spec.path == "gre-firewall":
             batch(host, ["link set e0 group 10", "link set t0 group 20"])
             nft(host, same_firewall(host))
@@ -508,7 +517,7 @@ def main():
     await_links()
     if spec.path in FIREWALLED:
         for host in hosts:
-            keep_connections(host)
+            keep_connections(spec.place(host))
     print(json.dumps(measure(spec, ovn)))
 
 
