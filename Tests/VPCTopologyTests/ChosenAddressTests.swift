@@ -254,13 +254,17 @@ import VPCModel
             }
             let names = (0..<dice.pick([1, 2, 5])).map { "b\($0)" }
             let all = stated + names.map { Self.interface($0, in: "big") }
-            var expected: [String: String] = [:]
             let undecided = ManifestSet(text: head + all.joined()).model.interfaces.filter { $0.address == nil }
-            for name in undecided.map(\.metadata.name).sorted() {
-                let free = try #require((0..<size).first { !used.contains($0) })
-                used.insert(free)
-                expected[name] = "\(IPAddress(v4: base + free))"
+            let free = (0..<size).filter { !used.contains($0) }
+            guard free.count >= undecided.count else {
+                let rules = resolve(all, head: head).resolution.diagnostics.map(\.rule)
+                let missing = undecided.count - free.count
+                try #require(rules == Array(repeating: "subnet-full", count: missing), "seed \(seed): \(all)")
+                continue
             }
+            let expected = Dictionary(
+                uniqueKeysWithValues: zip(
+                    undecided.map(\.metadata.name).sorted(), free.map { "\(IPAddress(v4: base + $0))" }))
             let whole = try topology(all.shuffled(using: &dice), head: head)
             let found = addresses(whole).filter { expected[$0.key] != nil }
             try #require(found == expected, "seed \(seed): \(all)")
