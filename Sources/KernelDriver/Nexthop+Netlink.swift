@@ -12,13 +12,12 @@ extension Nexthop {
         switch body {
         case .encapsulate(let tunnel, _):
             // ip nexthop add id ID encap ip id KEY src S dst D ttl T key via D dev gx onlink
-            header.nh_family = tunnel.destination.familyNumber
-            header.nh_flags = UInt32(RTNH_F_ONLINK)
+            header.nh_family = tunnel.payload.number
+            header.nh_flags = UInt32(tunnel.gateway == nil ? 0 : RTNH_F_ONLINK)
             writer.message(MessageType(RTM_NEWNEXTHOP), flags, header) { message in
                 message.put(NHA_ID, id.rawValue)
                 message.put(NHA_OIF, index)
-                // The device asks nobody, but without a gateway there would be a neighbour entry for every destination.
-                message.put(NHA_GATEWAY, tunnel.destination)
+                if let gateway = tunnel.gateway { message.put(NHA_GATEWAY, gateway) }
                 message.put(NHA_ENCAP_TYPE, UInt16(LWTUNNEL_ENCAP_IP.rawValue))
                 message.nested(NHA_ENCAP) { encapsulation in
                     encapsulation.put(LWTUNNEL_IP_ID.rawValue, BigEndian(UInt64(tunnel.key)))
@@ -62,6 +61,12 @@ extension Nexthop {
     }
 }
 
+extension GREEncapsulation {
+    /// The device asks nobody, but without a gateway there would be a neighbour entry for every destination. It has to be
+    /// of the family of the packets inside, and no IPv6 address is that of a host of an IPv4 underlay.
+    fileprivate var gateway: IPAddress? { payload == destination.family ? destination : nil }
+}
+
 extension NexthopGroup.Member {
     fileprivate var wire: nexthop_grp {
         var wire = nexthop_grp()
@@ -95,6 +100,7 @@ struct NexthopReading {
         let header = try message.header(as: nhmsg.self)
         routeProtocol = RouteProtocol(header.nh_protocol)
         isOnLink = header.nh_flags & UInt32(RTNH_F_ONLINK) != 0
+        tunnel.payload = header.nh_family == AddressFamily.ipv6.number ? .ipv6 : .ipv4
         var attributes = message.attributes(after: nhmsg.self)
         while let attribute = try attributes.next() {
             switch attribute.type {
@@ -155,7 +161,7 @@ struct NexthopReading {
             return Nexthop(id: id, body: .group(NexthopGroup(members: members, algorithm: algorithm)))
         }
         if encapsulationType == UInt16(LWTUNNEL_ENCAP_IP.rawValue), tunnelFlags == linux_tunnel_key_flag(),
-            isOnLink, gateway == tunnel.destination
+            isOnLink == (tunnel.gateway != nil), gateway == tunnel.gateway
         {
             return Nexthop(id: id, body: .encapsulate(tunnel, device: names[device]))
         }

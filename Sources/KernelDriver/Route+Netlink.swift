@@ -86,6 +86,9 @@ extension Route {
         let length = Int(header.rtm_dst_len)
         let prefix = length < bitWidth ? IPPrefix(containing: destination, length: length) : IPPrefix(destination)
         let key = Key(table: TableID(table), destination: prefix, tos: header.rtm_tos, metric: metric)
+        if let gateway, !Route.holds(gateway, to: prefix) { isBeyondModel = true }
+        // IPv6's are told with the device `lo`.
+        if header.rtm_type != Kind.unicast.rawValue { index = 0 }
         guard !isBeyondModel, let kind = Kind(rawValue: header.rtm_type), let scope = Scope(rawValue: header.rtm_scope)
         else {
             // Somebody made ours into something the model has no words for. It is told as a unicast route to
@@ -100,7 +103,7 @@ extension Route {
 }
 
 extension NetlinkSocket {
-    /// The owner's IPv4 routes, sorted by key. The kernel filters.
+    /// The owner's routes of a family, sorted by key. The kernel filters.
     ///
     /// - Parameters:
     ///   - table: Only those of this table; none where there is no such table.
@@ -108,10 +111,11 @@ extension NetlinkSocket {
     ///   - likely: How many there may be.
     // ip route show table all|TABLE proto OWNER [dev DEVICE]
     mutating func routes(
-        _ owner: RouteProtocol, _ names: DeviceNames, table: TableID? = nil, device: UInt32? = nil, likely: Int = 0
+        _ owner: RouteProtocol, _ names: DeviceNames, family: AddressFamily = .ipv4, table: TableID? = nil,
+        device: UInt32? = nil, likely: Int = 0
     ) throws(NetlinkError) -> [Route] {
         var header = rtmsg()
-        header.rtm_family = UInt8(AF_INET)
+        header.rtm_family = family.number
         header.rtm_protocol = owner.rawValue
         do throws(NetlinkError) {
             var list = try dump(MessageType(RTM_GETROUTE), header, into: [Route](capacity: likely)) { message in

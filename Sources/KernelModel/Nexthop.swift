@@ -37,7 +37,8 @@ public struct Nexthop: Hashable, Sendable, KernelObject {
     public var description: String {
         switch body {
         case .encapsulate(let tunnel, let device):
-            "nexthop id \(id) encap ip id \(tunnel.key) src \(tunnel.source) dst \(tunnel.destination) dev \(device)"
+            "nexthop \(tunnel.payload == .ipv6 ? "family inet6 " : "")id \(id) encap ip id \(tunnel.key)"
+                + " src \(tunnel.source) dst \(tunnel.destination) dev \(device)"
         case .gateway(let address, let device):
             "nexthop id \(id) via \(address) dev \(device) onlink"
         case .group(let group):
@@ -53,12 +54,17 @@ public struct GREEncapsulation: Hashable, Sendable {
     public var destination: IPAddress
     /// 0 would inherit the inner packet's.
     public var ttl: UInt8
+    /// Of the packets inside: routes of one family cannot use the nexthops of the other.
+    public var payload: AddressFamily
 
-    public init(key: UInt32, source: IPAddress, destination: IPAddress, ttl: UInt8) {
+    public init(
+        key: UInt32, source: IPAddress, destination: IPAddress, ttl: UInt8, payload: AddressFamily = .ipv4
+    ) {
         self.key = key
         self.source = source
         self.destination = destination
         self.ttl = ttl
+        self.payload = payload
     }
 }
 

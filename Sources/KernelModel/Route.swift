@@ -9,15 +9,37 @@ public struct Route: Hashable, Sendable, KernelObject {
     public var scope: Scope
     /// The nexthop object, or `.none`.
     public var nexthop: NexthopID
-    /// The IPv4 gateway in host byte order; 0: none.
+    /// The number of the IPv4 gateway; of an IPv6 route the last 32 bits of the gateway, see ``holds(_:to:)``; 0: none.
     @usableFromInline var gatewayNumber: UInt32
     /// The output device of a route without nexthop object, or `.none`.
     public var device: InterfaceName
 
-    /// The gateway of a route without nexthop object: an IPv4 address.
+    /// The gateway of a route without nexthop object, of the destination's family.
+    /// - Precondition: The route ``holds(_:to:)`` it.
     @inlinable public var gateway: IPAddress? {
-        get { gatewayNumber == 0 ? nil : IPAddress(v4: gatewayNumber) }
-        set { gatewayNumber = newValue?.v4 ?? 0 }
+        get {
+            if gatewayNumber == 0 { return nil }
+            if key.destination.family == .ipv4 { return IPAddress(v4: gatewayNumber) }
+            return IPAddress(family: .ipv6, high: Self.linkLocal, low: UInt64(gatewayNumber))
+        }
+        set { gatewayNumber = Self.number(of: newValue, to: key.destination) }
+    }
+
+    /// Whether a gateway fits into a route to a destination. Four bytes are there for it, so that IPv4's many routes are as
+    /// small as they can be: any IPv4 address, and `fe80::N` with N of at most 32 bits, which is what gateways of guests
+    /// have. What else IPv6 packets go by is a nexthop object.
+    @inlinable public static func holds(_ gateway: IPAddress, to destination: IPPrefix) -> Bool {
+        if gateway.family != destination.family { return false }
+        if gateway.family == .ipv4 { return gateway.v4 != 0 }
+        return gateway.high == linkLocal && 1...UInt64(UInt32.max) ~= gateway.low
+    }
+
+    @usableFromInline static var linkLocal: UInt64 { 0xFE80 << 48 }
+
+    @inlinable static func number(of gateway: IPAddress?, to destination: IPPrefix) -> UInt32 {
+        guard let gateway else { return 0 }
+        precondition(holds(gateway, to: destination), "a route has no room for this gateway")
+        return gateway.v4
     }
 
     /// (table, prefix, type of service, metric): what the kernel tells routes apart by.
@@ -28,11 +50,12 @@ public struct Route: Hashable, Sendable, KernelObject {
         public var table: TableID
         public var metric: UInt32
 
+        /// - Parameter metric: 0 is what the kernel takes where nothing is said: of IPv6 1024 (IP6_RT_PRIO_USER).
         @inlinable public init(table: TableID, destination: IPPrefix, tos: UInt8 = 0, metric: UInt32 = 0) {
             self.table = table
             self.destination = destination
             self.tos = tos
-            self.metric = metric
+            self.metric = metric == 0 && destination.family == .ipv6 ? 1024 : metric
         }
 
         @inlinable public static func < (left: Key, right: Key) -> Bool {
@@ -64,7 +87,7 @@ public struct Route: Hashable, Sendable, KernelObject {
         self.scope = scope
         self.nexthop = nexthop
         self.device = device
-        gatewayNumber = gateway?.v4 ?? 0
+        gatewayNumber = Self.number(of: gateway, to: key.destination)
     }
 
     // ip route add PREFIX nhid ID table T
@@ -74,7 +97,9 @@ public struct Route: Hashable, Sendable, KernelObject {
 
     // ip route add PREFIX dev D scope link table T
     @inlinable public static func link(_ device: InterfaceName, _ key: Key) -> Route {
-        Route(key: key, kind: .unicast, scope: .link, nexthop: .none, device: device, gateway: nil)
+        // IPv6 routes have no scope.
+        let scope: Scope = key.destination.family == .ipv4 ? .link : .universe
+        return Route(key: key, kind: .unicast, scope: scope, nexthop: .none, device: device, gateway: nil)
     }
 
     // ip route add PREFIX via G dev D table T

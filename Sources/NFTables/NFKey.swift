@@ -89,8 +89,13 @@ public protocol NFKeyField: Sendable {
     func append(to key: inout NFKey, upper: Bool)
 }
 
+extension AddressFamily {
+    /// What an address of the family is in a key.
+    @inlinable public var keyType: NFType { self == .ipv4 ? .ipv4Address : .ipv6Address }
+}
+
 extension IPAddress: NFKeyField {
-    @inlinable public var type: NFType { family == .ipv4 ? .ipv4Address : .ipv6Address }
+    @inlinable public var type: NFType { family.keyType }
     @inlinable public func append(to key: inout NFKey, upper: Bool) {
         if family == .ipv4 {
             key.append(.ipv4Address, number: v4)

@@ -64,7 +64,7 @@ private struct RuleIndex {
     }
 
     struct Rules {
-        var byAddress: TrafficStages
+        var byAddress: TrafficStages<IPv4Bits>
         var byGroup: [Int: GroupServices]
     }
 
@@ -81,7 +81,7 @@ private struct RuleIndex {
         let peers = member.map { topology.interfaces[$0].securityGroups } ?? []
         for group in own.securityGroups {
             let rules = rules(of: Key(group: group, direction: direction))
-            if rules.byAddress.line(far.v4, service) != nil { return true }
+            if rules.byAddress.line(far, service) != nil { return true }
             if peers.contains(where: { rules.byGroup[$0]?.line(service) != nil }) { return true }
         }
         return false

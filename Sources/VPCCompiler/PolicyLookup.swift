@@ -25,22 +25,22 @@ enum SelectorPlace: Int, Comparable, Hashable, CaseIterable {
     fileprivate var role: String { self == .port ? "map" : "icmp" }
 }
 
-extension TrafficBox {
+extension ServiceRange {
     /// ICMP types are looked up apart from everything else. With all types ICMP is a protocol like others.
     var place: SelectorPlace {
-        let icmp = IPProtocol.icmp.rawValue
-        return protocols == icmp...icmp && selectors != Self.allSelectors ? .icmp : .port
+        let icmp = NFProtocol(IPProtocol.icmp.rawValue)
+        return protocolKey == icmp...icmp && selectorKey != 0...65535 ? .icmp : .port
     }
 }
 
 /// One of the lookups by which a packet finds its line: boxes whose selectors are at one place, of one stage.
-struct PolicyLookup {
+struct PolicyLookup<Bits: AddressBits> {
     /// `sg_web_in_map`, `sg_web_in_icmp`; of later stages `sg_web_in_map_2`.
     let name: String
     /// What comes last in it: `map`, `icmp`, `map_2`.
     let role: String
     let place: SelectorPlace
-    let entries: [TrafficStage.Entry]
+    let entries: [TrafficStage<Bits>.Entry]
     /// The map that gives the address which the boxes know for that of a packet: `sg_web_in_class`.
     let classes: String?
 
@@ -58,9 +58,9 @@ struct PolicyLookup {
 
 extension TrafficStages {
     /// - Parameter name: Whose lookups: one direction of a group or an ACL.
-    func lookups(_ name: FirewallName) -> [PolicyLookup] {
+    func lookups(_ name: FirewallName) -> [PolicyLookup<Bits>] {
         stages.enumerated().flatMap { number, stage in
-            let boxes = Dictionary(grouping: stage.entries, by: \.box.place)
+            let boxes = Dictionary(grouping: stage.entries, by: { $0.box.services.place })
             return SelectorPlace.allCases.compactMap { place in
                 boxes[place].map { entries in
                     let role = place.role + Self.suffix(number)
@@ -77,12 +77,13 @@ extension TrafficStages {
     func classMaps(_ name: FirewallName, origin: Origin) -> [NFSet] {
         stages.enumerated().filter { !$1.classes.isEmpty }.map { number, stage in
             var map = NFSet(
-                Self.className(name, number), of: .ipv4Address, .internetProtocol, to: .values(.ipv4Address),
+                Self.className(name, number), of: Bits.family.keyType, .internetProtocol,
+                to: .values(Bits.family.keyType),
                 isInterval: true, origin: origin)
             for alike in stage.classes {
                 map.add(
-                    IPAddress(v4: alike.addresses.lowerBound)...IPAddress(v4: alike.addresses.upperBound),
-                    NFProtocol.any, data: IPAddress(v4: alike.representative), origin: origin)
+                    ClosedRange(bits: alike.addresses), NFProtocol.any, data: IPAddress(bits: alike.representative),
+                    origin: origin)
             }
             return map
         }

@@ -6,7 +6,7 @@ import IPAddressing
 /// INFOCOM 1999): upwards each node of the binary trie learns with which next hops its part costs least, the ones both
 /// halves agree upon or else all of them; downwards a route is written only where what is inherited is none of them.
 /// The trie is compressed: of n addresses at most 2n nodes are looked at, whatever the size of the block.
-struct RouteAggregator {
+enum RouteAggregator {
     /// Where addresses lead.
     enum Target: Hashable {
         case unreachable
@@ -29,15 +29,30 @@ struct RouteAggregator {
     }
 
     /// - Parameters:
-    ///   - block: IPv4; always gets a route.
+    ///   - block: Always gets a route.
     ///   - leaves: Inside the block, ascending, disjoint.
     ///   - hosts: How many there are.
     /// - Returns: ascending, by address and then by length.
     static func aggregates(of block: IPPrefix, leaves: [Leaf], hosts: Int) -> [Aggregate] {
-        var aggregator = RouteAggregator(leaves, hosts: hosts)
-        let top = leaves.isEmpty ? nil : aggregator.node(of: 0..<leaves.count)
-        aggregator.writeBlock(block, top)
-        return aggregator.aggregates.sorted { $0.prefix < $1.prefix }
+        switch block.family {
+        case .ipv4: AggregatingTrie<IPv4Bits>.aggregates(of: block, leaves, hosts: hosts)
+        case .ipv6: AggregatingTrie<IPv6Bits>.aggregates(of: block, leaves, hosts: hosts)
+        }
+    }
+}
+
+/// The trie of one block.
+private struct AggregatingTrie<Bits: AddressBits> {
+    private typealias Leaf = RouteAggregator.Leaf
+    private typealias Aggregate = RouteAggregator.Aggregate
+
+    static func aggregates(
+        of block: IPPrefix, _ leaves: [RouteAggregator.Leaf], hosts: Int
+    ) -> [RouteAggregator.Aggregate] {
+        var trie = AggregatingTrie(leaves, hosts: hosts)
+        let top = leaves.isEmpty ? nil : trie.node(of: 0..<leaves.count)
+        trie.writeBlock(block, top)
+        return trie.aggregates.sorted { $0.prefix < $1.prefix }
     }
 
     /// Targets by number: 0 is unreachable, host h is h + 1. A set is a range of the pool, ascending; what any target
@@ -45,7 +60,7 @@ struct RouteAggregator {
     private typealias Targets = Range<Int>
 
     private struct Node {
-        var bits: UInt32
+        var bits: Bits
         var depth: Int
         var targets: Targets
         var kind: Kind
@@ -61,8 +76,8 @@ struct RouteAggregator {
     private var nodes: [Node] = []
     private var aggregates: [Aggregate] = []
 
-    private static let unreachable: Targets = 0..<1
-    private static let any: Targets = 0..<0
+    private static var unreachable: Targets { 0..<1 }
+    private static var any: Targets { 0..<0 }
 
     private init(_ leaves: [Leaf], hosts: Int) {
         self.leaves = leaves
@@ -76,7 +91,7 @@ struct RouteAggregator {
     /// - Returns: its position.
     private mutating func node(of range: Range<Int>) -> Int {
         let first = leaves[range.lowerBound]
-        let (bits, length) = (first.prefix.address.v4, Int(first.prefix.length))
+        let (bits, length) = (Bits(bitsOf: first.prefix.address), Int(first.prefix.length))
         guard range.count > 1 else {
             let targets: Targets =
                 switch first.target {
@@ -87,18 +102,18 @@ struct RouteAggregator {
             nodes.append(Node(bits: bits, depth: length, targets: targets, kind: .leaf(range.lowerBound)))
             return nodes.count - 1
         }
-        let depth = (bits ^ leaves[range.upperBound - 1].prefix.address.v4).leadingZeroBitCount
+        let depth = (bits ^ Bits(bitsOf: leaves[range.upperBound - 1].prefix.address)).leadingZeroBitCount
         let half = Self.bit(depth + 1)
         var (middle, end) = (range.lowerBound, range.upperBound)
         while middle < end {
             let probe = (middle + end) / 2
-            if leaves[probe].prefix.address.v4 & half == 0 { middle = probe + 1 } else { end = probe }
+            if Bits(bitsOf: leaves[probe].prefix.address) & half == 0 { middle = probe + 1 } else { end = probe }
         }
         let left = node(of: range.lowerBound..<middle)
         let right = node(of: middle..<range.upperBound)
         let targets = merged(targets(of: left, at: depth + 1), targets(of: right, at: depth + 1))
         nodes.append(
-            Node(bits: Self.masked(bits, to: depth), depth: depth, targets: targets, kind: .branch(left, right)))
+            Node(bits: bits.masked(to: depth), depth: depth, targets: targets, kind: .branch(left, right)))
         return nodes.count - 1
     }
 
@@ -138,7 +153,7 @@ struct RouteAggregator {
     // MARK: Downwards
 
     private mutating func writeBlock(_ block: IPPrefix, _ top: Int?) {
-        let (bits, depth) = (block.address.v4, Int(block.length))
+        let (bits, depth) = (Bits(bitsOf: block.address), Int(block.length))
         let targets = top.map { self.targets(of: $0, at: depth) } ?? Self.unreachable
         // Nothing is inherited: the block has a route in any case.
         let target = targets.isEmpty ? 0 : pool[targets.lowerBound]
@@ -169,21 +184,18 @@ struct RouteAggregator {
         target = pool[targets.lowerBound]
         var leaf: Int?
         if case .leaf(let position) = node.kind, depth == node.depth { leaf = position }
-        write(Self.masked(node.bits, to: depth), depth, target, leaf)
+        write(node.bits.masked(to: depth), depth, target, leaf)
     }
 
-    private mutating func write(_ bits: UInt32, _ depth: Int, _ target: Int, _ leaf: Int? = nil) {
+    private mutating func write(_ bits: Bits, _ depth: Int, _ target: Int, _ leaf: Int? = nil) {
         aggregates.append(
             Aggregate(
-                prefix: IPPrefix(containing: IPAddress(v4: bits), length: depth),
+                prefix: IPPrefix(containing: IPAddress(bits: bits), length: depth),
                 target: target == 0 ? .unreachable : .host(target - 1), leaf: leaf))
     }
 
     // MARK: Bits
 
     /// The bit that two halves at a depth differ in.
-    private static func bit(_ depth: Int) -> UInt32 { 1 << UInt32(32 - depth) }
-    private static func masked(_ bits: UInt32, to depth: Int) -> UInt32 {
-        depth == 0 ? 0 : bits & (.max << UInt32(32 - depth))
-    }
+    private static func bit(_ depth: Int) -> Bits { 1 << (Bits.bitWidth - depth) }
 }

@@ -1,3 +1,4 @@
+import IPAddressing
 import KernelNames
 import NFTables
 import VPCModel
@@ -15,10 +16,10 @@ struct SecurityGroupRules: Sendable {
     /// By rule.
     let counters: [String]
     /// Rules by address.
-    let byAddress: [PolicyLookup]
+    let byAddress: [PolicyLookup<IPv4Bits>]
     let classMaps: [NFSet]
     /// Rules by group: services, whatever the address. In the order of the groups.
-    private(set) var byGroup: [(key: GroupKey, entries: [TrafficStage.Entry])] = []
+    private(set) var byGroup: [(key: GroupKey, entries: [GroupServices.Entry])] = []
 
     init(_ number: Int, of topology: Topology, _ direction: TrafficDirection) {
         let (group, origin) = (topology.securityGroups[number], Origin(.securityGroup, number))
@@ -26,12 +27,12 @@ struct SecurityGroupRules: Sendable {
         let name = FirewallName(.group, group.name, direction: direction)
         self.name = name
         counters = rules.indices.map { name.with(role: "\($0)").description }
-        let stages = TrafficStages(rules.map(\.line))
+        let stages = TrafficStages<IPv4Bits>(rules.map(\.line))
         byAddress = stages.lookups(name)
         classMaps = stages.classMaps(name, origin: origin)
         let services = rules.servicesOfGroups
         for member in topology.inOrder(services.keys, of: \.securityGroups) {
-            let entries = Dictionary(grouping: services[member]?.entries ?? [], by: \.box.place)
+            let entries = Dictionary(grouping: services[member]?.entries ?? [], by: { $0.services.place })
             for (place, entries) in entries.sorted(by: { $0.key < $1.key }) {
                 byGroup.append((GroupKey(group: member, place: place), entries))
             }

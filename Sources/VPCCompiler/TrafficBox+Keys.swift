@@ -4,11 +4,16 @@ import VPCTopology
 
 /// A box as the fields of an interval set's element.
 extension TrafficBox {
-    var addressKey: ClosedRange<IPAddress> {
-        IPAddress(v4: addresses.lowerBound)...IPAddress(v4: addresses.upperBound)
+    var addressKey: ClosedRange<IPAddress> { ClosedRange(bits: addresses) }
+}
+
+extension ServiceRange {
+    var protocolKey: ClosedRange<NFProtocol> {
+        NFProtocol(UInt8(lowerBound >> 16))...NFProtocol(UInt8(upperBound >> 16))
     }
-    var protocolKey: ClosedRange<NFProtocol> { NFProtocol(protocols.lowerBound)...NFProtocol(protocols.upperBound) }
-    var selectorKey: ClosedRange<NFPort> { NFPort(selectors.lowerBound)...NFPort(selectors.upperBound) }
+    var selectorKey: ClosedRange<NFPort> {
+        NFPort(UInt16(truncatingIfNeeded: lowerBound))...NFPort(UInt16(truncatingIfNeeded: upperBound))
+    }
 }
 
 /// Names and epochs that depend on what they stand for and on nothing else.

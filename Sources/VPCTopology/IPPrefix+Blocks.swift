@@ -12,8 +12,13 @@ extension IPPrefix {
     /// The address after the network's own.
     var firstUsable: IPAddress { address.advanced(by: 1) ?? address }
 
-    /// The address before the broadcast address.
-    var lastUsable: IPAddress { IPAddress(family: family, high: last.high, low: last.low & ~1) }
+    /// The address for all of the block; IPv6 has none.
+    var broadcast: IPAddress? { family == .ipv4 ? last : nil }
+
+    /// The last address, or the one before the broadcast address.
+    var lastUsable: IPAddress {
+        broadcast == nil ? last : IPAddress(family: family, high: last.high, low: last.low & ~1)
+    }
 }
 
 /// For prefixes in ascending order.

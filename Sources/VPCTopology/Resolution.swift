@@ -23,12 +23,12 @@ extension Topology {
     public static func resolve(
         _ model: Model, numbering former: Topology? = nil, keeping kept: KeptAddresses? = nil
     ) -> Resolution {
-        resolve(model, numbering: former, keeping: kept, limits: TrafficStages.Limits())
+        resolve(model, numbering: former, keeping: kept, limits: TrafficLimits())
     }
 
     static func resolve(
         _ model: Model, numbering former: Topology? = nil, keeping kept: KeptAddresses? = nil,
-        limits: TrafficStages.Limits
+        limits: TrafficLimits
     ) -> Resolution {
         var resolver = Resolver(model, numbering: former, keeping: kept, limits: limits)
         resolver.resolve()

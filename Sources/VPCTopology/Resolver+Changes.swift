@@ -90,22 +90,22 @@ extension TopologyIndex {
     ///
     /// - Returns: nil, with nothing changed, where all has to be resolved: something may be worth a complaint.
     public mutating func apply(_ changes: ResourceChanges, to topology: inout Topology) -> TopologyChange? {
-        apply(changes, to: &topology, limits: TrafficStages.Limits())
+        apply(changes, to: &topology, limits: TrafficLimits())
     }
 
     mutating func apply(
-        _ changes: ResourceChanges, to topology: inout Topology, limits: TrafficStages.Limits
+        _ changes: ResourceChanges, to topology: inout Topology, limits: TrafficLimits
     ) -> TopologyChange? {
         resolving(&topology, limits) { $0.take(changes) }
     }
 
     /// Takes the last change back.
     public mutating func revert(_ change: TopologyChange, in topology: inout Topology) {
-        resolving(&topology, TrafficStages.Limits()) { $0.revert(change) }
+        resolving(&topology, TrafficLimits()) { $0.revert(change) }
     }
 
     private mutating func resolving<Result>(
-        _ topology: inout Topology, _ limits: TrafficStages.Limits, _ body: (inout Resolver) -> Result
+        _ topology: inout Topology, _ limits: TrafficLimits, _ body: (inout Resolver) -> Result
     ) -> Result {
         var resolver = Resolver(limits: limits)
         // Moved, so that nothing is copied.

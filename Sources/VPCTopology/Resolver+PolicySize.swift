@@ -15,8 +15,8 @@ struct PolicySize {
     /// - Parameters:
     ///   - lines: As far as they name addresses.
     ///   - groups: What they allow to members of groups.
-    init(_ lines: [TrafficLine], _ groups: [Int: GroupServices] = [:], limits: TrafficStages.Limits) {
-        let stages = TrafficStages(lines, limits)
+    init(_ lines: [TrafficLine], _ groups: [Int: GroupServices] = [:], limits: TrafficLimits) {
+        let stages = TrafficStages<IPv4Bits>(lines, limits)
         excess = stages.excess
         effort = stages.effort
         elements = stages.elementCount

@@ -35,7 +35,7 @@ struct Resolver {
     /// Whether something may be worth a complaint that only resolving all would give.
     var isInDoubt = false
 
-    let limits: TrafficStages.Limits
+    let limits: TrafficLimits
     /// Steps that finding out what policies come to took so far, all there are together.
     var policyEffort = 0
 
@@ -46,7 +46,7 @@ struct Resolver {
     let kept: KeptAddresses?
 
     /// For resolving everything.
-    init(_ model: Model, numbering former: Topology?, keeping kept: KeptAddresses?, limits: TrafficStages.Limits) {
+    init(_ model: Model, numbering former: Topology?, keeping kept: KeptAddresses?, limits: TrafficLimits) {
         self.model = model
         self.kept = kept
         topology = former.map { Topology(reserving: $0) } ?? Topology()
@@ -59,7 +59,7 @@ struct Resolver {
     }
 
     /// For changes, which `topology` and `index` are to be moved into.
-    init(limits: TrafficStages.Limits) {
+    init(limits: TrafficLimits) {
         model = Model()
         topology = Topology()
         index = TopologyIndex()

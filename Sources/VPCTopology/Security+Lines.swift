@@ -14,7 +14,7 @@ extension [ResolvedSecurityRule] {
     package var servicesOfGroups: [Int: GroupServices] {
         var lines: [Int: [(line: Int, services: [ServiceRange])]] = [:]
         for (position, rule) in enumerated() where !rule.groups.isEmpty {
-            let services = TrafficLine(rule.traffic, from: []).services
+            let services = rule.traffic.services
             for group in Set(rule.groups) { lines[group, default: []].append((position, services)) }
         }
         return lines.mapValues { GroupServices($0) }
@@ -35,13 +35,16 @@ package struct GroupServices: Sendable {
         self.planes = planes
     }
 
-    /// Boxes of address 0.
-    package var entries: [TrafficStage.Entry] {
-        var entries: [TrafficStage.Entry] = []
-        planes.forEachPiece(of: plane) { piece in
-            let box = TrafficBox(addresses: 0...0, services: piece.services)
-            entries.append(TrafficStage.Entry(box: box, line: Int(piece.line)))
-        }
+    /// Services that are a box, with the line that decides on them.
+    package struct Entry: Hashable, Sendable {
+        package var services: ServiceRange
+        package var line: Int
+    }
+
+    /// By service; none overlap.
+    package var entries: [Entry] {
+        var entries: [Entry] = []
+        planes.forEachPiece(of: plane) { entries.append(Entry(services: $0.services, line: Int($0.line))) }
         return entries
     }
 

@@ -1,7 +1,9 @@
+internal import IPAddressing
+
 /// Finds the lines of an ordered list that can never decide, because earlier ones match all that they match.
 ///
 /// Boxes are compared within a space: the far addresses, or the members of one group, whoever these are.
-struct ShadowFinder {
+struct ShadowFinder<Bits: AddressBits> {
     enum Space: Hashable {
         case addresses
         /// A number of `Topology.securityGroups`; the boxes' address is 0.
@@ -10,13 +12,13 @@ struct ShadowFinder {
 
     struct Region {
         var space: Space
-        var box: TrafficBox
+        var box: TrafficBox<Bits>
     }
 
     /// What a line matches first, as far as the ones before it let it.
     private struct Claim {
         var line: Int
-        var box: TrafficBox
+        var box: TrafficBox<Bits>
     }
 
     private var claims: [Space: [Claim]] = [:]
@@ -34,7 +36,7 @@ struct ShadowFinder {
     ///   - regions: what it matches; empty where that is not known.
     ///   - everyMember: boxes that, beside `regions`, it matches of the members of any group; their address is 0.
     /// - Returns: the earlier lines that match all of it: one where one is enough. Empty where it decides for something.
-    mutating func add(_ regions: [Region], everyMember: [TrafficBox] = []) -> [Int] {
+    mutating func add(_ regions: [Region], everyMember: [TrafficBox<Bits>] = []) -> [Int] {
         defer {
             for region in regions { claims[region.space, default: []].append(Claim(line: count, box: region.box)) }
             claimsOnEveryMember += everyMember.map { Claim(line: count, box: $0) }
@@ -44,8 +46,7 @@ struct ShadowFinder {
         for region in regions {
             let found = self.overlapping(region)
             // Cheap and nearly always decisive: what matches less than the line does, taken together, leaves some of it.
-            let volume = found.reduce(UInt128(0)) { $0 + UInt128(region.box.clamped(to: $1.box).volume) }
-            guard volume >= UInt128(region.box.volume) else { return [] }
+            guard Self.volume(of: found, in: region.box, reaches: region.box.volume) else { return [] }
             overlapping.append(found)
         }
         guard !regions.isEmpty else { return [] }
@@ -64,19 +65,36 @@ struct ShadowFinder {
         return deciding.sorted()
     }
 
+    /// Whether what claims have of a box is as much as `enough`, where some has been claimed more than once.
+    private static func volume(of claims: [Claim], in box: TrafficBox<Bits>, reaches enough: TrafficVolume<Bits>)
+        -> Bool
+    {
+        var volume = TrafficVolume<Bits>()
+        // Neither is more than the box: what is added to less than that never overflows.
+        return claims.contains {
+            volume += box.clamped(to: $0.box).volume
+            return volume >= enough
+        }
+    }
+
     /// By line.
     private mutating func overlapping(_ region: Region) -> [Claim] {
         let own = claims[region.space] ?? []
         budget -= own.count
         guard budget > 0 else { return [] }
-        let found = own.filter { $0.box.overlaps(region.box) }
+        let box = region.box
+        var found: [Claim] = []
+        // Most are about other addresses.
+        for index in own.indices where own[index].box.addresses.overlaps(box.addresses) {
+            if own[index].box.overlaps(box) { found.append(own[index]) }
+        }
         guard region.space != .addresses else { return found }
         budget -= claimsOnEveryMember.count
         return (found + claimsOnEveryMember.filter { $0.box.overlaps(region.box) }).sorted { $0.line < $1.line }
     }
 
     /// The lines that cover a box, in order, as far as each takes something; nil where some of the box is left.
-    private mutating func cover(_ box: TrafficBox, _ claims: [Claim]) -> [Int]? {
+    private mutating func cover(_ box: TrafficBox<Bits>, _ claims: [Claim]) -> [Int]? {
         var left = [box]
         var lines: [Int] = []
         for claim in claims {
@@ -91,9 +109,30 @@ struct ShadowFinder {
     }
 }
 
+/// How many packets there are, up to their other bits: at most 24 bits more than an address has.
+private struct TrafficVolume<Bits: AddressBits>: Comparable {
+    var high: Bits = 0
+    var low: Bits = 0
+
+    static func < (left: Self, right: Self) -> Bool {
+        left.high == right.high ? left.low < right.low : left.high < right.high
+    }
+
+    static func += (left: inout Self, right: Self) {
+        let (low, carry) = left.low.addingReportingOverflow(right.low)
+        left = TrafficVolume(high: left.high + right.high + (carry ? 1 : 0), low: low)
+    }
+}
+
 extension TrafficBox {
-    /// How many packets it holds, up to their other bits: at most 2^56.
-    fileprivate var volume: UInt64 { UInt64(addresses.count) * UInt64(protocols.count) * UInt64(selectors.count) }
+    fileprivate var volume: TrafficVolume<Bits> {
+        let services = Bits(protocols.count * selectors.count)
+        // All addresses are one more than a number holds.
+        let others = services.multipliedFullWidth(by: addresses.upperBound - addresses.lowerBound)
+        var volume = TrafficVolume<Bits>(high: others.high, low: others.low)
+        volume += TrafficVolume(low: services)
+        return volume
+    }
 
     /// The part inside `other`, which must overlap this box.
     fileprivate func clamped(to other: TrafficBox) -> TrafficBox {

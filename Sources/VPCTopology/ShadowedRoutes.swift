@@ -15,7 +15,7 @@ struct ShadowedRoutes {
     /// By position in the list of destinations.
     private(set) var causes: [Int: Cause] = [:]
 
-    /// Destinations to which the kernel forwards nothing, see ip_route_input_slow in net/ipv4/route.c: this network,
+    /// IPv4 destinations to which the kernel forwards nothing, see ip_route_input_slow in net/ipv4/route.c: this network,
     /// loopback, multicast without a multicast router, limited broadcast.
     static let unforwarded = ["0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32"].compactMap {
         IPPrefix($0)
@@ -27,7 +27,10 @@ struct ShadowedRoutes {
         /// Nil: no route.
         var position: Int?
         var parts: [IPPrefix] = []
-        var covered: UInt64 = 0
+        /// Addresses of its parts; 0 where these are all IPv6 addresses there are.
+        var covered: UInt128 = 0
+
+        var isCovered: Bool { !parts.isEmpty && covered == prefix.size }
     }
 
     /// - Parameters:
@@ -56,16 +59,16 @@ struct ShadowedRoutes {
 
     private mutating func close(_ open: inout [Node]) {
         guard let node = open.popLast() else { return }
-        if let position = node.position, causes[position] == nil, node.covered == node.prefix.size {
+        if let position = node.position, causes[position] == nil, node.isCovered {
             causes[position] = .prefixes(node.parts)
         }
         guard let parent = open.indices.last else { return }
         open[parent].parts.append(node.prefix)
-        open[parent].covered += node.prefix.size
+        open[parent].covered &+= node.prefix.size
     }
 }
 
 extension IPPrefix {
-    /// How many addresses it has (IPv4).
-    fileprivate var size: UInt64 { 1 << UInt64(32 - length) }
+    /// How many addresses it has; 0 where these are all IPv6 addresses there are.
+    fileprivate var size: UInt128 { 1 << (family.bitWidth - Int(length)) }
 }

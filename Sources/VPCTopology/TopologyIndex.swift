@@ -17,7 +17,7 @@ public struct TopologyIndex: Sendable {
     var devices = NumberTable()
     /// Devices on hosts whose names could meet: short names of interfaces give different ones by themselves.
     var ports = NumberTable()
-    /// Of those that state their MAC address.
+    /// Of those that state their MAC address, or have one that was derived from an IPv6 address.
     var stations: [Station: Int] = [:]
     /// Targets of routes.
     var gateways: [GatewayKey: Int] = [:]

@@ -1,21 +1,19 @@
-package import IPAddressing
+public import IPAddressing
 package import VPCModel
 
 /// A set of packets as a product of ranges: far address, IP protocol, and a 16-bit selector.
 ///
 /// The selector is the destination port for protocols that have one, type and code for ICMP; for the others all 16 bits
 /// are covered. ICMP boxes are kept apart from the rest, because the kernel reads their selector elsewhere.
-package struct TrafficBox: Hashable, Sendable {
-    package var addresses: ClosedRange<UInt32>
-    package var protocols: ClosedRange<UInt8>
-    package var selectors: ClosedRange<UInt16>
-
-    package static let allProtocols: ClosedRange<UInt8> = 0...255
-    package static let allSelectors: ClosedRange<UInt16> = 0...65535
+@usableFromInline
+package struct TrafficBox<Bits: AddressBits>: Hashable, Sendable {
+    @usableFromInline package var addresses: ClosedRange<Bits>
+    @usableFromInline package var protocols: ClosedRange<UInt8>
+    @usableFromInline package var selectors: ClosedRange<UInt16>
 
     package init(
-        addresses: ClosedRange<UInt32>, protocols: ClosedRange<UInt8> = Self.allProtocols,
-        selectors: ClosedRange<UInt16> = Self.allSelectors
+        addresses: ClosedRange<Bits>, protocols: ClosedRange<UInt8> = 0...255,
+        selectors: ClosedRange<UInt16> = 0...65535
     ) {
         self.addresses = addresses
         self.protocols = protocols
@@ -45,7 +43,7 @@ package struct TrafficBox: Hashable, Sendable {
     }
 
     private func with(
-        addresses: ClosedRange<UInt32>? = nil, protocols: ClosedRange<UInt8>? = nil,
+        addresses: ClosedRange<Bits>? = nil, protocols: ClosedRange<UInt8>? = nil,
         selectors: ClosedRange<UInt16>? = nil
     ) -> TrafficBox {
         TrafficBox(
@@ -68,29 +66,21 @@ extension ClosedRange where Bound: FixedWidthInteger {
     }
 }
 
-extension IPPrefix {
-    /// The block as numbers (IPv4).
-    package var range: ClosedRange<UInt32> { address.v4...last.v4 }
-}
-
 extension TrafficMatch {
     /// The boxes of this match for one far block.
-    package func boxes(_ addresses: ClosedRange<UInt32>) -> [TrafficBox] {
-        guard let ipProtocol else {
-            return [TrafficBox(addresses: addresses)]
-        }
-        let number = ipProtocol.rawValue...ipProtocol.rawValue
-        let selectors: [ClosedRange<UInt16>] =
-            if ipProtocol == .icmp {
-                [icmpSelectors]
-            } else {
-                ports.isEmpty ? [TrafficBox.allSelectors] : ports
-            }
-        return selectors.map { TrafficBox(addresses: addresses, protocols: number, selectors: $0) }
+    func boxes<Bits: AddressBits>(_ addresses: ClosedRange<Bits>) -> [TrafficBox<Bits>] {
+        services.map { TrafficBox(addresses: addresses, services: $0) }
+    }
+
+    /// What the match is about, whatever the addresses.
+    package var services: [ServiceRange] {
+        guard let ipProtocol else { return [.all] }
+        let selectors = ipProtocol == .icmp ? [icmpSelectors] : ports.isEmpty ? [0...65535] : ports
+        return selectors.map { ServiceRange(ipProtocol, $0) }
     }
 
     private var icmpSelectors: ClosedRange<UInt16> {
-        guard let icmpType else { return TrafficBox.allSelectors }
+        guard let icmpType else { return 0...65535 }
         let first = UInt16(icmpType) << 8
         guard let icmpCode else { return first...(first | 0xFF) }
         return (first | UInt16(icmpCode))...(first | UInt16(icmpCode))

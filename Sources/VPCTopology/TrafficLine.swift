@@ -8,26 +8,38 @@ package struct TrafficLine: Hashable, Sendable {
 
     package init(_ traffic: TrafficMatch, from blocks: [IPPrefix]) {
         self.blocks = blocks
-        services = traffic.boxes(0...0).map(\.services)
+        services = traffic.services
     }
 
-    /// Elements that the line takes by itself: each block with each service, or a set of both.
-    var size: Int { min(blocks.count * services.count, blocks.count + services.count) }
+    /// Elements that the line takes by itself in a family: each block with each service, or a set of both.
+    func size(in family: AddressFamily) -> Int {
+        let count = blocks.reduce(0) { $0 + ($1.family == family ? 1 : 0) }
+        return min(count * services.count, count + services.count)
+    }
 }
 
 /// IP protocol and selector as one number of 24 bits: `protocol << 16 | selector`. In it a protocol with some ports is a
 /// range, and so is a protocol as a whole, and all of them.
-package typealias ServiceRange = ClosedRange<UInt32>
+@usableFromInline package typealias ServiceRange = ClosedRange<UInt32>
+
+extension ServiceRange {
+    static var all: ServiceRange { 0...0xFF_FFFF }
+
+    init(_ ipProtocol: IPProtocol, _ selectors: ClosedRange<UInt16>) {
+        let number = UInt32(ipProtocol.rawValue) << 16
+        self = (number | UInt32(selectors.lowerBound))...(number | UInt32(selectors.upperBound))
+    }
+}
 
 extension TrafficBox {
     /// Of several protocols a box has all selectors.
-    package var services: ServiceRange {
+    @inlinable package var services: ServiceRange {
         let lower = UInt32(protocols.lowerBound) << 16 | UInt32(selectors.lowerBound)
         return lower...(UInt32(protocols.upperBound) << 16 | UInt32(selectors.upperBound))
     }
 
     /// - Parameter services: What ``forEachBox(of:_:)`` gives.
-    init(addresses: ClosedRange<UInt32>, services: ServiceRange) {
+    init(addresses: ClosedRange<Bits>, services: ServiceRange) {
         let (lower, upper) = (services.lowerBound, services.upperBound)
         self.init(
             addresses: addresses, protocols: UInt8(lower >> 16)...UInt8(upper >> 16),

@@ -1,4 +1,4 @@
-import IPAddressing
+internal import IPAddressing
 
 /// Steps that may be taken. Real lists take few; one that is made to be hard must not hold up what waits for it.
 struct Effort {
@@ -15,24 +15,24 @@ struct Effort {
 ///
 /// Blocks are inside one another or disjoint, so the lines that match an address are those of the blocks around it: one
 /// pass over the blocks, in the order of their addresses, finds all planes.
-struct TrafficMap: Sendable {
+struct TrafficMap<Bits: AddressBits>: Sendable {
     typealias Plane = TrafficPlanes.Plane
 
     /// From its lowest address up to the next span.
     struct Span: Hashable, Sendable {
-        var lower: UInt32
+        var lower: Bits
         var plane: Plane
     }
 
     /// A block with a line.
     private struct Claim {
-        var addresses: ClosedRange<UInt32>
+        var addresses: ClosedRange<Bits>
         var line: Int
     }
 
     /// A block around what is read.
     private struct Frame {
-        var upper: UInt32
+        var upper: Bits
         var plane: Plane
     }
 
@@ -49,7 +49,9 @@ struct TrafficMap: Sendable {
         var claims: [Claim] = []
         for (position, line) in zip(lines.indices, lines) {
             own.append(planes.plane(of: line.services, line: position))
-            claims += line.blocks.map { Claim(addresses: $0.range, line: position) }
+            for block in line.blocks where block.family == Bits.family {
+                claims.append(Claim(addresses: block.range(), line: position))
+            }
         }
         effort.spend(claims.count)
         // What is around comes before what is inside.
@@ -80,39 +82,39 @@ struct TrafficMap: Sendable {
     }
 
     /// Ends the blocks that are all below an address.
-    private mutating func leave(_ frames: inout [Frame], before address: UInt32?) {
+    private mutating func leave(_ frames: inout [Frame], before address: Bits?) {
         while let frame = frames.last, address.map({ frame.upper < $0 }) ?? true {
             frames.removeLast()
             if frame.upper < .max { begin(frames.last?.plane ?? TrafficPlanes.empty, at: frame.upper + 1) }
         }
     }
 
-    private mutating func begin(_ plane: Plane, at lower: UInt32) {
+    private mutating func begin(_ plane: Plane, at lower: Bits) {
         if spans[spans.count - 1].lower == lower { spans.removeLast() }
         if spans.last?.plane != plane { spans.append(Span(lower: lower, plane: plane)) }
     }
 
     /// The line that decides on a packet.
-    func line(_ address: UInt32, _ service: UInt32) -> Int? {
+    func line(_ address: Bits, _ service: UInt32) -> Int? {
         let next = spans.partitionPoint { $0.lower <= address }
         return planes.line(on: spans[next - 1].plane, service)
     }
 
     /// The spans with a line, up to their highest address.
-    var areas: [TrafficSweep.Area] {
-        var areas: [TrafficSweep.Area] = []
+    var areas: [TrafficSweep<Bits>.Area] {
+        var areas: [TrafficSweep<Bits>.Area] = []
         for (index, span) in spans.enumerated() where span.plane != TrafficPlanes.empty {
             let upper = index + 1 < spans.count ? spans[index + 1].lower - 1 : .max
-            areas.append(TrafficSweep.Area(addresses: span.lower...upper, plane: span.plane))
+            areas.append(TrafficSweep<Bits>.Area(addresses: span.lower...upper, plane: span.plane))
         }
         return areas
     }
 }
 
 /// Turns planes side by side into boxes: what goes on from one to the next stays one box.
-struct TrafficSweep {
+struct TrafficSweep<Bits: AddressBits> {
     struct Area {
-        var addresses: ClosedRange<UInt32>
+        var addresses: ClosedRange<Bits>
         var plane: TrafficPlanes.Plane
     }
 
@@ -134,14 +136,14 @@ struct TrafficSweep {
     /// - Returns: nil where that is not enough.
     func boxes(
         _ areas: [Area], spansGaps: Bool, limit: Int, _ effort: inout Effort
-    ) -> [TrafficStage.Entry]? {
-        var entries: [TrafficStage.Entry] = []
+    ) -> [TrafficStage<Bits>.Entry]? {
+        var entries: [TrafficStage<Bits>.Entry] = []
         var open = 0..<0
-        var begun: [UInt32] = []
-        var last: UInt32 = 0
+        var begun: [Bits] = []
+        var last: Bits = 0
         func close(_ index: Int) {
             entries.append(
-                TrafficStage.Entry(
+                TrafficStage<Bits>.Entry(
                     box: TrafficBox(
                         addresses: begun[index - open.lowerBound]...last, services: pieces[index].services),
                     line: Int(pieces[index].line)))
@@ -152,7 +154,7 @@ struct TrafficSweep {
                 open = 0..<0
             }
             let new = starts[area.plane]..<starts[area.plane + 1]
-            var beginnings: [UInt32] = []
+            var beginnings: [Bits] = []
             beginnings.reserveCapacity(new.count)
             var old = open.lowerBound
             for piece in new {

@@ -1,15 +1,17 @@
+package import IPAddressing
+
 /// Lines of an ordered list as one lookup: no two boxes overlap, each bears the line that decides.
-package struct TrafficStage: Sendable {
+package struct TrafficStage<Bits: AddressBits>: Sendable {
     package struct Entry: Hashable, Sendable {
-        package var box: TrafficBox
+        package var box: TrafficBox<Bits>
         /// The position of the line.
         package var line: Int
     }
 
     /// Addresses that are treated alike, and the lowest of all that are treated like these.
     package struct Class: Hashable, Sendable {
-        package var addresses: ClosedRange<UInt32>
-        package var representative: UInt32
+        package var addresses: ClosedRange<Bits>
+        package var representative: Bits
     }
 
     /// Not empty: an address is looked up in here first, and the boxes know its representative.
@@ -17,7 +19,7 @@ package struct TrafficStage: Sendable {
     package let entries: [Entry]
     /// Positions.
     let lines: Range<Int>
-    private let map: TrafficMap
+    private let map: TrafficMap<Bits>
 
     package var elementCount: Int { classes.count + entries.count }
 
@@ -26,10 +28,10 @@ package struct TrafficStage: Sendable {
     ///   - price: What a lookup of classes is worth, in elements.
     /// - Returns: nil where `limit` or `effort` is not enough.
     init?(_ lines: ArraySlice<TrafficLine>, limit: Int, price: Int, _ effort: inout Effort) {
-        guard let map = TrafficMap(lines, &effort) else { return nil }
+        guard let map = TrafficMap<Bits>(lines, &effort) else { return nil }
         self.map = map
         self.lines = lines.indices
-        let sweep = TrafficSweep(map.planes)
+        let sweep = TrafficSweep<Bits>(map.planes)
         let areas = map.areas
         if let few = sweep.boxes(areas, spansGaps: false, limit: min(limit, price), &effort) {
             (classes, entries) = ([], few)
@@ -48,17 +50,17 @@ package struct TrafficStage: Sendable {
     }
 
     private static func classes(
-        _ areas: [TrafficSweep.Area], _ planes: Int
-    ) -> (classes: [Class], representatives: [TrafficSweep.Area]) {
-        var lowest = [UInt32?](repeating: nil, count: planes)
-        var representatives: [TrafficSweep.Area] = []
+        _ areas: [TrafficSweep<Bits>.Area], _ planes: Int
+    ) -> (classes: [Class], representatives: [TrafficSweep<Bits>.Area]) {
+        var lowest = [Bits?](repeating: nil, count: planes)
+        var representatives: [TrafficSweep<Bits>.Area] = []
         var classes: [Class] = []
         for area in areas {
             let representative = lowest[area.plane] ?? area.addresses.lowerBound
             if lowest[area.plane] == nil {
                 lowest[area.plane] = representative
                 representatives.append(
-                    TrafficSweep.Area(addresses: representative...representative, plane: area.plane))
+                    TrafficSweep<Bits>.Area(addresses: representative...representative, plane: area.plane))
             }
             classes.append(Class(addresses: area.addresses, representative: representative))
         }
@@ -66,5 +68,5 @@ package struct TrafficStage: Sendable {
     }
 
     /// The line that decides on a packet.
-    package func line(_ address: UInt32, _ service: UInt32) -> Int? { map.line(address, service) }
+    func line(_ address: Bits, _ service: UInt32) -> Int? { map.line(address, service) }
 }

@@ -1,49 +1,31 @@
+package import IPAddressing
+
 /// An ordered list of lines as lookups one behind the other: what one does not find, the next may.
 ///
 /// Most lists are one lookup. Where lines of many ports meet lines of many addresses, cutting them apart takes a box for
 /// each pair; a list can be cut between two lines instead, because a line only ever yields to those before it.
-package struct TrafficStages: Sendable {
-    package private(set) var stages: [TrafficStage] = []
+///
+/// Of one family: blocks of the other one are nothing to it, and each line has the same position in both.
+package struct TrafficStages<Bits: AddressBits>: Sendable {
+    package private(set) var stages: [TrafficStage<Bits>] = []
     /// A line for which there is no room, the first or the largest; nil where all have theirs. The stages end before it.
     package private(set) var excess: Int?
     /// Steps that were taken.
     package private(set) var effort = 0
 
-    package struct Limits: Sendable {
-        /// The most elements of a list. The kernel takes as many in about a second.
-        package var elements = 262_144
-        /// The most elements of all lists that one host needs. It takes some seconds to load as many, and some hundred
-        /// megabytes to hold them.
-        package var elementsOfHost = 1_048_576
-        /// The most stages: the first packet of a connection asks one after the other.
-        package var stages = 8
-        /// What one more lookup is worth, in elements. A packet pays for each of both: a set of boxes is searched through
-        /// a bitmap with a bit per element.
-        package var price = 1000
-        /// Elements by which a stage may be larger than its lines are by themselves: few at first, so that there are few
-        /// elements; more where that takes too many stages.
-        package var slacks = [1000, 4000, 16_000]
-        /// Steps that finding one stage may take for each of its elements. Real lists take a few dozen at most.
-        package var effort = 256
-        /// Steps that finding the stages of all lists of a manifest may take: some ten seconds. Tens of millions of elements
-        /// take fewer.
-        package var effortOfAll = 1 << 30
-
-        package init() {}
-    }
-
-    package init(_ lines: [TrafficLine], _ limits: Limits = Limits()) {
+    @specialized(where Bits == IPv4Bits)
+    package init(_ lines: [TrafficLine], _ limits: TrafficLimits = TrafficLimits()) {
         if lines.isEmpty { return }
-        let sizes = lines.map(\.size)
+        let sizes = lines.map { $0.size(in: Bits.family) }
         let size = sizes.reduce(0, +)
         var effort = Effort(limit: limits.effort * (size + limits.price))
         if size <= limits.elements,
-            let stage = TrafficStage(lines[...], limit: size + limits.price, price: limits.price, &effort)
+            let stage = TrafficStage<Bits>(lines[...], limit: size + limits.price, price: limits.price, &effort)
         {
             stages = [stage]
         } else {
             for slack in limits.slacks {
-                var cut = TrafficCut(lines: lines, sizes: sizes, limits: limits, slack: slack)
+                var cut = TrafficCut<Bits>(lines: lines, sizes: sizes, limits: limits, slack: slack)
                 cut.run()
                 (stages, excess) = (cut.stages, cut.excess)
                 effort.spend(cut.effort)
@@ -57,7 +39,10 @@ package struct TrafficStages: Sendable {
     package var elementCount: Int { stages.reduce(0) { $0 + $1.elementCount } }
 
     /// The line that decides on a packet.
-    package func line(_ address: UInt32, _ service: UInt32) -> Int? {
+    @specialized(where Bits == IPv4Bits)
+    package func line(_ address: IPAddress, _ service: UInt32) -> Int? {
+        guard address.family == Bits.family else { return nil }
+        let address = Bits(bitsOf: address)
         for stage in stages { if let line = stage.line(address, service) { return line } }
         return nil
     }
@@ -75,18 +60,42 @@ package struct TrafficStages: Sendable {
     }
 }
 
+/// What lists may come to.
+package struct TrafficLimits: Sendable {
+    /// The most elements of a list. The kernel takes as many in about a second.
+    package var elements = 262_144
+    /// The most elements of all lists that one host needs. It takes some seconds to load as many, and some hundred
+    /// megabytes to hold them.
+    package var elementsOfHost = 1_048_576
+    /// The most stages: the first packet of a connection asks one after the other.
+    package var stages = 8
+    /// What one more lookup is worth, in elements. A packet pays for each of both: a set of boxes is searched through
+    /// a bitmap with a bit per element.
+    package var price = 1000
+    /// Elements by which a stage may be larger than its lines are by themselves: few at first, so that there are few
+    /// elements; more where that takes too many stages.
+    package var slacks = [1000, 4000, 16_000]
+    /// Steps that finding one stage may take for each of its elements. Real lists take a few dozen at most.
+    package var effort = 256
+    /// Steps that finding the stages of all lists of a manifest may take: some ten seconds. Tens of millions of elements
+    /// take fewer.
+    package var effortOfAll = 1 << 30
+
+    package init() {}
+}
+
 /// Cuts a list into stages, each as long as it can be.
-private struct TrafficCut {
+private struct TrafficCut<Bits: AddressBits> {
     let lines: [TrafficLine]
     let sizes: [Int]
-    let limits: TrafficStages.Limits
+    let limits: TrafficLimits
     let slack: Int
-    private(set) var stages: [TrafficStage] = []
+    private(set) var stages: [TrafficStage<Bits>] = []
     /// The first line that is in no stage.
     private(set) var excess: Int?
     private(set) var effort = 0
 
-    init(lines: [TrafficLine], sizes: [Int], limits: TrafficStages.Limits, slack: Int) {
+    init(lines: [TrafficLine], sizes: [Int], limits: TrafficLimits, slack: Int) {
         (self.lines, self.sizes, self.limits, self.slack) = (lines, sizes, limits, slack)
     }
 
@@ -103,7 +112,7 @@ private struct TrafficCut {
     }
 
     /// The longest stage, or one that is nearly as long and has hardly more elements than its lines by themselves.
-    private mutating func nextStage(from start: Int) -> TrafficStage? {
+    private mutating func nextStage(from start: Int) -> TrafficStage<Bits>? {
         guard let longest = longestStage(start..<lines.count, slack) else { return nil }
         if longest.lines.upperBound == lines.count { return longest }
         let tight = longestStage(longest.lines, slack / 16)
@@ -111,7 +120,7 @@ private struct TrafficCut {
     }
 
     /// The stage of as many lines at the beginning of a range as fit.
-    private mutating func longestStage(_ range: Range<Int>, _ slack: Int) -> TrafficStage? {
+    private mutating func longestStage(_ range: Range<Int>, _ slack: Int) -> TrafficStage<Bits>? {
         let start = range.lowerBound
         var tooMany = range.count
         var best = stage(range, slack)
@@ -131,10 +140,10 @@ private struct TrafficCut {
         return best
     }
 
-    private mutating func stage(_ range: Range<Int>, _ slack: Int) -> TrafficStage? {
+    private mutating func stage(_ range: Range<Int>, _ slack: Int) -> TrafficStage<Bits>? {
         let limit = sizes[range].reduce(0, +) + slack
         var effort = Effort(limit: min(limits.effort, 16) * limit + 20_000)
-        let stage = TrafficStage(lines[range], limit: limit, price: limits.price, &effort)
+        let stage = TrafficStage<Bits>(lines[range], limit: limit, price: limits.price, &effort)
         self.effort += effort.spent
         return stage
     }

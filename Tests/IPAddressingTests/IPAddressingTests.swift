@@ -212,3 +212,27 @@ private func libraryAddress(_ text: String) -> IPAddress? {
         #expect(!MACAddress(rawValue: 0x0200_5E00_0001).isMulticast)
     }
 }
+
+/// Addresses as the numbers that algorithms work with.
+@Suite(.timeLimit(minutes: 10)) struct AddressBitsTests {
+    private func check<Bits: AddressBits>(_ texts: [String], _: Bits.Type) throws {
+        for text in texts {
+            let prefix = try #require(IPPrefix(text))
+            let range = prefix.range(of: Bits.self)
+            #expect(IPAddress(bits: range.lowerBound) == prefix.address)
+            #expect(IPAddress(bits: range.upperBound) == prefix.last)
+            #expect(ClosedRange(bits: range) == prefix.address...prefix.last)
+            #expect(range.upperBound.masked(to: Int(prefix.length)) == range.lowerBound)
+            #expect(UInt128(range.upperBound - range.lowerBound) == UInt128(Bits.max) >> prefix.length)
+        }
+    }
+
+    @Test func numbersAreThoseOfTheAddresses() throws {
+        try check(["0.0.0.0/0", "128.0.0.0/1", "10.0.1.0/24", "10.0.1.255/32", "255.255.255.255/32"], IPv4Bits.self)
+        try check(
+            ["::/0", "8000::/1", "2001:db8::/63", "2001:db8::/64", "2001:db8:0:1:8000::/65", "ffff::1/128"],
+            IPv6Bits.self)
+        #expect(IPv6Bits(bitsOf: try #require(IPAddress("2001:db8::1"))) == 0x2001_0DB8 << 96 | 1)
+        #expect(IPv4Bits(bitsOf: try #require(IPAddress("10.0.1.2"))) == 0x0A00_0102)
+    }
+}

@@ -84,6 +84,23 @@ import Testing
                     """))
     }
 
+    @Test func routesOfIPv6() throws {
+        let key = Route.Key(table: TableID(1_000_001), destination: try "2001:db8::b/128".prefix)
+        let route = Route.gateway(try "fe80::1".address, device: .none, key)
+        #expect(
+            bytes { route.encode([.create, .replace], index: 5, RouteProtocol(118), into: &$0) }
+                == hex(
+                    """
+                    5c000000 1800 0105 09000000 00000000
+                    0a 80 00 00 00 76 00 01 00000000
+                    0800 0f00 41420f00
+                    1400 0100 20010db8 00000000 00000000 0000000b
+                    0800 0600 00040000
+                    0800 0400 05000000
+                    1400 0500 fe800000 00000000 00000000 00000001
+                    """))
+    }
+
     @Test func nexthops() throws {
         let tunnel = GREEncapsulation(
             key: 0x8000_0001, source: try "172.31.0.1".address, destination: try "172.31.0.2".address, ttl: 64)
@@ -119,6 +136,40 @@ import Testing
                     0800 0100 08000000
                     0800 0500 04000000
                     0800 0600 0a000915
+                    """))
+        var wide = tunnel
+        wide.payload = .ipv6
+        #expect(
+            bytes {
+                Nexthop(id: NexthopID(7), body: .encapsulate(wide, device: .none)).encode(
+                    [.create, .exclusive], index: 4, owner, into: &$0)
+            }
+                == hex(
+                    """
+                    60000000 6800 0106 09000000 00000000
+                    0a 00 76 00 00000000
+                    0800 0100 07000000
+                    0800 0500 04000000
+                    0600 0700 0200 0000
+                    3000 0880
+                      0c00 0100 0000000080000001
+                      0800 0200 ac1f0002
+                      0800 0300 ac1f0001
+                      0500 0400 40 000000
+                      0600 0600 0004 0000
+                    """))
+        #expect(
+            bytes {
+                Nexthop(id: NexthopID(8), body: .gateway(try! "2001:db8::5".address, device: .none)).encode(
+                    [.create, .replace], index: 4, owner, into: &$0)
+            }
+                == hex(
+                    """
+                    3c000000 6800 0105 09000000 00000000
+                    0a 00 76 00 04000000
+                    0800 0100 08000000
+                    0800 0500 04000000
+                    1400 0600 20010db8 00000000 00000000 00000005
                     """))
         let group = NexthopGroup(
             members: [.init(id: NexthopID(7), weight: 1), .init(id: NexthopID(8), weight: 256)],

@@ -54,6 +54,8 @@ import VPCTopology
             (changed { $0.action = .deny }, []),
             (changed { $0.cidr = IPPrefix("10.1.0.0/17")! }, []),
             (changed { $0.cidr = IPPrefix("10.2.0.0/16")! }, []),
+            (changed { $0.cidr = IPPrefix("2001:db8:1::/48")! }, []),
+            (changed { $0.cidr = IPPrefix("2001:db8:2::/48")! }, []),
             (changed { $0.traffic.ipProtocol = .udp }, []),
             (changed { $0.traffic.ports = [80...80] }, []),
             (changed { $0.traffic.ports = [80...81, 443...444] }, []),

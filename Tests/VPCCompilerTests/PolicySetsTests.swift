@@ -1,7 +1,9 @@
+import IPAddressing
 import KernelNames
 import TestSupport
 import Testing
 import VPCManifest
+import VPCModel
 import VPCTopology
 
 @testable import VPCCompiler
@@ -37,6 +39,34 @@ import VPCTopology
         let chain = try #require(table.chains.first { $0.name == chain })
         return chain.rules.map { $0.expressions.compactMap(\.set).filter { $0.hasPrefix(prefix) } }
             .filter { !$0.isEmpty }
+    }
+
+    /// Each family has sets of its own: an IPv6 address takes 16 bytes of a key.
+    @Test func keysAreAsLongAsTheFamilysAddresses() throws {
+        let blocks = try (0..<1500).map { try #require(IPPrefix("2001:db8:\(String($0 * 2, radix: 16))::/48")) }
+        let traffic = TrafficMatch(ipProtocol: .tcp, ports: [80...80, 443...443, 8000...8100])
+        let lines = [TrafficLine(traffic, from: blocks + [try #require(IPPrefix("10.0.0.0/8"))])]
+        let name = FirewallName(.group, "web", direction: .ingress)
+        func expect<Bits: AddressBits>(
+            _: Bits.Type, _ type: NFType, bytes: Int, entries: Int, classes: Int
+        ) throws {
+            let stages = TrafficStages<Bits>(lines)
+            let lookup = try #require(stages.lookups(name).first)
+            #expect(lookup.entries.count == entries)
+            for entry in lookup.entries {
+                let services = entry.box.services
+                let key = NFKey(entry.box.addressKey, services.protocolKey, services.selectorKey)
+                #expect(key.bytes.count == bytes + 8)
+            }
+            let maps = stages.classMaps(name, origin: .none)
+            #expect(maps.map(\.elements.count) == (classes == 0 ? [] : [classes]))
+            for map in maps {
+                #expect(map.shape.keyCode == NFType.code(of: [type, .internetProtocol]))
+                #expect(map.shape.keyLength == bytes + 4)
+            }
+        }
+        try expect(IPv4Bits.self, .ipv4Address, bytes: 4, entries: 3, classes: 0)
+        try expect(IPv6Bits.self, .ipv6Address, bytes: 16, entries: 3, classes: 1500)
     }
 
     @Test func aPublishedListIsLookedUpByClass() throws {

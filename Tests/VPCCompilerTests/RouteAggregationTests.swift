@@ -15,55 +15,69 @@ import VPCTopology
 
     // MARK: The algorithm
 
-    /// 64 addresses.
-    private static let block = IPPrefix("10.1.2.64/26")!
-    private static let addresses = (0..<64).map { IPAddress(v4: block.address.v4 + $0) }
+    /// Blocks of which 64 parts are looked at: single addresses, and larger ones up to where there are no bits left.
+    private static let blocks = [
+        "10.1.2.64/26", "0.0.0.0/0", "2001:db8:1:1::40/122", "2001:db8:0:8::/61", "::/0", "2001:db8:1:40::/58",
+    ].map { IPPrefix($0)! }
+    private static let block = blocks[0]
+    private static let addresses = parts(of: block).map(\.address)
 
-    /// Addresses of one to four hosts, here and there a prefix that is somebody else's; dense or thin.
-    private func drawnLeaves(_ dice: inout Dice) -> (leaves: [Leaf], hosts: Int) {
+    private static func parts(of block: IPPrefix) -> [IPPrefix] {
+        var parts = [block]
+        for _ in 0..<6 { parts = parts.compactMap(\.halves).flatMap { [$0, $1] } }
+        return parts
+    }
+
+    /// Parts of one to four hosts, here and there a prefix that is somebody else's; dense or thin.
+    private func drawnLeaves(
+        _ dice: inout Dice, _ parts: [IPPrefix] = parts(of: block)
+    ) -> (leaves: [Leaf], hosts: Int) {
         let hosts = Int.random(in: 1...4, using: &dice)
         let (density, run) = (Int.random(in: 0...100, using: &dice), Int.random(in: 0...100, using: &dice))
         var leaves: [Leaf] = []
         var host = 0
         var next = 0
         while next < 64 {
-            let address = Self.addresses[next]
+            let part = parts[next]
             let size = 1 << Int.random(in: 0...4, using: &dice)
             if Int.random(in: 0..<40, using: &dice) == 0, next % size == 0 {
                 leaves.append(
                     Leaf(
-                        prefix: IPPrefix(containing: address, length: 32 - size.trailingZeroBitCount), target: nil))
+                        prefix: IPPrefix(
+                            containing: part.address, length: Int(part.length) - size.trailingZeroBitCount),
+                        target: nil))
                 next += size
                 continue
             }
             if Int.random(in: 0..<100, using: &dice) >= run { host = Int.random(in: 0..<hosts, using: &dice) }
             if Int.random(in: 0..<100, using: &dice) < density {
-                leaves.append(Leaf(prefix: IPPrefix(address), target: .host(host)))
+                leaves.append(Leaf(prefix: part, target: .host(host)))
             }
             next += 1
         }
         return (leaves, hosts)
     }
 
-    /// Where each address leads, nil where that does not matter.
-    private func wanted(_ leaves: [Leaf]) -> [Target?] {
-        Self.addresses.map { address in
-            guard let leaf = leaves.first(where: { $0.prefix.contains(address) }) else { return .unreachable }
+    /// Where each part leads, nil where that does not matter.
+    private func wanted(_ leaves: [Leaf], _ parts: [IPPrefix]) -> [Target?] {
+        parts.map { part in
+            guard let leaf = leaves.first(where: { $0.prefix.contains(part) }) else { return .unreachable }
             return leaf.target
         }
     }
 
-    @Test func everyAddressLeadsWhereItLed() throws {
+    @Test(arguments: blocks) func everyAddressLeadsWhereItLed(block: IPPrefix) throws {
         var dice = Dice(seed: 11)
-        for _ in 0..<2000 {
-            let (leaves, hosts) = drawnLeaves(&dice)
-            let aggregates = RouteAggregator.aggregates(of: Self.block, leaves: leaves, hosts: hosts)
-            #expect(aggregates.first?.prefix == Self.block)
+        let parts = Self.parts(of: block)
+        for _ in 0..<500 {
+            let (leaves, hosts) = drawnLeaves(&dice, parts)
+            let aggregates = RouteAggregator.aggregates(of: block, leaves: leaves, hosts: hosts)
+            #expect(aggregates.first?.prefix == block)
             #expect(aggregates.map(\.prefix) == Set(aggregates.map(\.prefix)).sorted())
-            for (address, target) in zip(Self.addresses, wanted(leaves)) {
+            for (part, target) in zip(parts, wanted(leaves, parts)) {
                 guard let target else { continue }
-                let match = aggregates.last { $0.prefix.contains(address) }
-                try #require(match?.target == target, "\(address) of \(leaves) in \(aggregates)")
+                let match = aggregates.last { $0.prefix.contains(part) }
+                try #require(match?.target == target, "\(part) of \(leaves) in \(aggregates)")
             }
             for aggregate in aggregates {
                 guard let leaf = aggregate.leaf else { continue }
@@ -73,13 +87,14 @@ import VPCTopology
     }
 
     /// None of the smaller sets of routes would do, as trying them all shows.
-    @Test func thereAreNoFewer() throws {
+    @Test(arguments: blocks) func thereAreNoFewer(block: IPPrefix) throws {
         var dice = Dice(seed: 12)
-        for _ in 0..<500 {
-            let (leaves, hosts) = drawnLeaves(&dice)
-            let count = RouteAggregator.aggregates(of: Self.block, leaves: leaves, hosts: hosts).count
+        let parts = Self.parts(of: block)
+        for _ in 0..<200 {
+            let (leaves, hosts) = drawnLeaves(&dice, parts)
+            let count = RouteAggregator.aggregates(of: block, leaves: leaves, hosts: hosts).count
             let targets = [Target.unreachable] + (0..<hosts).map { Target.host($0) }
-            let wanted = wanted(leaves)
+            let wanted = wanted(leaves, parts)
             /// The fewest routes inside a range, by what is inherited there.
             func fewest(_ range: Range<Int>) -> [Int] {
                 if range.count == 1 {

@@ -57,8 +57,8 @@ import VPCModel
     }
 
     /// A tenth of everything, so that fewer lines show the same.
-    private static let small: TrafficStages.Limits = {
-        var limits = TrafficStages.Limits()
+    private static let small: TrafficLimits = {
+        var limits = TrafficLimits()
         limits.elements /= 10
         limits.price /= 10
         limits.slacks = limits.slacks.map { $0 / 10 }
@@ -69,7 +69,7 @@ import VPCModel
 
     @Test func knownLists() {
         func size(_ lines: [TrafficLine]) -> [Int] {
-            let stages = TrafficStages(lines)
+            let stages = TrafficStages<IPv4Bits>(lines)
             #expect(stages.excess == nil)
             return stages.stages.map(\.elementCount)
         }
@@ -109,7 +109,7 @@ import VPCModel
                 case "grid": Self.grid(count)
                 default: (0..<count).map { TrafficLine(Self.port($0), from: Self.everywhere) }
                 }
-            let stages = TrafficStages(lines, Self.small)
+            let stages = TrafficStages<IPv4Bits>(lines, Self.small)
             #expect(stages.excess == nil, "\(shape) \(count)")
             return (stages.elementCount, stages.effort)
         }
@@ -122,7 +122,7 @@ import VPCModel
     @Test func linesAtRandomTakeFewStepsEach() {
         for count in [300, 3000] {
             var dice = Dice(seed: 3)
-            let stages = TrafficStages(Self.random(count, &dice))
+            let stages = TrafficStages<IPv4Bits>(Self.random(count, &dice))
             #expect(stages.excess == nil)
             #expect(stages.effort <= 100 * stages.elementCount, "\(stages.effort) \(stages.elementCount)")
         }
@@ -147,11 +147,11 @@ import VPCModel
 
     /// What is too much is given up early, whatever the number of lines.
     @Test func hardListsAreGivenUp() {
-        let one = TrafficStages(Self.interleaved(1000), Self.small)
-        let ten = TrafficStages(Self.interleaved(10_000), Self.small)
+        let one = TrafficStages<IPv4Bits>(Self.interleaved(1000), Self.small)
+        let ten = TrafficStages<IPv4Bits>(Self.interleaved(10_000), Self.small)
         #expect(one.excess != nil && ten.excess != nil)
         #expect(ten.effort <= 12 * one.effort, "\(one.effort) \(ten.effort)")
-        let many = TrafficStages([TrafficLine(Self.tcp, from: Self.published(30_000))], Self.small)
+        let many = TrafficStages<IPv4Bits>([TrafficLine(Self.tcp, from: Self.published(30_000))], Self.small)
         #expect(many.excess == 0)
         #expect(many.stages.isEmpty)
     }
@@ -171,7 +171,7 @@ import VPCModel
     }
 
     @Test func aRuleForTooManyGroupsIsNamed() throws {
-        var limits = TrafficStages.Limits()
+        var limits = TrafficLimits()
         limits.elements = 50
         let groups = (0..<20).map { "---\nkind: SecurityGroup\nmetadata: {name: g\($0)}\nspec: {vpc: v}\n" }.joined()
         let peers = (0..<20).map { "{securityGroup: g\($0)}" }.joined(separator: ", ")
@@ -183,7 +183,7 @@ import VPCModel
                 == ["policy-too-large SecurityGroup/g spec.egress[1]"])
     }
 
-    private func errors(_ manifest: String, _ limits: TrafficStages.Limits = .init()) throws -> [String] {
+    private func errors(_ manifest: String, _ limits: TrafficLimits = .init()) throws -> [String] {
         let set = ManifestSet(text: manifest)
         try #require(set.isValid)
         let resolution = Topology.resolve(set.model, limits: limits)
@@ -227,7 +227,7 @@ import VPCModel
     }
 
     @Test func whatIsTooMuchForAListOrAHost() throws {
-        var limits = TrafficStages.Limits()
+        var limits = TrafficLimits()
         limits.elements = 200
         limits.elementsOfHost = 300
         let hosts = "---\nkind: Host\nmetadata: {name: h2}\nspec: {underlay: {address: 172.31.0.2}}\n"
@@ -251,8 +251,8 @@ import VPCModel
             [TrafficLine(TrafficMatch(ipProtocol: .icmp), from: Self.everywhere)]
                 + [TrafficLine(Self.tcp, from: list)]
         }
-        var limits = TrafficStages.Limits()
-        limits.effortOfAll = 3 * TrafficStages(lines(Self.published(50)), limits).effort
+        var limits = TrafficLimits()
+        limits.effortOfAll = 3 * TrafficStages<IPv4Bits>(lines(Self.published(50)), limits).effort
         func groups(_ count: Int) -> String { (1...count).map { Self.group("g\($0)", 50) }.joined() }
         #expect(try errors(Self.manifest() + groups(3), limits) == [])
         #expect(

@@ -51,14 +51,13 @@ extension HostCompiler {
             relayName(subnet).with(role: "map").description, of: .ipv4Address, .ipv4Address, to: .verdict,
             isInterval: true,
             origin: origin)
-        for way in topology.waysFrom(subnet) {
+        let ways: [SubnetWay<IPv4Bits>] = topology.waysFrom(subnet)
+        for way in ways {
             for index in way.subnets where index != subnet {
                 guard let acl = topology.subnets[index].acl else { continue }
                 asked.insert(acl)
-                let sources = topology.subnets[index].cidr.range
                 map.add(
-                    IPAddress(v4: sources.lowerBound)...IPAddress(v4: sources.upperBound),
-                    IPAddress(v4: way.destinations.lowerBound)...IPAddress(v4: way.destinations.upperBound),
+                    topology.subnets[index].cidr, ClosedRange(bits: way.destinations),
                     verdict: .goto(aclName(acl, .ingress).description), origin: origin)
             }
         }
@@ -67,36 +66,40 @@ extension HostCompiler {
 }
 
 /// Destinations, and the subnets where what is for them is delivered.
-struct SubnetWay: Equatable {
-    var destinations: ClosedRange<UInt32>
+struct SubnetWay<Bits: AddressBits>: Equatable {
+    var destinations: ClosedRange<Bits>
     var subnets: [Int]
 }
 
 extension Topology {
     /// Into which subnets the routes of an interface lead: to that of a guest, or to those of a route's next hops.
     /// Ascending and disjoint; what leads nowhere is left out.
-    func subnetsBehind(_ interface: ResolvedInterface) -> [SubnetWay] { waysFrom(interface.subnet) }
+    func subnetsBehind(_ interface: ResolvedInterface) -> [SubnetWay<IPv4Bits>] { waysFrom(interface.subnet) }
 
     /// The same of whatever interface of a subnet.
-    func waysFrom(_ own: Int) -> [SubnetWay] {
+    func waysFrom<Bits: AddressBits>(_ own: Int) -> [SubnetWay<Bits>] {
         let (number, table) = (subnets[own].vpc, subnets[own].routeTable)
         let vpc = vpcs[number]
-        var blocks: [RoutedBlock] = vpc.cidrs.map { RoutedBlock(range: $0.range, kind: .nobody) }
+        var blocks: [RoutedBlock<Bits>] = []
+        func add(_ block: IPPrefix, _ kind: RoutedBlock<Bits>.Kind) {
+            if block.family == Bits.family { blocks.append(RoutedBlock(range: block.range(), kind: kind)) }
+        }
+        for cidr in vpc.cidrs { add(cidr, .nobody) }
         for (index, subnet) in subnets.numbered where subnet.vpc == number {
-            blocks.append(RoutedBlock(range: subnet.cidr.range, kind: .subnet(index)))
+            add(subnet.cidr, .subnet(index))
         }
         for route in table.map({ routeTables[$0].routes }) ?? [] {
             let interfaces = route.nextHops.compactMap(\.interface)
             let behind = inOrder(Set(interfaces.map { self.interfaces[$0].subnet }), of: \.subnets)
             let isInside = vpc.cidrs.contains { $0.contains(route.destination) }
-            blocks.append(RoutedBlock(range: route.destination.range, kind: .route(behind, isInside: isInside)))
+            add(route.destination, .route(behind, isInside: isInside))
         }
         return RoutedBlock.ways(blocks)
     }
 }
 
 /// A block of destinations. Of two blocks one is inside the other, or they have nothing in common.
-private struct RoutedBlock {
+private struct RoutedBlock<Bits: AddressBits> {
     enum Kind {
         /// Inside the VPC, and no subnet's.
         case nobody
@@ -105,7 +108,7 @@ private struct RoutedBlock {
         case route([Int], isInside: Bool)
     }
 
-    var range: ClosedRange<UInt32>
+    var range: ClosedRange<Bits>
     var kind: Kind
 
     /// Of blocks with one range the later decides.
@@ -130,36 +133,35 @@ private struct RoutedBlock {
     private var isSubnet: Bool { if case .subnet = kind { true } else { false } }
 
     /// From the lowest address up, the innermost block of each.
-    static func ways(_ blocks: [RoutedBlock]) -> [SubnetWay] {
+    static func ways(_ blocks: [RoutedBlock]) -> [SubnetWay<Bits>] {
         let sorted = blocks.sorted { left, right in
-            (left.range.lowerBound, UInt32.max - left.range.upperBound, left.rank)
-                < (right.range.lowerBound, UInt32.max - right.range.upperBound, right.rank)
+            (left.range.lowerBound, Bits.max - left.range.upperBound, left.rank)
+                < (right.range.lowerBound, Bits.max - right.range.upperBound, right.rank)
         }
-        var ways: [SubnetWay] = []
+        var ways: [SubnetWay<Bits>] = []
         var open: [RoutedBlock] = []
-        var next: UInt64 = 0
-        func close(before address: UInt64) {
-            while let block = open.last, UInt64(block.range.upperBound) < address {
-                emit(through: UInt64(block.range.upperBound), block)
+        /// Nil: behind all addresses.
+        var next: Bits? = 0
+        func close(before address: Bits) {
+            while let block = open.last, block.range.upperBound < address {
+                emit(through: block.range.upperBound, block)
                 open.removeLast()
             }
             if let block = open.last, address > 0 { emit(through: address - 1, block) }
-            next = max(next, address)
+            next = next.map { max($0, address) }
         }
-        func emit(through last: UInt64, _ block: RoutedBlock) {
-            guard next <= last else { return }
-            if !block.subnets.isEmpty, let lower = UInt32(exactly: next), let upper = UInt32(exactly: last) {
-                ways.append(SubnetWay(destinations: lower...upper, subnets: block.subnets))
-            }
-            next = last + 1
+        func emit(through last: Bits, _ block: RoutedBlock) {
+            guard let lower = next, lower <= last else { return }
+            if !block.subnets.isEmpty { ways.append(SubnetWay(destinations: lower...last, subnets: block.subnets)) }
+            next = last == .max ? nil : last + 1
         }
         for block in sorted {
-            close(before: UInt64(block.range.lowerBound))
+            close(before: block.range.lowerBound)
             // A route inside the VPC hides the subnets inside of it.
             if block.isSubnet, open.contains(where: \.isInsideRoute) { continue }
             open.append(block)
         }
-        close(before: UInt64(UInt32.max) + 1)
+        while let block = open.popLast() { emit(through: block.range.upperBound, block) }
         return ways
     }
 }

@@ -103,12 +103,12 @@ extension HostCompiler {
             for entry in lookup.entries {
                 let rule = lines.rules[entry.line]
                 let verdict: NFVerdict = rule.action == .allow ? .return : .goto(denials[entry.line])
+                let (addresses, services) = (entry.box.addressKey, entry.box.services)
                 verdicts.add(
-                    entry.box.addressKey, entry.box.protocolKey, entry.box.selectorKey, verdict: verdict, origin: origin
-                )
+                    addresses, services.protocolKey, services.selectorKey, verdict: verdict, origin: origin)
                 counters.add(
-                    entry.box.addressKey, entry.box.protocolKey, entry.box.selectorKey,
-                    counter: lines.counters[entry.line], origin: origin)
+                    addresses, services.protocolKey, services.selectorKey, counter: lines.counters[entry.line],
+                    origin: origin)
             }
             table.sets += [verdicts, counters]
         }
@@ -144,7 +144,8 @@ extension HostCompiler {
 
 extension Digest {
     fileprivate mutating func add(_ prefix: IPPrefix) {
-        add(UInt64(prefix.address.v4))
+        if prefix.family == .ipv6 { add(prefix.address.high) }
+        add(prefix.address.low)
         add(UInt64(prefix.length))
     }
 
@@ -171,7 +172,7 @@ struct ACLLines {
     let rules: [ACLRule]
     /// By rule.
     let counters: [String]
-    let lookups: [PolicyLookup]
+    let lookups: [PolicyLookup<IPv4Bits>]
     let classMaps: [NFSet]
 
     /// - Parameter origin: Of the sets.
@@ -181,11 +182,11 @@ struct ACLLines {
         )
         (self.name, self.rules) = (name, rules)
         counters = rules.map { name.with(role: "\($0.priority)").description }
-        let stages = TrafficStages(rules.map(\.line))
+        let stages = TrafficStages<IPv4Bits>(rules.map(\.line))
         lookups = stages.lookups(name)
         classMaps = stages.classMaps(name, origin: origin)
     }
 
     /// The map to counters that goes with a map to verdicts.
-    func countName(_ lookup: PolicyLookup) -> String { name.with(role: lookup.role + "_count").description }
+    func countName(_ lookup: PolicyLookup<IPv4Bits>) -> String { name.with(role: lookup.role + "_count").description }
 }

@@ -179,8 +179,9 @@ extension HostCompiler {
                 lookup.name, of: .ipv4Address, .internetProtocol, .internetService, to: .counter, isInterval: true,
                 origin: origin)
             for entry in lookup.entries {
+                let services = entry.box.services
                 set.add(
-                    entry.box.addressKey, entry.box.protocolKey, entry.box.selectorKey,
+                    entry.box.addressKey, services.protocolKey, services.selectorKey,
                     counter: rules.counters[entry.line], origin: origin)
             }
             table.sets.append(set)
@@ -191,7 +192,8 @@ extension HostCompiler {
                 to: .counter, isInterval: true, origin: origin)
             for entry in entries {
                 set.add(
-                    entry.box.protocolKey, entry.box.selectorKey, counter: rules.counters[entry.line], origin: origin)
+                    entry.services.protocolKey, entry.services.selectorKey, counter: rules.counters[entry.line],
+                    origin: origin)
             }
             table.sets.append(set)
         }

@@ -113,12 +113,12 @@ extension Resolver {
     private mutating func warnOfShadowedLines(
         of acl: NetworkACL, _ direction: Direction, _ rules: [ACLRule], _ order: [Int]
     ) {
-        var finder = ShadowFinder()
+        var finder = ShadowFinder<IPv4Bits>()
         for position in order {
             let rule = rules[position]
-            let regions = rule.traffic.boxes(rule.cidr.range).map {
-                ShadowFinder.Region(space: .addresses, box: $0)
-            }
+            let addresses = rule.cidr.range(of: IPv4Bits.self)
+            let boxes = rule.cidr.family == .ipv4 ? rule.traffic.boxes(addresses) : []
+            let regions = boxes.map { ShadowFinder.Region(space: .addresses, box: $0) }
             let deciding = finder.add(regions).map { order[$0] }
             guard let earliest = deciding.first else { continue }
             let names = listed(deciding.map { String(rules[$0].priority) })

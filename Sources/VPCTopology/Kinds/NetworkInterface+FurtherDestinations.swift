@@ -46,7 +46,8 @@ extension Resolver {
                 hint: "delegate a block of the interface's subnet", at: interface.reference, path, related: related)
             return
         }
-        let uses = [(cidr.address, "network"), (cidr.last, "broadcast"), (subnet.gateway, "gateway")]
+        var uses = [(cidr.address, "network"), (subnet.gateway, "gateway")]
+        if let broadcast = cidr.broadcast { uses.insert((broadcast, "broadcast"), at: 1) }
         guard let (address, use) = uses.first(where: { prefix.contains($0.0) }) else { return }
         report(
             "prefix-not-usable",

@@ -31,7 +31,9 @@ extension NetworkInterface: ResolvableResource {
         let interface = resolver.topology.interfaces[number]
         resolver.index.devices.insert(number, interface.guestDevice.hashValue)
         if !interface.hasPlainPort { resolver.index.ports.insert(number, interface.port.hashValue) }
-        if interface.hasOwnMAC { resolver.index.stations[interface.station] = number }
+        if interface.hasOwnMAC || interface.address.family == .ipv6 {
+            resolver.index.stations[interface.station] = number
+        }
         _ = resolver.topology.enter(number)
         resolver.topology.enterFurther(of: number)
         resolver.topology.enterGroups(of: number)
@@ -151,13 +153,20 @@ extension Resolver {
             ?? MACAddress(vpc: topology.vpcs[placement.vpc].id, address: placement.address)
     }
 
+    /// A derived address that does not tell whose it is, see `MACAddress.init(vpc:address:)`.
+    private func hashedMAC(of placement: Placement) -> MACAddress? {
+        placement.address.family == .ipv6 ? mac(of: placement) : nil
+    }
+
     mutating func check(
         _ address: IPAddress, of interface: NetworkInterface, _ subnet: ResolvedSubnet,
         _ path: @autoclosure () -> FieldPath
     ) {
         let cidr = subnet.cidr
         let isInside = cidr.contains(address)
-        guard !isInside || address == cidr.address || address == cidr.last || address == subnet.gateway else { return }
+        guard !isInside || address == cidr.address || address == cidr.broadcast || address == subnet.gateway else {
+            return
+        }
         let path = path()
         let related = Diagnostic.Related(
             "the subnet is here", at: ResourceReference(.subnet, subnet.name), ["spec", "cidr"])
@@ -168,7 +177,7 @@ extension Resolver {
                 hint: hint,
                 at: interface.reference, path, related: related)
         } else {
-            let use = address == cidr.address ? "network" : address == cidr.last ? "broadcast" : "gateway"
+            let use = address == cidr.address ? "network" : address == cidr.broadcast ? "broadcast" : "gateway"
             report(
                 "address-not-usable", "\(address) is the \(use) address of subnet \(subnet.name) (\(cidr))", hint: hint,
                 at: interface.reference, path, related: related)
@@ -180,7 +189,7 @@ extension Resolver {
     private mutating func checkMACs() {
         let path: FieldPath = ["spec", "mac"]
         for placement in placements {
-            guard let mac = interfaces[placement.index].mac else { continue }
+            guard let mac = interfaces[placement.index].mac ?? hashedMAC(of: placement) else { continue }
             let interface = interfaces[placement.index]
             if mac == .gateway {
                 report(
@@ -196,7 +205,7 @@ extension Resolver {
         }
         guard !index.stations.isEmpty else { return }
         // Derived addresses differ from each other, as the interfaces' addresses do.
-        for placement in placements where interfaces[placement.index].mac == nil {
+        for placement in placements where interfaces[placement.index].mac == nil && placement.address.family == .ipv4 {
             let mac = mac(of: placement)
             guard let first = index.stations[TopologyIndex.Station(vpc: placement.vpc, mac: mac)] else { continue }
             reportMAC(
@@ -312,7 +321,7 @@ extension Resolver {
 extension Topology {
     /// The interface whose MAC address is derived and is this one.
     fileprivate func interface(deriving station: TopologyIndex.Station) -> Int? {
-        // It says whose it is.
+        // It says whose it is; one that is derived of an IPv6 address is in the index.
         let address = IPAddress(v4: UInt32(truncatingIfNeeded: station.mac.rawValue))
         guard let number = interface(at: address, inVPC: station.vpc), !interfaces[number].hasOwnMAC else { return nil }
         return interfaces[number].mac == station.mac ? number : nil

@@ -140,7 +140,7 @@ extension Resolver {
         // A rule by addresses may hold those of every member.
         let isSimple = resolved.allSatisfy { $0.groups.isEmpty } || resolved.allSatisfy { $0.cidrs.isEmpty }
         if !admitted.eachLineDecides || !isSimple {
-            var finder = ShadowFinder()
+            var finder = ShadowFinder<IPv4Bits>()
             for (number, rule) in resolved.enumerated() {
                 // Of a rule with a broken reference it is not known what it matches.
                 let isWhole = rule.cidrs.count + rule.groups.count == rules[number].peers.count
@@ -173,20 +173,20 @@ extension Resolver {
 
     private mutating func warnWhereShadowed(
         _ rule: ResolvedSecurityRule, _ isWhole: Bool, _ number: Int, of group: SecurityGroup, _ vpc: Int,
-        _ direction: Direction, _ finder: inout ShadowFinder
+        _ direction: Direction, _ finder: inout ShadowFinder<IPv4Bits>
     ) {
-        var regions: [ShadowFinder.Region] = []
-        var everyMember: [TrafficBox] = []
-        if isWhole {
+        var regions: [ShadowFinder<IPv4Bits>.Region] = []
+        var everyMember: [TrafficBox<IPv4Bits>] = []
+        if isWhole, rule.cidrs.allSatisfy({ $0.family == .ipv4 }) {
             for cidr in rule.cidrs {
-                regions += rule.traffic.boxes(cidr.range).map { ShadowFinder.Region(space: .addresses, box: $0) }
+                regions += rule.traffic.boxes(cidr.range()).map { .init(space: .addresses, box: $0) }
                 // Members have addresses of the VPC, so that such a block matches them all.
                 if topology.vpcs[vpc].cidrs.allSatisfy({ cidr.contains($0) }) {
                     everyMember += rule.traffic.boxes(0...0)
                 }
             }
             for member in rule.groups {
-                regions += rule.traffic.boxes(0...0).map { ShadowFinder.Region(space: .members(member), box: $0) }
+                regions += rule.traffic.boxes(0...0).map { .init(space: .members(member), box: $0) }
             }
         }
         let deciding = finder.add(regions, everyMember: everyMember)

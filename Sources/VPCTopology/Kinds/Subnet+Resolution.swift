@@ -137,10 +137,11 @@ extension Resolver {
     /// Checks a subnet on its own and within its VPC; true where interfaces can be checked against it.
     private mutating func checkCIDR(_ subnet: Subnet, vpc: Int?) -> Bool {
         let (reference, cidr) = (subnet.reference, subnet.cidr)
-        guard cidr.length <= Subnet.longestPrefix else {
+        guard cidr.length <= Subnet.longestPrefix(of: cidr.family) else {
             report(
                 "subnet-too-small", "\(cidr) has no room for a gateway and a guest",
-                hint: "the smallest subnet is a /\(Subnet.longestPrefix)", at: reference, ["spec", "cidr"])
+                hint: "the smallest subnet is a /\(Subnet.longestPrefix(of: cidr.family))", at: reference,
+                ["spec", "cidr"])
             return false
         }
         if let vpc, topology.vpcs[vpc].cidrs.block(containing: cidr.address)?.contains(cidr) != true {
@@ -158,10 +159,10 @@ extension Resolver {
                 hint: "leave the field out to have \(cidr.firstUsable)", at: reference, ["spec", "gateway"])
             return true
         }
-        if gateway == cidr.address || gateway == cidr.last {
+        if gateway == cidr.address || gateway == cidr.broadcast {
             report(
                 "gateway-not-usable",
-                "the gateway \(gateway) is the \(gateway == cidr.last ? "broadcast" : "network") address of \(cidr)",
+                "the gateway \(gateway) is the \(gateway == cidr.broadcast ? "broadcast" : "network") address of \(cidr)",
                 hint: "leave the field out to have \(cidr.firstUsable)", at: reference, ["spec", "gateway"])
         }
         return true
@@ -174,7 +175,7 @@ extension Resolver {
 
 extension Subnet {
     /// The smallest subnet: its network and broadcast addresses, the gateway, one guest.
-    static let longestPrefix: UInt8 = 30
+    static func longestPrefix(of family: AddressFamily) -> Int { family.bitWidth - 2 }
 
     /// The gateway, or what it would be by default where it is outside the subnet.
     var usableGateway: IPAddress {
