@@ -35,6 +35,8 @@ extension LabTests {
             return Disturbance(what: what, begin: "nft -f - <<END\n\(text)\nEND", end: names.joined(separator: "; "))
         }
 
+        private static let limit = "/tmp/vpclab-tests-connections"
+
         static let disturbances = [
             Disturbance(
                 what: "a VPN that takes all traffic, as wg-quick does",
@@ -90,8 +92,9 @@ extension LabTests {
             Disturbance(
                 what: "a table of connections that is full",
                 begin: """
-                    max=$(sysctl -n net.netfilter.nf_conntrack_max)
-                    nsenter --target 1 --net sysctl -qw net.netfilter.nf_conntrack_max=100; echo $max >/tmp/connections
+                    # The limit is the machine's: the second host finds what the first one has set.
+                    test -e \(limit) || sysctl -n net.netfilter.nf_conntrack_max >\(limit)
+                    nsenter --target 1 --net sysctl -qw net.netfilter.nf_conntrack_max=100
                     nft add table inet tracked; nft 'add chain inet tracked c { type filter hook input priority 0; }'
                     nft add rule inet tracked c ct state new accept
                     for port in $(seq 120); do
@@ -101,7 +104,7 @@ extension LabTests {
                     """,
                 end: """
                     nft delete table inet tracked; conntrack -F 2>/dev/null
-                    nsenter --target 1 --net sysctl -qw net.netfilter.nf_conntrack_max=$(cat /tmp/connections)
+                    nsenter --target 1 --net sysctl -qw net.netfilter.nf_conntrack_max=$(cat \(limit))
                     """),
             Disturbance(what: "an empty set of rules of nf_tables", begin: "nft flush ruleset", end: "true"),
             Disturbance(
