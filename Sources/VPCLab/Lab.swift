@@ -3,6 +3,7 @@ import KernelDriver
 import KernelModel
 import Netlink
 public import Reconciler
+import VPCCompiler
 import VPCTopology
 
 /// A manifest's hosts and guests as network namespaces of this machine.
@@ -120,7 +121,7 @@ public struct Lab: Sendable {
     private func removeAbandoned(_ record: LabRecord) throws {
         let wanted = Set(plan.nodes.map(\.namespace))
         for entry in record.entries where !wanted.contains(entry.namespace) && entry.isPresent {
-            try NetworkNamespace.remove(named: entry.namespace)
+            try LabStore.remove(entry)
         }
     }
 
@@ -171,7 +172,19 @@ public struct Lab: Sendable {
     // MARK: Wires
 
     private func commit(_ wiring: LabPlan.Wiring) throws {
-        let kernel = KernelDriver(namespace: .named(wiring.namespace))
+        guard wiring.devicesAreAdopted,
+            let own = try KernelDriver(namespace: .named(wiring.namespace)).ownNamespace(of: Conventions.ownership)
+        else { return try commit(wiring, in: wiring.namespace) }
+        // Those that the controller has adopted are with the host's VPCs.
+        let request = ObservationRequest(owner: wiring.ownership, guestScope: .nothing)
+        let there = try KernelDriver(namespace: .named(own.rawValue)).observe(request).host.links
+        let adopted = Set(there.filter(\.isOwned).map(\.link.name))
+        try commit(wiring.limited { adopted.contains($0) }, in: own.rawValue)
+        try commit(wiring.limited { !adopted.contains($0) }, in: wiring.namespace)
+    }
+
+    private func commit(_ wiring: LabPlan.Wiring, in namespace: String) throws {
+        let kernel = KernelDriver(namespace: .named(namespace))
         let request = ObservationRequest(
             owner: wiring.ownership, guests: wiring.intent.guests.map(\.namespace))
         let snapshot = try kernel.observe(request)
@@ -186,7 +199,7 @@ public struct Lab: Sendable {
         }
         let report = kernel.commit(intent.changes(from: snapshot, owner: wiring.ownership), owner: wiring.ownership)
         guard let failure = report.failures.first else { return }
-        let place = failure.operation.place.guest.map(\.rawValue) ?? wiring.namespace
+        let place = failure.operation.place.guest.map(\.rawValue) ?? namespace
         throw LabError(.system, "\(failure.operation.object) in \(place): \(failure.reason)")
     }
 

@@ -30,6 +30,17 @@ extension LabPlan {
         var ownership: Ownership
         /// Whether the devices are there for the controller to adopt.
         var devicesAreAdopted = false
+
+        /// The part with these devices, and with the guests behind them.
+        func limited(to isWanted: (InterfaceName) -> Bool) -> Wiring {
+            var part = self
+            part.intent.host.links.removeAll { !isWanted($0.object.name) }
+            let guests = part.intent.host.links.compactMap { link -> NamespaceName? in
+                if case .veth(let peer) = link.object.kind { peer.namespace } else { nil }
+            }
+            part.intent.guests.removeAll { !guests.contains($0.namespace) }
+            return part
+        }
     }
 
     /// The bridge with its ports, and the hosts' ends of these.

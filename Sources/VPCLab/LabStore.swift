@@ -88,8 +88,7 @@ public struct LabStore: Sendable, Hashable {
             // The latest first: guests, and with them what is plugged into hosts, before hosts.
             for entry in record.entries.reversed() where !removal.removed.contains(entry.namespace) {
                 if entry.isPresent {
-                    if entry.role == .host { try Self.removeOwnNamespace(of: entry) }
-                    try NetworkNamespace.remove(named: entry.namespace)
+                    try Self.remove(entry)
                     removal.removed.append(entry.namespace)
                 } else {
                     NamespaceFactory.removeLeftover(named: entry.namespace)
@@ -104,12 +103,13 @@ public struct LabStore: Sendable, Hashable {
         return removal
     }
 
-    /// The one that the host has made for its VPCs.
-    private static func removeOwnNamespace(of host: LabRecord.Entry) throws {
-        let kernel = KernelDriver(namespace: .named(host.namespace))
-        if let name = try kernel.ownNamespace(of: Conventions.ownership) {
-            try NetworkNamespace.remove(named: name.rawValue)
+    /// With the one that a host has made for its VPCs.
+    static func remove(_ entry: LabRecord.Entry) throws {
+        let kernel = KernelDriver(namespace: .named(entry.namespace))
+        if entry.role == .host, let own = try kernel.ownNamespace(of: Conventions.ownership) {
+            try NetworkNamespace.remove(named: own.rawValue)
         }
+        try NetworkNamespace.remove(named: entry.namespace)
     }
 
     // MARK: Nodes
