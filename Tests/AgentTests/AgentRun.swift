@@ -97,7 +97,7 @@ final class AgentRun: Sendable {
         let set = ManifestSet.load(paths: [manifests])
         let topology = try #require(Topology.resolve(set.model).topology)
         let index = try #require(topology.hosts.firstIndex { $0.metadata.name == host })
-        let plan = try HostReconciler(kernel: kernel).plan(topology, host: index)
+        let plan = try HostReconciler(kernel: kernel, for: index, in: topology).plan(topology, host: index)
         return plan.changes.operations.map { "\($0.action.rawValue) \($0.object)" }
     }
 

@@ -2,17 +2,20 @@ import Agent
 import KernelDriver
 import KernelNames
 import KernelWitness
+import Netlink
 import TestSupport
 import Testing
 import VPCCompiler
+
+@testable import VPCLab
 
 extension LabTests {
     /// Whatever somebody else does to what is ours is undone, because the kernel tells of it.
     @Suite(.needsOverlay, .serialized, .timeLimit(minutes: 10)) struct AgentDriftTests {
         struct Damage: Sendable, CustomTestStringConvertible {
             var what: String
-            /// On the host, or in that guest.
-            var place = "h1"
+            /// Among the host's VPCs, on the host itself, or in that guest.
+            var place = "vpc-h1"
             var line: String
             /// The kind that is repaired, among others that fall with it.
             var kind: String
@@ -60,11 +63,20 @@ extension LabTests {
                 kind: "link"),
             Damage(what: "element deleted", line: "nft delete element inet vpcctl ports '{ e-web1 }'", kind: "element"),
             Damage(
-                what: "element added", line: "nft add element inet vpcctl hosts '{ u0 . 192.0.2.7 }'", kind: "element"),
+                what: "element added", line: "nft add element inet vpcctl ports '{ e-web7 }'", kind: "element"),
             Damage(what: "rule of nf_tables added", line: "nft insert rule inet vpcctl forward accept", kind: "rule"),
             Damage(what: "chain emptied", line: "nft flush chain inet vpcctl forward", kind: "rule"),
             Damage(what: "table deleted", line: "nft delete table inet vpcctl", kind: "table"),
             Damage(what: "everything of nf_tables deleted", line: "nft flush ruleset", kind: "table"),
+            Damage(
+                what: "host's table: element added", place: "h1",
+                line: "nft add element inet vpcctl_underlay hosts '{ u0 . 192.0.2.7 }'", kind: "element"),
+            Damage(
+                what: "host's table: rule added", place: "h1", line: "nft insert rule inet vpcctl_underlay received accept",
+                kind: "rule"),
+            Damage(
+                what: "host's table deleted", place: "h1", line: "nft delete table inet vpcctl_underlay", kind: "table"),
+            Damage(what: "everything of the host's nf_tables deleted", place: "h1", line: "nft flush ruleset", kind: "table"),
             Damage(what: "guest's address deleted", place: "web1", line: "ip addr flush dev eth0", kind: "address"),
             Damage(what: "guest's route deleted", place: "web1", line: "ip route del default", kind: "route"),
             Damage(what: "guest's device down", place: "web1", line: "ip link set eth0 down", kind: "link"),
@@ -96,6 +108,26 @@ extension LabTests {
             #expect(metrics.overruns == 0)
         }
 
+        /// The daemon holds the namespace: without its name everything goes on, and its name comes back.
+        @Test func namespaceGetsItsNameBack() async throws {
+            let lab = try TestLab(.agents)
+            defer { lab.tearDown() }
+            let run = try AgentRun(lab, .agents)
+            defer { run.remove() }
+            try await run.event(after: 0) { $0.type == .revisionApplied }
+            let own = NetworkNamespace.named(lab.namespace("vpc-h1"))
+            let identity = try own.identity()
+            let stream = try Stream(from: lab.station("web1"), to: "10.0.1.13", every: .milliseconds(20))
+            #expect(stream.waitForAnswers(10))
+            let last = run.lastEvent
+            #expect(Command.run("ip netns del \(lab.namespace("vpc-h1"))").status == 0)
+            let events = try await run.repaired(after: last, of: "the namespace's name")
+            #expect(events.contains { $0.object?.hasPrefix("network namespace") ?? false })
+            #expect(try own.identity() == identity)
+            let report = stream.finish()
+            #expect(report.lost.isEmpty, "\(report)")
+        }
+
         /// Who changes the same thing back for ever is answered more and more slowly, and everybody is told.
         @Test func fightIsLeftAlone() async throws {
             let lab = try TestLab(.agents)
@@ -106,13 +138,13 @@ extension LabTests {
             let isAlarmed = { @Sendable in run.agent.events.events().contains { $0.type == .alarmRaised } }
             while !isAlarmed() {
                 let last = run.lastEvent
-                try lab.shell("h1", "ip route del 10.0.1.12 table 1000001")
+                try lab.shell("vpc-h1", "ip route del 10.0.1.12 table 1000001")
                 try await run.event(after: last) { $0.type == .driftRepaired || $0.type == .alarmRaised }
             }
             #expect(run.agent.status.alarms.map(\.kind) == [.route])
             // Meanwhile everything else is repaired at once, and the route when its time has come.
             let last = run.lastEvent
-            try lab.shell("h1", "ip route del 10.0.1.12 table 1000001; ip rule del pref 1001")
+            try lab.shell("vpc-h1", "ip route del 10.0.1.12 table 1000001; ip rule del pref 1001")
             let rule = try await run.event(after: last) { $0.object?.hasPrefix("rule") ?? false }
             let route = try await run.event(after: last) { $0.object?.hasPrefix("route") ?? false }
             #expect(rule.sequence < route.sequence)

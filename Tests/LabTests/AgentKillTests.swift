@@ -61,7 +61,7 @@ extension LabTests {
             #expect(try daemon.unfinishedFiles() == [])
             // All that is ours is gone with one command.
             try lab.lab.delete(host: "h1")
-            #expect(try !lab.shell("h1", "ip -br link").contains("vpc-"))
+            #expect(!NetworkNamespace.named(lab.namespace("vpc-h1")).exists)
             let rest = try lab.shell("h1", "ip route show table all proto 118; ip rule | grep -w 118; nft list tables")
             #expect(rest == Self.foreignTables)
         }
@@ -167,7 +167,7 @@ final class Daemon {
         let set = ManifestSet(text: scenario.text(prefix: lab.prefix), name: "all.json")
         let topology = try #require(Topology.resolve(set.model).topology)
         let index = try #require(topology.hosts.firstIndex { $0.metadata.name == host })
-        let reconciler = HostReconciler(kernel: KernelDriver(namespace: .named(lab.namespace(host))))
+        let reconciler = HostReconciler(kernel: lab.kernel(host))
         return try reconciler.plan(topology, host: index).changes.operations.map {
             "\($0.action.rawValue) \($0.object)"
         }

@@ -47,18 +47,18 @@ extension LabTests {
                 let ping = "ping -6 -L -c 3 -i 0.3 -W 1 ff02::1%eth0"
                 return Command.run(ping, in: lab.namespace("blue-near")).status == 0
             }
-            func dropped() throws -> String { try lab.shell("h1", "nft list counter inet vpcctl spoofed") }
+            func dropped() throws -> String { try lab.shell("vpc-h1", "nft list counter inet vpcctl spoofed") }
             try lab.shell("blue-near", "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=0")
             defer { _ = try? lab.shell("blue-near", "sysctl -qw net.ipv6.conf.eth0.disable_ipv6=1") }
             try lab.shell("blue-near", "ip -6 addr add fe80::77/64 dev eth0 nodad")
             let before = try dropped()
             #expect(!isAnswered())
             #expect(try dropped() == before)
-            #expect(try lab.shell("h1", "ip -6 -o addr show | grep ' e-' | wc -l") == "0\n")
+            #expect(try lab.shell("vpc-h1", "ip -6 -o addr show | grep ' e-' | wc -l") == "0\n")
 
-            try lab.shell("h1", "sysctl -qw net.ipv6.conf.e-blue-near.disable_ipv6=0")
-            defer { _ = try? lab.shell("h1", "sysctl -qw net.ipv6.conf.e-blue-near.disable_ipv6=1") }
-            try lab.shell("h1", "ip -6 addr add fe80::88/64 dev e-blue-near nodad")
+            try lab.shell("vpc-h1", "sysctl -qw net.ipv6.conf.e-blue-near.disable_ipv6=0")
+            defer { _ = try? lab.shell("vpc-h1", "sysctl -qw net.ipv6.conf.e-blue-near.disable_ipv6=1") }
+            try lab.shell("vpc-h1", "ip -6 addr add fe80::88/64 dev e-blue-near nodad")
             #expect(!isAnswered())
             #expect(try dropped() != before)
         }

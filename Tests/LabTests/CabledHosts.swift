@@ -2,11 +2,11 @@ import IPAddressing
 import KernelDriver
 import KernelModel
 import KernelNames
-import NFTables
 import Netlink
 import Reconciler
 import TestSupport
 import Testing
+import VPCCompiler
 import VPCModel
 import VPCTopology
 
@@ -20,6 +20,8 @@ final class CabledHosts {
     private let topology: Topology
     private let responders: Responders
     private static let names = ["h1", "h2", "a", "b"]
+    /// Of the hosts' VPCs.
+    private static let made = ["vpc-h1", "vpc-h2"]
 
     /// The underlay addresses are 10.255.0.1 and 10.255.0.2.
     /// - Parameter wiring: What to tell ip(8) on a host with that number; the other one's number is the second.
@@ -32,6 +34,9 @@ final class CabledHosts {
         scenario.interface("a", "web", on: "h1", "10.0.1.11", netns: prefix + "a", mtu: 9000)
         scenario.interface("b", "web", on: "h2", "10.0.1.12", netns: prefix + "b", mtu: 9000)
         change(&scenario)
+        for index in scenario.model.hosts.indices {
+            scenario.model.hosts[index].dataPlane.namespace = prefix + scenario.model.hosts[index].networkNamespace
+        }
         model = scenario.model
         let resolution = Topology.resolve(model)
         topology = try #require(resolution.topology, "\(resolution.diagnostics)")
@@ -64,7 +69,7 @@ final class CabledHosts {
 
     func tearDown() {
         responders.stop()
-        for name in Self.names { try? NetworkNamespace.remove(named: namespace(name)) }
+        for name in Self.names + Self.made { try? NetworkNamespace.remove(named: namespace(name)) }
     }
 
     func namespace(_ name: String) -> String { prefix + name }
@@ -80,17 +85,21 @@ final class CabledHosts {
 
     // MARK: Applying
 
-    func kernel(_ host: Int) -> KernelDriver { KernelDriver(namespace: .named(namespace("h\(host)"))) }
+    /// Outside of what is the VPCs'.
+    private func kernel(_ host: Int) -> KernelDriver { KernelDriver(namespace: .named(namespace("h\(host)"))) }
+
+    private func reconciler(_ host: Int) -> HostReconciler {
+        HostReconciler(kernel: kernel(host), for: host - 1, in: topology)
+    }
 
     func plan(_ host: Int) throws -> HostPlan {
-        try HostReconciler(kernel: kernel(host)).plan(topology, host: host - 1)
+        try reconciler(host).plan(topology, host: host - 1)
     }
 
     /// Applies to both hosts and expects that nothing is left to do.
     func apply(sourceLocation: SourceLocation = #_sourceLocation) throws {
         for host in [1, 2] {
-            let reconciler = HostReconciler(kernel: kernel(host))
-            let outcome = try reconciler.apply(plan(host))
+            let outcome = try reconciler(host).apply(plan(host))
             #expect(outcome.report.failures.isEmpty, sourceLocation: sourceLocation)
             #expect(outcome.remaining.operations.isEmpty, sourceLocation: sourceLocation)
             #expect(try plan(host).changes.operations.isEmpty, sourceLocation: sourceLocation)
@@ -108,7 +117,7 @@ final class CabledHosts {
 
     /// What all tunnels of a host have in common; nil where they have not.
     func tunnels(_ host: Int) throws -> Tunnels? {
-        let links = try kernel(host).observe(ObservationRequest(owner: Self.owner)).host.links
+        let links = try reconciler(host).kernel.observe(ObservationRequest(owner: Conventions.ownership)).host.links
         let seen = Set(links.filter(\.isOwned).map(\.link).filter { $0.kind.underlay != nil }.map(Tunnels.init))
         return seen.count == 1 ? seen.first : nil
     }
@@ -129,8 +138,6 @@ final class CabledHosts {
         }
     }
 
-    private static let owner = Ownership(routeProtocol: RouteProtocol(118), aliasPrefix: "vpcctl:")
-
     /// Packets as large as fit pass both ways, and of those with one byte more the sender is told what would fit.
     func expectPassing(_ mtu: UInt32, sourceLocation: SourceLocation = #_sourceLocation) throws {
         // A guest remembers what fitted before.
@@ -149,7 +156,7 @@ final class CabledHosts {
 
     /// What the host counted of GRE that it did not take.
     func foreignTunnelPackets(_ host: Int) throws -> UInt64 {
-        let counters = try kernel(host).counters(of: NFTable(.inet, "vpcctl"))
+        let counters = try kernel(host).counters(of: FirewallTables.underlay)
         return try #require(counters.first { $0.name == "foreign_tunnel" }).counts.packets
     }
 }

@@ -101,13 +101,13 @@ extension LabTests {
         /// Where each VRF of each host leads the addresses of the subnets, used and unused.
         private func ways() throws -> [String] {
             try ["h1", "h2", "h3"].flatMap { host in
-                let devices = try lab.shell(host, "ip -br link show type vrf | cut -d' ' -f1").split(separator: "\n")
+                let devices = try lab.shell("vpc-\(host)", "ip -br link show type vrf | cut -d' ' -f1").split(separator: "\n")
                 return try devices.map { device in
                     let command = """
                         for s in 1 2; do for a in $(seq 0 20); do echo "route get 10.0.$s.$a vrf \(device)"; done; done |
                             ip -force -batch - 2>&1 | sed 's/ uid 0//'
                         """
-                    return "\(host) \(device): \(try lab.shell(host, command))"
+                    return "\(host) \(device): \(try lab.shell("vpc-\(host)", command))"
                 }
             }
         }
@@ -115,7 +115,7 @@ extension LabTests {
         /// What others changed or took away is put back, and nothing else is touched.
         @Test func driftIsRepaired() throws {
             try lab.shell(
-                "h3",
+                "vpc-h3",
                 """
                 table=$(ip -o route show table all | sed -n 's/^10.0.1.12 .* table \\([0-9]*\\).*/\\1/p' | head -n 1)
                 ip route del 10.0.1.12/32 table $table

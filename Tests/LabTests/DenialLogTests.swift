@@ -175,7 +175,7 @@ extension LabTests {
             let changes = try reports.flatMap { try $0.result.get().plan.changes.operations }
             #expect(changes.allSatisfy { $0.object.hasPrefix("rule") }, "\(changes)")
             let counter = "nft -j list counter inet vpcctl denied_by_group | grep -o '\"packets\": [0-9]*'"
-            let before = try lab.shell("h1", counter)
+            let before = try lab.shell("vpc-h1", counter)
             let manifest = "/tmp/\(lab.prefix)flood.json"
             try scenario.text(prefix: lab.prefix).write(toFile: manifest, atomically: true, encoding: .utf8)
             defer { try? FileManager.default.removeItem(atPath: manifest) }
@@ -197,7 +197,7 @@ extension LabTests {
             // The burst, and what came to it while the flood lasted.
             #expect((10..<250).contains(reported) && lines.count == reported + 1, "\(lines.count) \(reported)")
             let counted = { (text: String) in Int(text.filter(\.isNumber)) ?? 0 }
-            #expect(counted(try lab.shell("h1", counter)) - counted(before) == 500)
+            #expect(counted(try lab.shell("vpc-h1", counter)) - counted(before) == 500)
         }
     }
 }

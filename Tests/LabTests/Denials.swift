@@ -10,8 +10,9 @@ extension TestLab {
     /// How many packets the firewalls of all hosts have dropped, for whatever reason.
     func dropCount() throws -> UInt64 {
         try lab.plan.hosts.reduce(0) { sum, host in
-            let kernel = KernelDriver(namespace: .named(namespace(host.name)))
-            return try FirewallTables.all.flatMap { try kernel.counters(of: $0) }
+            let outside = KernelDriver(namespace: .named(namespace(host.name)))
+            let counters = try FirewallTables.all.flatMap { try kernel(host.name).counters(of: $0) }
+            return try (counters + outside.counters(of: FirewallTables.underlay))
                 .filter { Self.dropCounters.contains($0.name) }
                 .reduce(sum) { $0 + $1.counts.packets }
         }

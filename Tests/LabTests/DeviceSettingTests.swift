@@ -44,12 +44,12 @@ extension LabTests {
             func repairs(
                 _ path: String, changedTo change: (String) -> String, _ repair: (String) -> String
             ) async throws {
-                let value = try lab.shell("h1", "cat \(path)").filter { !$0.isNewline }
+                let value = try lab.shell("vpc-h1", "cat \(path)").filter { !$0.isNewline }
                 let last = run.lastEvent
-                try lab.shell("h1", "echo \(change(value)) >\(path)")
+                try lab.shell("vpc-h1", "echo \(change(value)) >\(path)")
                 let objects = try await run.repaired(after: last, of: path).compactMap(\.object)
                 #expect(objects.contains { $0.contains(repair(value)) }, "\(path): \(objects)")
-                #expect(try lab.shell("h1", "cat \(path)").filter { !$0.isNewline } == value)
+                #expect(try lab.shell("vpc-h1", "cat \(path)").filter { !$0.isNewline } == value)
             }
             // Of all devices of ours they are seen and put right in the same way: each is tried on one.
             let devices = ["e-web1", "vpc-g101", "vpc-v1000001", "vpc-gx"]
@@ -86,13 +86,13 @@ extension LabTests {
             for value in ["1", "0"] {
                 let last = run.lastEvent
                 try lab.shell(
-                    "h1", "cd /proc/sys/net/ipv4; echo $((1 - \(value))) >ip_forward; echo \(value) >ip_forward")
+                    "vpc-h1", "cd /proc/sys/net/ipv4; echo $((1 - \(value))) >ip_forward; echo \(value) >ip_forward")
                 _ = try await run.repaired(after: last, of: "ip_forward=\(value)")
                 let values = try lab.shell(
-                    "h1",
+                    "vpc-h1",
                     """
                     cd /proc/sys/net/ipv4/conf
-                    cat ../ip_forward; for d in u0 e-web1 vpc-g101 vpc-gx; do cat $d/forwarding; done
+                    cat ../ip_forward; for d in lo e-web1 vpc-g101 vpc-gx; do cat $d/forwarding; done
                     """)
                 #expect(values.split(separator: "\n") == [value[...], value[...], "1", "1", "0"])
                 #expect(try lab.station("web1").ask("10.0.1.13")?.name == "web3")

@@ -25,6 +25,7 @@ struct DrawnManifest {
         for (machine, name) in zip(machines.machines, Self.hostNames.shuffled(using: &dice)) {
             var host = VPCModel.Host(metadata: Metadata(name: name), underlayAddress: machine.address)
             host.aggregatesRoutes = dice.happens(20)
+            host.dataPlane.namespace = machine.ownNamespace(of: name)
             model.hosts.append(host)
         }
         let ids = Self.ids.shuffled(using: &dice)
@@ -271,7 +272,9 @@ struct DrawnManifest {
     private mutating func renameHosts(_ names: [String: String]) {
         for index in model.hosts.indices {
             let old = model.hosts[index].metadata.name
-            model.hosts[index].metadata.name = names[old] ?? old
+            let new = names[old] ?? old
+            model.hosts[index].metadata.name = new
+            model.hosts[index].dataPlane.namespace = machines.machines[index].ownNamespace(of: new)
         }
         for index in model.interfaces.indices {
             model.interfaces[index].host = names[model.interfaces[index].host] ?? model.interfaces[index].host

@@ -77,7 +77,7 @@ extension LabTests {
                 #expect(try lab.station("web1").ask("10.0.1.14")?.name == "vm", "\(use.what)")
             }
             // It is ours now, and stays so whatever is put on it.
-            try lab.shell("h1", "ip addr add 192.168.7.1/24 dev tap7")
+            try lab.shell("vpc-h1", "ip addr add 192.168.7.1/24 dev tap7")
             try lab.requireClean(lab.lab.apply())
         }
 
@@ -119,9 +119,9 @@ extension LabTests {
             try #require(before.0.contains("fe80::"))
             try lab.requireClean(lab.lab.apply())
             #expect(try lab.station("web1").ask("10.0.1.14")?.name == "vm")
-            #expect(try !lab.shell("h1", Self.device).contains("fe80::"))
+            #expect(try !lab.shell("vpc-h1", Self.device).contains("fe80::"))
             // Whatever became of its master, it is known to be ours.
-            if torn { try lab.shell("h1", "ip link set tap7 nomaster") }
+            if torn { try lab.shell("vpc-h1", "ip link set tap7 nomaster") }
             if torn {
                 try lab.adopt(.pair)
                 try lab.requireClean(lab.lab.apply())

@@ -1,9 +1,11 @@
 import Glibc
 import IPAddressing
+import NFTables
 import Netlink
 import TestSupport
 import Testing
 import Traffic
+import VPCCompiler
 
 @testable import VPCLab
 
@@ -71,8 +73,9 @@ extension LabTests {
         }
 
         /// What the kernel counted on h1.
-        private func count(_ counter: String) throws -> Int {
-            let text = try lab.shell("h1", "nft -j list counter inet vpcctl \(counter)")
+        private func count(_ counter: String, of table: NFTable = FirewallTables.filter) throws -> Int {
+            let place = table == FirewallTables.underlay ? "h1" : "vpc-h1"
+            let text = try lab.shell(place, "nft -j list counter inet \(table.name) \(counter)")
             let digits = text.components(separatedBy: "\"packets\": ").last?.prefix { $0.isNumber }
             return try #require(digits.flatMap { Int($0) }, "\(text)")
         }
@@ -210,7 +213,7 @@ extension LabTests {
             try #require(Command.run("ip -n \(wire) addr add 172.31.0.99/24 dev br0").status == 0)
             defer { _ = Command.run("ip -n \(wire) addr del 172.31.0.99/24 dev br0") }
             let sender = try PacketSender(in: .named(wire), as: "172.31.0.99")
-            let before = try count("foreign_tunnel")
+            let before = try count("foreign_tunnel", of: FirewallTables.underlay)
             for identification in UInt16(1)...50 {
                 let begun = IPv4Packet.bytes(
                     source: "172.31.0.99", destination: "172.31.0.1", protocolNumber: 47,
@@ -218,12 +221,12 @@ extension LabTests {
                 #expect(sender.send(begun, to: "172.31.0.1") == 0)
             }
             #expect(try lab.station("blue-far").ping(Self.near).isReply)
-            #expect(try count("foreign_tunnel") == before + 50)
+            #expect(try count("foreign_tunnel", of: FirewallTables.underlay) == before + 50)
         }
 
-        /// Bytes of fragments that wait on h1.
+        /// Bytes of guests' fragments that wait on h1.
         private func waitingMemory() throws -> Int {
-            let text = try lab.shell("h1", "sed -n 's/^FRAG: inuse .* memory //p' /proc/net/sockstat")
+            let text = try lab.shell("vpc-h1", "sed -n 's/^FRAG: inuse .* memory //p' /proc/net/sockstat")
             return try #require(Int(text.prefix { $0.isNumber }), "\(text)")
         }
     }

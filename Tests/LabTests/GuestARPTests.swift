@@ -58,11 +58,11 @@ extension LabTests {
         }
 
         private func neighbors(_ guest: String) throws -> String {
-            try lab.shell("h1", "ip neigh show nud all dev e-\(guest)")
+            try lab.shell("vpc-h1", "ip neigh show nud all dev e-\(guest)")
         }
 
         private func spoofed() throws -> Int {
-            let text = try lab.shell("h1", "nft -j list counter arp vpcctl spoofed")
+            let text = try lab.shell("vpc-h1", "nft -j list counter arp vpcctl spoofed")
             let digits = text.components(separatedBy: "\"packets\": ").last?.prefix { $0.isNumber }
             return try #require(digits.flatMap { Int($0) }, "\(text)")
         }
@@ -117,7 +117,7 @@ extension LabTests {
             }
             #expect(try lab.station("app1").ask("198.51.100.7") != nil)
             // One for each other host at most.
-            #expect(try lab.shell("h3", "ip neigh show nud all dev vpc-gx").split(separator: "\n").count <= 2)
+            #expect(try lab.shell("vpc-h3", "ip neigh show nud all dev vpc-gx").split(separator: "\n").count <= 2)
         }
 
         /// The host asks a port for nobody but its guest, whatever is sent there.

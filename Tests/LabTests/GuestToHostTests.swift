@@ -41,7 +41,7 @@ extension LabTests {
         }
 
         private func refused() throws -> Int {
-            let text = try lab.shell("h1", "nft -j list counter inet vpcctl to_host")
+            let text = try lab.shell("vpc-h1", "nft -j list counter inet vpcctl to_host")
             let digits = text.components(separatedBy: "\"packets\": ").last?.prefix { $0.isNumber }
             return try #require(digits.flatMap { Int($0) }, "\(text)")
         }
@@ -52,7 +52,7 @@ extension LabTests {
         func noRouteOfTheHostIsChanged(guest: String, own: String, gateway: String) throws {
             let (own, gateway) = (try #require(IPAddress(own)), try #require(IPAddress(gateway)))
             let sender = try sender(guest, own)
-            let watch = try Capture(in: .named(lab.namespace("h1")))
+            let watch = try Capture(in: .named(lab.namespace("vpc-h1")))
             let question = OutgoingPacket(
                 from: Self.otherHost, to: gateway, .icmp(type: 8, code: 0, identifier: 77, sequence: 1))
             #expect(sender.send(question) == 0)
@@ -118,7 +118,7 @@ extension LabTests {
         /// What the host itself begins in a VRF is answered.
         @Test func theHostCanPingAGuest() throws {
             try lab.shell(
-                "h1", "ping -c 1 -W 10 -I $(ip -o link show dev e-plain | grep -o 'vpc-v[0-9]*') 10.0.1.11")
+                "vpc-h1", "ping -c 1 -W 10 -I $(ip -o link show dev e-plain | grep -o 'vpc-v[0-9]*') 10.0.1.11")
         }
     }
 }

@@ -1,4 +1,5 @@
 import Agent
+import Foundation
 import IPAddressing
 import KernelDriver
 import Netlink
@@ -23,6 +24,16 @@ struct Machines {
         var guests: [String]
         /// The namespace behind the device ``tap``, where the guest configures itself.
         var virtualMachine: String
+
+        /// What the namespace of the VPCs is called where the machine is that host: unlike machines of their own, these
+        /// share the names.
+        func ownNamespace(of host: String) -> String { "\(namespace)-\(host)" }
+
+        /// Those that there are.
+        var ownNamespaces: [String] {
+            let names = (try? FileManager.default.contentsOfDirectory(atPath: NetworkNamespace.directory)) ?? []
+            return names.filter { $0.hasPrefix("\(namespace)-") }
+        }
     }
 
     static let tap = "tap0"
@@ -54,7 +65,9 @@ struct Machines {
     func tearDown() { Self.remove(machines, prefix) }
 
     private static func remove(_ machines: [Machine], _ prefix: String) {
-        for name in places(machines) + machines.map(\.virtualMachine) + ["\(prefix)ul"] {
+        for name in machines.flatMap(\.ownNamespaces) + places(machines) + machines.map(\.virtualMachine)
+            + ["\(prefix)ul"]
+        {
             _ = Command.run("ip netns del \(name)")
         }
     }
@@ -159,6 +172,7 @@ struct Machines {
                 """)
             #expect(rest == "", "\(place)")
         }
+        #expect(machines.flatMap(\.ownNamespaces) == [])
     }
 
     // MARK: Applying
@@ -198,8 +212,11 @@ struct Machines {
 
     func expectNothingToDo(_ topology: Topology, _ step: String) throws {
         for machine in machines.indices {
+            let names = machines[machine].ownNamespaces
+            #expect(names.count == 1, "\(step), machine \(machine + 1): \(names)")
             let host = try host(of: machine, in: topology)
-            let plan = try HostReconciler(kernel: kernel(machine)).plan(topology, host: host).changes
+            let plan = try HostReconciler(kernel: kernel(machine), for: host, in: topology).plan(
+                topology, host: host).changes
             #expect(plan.isEmpty, "\(step), machine \(machine + 1): \(plan.operations.map(\.object))")
         }
     }

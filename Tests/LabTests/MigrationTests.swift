@@ -84,7 +84,7 @@ extension LabTests {
             defer { lab.tearDown() }
             let peer = Self.peers[0]
             // In its place for long: nothing is believed.
-            try lab.shell("h1", "nft delete element inet vpcctl arrived_ports '{ \"e-guest\" }'")
+            try lab.shell("vpc-h1", "nft delete element inet vpcctl arrived_ports '{ \"e-guest\" }'")
             #expect(try !arrives(segment(peer, 40000, Self.guest, 7100, .ack), "peer1", "guest", lab))
             try move(lab, from: "h1", to: "h2", scenario)
             // So that nothing but the firewall says no.

@@ -25,7 +25,7 @@ extension LabTests {
 
         private let quick = Duration.milliseconds(300)
 
-        private var kernel: KernelDriver { KernelDriver(namespace: .named(lab.namespace("h1"))) }
+        private var kernel: KernelDriver { lab.kernel("h1") }
 
         private func count(_ counter: String) throws -> UInt64 {
             let counters = try kernel.counters(of: FirewallTables.filter)
@@ -61,7 +61,7 @@ extension LabTests {
             let reconciler = HostReconciler(kernel: kernel)
             let topology = lab.lab.plan.topology
             let intent = try reconciler.plan(topology, host: 0).intent
-            try lab.shell("h1", "nft delete table inet vpcctl")
+            try lab.shell("vpc-h1", "nft delete table inet vpcctl")
             let snapshot = try kernel.observe(HostReconciler.observation(of: topology, host: 0))
             let plan = intent.changes(from: snapshot, owner: Conventions.ownership, elementLimit: 3)
             #expect(plan.steps.count > 8)
@@ -111,7 +111,7 @@ extension LabTests {
             try lab.awaitDrops(25)
             #expect(!watch.has())
             #expect(try count("denied_by_group") > denied)
-            let entry = try lab.shell("h1", "conntrack -L -p udp --orig-port-src 40000 2>/dev/null")
+            let entry = try lab.shell("vpc-h1", "conntrack -L -p udp --orig-port-src 40000 2>/dev/null")
             #expect(entry.contains("mark=2097151"), "\(entry)")
             try lab.become(.guarded)
         }
@@ -124,7 +124,7 @@ extension LabTests {
             let denying = Scenario.guarded.with(
                 aclIngress: [.denyUDP(priority: 100, port: Station.udpPort), .allowAll])
             func renewal() throws -> (epoch: UInt32, handle: String) {
-                let chain = try lab.shell("h1", "nft -a list chain inet vpcctl left")
+                let chain = try lab.shell("vpc-h1", "nft -a list chain inet vpcctl left")
                 let found = try #require(
                     chain.firstMatch(of: /0x001fffff != 0x([0-9a-f]+).*# handle ([0-9]+)/), "\(chain)")
                 return (try #require(UInt32(found.1, radix: 16)), String(found.2))
@@ -135,7 +135,7 @@ extension LabTests {
             #expect(try lab.station("blue-far").ask("10.0.2.21", sourcePort: port)?.name == "blue-server")
             let handle = try renewal().handle
             try lab.shell(
-                "h1",
+                "vpc-h1",
                 "nft 'replace rule inet vpcctl left handle \(handle) ct mark & 0x01ffffff != \(former)"
                     + " ct mark set ct mark & 0x0e000000 | \(former)'")
             let connections = try kernel.connections().filter { $0.sourcePort == port }

@@ -51,7 +51,7 @@ extension LabTests {
         }
 
         private func denied(on host: String) throws -> Int {
-            let text = try lab.shell(host, "nft -j list counter inet vpcctl denied_by_group")
+            let text = try lab.shell("vpc-\(host)", "nft -j list counter inet vpcctl denied_by_group")
             let digits = text.components(separatedBy: "\"packets\": ").last?.prefix { $0.isNumber }
             return try #require(digits.flatMap { Int($0) }, "\(text)")
         }

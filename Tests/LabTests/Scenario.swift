@@ -99,6 +99,9 @@ struct Scenario: Sendable, Equatable {
     /// The manifest, with the namespaces' real names.
     func text(prefix: String) -> String {
         var renamed = model
+        for index in renamed.hosts.indices {
+            renamed.hosts[index].dataPlane.namespace = prefix + renamed.hosts[index].networkNamespace
+        }
         for index in renamed.interfaces.indices {
             if case .namespace(let name, let device) = renamed.interfaces[index].attachment {
                 renamed.interfaces[index].attachment = .namespace(prefix + name, device: device)

@@ -101,7 +101,7 @@ extension LabTests {
 
         /// What the kernel counted, by the counter's name.
         private func count(_ counter: String, on host: String, family: String = "inet") throws -> Int {
-            let text = try lab.shell(host, "nft -j list counter \(family) vpcctl \(counter)")
+            let text = try lab.shell("vpc-\(host)", "nft -j list counter \(family) vpcctl \(counter)")
             let digits = text.components(separatedBy: "\"packets\": ").last?.prefix { $0.isNumber }
             return try #require(digits.flatMap { Int($0) }, "\(text)")
         }
@@ -217,9 +217,10 @@ extension LabTests {
 
         /// `vpcctl get --host` shows a line for each thing that nft(8) lists, with how much there is in it.
         @Test func everyFirewallObjectIsListed() throws {
-            let kernel = KernelDriver(namespace: .named(lab.namespace("h1")))
-            let objects = try HostReconciler(kernel: kernel).ownedObjects().filter { $0.kind == .firewall }
-            let listing = try lab.shell("h1", "nft list table inet vpcctl; nft list table arp vpcctl")
+            let objects = try HostReconciler(kernel: lab.kernel("h1")).ownedObjects().filter { $0.kind == .firewall }
+            let listing =
+                try lab.shell("vpc-h1", "nft list table inet vpcctl; nft list table arp vpcctl")
+                + lab.shell("h1", "nft list table inet vpcctl_underlay")
             let words = ["table", "chain", "set", "map", "counter"]
             let named = listing.split(separator: "\n").filter { line in
                 line.hasSuffix(" {") && words.contains { line.drop { $0 == "\t" }.hasPrefix("\($0) ") }
@@ -239,8 +240,8 @@ extension LabTests {
 
         /// Somebody deletes an element and a rule of ours: the next apply puts back just those.
         @Test func driftOfTheFirewallIsRepaired() throws {
-            try lab.shell("h1", "nft delete element inet vpcctl ports { \"\(port("blue-near"))\" }")
-            try lab.shell("h1", "nft add rule inet vpcctl forward counter accept")
+            try lab.shell("vpc-h1", "nft delete element inet vpcctl ports { \"\(port("blue-near"))\" }")
+            try lab.shell("vpc-h1", "nft add rule inet vpcctl forward counter accept")
             let report = try #require(try lab.lab.apply(hosts: ["h1"]).first).result.get()
             // And the port is one that has just come.
             #expect(report.plan.changes.operations.count == 3, "\(report.plan.changes.operations)")
@@ -249,7 +250,7 @@ extension LabTests {
         }
 
         private func port(_ interface: String) -> String {
-            (try? lab.shell("h1", "ip -o link"))?.split(separator: "\n").compactMap { line in
+            (try? lab.shell("vpc-h1", "ip -o link"))?.split(separator: "\n").compactMap { line in
                 line.contains("NetworkInterface/\(interface) ")
                     ? line.split(separator: " ")[1].split(separator: "@").first.map(String.init) : nil
             }.first ?? "e-\(interface)"

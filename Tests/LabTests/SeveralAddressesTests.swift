@@ -62,7 +62,7 @@ extension LabTests {
         }
 
         private func spoofed(_ lab: TestLab, _ family: String) throws -> Int {
-            let text = try lab.shell("h1", "nft -j list counter \(family) vpcctl spoofed")
+            let text = try lab.shell("vpc-h1", "nft -j list counter \(family) vpcctl spoofed")
             let digits = text.components(separatedBy: "\"packets\": ").last?.prefix { $0.isNumber }
             return try #require(digits.flatMap { Int($0) }, "\(text)")
         }

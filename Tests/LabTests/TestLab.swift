@@ -1,9 +1,12 @@
 import Foundation
 public import IPAddressing
+import KernelDriver
+import KernelNames
 import Netlink
 import Synchronization
 import TestSupport
 import Testing
+import VPCCompiler
 import VPCModel
 import VPCTopology
 
@@ -146,19 +149,26 @@ final class TestLab: Sendable {
 
     /// Makes every guest one that has been in its place for long: its host believes it nothing that it has not seen begin.
     func settle() throws {
-        for host in lab.plan.hosts { try shell(host.name, "nft flush set inet vpcctl arrived_ports") }
+        for host in lab.plan.hosts { try shell("vpc-\(host.name)", "nft flush set inet vpcctl arrived_ports") }
     }
 
     // MARK: Places
 
+    /// Of a host or guest, by its name; of a host's VPCs by `vpc-` and the host's.
     func namespace(_ name: String) -> String { prefix + name }
+
+    /// Of a host, with all that is the VPCs' there.
+    func kernel(_ host: String) -> KernelDriver {
+        KernelDriver(namespace: .named(namespace(host))).withOwnNamespace(
+            NamespaceName(namespace("vpc-\(host)")), of: Conventions.ownership)
+    }
 
     /// Somebody who sends, by the name of the host or guest.
     func station(_ name: String, source: String? = nil) throws -> Station {
         Station(.named(namespace(name)), source: try source.map { try #require(IPAddress($0)) })
     }
 
-    /// Runs a line of shell on a host or guest.
+    /// Runs a line of shell on a host, among its VPCs, or in a guest.
     @discardableResult
     func shell(_ name: String, _ line: String) throws -> String {
         let command = Command.run(line, in: namespace(name))

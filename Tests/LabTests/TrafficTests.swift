@@ -72,7 +72,9 @@ extension LabTests {
         @Test func hostServicesAreInvisibleOnTheGatewayAddress() throws {
             let responders = try Responders()
             defer { responders.stop() }
-            try responders.serve(as: "h1", in: .named(lab.namespace("h1")), udp: [7000], tcp: [7001])
+            for place in ["h1", "vpc-h1"] {
+                try responders.serve(as: place, in: .named(lab.namespace(place)), udp: [7000], tcp: [7001])
+            }
             guard case .answered = try lab.station("h2").connect("172.31.0.1") else {
                 Issue.record("the service does not answer on the underlay: nothing is proved")
                 return

@@ -101,8 +101,9 @@ private final class Course {
         try machines.configureVirtualMachines(topology)
         let results = try onThreads(Array(machines.machines.indices)) { machine in
             Result {
-                let reconciler = HostReconciler(kernel: machines.kernel(machine))
-                let plan = try reconciler.plan(topology, host: machines.host(of: machine, in: topology))
+                let host = try machines.host(of: machine, in: topology)
+                let reconciler = HostReconciler(kernel: machines.kernel(machine), for: host, in: topology)
+                let plan = try reconciler.plan(topology, host: host)
                 return (plan: plan, outcome: try reconciler.apply(plan))
             }
         }

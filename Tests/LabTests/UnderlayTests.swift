@@ -192,10 +192,10 @@ extension LabTests {
         @Test func changesOfTheWaysAreFollowed() async throws {
             try await withAgents(.twoUplinks) { hosts, runs in
                 try hosts.expectPassing(1472)
-                let index = try hosts.shell("h1", "cat /sys/class/net/vpc-gx/ifindex")
+                let index = try hosts.shell("vpc-h1", "cat /sys/class/net/vpc-gx/ifindex")
                 func expect(_ mtu: UInt32, _ device: String?, after line: String) async throws {
                     for host in [1, 2] {
-                        var monitor = try NetlinkMonitor(groups: [.link], in: .named(hosts.namespace("h\(host)")))
+                        var monitor = try NetlinkMonitor(groups: [.link], in: .named(hosts.namespace("vpc-h\(host)")))
                         let wanted = try CabledHosts.Tunnels(mtu: mtu, underlay: device)
                         try hosts.shell("h\(host)", line.replacing("OTHER", with: "\(3 - host)"))
                         try waits(for: { try hosts.tunnels(host) == wanted }, &monitor)
@@ -209,7 +209,7 @@ extension LabTests {
                 try await expect(1372, "e2", after: "\(route) via 192.168.2.OTHER")
                 try await expect(1172, "e2", after: "\(route) via 192.168.2.OTHER mtu 1200")
                 try await expect(1472, "e1", after: "\(route) via 192.168.1.OTHER")
-                #expect(try hosts.shell("h1", "cat /sys/class/net/vpc-gx/ifindex") == index)
+                #expect(try hosts.shell("vpc-h1", "cat /sys/class/net/vpc-gx/ifindex") == index)
                 for run in runs {
                     let failed = run.agent.events.events().filter { [.driftRepaired, .applyFailed].contains($0.type) }
                     #expect(failed.isEmpty, "\(failed)")
