@@ -52,8 +52,8 @@ extension LabTests {
         /// Everything there is, as iproute2, sysctl and nft say it, less the counters and clocks, and less our one table.
         private static let everything = """
             for kind in "-d link" "addr" "route show table all" "-6 route show table all" "rule" "-6 rule" "nexthop" \
-                "neigh show nud permanent" "ntable" "netconf"; do
-                echo "# $kind"; ip -j -p $kind | grep -vE '_timer": [0-9.]*,$|"last_flush"|"last_rand"'
+                "neigh show nud permanent" "netconf"; do
+                echo "# $kind"; ip -j -p $kind | grep -v '_timer": [0-9.]*,$'
             done
             echo "# sysctl"; grep -rs . /proc/sys/net | grep -v /nf_conntrack_count: | sort
             echo "# nft"; nft list tables | grep -vx "table inet vpcctl_underlay" | while read -r table; do

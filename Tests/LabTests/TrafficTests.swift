@@ -274,7 +274,8 @@ extension LabTests {
             #expect(first?.from == "10.0.1.1")
             let second = try station.ping("10.0.1.12", PingOptions(ttl: 2)).error
             #expect(second?.isTimeExceeded == true)
-            #expect(second?.from == "10.0.1.1")
+            // Of all the gateways of the VPC on the far host, the one whose port came first.
+            #expect(["10.0.1.1", "10.0.9.1"].contains(second?.from))
             #expect(try station.ping("10.0.1.12", PingOptions(ttl: 3)).isReply)
             // Where the far host has no port in the subnet, and so no address of the VPC for its error.
             let far = try lab.station("green1").ping("10.0.2.15", PingOptions(ttl: 2)).error
