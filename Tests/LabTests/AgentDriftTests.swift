@@ -72,11 +72,13 @@ extension LabTests {
                 what: "host's table: element added", place: "h1",
                 line: "nft add element inet vpcctl_underlay hosts '{ u0 . 192.0.2.7 }'", kind: "element"),
             Damage(
-                what: "host's table: rule added", place: "h1", line: "nft insert rule inet vpcctl_underlay received accept",
-                kind: "rule"),
+                what: "host's table: rule added", place: "h1",
+                line: "nft insert rule inet vpcctl_underlay received accept", kind: "rule"),
             Damage(
                 what: "host's table deleted", place: "h1", line: "nft delete table inet vpcctl_underlay", kind: "table"),
-            Damage(what: "everything of the host's nf_tables deleted", place: "h1", line: "nft flush ruleset", kind: "table"),
+            Damage(
+                what: "everything of the host's nf_tables deleted", place: "h1", line: "nft flush ruleset",
+                kind: "table"),
             Damage(what: "guest's address deleted", place: "web1", line: "ip addr flush dev eth0", kind: "address"),
             Damage(what: "guest's route deleted", place: "web1", line: "ip route del default", kind: "route"),
             Damage(what: "guest's device down", place: "web1", line: "ip link set eth0 down", kind: "link"),

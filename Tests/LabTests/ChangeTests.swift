@@ -101,8 +101,8 @@ extension LabTests {
         /// Where each VRF of each host leads the addresses of the subnets, used and unused.
         private func ways() throws -> [String] {
             try ["h1", "h2", "h3"].flatMap { host in
-                let devices = try lab.shell("vpc-\(host)", "ip -br link show type vrf | cut -d' ' -f1").split(separator: "\n")
-                return try devices.map { device in
+                let devices = try lab.shell("vpc-\(host)", "ip -br link show type vrf | cut -d' ' -f1")
+                return try devices.split(separator: "\n").map { device in
                     let command = """
                         for s in 1 2; do for a in $(seq 0 20); do echo "route get 10.0.$s.$a vrf \(device)"; done; done |
                             ip -force -batch - 2>&1 | sed 's/ uid 0//'

@@ -149,24 +149,25 @@ extension LabTests {
 
         /// Somebody else's rule drops what the trace says is delivered; the trace says nothing of it, the kernel does.
         @Test func somebodyElsesRuleIsFound() throws {
-            let rule = { (host: String, rule: String) in
+            let places = ["vpc-h1", "vpc-h2"]
+            let rule = { (place: String, rule: String) in
                 _ = try lab.shell(
-                    "vpc-\(host)", "nft 'table inet theirs { chain f { type filter hook forward priority -10; \(rule); }; }'")
+                    place, "nft 'table inet theirs { chain f { type filter hook forward priority -10; \(rule); }; }'")
             }
-            try rule("h1", "ip daddr 10.0.1.13 drop")
-            defer { for host in ["h1", "h2"] { _ = try? lab.shell("vpc-\(host)", "nft delete table inet theirs || true") } }
+            try rule(places[0], "ip daddr 10.0.1.13 drop")
+            defer { for place in places { _ = try? lab.shell(place, "nft delete table inet theirs || true") } }
             try expect(
                 "h1", "near far --timeout 1", 3, "differs",
                 saying: "came into h1 and did not leave it: it should leave by the tunnel")
             // Only the answer's.
             try lab.shell("vpc-h1", "nft delete table inet theirs")
-            try rule("h1", "ip saddr 10.0.1.13 drop")
+            try rule(places[0], "ip saddr 10.0.1.13 drop")
             try expect(
                 "h1", "near far --timeout 1", 3, "differs", leaving: ["vpc-gx"],
                 saying: "the answer came back to h1 and did not reach near")
             // On the other host it cannot be told from a guest that is silent.
             try lab.shell("vpc-h1", "nft delete table inet theirs")
-            try rule("h2", "ip daddr 10.0.1.13 drop")
+            try rule(places[1], "ip daddr 10.0.1.13 drop")
             try expect(
                 "h1", "near far --timeout 1", 75, "cannotTell", leaving: ["vpc-gx"],
                 saying: "no answer came: h2 dropped it, or far said nothing")
@@ -175,8 +176,9 @@ extension LabTests {
         /// Our own table, changed by hand: an element that is gone, a rule that opens what is shut.
         @Test func aChangedTableIsFound() throws {
             defer { _ = try? lab.lab.apply(hosts: ["h1"]) }
-            let element = try lab.shell("vpc-h1", "nft list map inet vpcctl port_zone | grep -o '\"e-near\" [^,}]*'")
-            try lab.shell("vpc-h1", "nft 'delete element inet vpcctl port_zone { \(element.split(separator: "\n")[0]) }'")
+            let elements = try lab.shell("vpc-h1", "nft list map inet vpcctl port_zone | grep -o '\"e-near\" [^,}]*'")
+            let element = elements.split(separator: "\n")[0]
+            try lab.shell("vpc-h1", "nft 'delete element inet vpcctl port_zone { \(element) }'")
             try expect("h1", "near far --timeout 1", 3, "differs", counting: ["spoofed"], saying: "did not leave it")
             try lab.requireClean(lab.lab.apply(hosts: ["h1"]))
             try expect("h1", "near far", 0, "agrees", answer: "reply", leaving: ["vpc-gx"])

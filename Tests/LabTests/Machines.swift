@@ -215,8 +215,8 @@ struct Machines {
             let names = machines[machine].ownNamespaces
             #expect(names.count == 1, "\(step), machine \(machine + 1): \(names)")
             let host = try host(of: machine, in: topology)
-            let plan = try HostReconciler(kernel: kernel(machine), for: host, in: topology).plan(
-                topology, host: host).changes
+            let reconciler = HostReconciler(kernel: kernel(machine), for: host, in: topology)
+            let plan = try reconciler.plan(topology, host: host).changes
             #expect(plan.isEmpty, "\(step), machine \(machine + 1): \(plan.operations.map(\.object))")
         }
     }
