@@ -24,8 +24,10 @@ extension Nexthop {
                     encapsulation.put(LWTUNNEL_IP_DST.rawValue, tunnel.destination)
                     encapsulation.put(LWTUNNEL_IP_SRC.rawValue, tunnel.source)
                     encapsulation.put(LWTUNNEL_IP_TTL.rawValue, tunnel.ttl)
-                    // Without this flag packets leave as GRE without a key.
-                    encapsulation.put(LWTUNNEL_IP_FLAGS.rawValue, linux_tunnel_key_flag())
+                    // Without the one flag packets leave as GRE without a key; without the other, which a GRE device
+                    // of its own has, the kernel looks for a smaller MTU of the way at every packet (tnl_update_pmtu of
+                    // net/ipv4/ip_tunnel.c).
+                    encapsulation.put(LWTUNNEL_IP_FLAGS.rawValue, linux_tunnel_flags())
                 }
             }
         case .gateway(let gateway, _):
@@ -160,7 +162,7 @@ struct NexthopReading {
                 ? .resilient(buckets: buckets, idleTimer: idleTimer) : .hashThreshold
             return Nexthop(id: id, body: .group(NexthopGroup(members: members, algorithm: algorithm)))
         }
-        if encapsulationType == UInt16(LWTUNNEL_ENCAP_IP.rawValue), tunnelFlags == linux_tunnel_key_flag(),
+        if encapsulationType == UInt16(LWTUNNEL_ENCAP_IP.rawValue), tunnelFlags == linux_tunnel_flags(),
             isOnLink == (tunnel.gateway != nil), gateway == tunnel.gateway
         {
             return Nexthop(id: id, body: .encapsulate(tunnel, device: names[device]))

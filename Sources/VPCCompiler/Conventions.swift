@@ -16,6 +16,9 @@ public enum Conventions {
 
     /// Bytes that the outer IPv4 header (20), GRE (4) and its key (4) take.
     public static let tunnelOverhead: UInt32 = 28
+    /// Bytes that the tunnels' MTU is less than what fits. With an MTU that just fits the kernel takes every packet's for news
+    /// of the way's, and looks up what to note it on (tnl_update_pmtu of net/ipv4/ip_tunnel.c): 800 instructions.
+    static let tunnelMTUMargin: UInt32 = 1
     static let tunnelTTL: UInt8 = 64
     /// What the kernel allows an IPv4 tunnel's device: ETH_MIN_MTU…IP_MAX_MTU less the overhead (ip_tunnel_change_mtu,
     /// net/ipv4/ip_tunnel.c).

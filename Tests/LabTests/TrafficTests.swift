@@ -217,14 +217,14 @@ extension LabTests {
             let station = try lab.station("web1")
             let tooBig = try station.ping("10.0.1.12", PingOptions(size: 1472, fragmentation: .forbidden))
             #expect(tooBig.error?.isFragmentationNeeded == true)
-            #expect(tooBig.error?.mtu == 1472)
+            #expect(tooBig.error?.mtu == 1471)
             #expect(tooBig.error?.from == "10.0.1.1")
             #expect(try station.ping("10.0.1.12", PingOptions(size: 1444, fragmentation: .forbidden)).isReply)
             #expect(try station.ping("10.0.1.12", PingOptions(size: 1472)).isReply)
             // Through a gateway too.
             let outside = try lab.station("ops1").ping(
                 "198.51.100.7", PingOptions(size: 1472, fragmentation: .forbidden))
-            #expect(outside.error?.mtu == 1472)
+            #expect(outside.error?.mtu == 1471)
         }
 
         @Test(arguments: [

@@ -11,12 +11,12 @@ import Traffic
 extension LabTests {
     /// The network between the hosts, however it is made.
     @Suite(.needsOverlay, .serialized, .timeLimit(minutes: 20)) struct UnderlayTests {
-        /// With room for the tunnel's 28 bytes.
+        /// With room for the tunnel's 28 bytes, and one more.
         @Test func guestsKeepTheirMTUOnALargerUnderlay() throws {
             var scenario = Scenario.pair
             scenario.host("h2", "172.31.0.2")
             scenario.interface("web3", "web", on: "h2", "10.0.1.13")
-            let lab = try TestLab(scenario, underlayMTU: 1528)
+            let lab = try TestLab(scenario, underlayMTU: 1529)
             defer { lab.tearDown() }
             let whole = PingOptions(size: 1472, fragmentation: .forbidden)
             #expect(try lab.station("web1").ping("10.0.1.13", whole).isReply)
@@ -75,14 +75,14 @@ extension LabTests {
             /// Bytes that pass, and what the tunnels are bound to.
             var expected: (mtu: UInt32, device: String?) {
                 switch self {
-                case .plain, .onLoopback, .unnumbered: (1472, "e1")
-                case .twoUplinks, .nexthopGroup: (1472, nil)
-                case .unequalUplinks: (1372, nil)
+                case .plain, .onLoopback, .unnumbered: (1471, "e1")
+                case .twoUplinks, .nexthopGroup: (1471, nil)
+                case .unequalUplinks: (1371, nil)
                 case .routeMTU: (1272, "e1")
-                case .onDummy: (1472, "e2")
-                case .onBridge: (1472, "br0")
+                case .onDummy: (1471, "e2")
+                case .onBridge: (1471, "br0")
                 case .onVLAN: (1468, "e1.7")
-                case .onBond: (1472, "bond0")
+                case .onBond: (1471, "bond0")
                 }
             }
         }
@@ -110,11 +110,11 @@ extension LabTests {
             defer { hosts.tearDown() }
             #expect(try hosts.plan(1).unreachable == [2])
             try hosts.apply()
-            try hosts.expectPassing(1472)
+            try hosts.expectPassing(1471)
             try hosts.shell("h1", "ip route add 10.254.0.0/24 via 192.168.2.2 mtu 1400")
             #expect(try hosts.plan(1).unreachable == [])
             try hosts.apply()
-            #expect(try hosts.tunnels(1)?.mtu == 1372)
+            #expect(try hosts.tunnels(1)?.mtu == 1371)
         }
 
         /// Nowhere to go: as large as a tunnel can be, and done at the first try.
@@ -140,7 +140,7 @@ extension LabTests {
             #expect(try hosts.foreignTunnelPackets(2) == 1)
             try hosts.apply()
             #expect(try hosts.tunnels(1)?.underlay == "e2".device)
-            try hosts.expectPassing(1472)
+            try hosts.expectPassing(1471)
         }
 
         /// The device that the manifest names is the one with the address, or an uplink of an address that is on none.
@@ -154,7 +154,7 @@ extension LabTests {
             defer { hosts.tearDown() }
             guard let complaint else {
                 try hosts.apply()
-                return try hosts.expectPassing(1472)
+                return try hosts.expectPassing(1471)
             }
             do {
                 _ = try hosts.plan(1)
@@ -191,7 +191,7 @@ extension LabTests {
         /// The daemon follows what becomes of the ways, in place: nothing is made anew, and nobody has done anything to it.
         @Test func changesOfTheWaysAreFollowed() async throws {
             try await withAgents(.twoUplinks) { hosts, runs in
-                try hosts.expectPassing(1472)
+                try hosts.expectPassing(1471)
                 let index = try hosts.shell("vpc-h1", "cat /sys/class/net/vpc-gx/ifindex")
                 func expect(_ mtu: UInt32, _ device: String?, after line: String) async throws {
                     for host in [1, 2] {
@@ -204,11 +204,11 @@ extension LabTests {
                     try hosts.expectPassing(mtu)
                 }
                 let route = "ip route replace 10.255.0.OTHER/32"
-                try await expect(1372, nil, after: "ip link set e2 mtu 1400")
-                try await expect(1472, "e1", after: "\(route) via 192.168.1.OTHER")
-                try await expect(1372, "e2", after: "\(route) via 192.168.2.OTHER")
+                try await expect(1371, nil, after: "ip link set e2 mtu 1400")
+                try await expect(1471, "e1", after: "\(route) via 192.168.1.OTHER")
+                try await expect(1371, "e2", after: "\(route) via 192.168.2.OTHER")
                 try await expect(1172, "e2", after: "\(route) via 192.168.2.OTHER mtu 1200")
-                try await expect(1472, "e1", after: "\(route) via 192.168.1.OTHER")
+                try await expect(1471, "e1", after: "\(route) via 192.168.1.OTHER")
                 #expect(try hosts.shell("vpc-h1", "cat /sys/class/net/vpc-gx/ifindex") == index)
                 for run in runs {
                     let failed = run.agent.events.events().filter { [.driftRepaired, .applyFailed].contains($0.type) }
@@ -305,7 +305,7 @@ extension LabTests {
             }
             try hosts.apply()
             try hosts.shell("h1", "ping -c 1 -W 10 10.77.0.2")
-            try hosts.expectPassing(1472)
+            try hosts.expectPassing(1471)
         }
     }
 }

@@ -34,8 +34,9 @@
 #include <linux/sched.h>
 #include <linux/veth.h>
 
-/* TUNNEL_KEY and GRE_KEY of <linux/if_tunnel.h>, which Swift cannot import because they are calls; in network order. */
-static inline unsigned short linux_tunnel_key_flag(void) { return TUNNEL_KEY; }
+/* TUNNEL_KEY with TUNNEL_DONT_FRAGMENT, and GRE_KEY, of <linux/if_tunnel.h>, which Swift cannot import because they are
+ * calls; in network order. */
+static inline unsigned short linux_tunnel_flags(void) { return TUNNEL_KEY | TUNNEL_DONT_FRAGMENT; }
 static inline unsigned short linux_gre_key_flag(void) { return GRE_KEY; }
 
 /* setns(2) into a network namespace; the calling thread only. */

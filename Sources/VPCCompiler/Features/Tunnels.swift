@@ -65,8 +65,8 @@ extension HostCompiler {
     var overlayMTU: UInt32 {
         let mtu = peers.lazy.compactMap { path(to: $0)?.mtu }.min() ?? facts.underlayMTU
         let allowed = Conventions.tunnelMTUs
-        return min(
-            max(mtu, allowed.lowerBound + Conventions.tunnelOverhead) - Conventions.tunnelOverhead, allowed.upperBound)
+        let taken = Conventions.tunnelOverhead + Conventions.tunnelMTUMargin
+        return min(max(mtu, allowed.lowerBound + taken) - taken, allowed.upperBound)
     }
 
     /// What tunnels are bound to: the only device that leads to other hosts, else none.
