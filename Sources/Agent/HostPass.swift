@@ -21,6 +21,8 @@ struct HostPass {
     private var suspects = SuspectObjects.everything
     /// What the compiler has to know of the machine; nil where that may be another by now.
     private var facts: HostFacts?
+    /// Others' addresses when they were found out.
+    private var foreignAddresses: [Address] = []
     /// Whether this desired state was reached once: what is found to do since was done by somebody else.
     private var wasReached = false
     /// Since something was settled last: then no short cut is taken.
@@ -73,6 +75,7 @@ struct HostPass {
 
     /// A new desired state is a new beginning.
     mutating func begin() {
+        if !state.isSettled { facts = nil }
         (state, wasReached, hasFailed) = (.new, false, false)
         ledger.reset()
     }
@@ -109,7 +112,8 @@ struct HostPass {
             try mirror.follow(request())
             facts = nil
         }
-        if !scope.isEmpty || state != .settled || compiled.hasRefusals { facts = nil }
+        // Of what others use devices for not everything is told.
+        if scope.contains(.everything) || !state.isSettled || compiled.hasRefusals { facts = nil }
         var update: KernelUpdate
         if scope.contains(.everything) {
             // The safety net looks at everything.
@@ -138,10 +142,9 @@ struct HostPass {
     private mutating func note(_ update: KernelUpdate) {
         suspects.formUnion(update.suspects)
         // Ways are compared when they are needed.
-        let isAboutMachine =
-            !update.objects.links.isNone || update.kinds.contains(.address) || !update.guests.isEmpty
-            || update.isUnderlayConcerned
-        if isAboutMachine { facts = nil }
+        guard let facts, let snapshot, let intent = compiled.compilation?.intent.host else { return self.facts = nil }
+        let isSame = !update.kinds.contains(.address) || snapshot.host.foreignAddresses == foreignAddresses
+        if !isSame || update.isUnderlayConcerned || !facts.hold(after: update, in: snapshot, intent) { self.facts = nil }
     }
 
     /// Whether an update asks for nothing: of what changed nothing was ours, and nothing was left.
@@ -193,7 +196,7 @@ struct HostPass {
     private mutating func compile(_ desired: Desired, _ snapshot: KernelSnapshot) throws -> Bool {
         let known = facts.flatMap { $0.paths == snapshot.outside.paths ? $0 : nil }
         let facts = try known ?? reconciler.facts(of: desired.host, in: desired.topology, from: snapshot)
-        self.facts = facts
+        (self.facts, foreignAddresses) = (facts, snapshot.host.foreignAddresses)
         let change = try compiled.bring(
             to: desired, facts, reconciler, from: snapshot.host, distrusting: hasFailed)
         switch change {
@@ -206,6 +209,9 @@ struct HostPass {
 }
 
 extension HostPass.State {
+    /// Whether nothing is known to have gone wrong.
+    fileprivate var isSettled: Bool { self == .settled || self == .new }
+
     /// How many passes in a row may be disturbed.
     private static let patience = 8
 

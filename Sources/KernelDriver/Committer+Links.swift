@@ -164,7 +164,8 @@ extension Committer {
         _ tasks: inout [LinkTask]
     ) throws(NetlinkError) {
         if replacements.isEmpty { return }
-        let devices = try session.devices
+        let names = replacements.flatMap { [$0.old.name, $0.new.master, $0.new.kind.underlay] }.compactMap(\.self)
+        let devices = try session.devices(named: Set(names.filter { !$0.isNone }))
         for (position, replacement) in replacements.enumerated() {
             let link = replacement.new
             let change = offset + position

@@ -157,10 +157,15 @@ public struct KernelDriver: KernelAccess, Sendable {
         return try firewall.listings(of: tables)
     }
 
+    /// Those of the namespace.
+    private static var connectionCount: String { "net/netfilter/nf_conntrack_count" }
+
     public func connections() throws -> [Connection] {
         guard let namespace = try namespace else { return [] }
         // A packet that is being judged may yet begin one.
         PacketsUnderWay.wait()
+        // For a list the kernel looks at all it has room for, of all namespaces.
+        if try namespace.sysctls([Self.connectionCount]).first?.value == "0" { return [] }
         var socket = try ConntrackSocket(in: namespace)
         var connections: [Connection] = []
         try socket.forEachFlow { if $0.zone != 0 { connections.append(Connection($0)) } }

@@ -75,7 +75,9 @@ extension NamespaceState {
 
     /// Routes and neighbours by this device may have gone.
     mutating func suspect(_ index: UInt32) {
-        if isGuest { stale.routes = true } else { stale.devices.insert(index) }
+        if isGuest { return stale.routes = true }
+        stale.devices.insert(index)
+        sureRoutes = []
     }
 
     private mutating func suspectNexthops(of index: UInt32) {

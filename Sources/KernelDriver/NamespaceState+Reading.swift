@@ -171,8 +171,9 @@ extension NamespaceState {
         }
         guard parts.proxyDelays || stale.proxyDelays else { return }
         stale.proxyDelays = false
+        let known = devices.proxyDelays
         devices.proxyDelays = try observer.socket.proxyDelays()
-        for index in Array(devices.indexes) {
+        for index in Array(devices.indexes) where known[index] != devices.proxyDelays[index] {
             if let reading = devices[index] { refresh(reading, &snapshot, &changes) }
         }
     }
@@ -261,6 +262,7 @@ extension NamespaceState {
         stale.tables = []
         if parts.routes || !parts.devices.isEmpty { tables.formUnion(beyondModel(snapshot.routes)) }
         let devices = devicesWithRoutes(among: parts.devices, snapshot.routes)
+        sureRoutes = []
         if parts.routes && !snapshot.routes.isEmpty || tables.count + devices.count > Self.singleLists {
             let routes = try observer.socket.routes(
                 owner.routeProtocol, self.devices.names, likely: observer.likelyRoutes)
@@ -296,8 +298,12 @@ extension NamespaceState {
         var names: [InterfaceName: UInt32] = [:]
         for index in indexes { if let name = devices[index]?.name { names[name] = index } }
         var found: [InterfaceName: UInt32] = [:]
-        for route in routes where !route.device.isNone {
-            if let index = names[route.device] { found[route.device] = index }
+        let only = names.count == 1 ? names.keys.first : nil
+        routes.withUnsafeBufferPointer { routes in
+            for route in routes where !route.device.isNone && route.device == only ?? route.device {
+                guard let index = names[route.device], !sureRoutes.contains(route.key) else { continue }
+                found[route.device] = index
+            }
         }
         return found.map { ($0.value, $0.key) }.sorted { $0.1 < $1.1 }
     }

@@ -38,6 +38,8 @@ struct NamespaceState {
     var renewedNexthops: Set<NexthopID> = []
     /// Devices that an IPv4 address was taken from.
     var bereaved: Set<UInt32> = []
+    /// Routes that were told of after the devices of which they may have gone.
+    var sureRoutes: Set<Route.Key> = []
     /// Whether the notifications that come now may be older than what was read.
     var isAfterReading = false
     var stale = Stale()
@@ -171,6 +173,7 @@ struct NamespaceState {
                 stale.nexthops = true
             }
         }
+        if !isAfterReading, !stale.devices.isEmpty { sureRoutes.insert(route.key) }
         routeEdits.put(route)
     }
 

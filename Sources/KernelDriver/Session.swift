@@ -42,8 +42,8 @@ final class Session {
 
     /// The devices of these names, and perhaps others.
     func devices(named names: Set<InterfaceName>) throws(NetlinkError) -> DeviceTable {
-        if known != nil || names.count > Self.singleQuestions { return try devices }
-        return DeviceTable(try links(named: names.subtracting(unusable)), owner)
+        if known != nil || names.count > Self.singleQuestions || !unusable.isEmpty { return try devices }
+        return DeviceTable(try links(named: names), owner)
     }
 
     /// The same as the kernel tells of them now.

@@ -32,7 +32,8 @@ struct ChangePlanner {
         let links = LinkChanges(intent: self.intent, snapshot: snapshot, owner: owner, suspects: suspects.links)
         plan.conflicts = links.conflicts
         let intent = self.intent.without(links.unavailable)
-        let host = snapshot.host.surviving(links)
+        let isDropping = snapshot.host.loses(links)
+        let host = isDropping ? snapshot.host.surviving(links) : snapshot.host
         let wanted = intent.host
 
         planNamespace()
@@ -56,7 +57,7 @@ struct ChangePlanner {
         plan.append(ChangeSet(replacements: links.replacements), as: { .links($0) })
 
         // With a device the kernel drops others.
-        let isRest = links.disrupted.isEmpty && links.unavailable.isEmpty
+        let isRest = !isDropping && links.unavailable.isEmpty
         let suspects = isRest ? self.suspects : .everything
         let addresses = difference(
             desired: wanted.addresses, observed: host.addresses, at: suspects.addresses)
@@ -506,11 +507,30 @@ extension VethPeer {
 // MARK: - What the kernel will have dropped
 
 extension NamespaceSnapshot {
+    /// Whether the kernel drops anything when `changes` disrupt devices. Mostly it does not: a guest's device that is about
+    /// to become a port has nothing yet.
+    fileprivate func loses(_ changes: LinkChanges) -> Bool {
+        if changes.disrupted.isEmpty { return false }
+        let names = Array(changes.disrupted)
+        for name in names {
+            if holds(addresses, name, { $0.device }) || holds(neighbors, name, { $0.device }) { return true }
+        }
+        return nexthops.contains { nexthop in nexthop.device.map(names.contains) ?? false }
+            || routes.contains { route in !route.device.isNone && names.contains(route.device) }
+    }
+
+    /// - Parameter list: By device.
+    private func holds<Object>(
+        _ list: [Object], _ name: InterfaceName, _ device: (Object) -> InterfaceName
+    ) -> Bool {
+        let place = list.partitionPoint { device($0) < name }
+        return place < list.count && device(list[place]) == name
+    }
+
     /// This snapshot without what the kernel drops when `changes` disrupt devices: neighbours, the routes and nexthops
     /// of those devices, their membership in groups, and the routes that are left without a nexthop. Addresses go with
     /// their device, and stay with one that is renamed.
     fileprivate func surviving(_ changes: LinkChanges) -> NamespaceSnapshot {
-        if changes.disrupted.isEmpty { return self }
         var rest = self
         let gone = changes.goneAtFirst
         rest.addresses.removeAll { gone.contains($0.device) }

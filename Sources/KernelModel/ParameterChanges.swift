@@ -75,7 +75,7 @@ struct ParameterChanges {
             floors[shared.setting] = notes[shared.path].flatMap { Int32($0) }
             if now <= shared.most || !isWanted { continue }
             floors[shared.setting] = now
-            replace(shared.path, "\(shared.most)", in: \.replacements)
+            replace(shared.path, "\(shared.most)", in: .replacements)
         }
         if isWanted { raiseDefaults() }
     }
@@ -87,7 +87,7 @@ struct ParameterChanges {
                 continue
             }
             if notes[shared.defaultPath] == nil { notes[shared.defaultPath] = "\(now)" }
-            replace(shared.defaultPath, "\(floor)", in: \.raisedDefaults, noting: false)
+            replace(shared.defaultPath, "\(floor)", in: .raisedDefaults, noting: false)
         }
         guard let tag = number(SharedSetting.defaultTagPath), var record = RaisedSettings(tag: tag) else { return }
         for shared in intent.sharedSettings {
@@ -95,7 +95,7 @@ struct ParameterChanges {
         }
         if record.tag == tag { return }
         notes[SharedSetting.defaultTagPath] = "0"
-        replace(SharedSetting.defaultTagPath, "\(record.tag)", in: \.raisedDefaults, noting: false)
+        replace(SharedSetting.defaultTagPath, "\(record.tag)", in: .raisedDefaults, noting: false)
     }
 
     private mutating func raiseDevices(_ taken: Set<InterfaceName>) {
@@ -112,20 +112,31 @@ struct ParameterChanges {
     private mutating func planOthers() {
         for wanted in intent.sysctls {
             guard let now = values[wanted.object.path], now != wanted.object.value else { continue }
-            replace(wanted.object.path, wanted.object.value, in: \.replacements, from: wanted.origin)
+            replace(wanted.object.path, wanted.object.value, in: .replacements, from: wanted.origin)
         }
     }
 
     private mutating func replace(
-        _ path: String, _ value: String, in list: WritableKeyPath<Self, [Replacement<Sysctl>]>, noting: Bool = true,
-        from origin: Origin? = nil
+        _ path: String, _ value: String, in list: List, noting: Bool = true, from origin: Origin? = nil
     ) {
         guard let now = values[path], now != value else { return }
         // What somebody has set last is what he gets back.
         if noting { notes[path] = now }
-        self[keyPath: list].append(
-            Replacement(
-                old: Sysctl(path, now), new: Sysctl(path, value), origin: origin ?? intent.parameterOrigin))
+        let replacement = Replacement(
+            old: Sysctl(path, now), new: Sysctl(path, value), origin: origin ?? intent.parameterOrigin)
+        switch list {
+        case .replacements: replacements.append(replacement)
+        case .raisedDefaults: raisedDefaults.append(replacement)
+        case .restored: restored.append(replacement)
+        case .loweredDefaults: loweredDefaults.append(replacement)
+        }
+    }
+
+    private enum List {
+        case replacements
+        case raisedDefaults
+        case restored
+        case loweredDefaults
     }
 
     // MARK: - Giving back
@@ -139,7 +150,7 @@ struct ParameterChanges {
                 kept[path] = value
             } else if isOurs(path) {
                 replace(
-                    path, value, in: defaults.contains(path) ? \.loweredDefaults : \.restored, noting: false)
+                    path, value, in: defaults.contains(path) ? .loweredDefaults : .restored, noting: false)
             }
         }
         if !intent.sharedSettings.isEmpty || notes.isEmpty { return kept }
@@ -174,14 +185,23 @@ struct ParameterChanges {
 extension Sysctl {
     /// Reads a note of what a parameter was.
     init?(note: String, _ owner: Ownership) {
-        guard note.hasPrefix(owner.notePrefix) else { return nil }
-        let parts = note.dropFirst(owner.notePrefix.count).split(separator: "=", maxSplits: 1)
-        guard parts.count == 2 else { return nil }
-        self.init(String(parts[0].map { $0 == "." ? "/" : $0 }), String(parts[1]))
+        let prefix = owner.notePrefix.utf8
+        guard note.utf8.starts(with: prefix) else { return nil }
+        let rest = note.utf8.dropFirst(prefix.count)
+        guard let mark = rest.firstIndex(of: UInt8(ascii: "=")), mark != rest.startIndex,
+            rest.index(after: mark) != rest.endIndex
+        else { return nil }
+        let path = Self.exchanged(rest[..<mark], UInt8(ascii: "."), by: UInt8(ascii: "/"))
+        self.init(path, String(note[rest.index(after: mark)...]))
     }
 
     func note(_ owner: Ownership) -> String {
-        owner.notePrefix + String(path.map { $0 == "/" ? "." : $0 }) + "=" + value
+        owner.notePrefix + Self.exchanged(path.utf8[...], UInt8(ascii: "/"), by: UInt8(ascii: ".")) + "=" + value
+    }
+
+    /// Bytes, not characters: notes are read with every plan.
+    private static func exchanged(_ text: Substring.UTF8View, _ old: UInt8, by new: UInt8) -> String {
+        String(decoding: text.map { $0 == old ? new : $0 }, as: UTF8.self)
     }
 }
 

@@ -45,18 +45,16 @@ public struct Ownership: Hashable, Sendable {
     /// Protocol number of our routes, rules, nexthops, addresses and neighbours.
     public var routeProtocol: RouteProtocol
     /// Beginning of the alias (IFLA_IFALIAS) of our links.
-    public var aliasPrefix: String
+    public let aliasPrefix: String
+    /// Beginning of the alternative names (IFLA_ALT_IFNAME) in which is noted what something was before we changed it.
+    public let notePrefix: String
     /// Routing tables that are ours alone: a route of somebody else at a key of ours gives way there.
     public var privateTables: Range<UInt32>
 
     public init(routeProtocol: RouteProtocol, aliasPrefix: String, privateTables: Range<UInt32> = 0..<0) {
         self.routeProtocol = routeProtocol
         self.aliasPrefix = aliasPrefix
+        notePrefix = (aliasPrefix.last == ":" ? String(aliasPrefix.dropLast()) : aliasPrefix) + ".was."
         self.privateTables = privateTables
-    }
-
-    /// Beginning of the alternative names (IFLA_ALT_IFNAME) in which is noted what something was before we changed it.
-    public var notePrefix: String {
-        (aliasPrefix.last == ":" ? String(aliasPrefix.dropLast()) : aliasPrefix) + ".was."
     }
 }

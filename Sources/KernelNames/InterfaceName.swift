@@ -11,10 +11,16 @@ public struct InterfaceName: Hashable, Sendable {
     /// Nil for a text that the kernel would refuse: empty, longer than 15 bytes, `.`, `..`, or holding a slash, a colon
     /// or white space (dev_valid_name of net/core/dev.c), to which the byte A0 counts (lib/ctype.c).
     public init?(_ text: some StringProtocol) {
+        let name = text.utf8.withContiguousStorageIfAvailable { Self(validating: $0) } ?? Self(validating: text.utf8)
+        guard let name else { return nil }
+        self = name
+    }
+
+    private init?(validating bytes: some Sequence<UInt8>) {
         var high: UInt64 = 0
         var low: UInt64 = 0
         var count = 0
-        for byte in text.utf8 {
+        for byte in bytes {
             guard count < Self.maximumLength, byte > 0x20, byte != 0x7F, byte != 0xA0, byte != UInt8(ascii: "/"),
                 byte != UInt8(ascii: ":")
             else { return nil }
@@ -25,7 +31,8 @@ public struct InterfaceName: Hashable, Sendable {
             }
             count += 1
         }
-        guard count > 0, text != ".", text != ".." else { return nil }
+        let dot = UInt64(UInt8(ascii: "."))
+        guard count > 0, low != 0 || high != dot << 56 && high != dot << 56 | dot << 48 else { return nil }
         self.high = high
         self.low = low
     }

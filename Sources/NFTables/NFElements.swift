@@ -1,3 +1,4 @@
+internal import Glibc
 public import KernelNames
 
 /// The elements of one set: sorted by key, each key once, one behind the other in memory.
@@ -168,7 +169,7 @@ public struct NFElements: Sendable, Hashable {
     package func difference(from observed: NFElements) -> (removed: NFElements, added: NFElements) {
         var removed = NFElements(layout: layout)
         var added = NFElements(layout: layout)
-        if slots == observed.slots, verdicts == observed.verdicts, objects == observed.objects,
+        if hasSameSlots(as: observed), verdicts == observed.verdicts, objects == observed.objects,
             comments == observed.comments
         {
             return (removed, added)
@@ -237,8 +238,18 @@ public struct NFElements: Sendable, Hashable {
         }
     }
 
+    private func hasSameSlots(as other: NFElements) -> Bool {
+        guard slots.count == other.slots.count else { return false }
+        return slots.withUnsafeBytes { left in
+            other.slots.withUnsafeBytes { right in
+                guard let left = left.baseAddress, let start = right.baseAddress else { return true }
+                return left == start || memcmp(left, start, right.count) == 0
+            }
+        }
+    }
+
     public static func == (left: NFElements, right: NFElements) -> Bool {
-        left.layout == right.layout && left.slots == right.slots && left.verdicts == right.verdicts
+        left.layout == right.layout && left.hasSameSlots(as: right) && left.verdicts == right.verdicts
             && left.objects == right.objects && left.comments == right.comments
     }
 

@@ -1,4 +1,5 @@
 public import KernelModel
+import IPAddressing
 import KernelNames
 public import VPCCompiler
 public import VPCTopology
@@ -29,6 +30,27 @@ extension HostReconciler {
             facts.foreignDevices[device] = "\(route) leaves by it"
         }
         return facts
+    }
+}
+
+extension HostFacts {
+    /// Whether the machine is what it was after an update, but for addresses and ways: what is ours comes and goes, and so do
+    /// devices that nobody asks for.
+    /// - Parameter intent: What shall be there.
+    public func hold(after update: KernelUpdate, in snapshot: KernelSnapshot, _ intent: NamespaceIntent) -> Bool {
+        guard case .some(let devices) = update.objects.links,
+            !devices.contains(underlayDevice), missingDevices.isDisjoint(with: devices),
+            devices.allSatisfy({ foreignDevices[$0] == nil })
+        else { return false }
+        let hasAll = devices.allSatisfy { name in
+            let place = intent.links.partitionPoint { $0.object.name < name }
+            guard place < intent.links.count, intent.links[place].object.name == name,
+                intent.links[place].object.kind == .adopted
+            else { return true }
+            guard let seen = snapshot.host.link(named: name), !seen.isOwned else { return false }
+            return seen.link.master.flatMap(snapshot.host.link(named:))?.isOwned ?? false
+        }
+        return hasAll && update.guests.allSatisfy { snapshot.guests[$0] != nil && !missingNamespaces.contains($0) }
     }
 }
 

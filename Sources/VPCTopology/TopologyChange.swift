@@ -44,7 +44,11 @@ public struct TopologyChange: Sendable {
     public func concernsMachine(of host: Int, in topology: Topology) -> Bool {
         !hosts.isEmpty || interfaces.added.contains { topology.interfaces[$0].host == host }
             || interfaces.removed.contains { $0.value.host == host }
-            || interfaces.changed.contains { $0.value.host == host || topology.interfaces[$0.key].host == host }
+            || interfaces.changed.contains { number, former in
+                let now = topology.interfaces[number]
+                if former.host == host, now.host == host { return former.attachment != now.attachment }
+                return former.host == host || now.host == host
+            }
     }
 }
 
