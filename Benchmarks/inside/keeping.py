@@ -89,8 +89,10 @@ class Network:
             self.files[f"h{host}.json"] = text(resources)
         self.interfaces = interfaces
 
-    def host(self, host, extra=(), without=()):
-        resources = [resource for resource in self.of_host[host] if resource[1] not in without]
+    def host(self, host, extra=(), other=()):
+        """A file with more resources at its end, and others in the place of those of the same names."""
+        other = {resource[1]: resource for resource in other}
+        resources = [other.get(resource[1], resource) for resource in self.of_host[host]]
         return {f"h{host}.json": text(resources + list(extra))}
 
     def changes(self):
@@ -99,13 +101,12 @@ class Network:
             return change, {name: self.files[name] for name in change}
 
         new, moved = self.interfaces + 2 * HOSTS, self.interfaces - HOSTS + 1
-        own = interface("n", 0, 1)
         return {
-            "moves": both(self.host(2, [interface("n", moved, 3)], without=(f"n{moved}",))),
+            "moves": both(self.host(2, other=[interface("n", moved, 3)])),
             "comes here": both(self.host(1, [interface("n", new, 1)])),
             "comes elsewhere": both(self.host(2, [interface("n", new, 2)])),
-            "member": both(self.host(2, [interface("n", 1, 2, groups=False)], without=("n1",))),
-            "member here": both(self.host(1, [interface("n", 0, 1, groups=False)], without=(own[1],))),
+            "member": both(self.host(2, other=[interface("n", 1, 2, groups=False)])),
+            "member here": both(self.host(1, other=[interface("n", 0, 1, groups=False)])),
             "rule": both({"n.json": text(common("n", 5, ports=[80]))}),
             "line": both({"n.json": text(common("n", 5, lines=2))}),
             "route": both({"n.json": text(common("n", 5, routes=2))}),
