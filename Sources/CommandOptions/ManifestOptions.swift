@@ -29,16 +29,18 @@ public struct ManifestOptions: ParsableArguments {
     /// Loads everything, each document on its own, and prints all that is wrong with it.
     /// - Returns: the set, and the number of errors.
     /// - Throws: `ValidationError` without any path.
-    public func load(_ global: GlobalOptions) throws -> (set: ManifestSet, errors: Int) {
-        let set = try loaded()
+    public func load(
+        _ global: GlobalOptions, limits: ManifestLimits = ManifestLimits()
+    ) throws -> (set: ManifestSet, errors: Int) {
+        let set = try loaded(limits)
         return (set, show(set.diagnostics, global))
     }
 
-    private func loaded() throws -> ManifestSet {
+    private func loaded(_ limits: ManifestLimits = ManifestLimits()) throws -> ManifestSet {
         guard !paths.isEmpty else {
             throw ValidationError("No manifests: name files, directories or - with -f.")
         }
-        return ManifestSet.load(paths: paths)
+        return ManifestSet.load(paths: paths, limits: limits)
     }
 
     /// Prints what is wrong.

@@ -97,6 +97,16 @@ extension DocumentReader {
             at: node)
     }
 
+    /// Whether a field is one that an agent adds; notes the version.
+    mutating func isOfAnswer(_ key: Int, _ name: String, in mapping: Int) -> Bool {
+        if mapping == root { return name == "status" || name == "origin" }
+        guard name == "resourceVersion", let metadata = tree.key(named: "metadata", of: root),
+            tree.next(metadata) == mapping, let version = string(tree.next(key))
+        else { return false }
+        if let resource { versions[resource] = version }
+        return true
+    }
+
     private mutating func kind(_ node: Int) -> ResourceKind? {
         guard let text = string(node) else { return nil }
         guard let kind = ResourceKind(rawValue: text) else {

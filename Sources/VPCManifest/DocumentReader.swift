@@ -15,6 +15,10 @@ struct DocumentReader {
     var resource: ResourceReference?
     private(set) var problems: [Problem] = []
     private(set) var problemCount = 0
+    /// See ``ManifestLimits/allowsAnswers``.
+    var allowsAnswers = false
+    /// The `resourceVersion` that resources state.
+    var versions: [ResourceReference: String] = [:]
     /// Of `tree`; made for the first problem.
     private var ancestry: Ancestry?
     /// Where the fields of the mappings are that are being read, see ``open(_:_:hint:)``. On one pile, for there are half a
@@ -336,6 +340,7 @@ struct DocumentReader {
     }
 
     private mutating func reportUnknown(_ key: Int, _ name: String, _ nodes: FieldNodes, _ names: FieldNames) {
+        if allowsAnswers, isOfAnswer(key, name, in: nodes.mapping) { return }
         let meant = Spelling.nearest(to: name, among: names.listed)
         report(
             "unknown-field", "\(path(nodes.mapping)) has no field \(quoted(short(name)))",

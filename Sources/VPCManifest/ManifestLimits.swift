@@ -6,6 +6,9 @@ public struct ManifestLimits: Hashable, Sendable {
     public var setSize = 1 << 30
     /// Whether a pipe or a device that is named counts as a file: whoever waits for its end may wait for ever.
     public var allowsStreams = true
+    /// Whether what an agent adds to resources that it tells of, `status`, `origin` and `metadata.resourceVersion`, may stand
+    /// there: so that what was got can be handed over as it came.
+    public var allowsAnswers = false
     /// Levels of mappings and sequences inside each other.
     public var depth = 64
     /// Nodes that the aliases of one document may repeat.
@@ -14,6 +17,13 @@ public struct ManifestLimits: Hashable, Sendable {
     public var errors = 10_000
 
     public init() {}
+
+    /// Of what somebody may have got from an agent.
+    public static var ofAnswers: ManifestLimits {
+        var limits = ManifestLimits()
+        limits.allowsAnswers = true
+        return limits
+    }
 
     /// Of a daemon, which nobody may hold up.
     public static var ofDaemon: ManifestLimits {

@@ -18,7 +18,11 @@ struct ManifestLoader {
     init(limits: ManifestLimits) {
         self.limits = limits
         reader = DocumentReader(capacity: limits.errors)
+        reader.allowsAnswers = limits.allowsAnswers
     }
+
+    /// What an agent called resources when it told of them.
+    var versions: [ResourceReference: String] { reader.versions }
 
     private var isFull: Bool { findings.count >= limits.errors }
 

@@ -13,6 +13,8 @@ public struct ManifestSet: Sendable {
     public let limits: ManifestLimits
     /// Where each named document is, by kind.
     let places: DocumentPlaces
+    /// The `resourceVersion` of those that state one, see ``ManifestLimits/allowsAnswers``.
+    public let versions: [ResourceReference: String]
 
     /// True where the model is all that the sources say.
     public var isValid: Bool { !diagnostics.contains { $0.severity == .error } }
@@ -56,6 +58,7 @@ public struct ManifestSet: Sendable {
         self.sources = sources
         self.limits = limits
         model = loader.model
+        versions = loader.versions
         places = loader.places
         let locator = SourceLocator(sources: sources, places: loader.places, limits: limits)
         self.diagnostics = diagnostics + locator.finished(loader.findings)

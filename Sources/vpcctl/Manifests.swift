@@ -32,10 +32,11 @@ struct Manifests {
         self.init(ResolvedManifests(set, topology))
     }
 
-    /// Loads resources without asking whether they hold together, and prints all that is wrong with them.
+    /// Loads resources without asking whether they hold together, also as an agent has told of them, and prints all that is
+    /// wrong with them.
     /// - Throws: `ExitCode` 64 without any path, 65 for invalid manifests.
     static func parts(_ options: ManifestOptions, _ global: GlobalOptions) throws -> ManifestSet {
-        let (set, errors) = try options.load(global)
+        let (set, errors) = try options.load(global, limits: .ofAnswers)
         guard errors == 0 else { throw ExitStatus.invalidManifest.code }
         return set
     }

@@ -87,12 +87,20 @@ struct ResourceWork {
 
     // MARK: What is asked for
 
-    /// Resources of the files are made, or take the place of what is there.
+    /// Resources of the files are made, or take the place of what is there; where a file says what it is to take the place
+    /// of, of nothing else.
     func merged() throws -> ResourceRequest {
         ResourceRequest(
             changes: try set.model.resources.map { resource in
-                let kept = try present(resource.reference)
-                return .init(reference: resource.reference, resource: resource, version: kept?.version)
+                let (reference, kept) = (resource.reference, try present(resource.reference))
+                let stated = set.versions[reference]
+                if let stated, kept == nil {
+                    global.error(
+                        "there is no \(reference) any more: the manifest states its resourceVersion \(stated.prefix(64)); without that it is made anew"
+                    )
+                    throw ExitStatus.failed.code
+                }
+                return .init(reference: reference, resource: resource, version: stated ?? kept?.version)
             })
     }
 

@@ -83,6 +83,34 @@ import VPCManifest
         }
     }
 
+    /// As it came, with all that the agent has said of it. It takes the place of what it was got as, and of nothing else.
+    @Test(arguments: ["yaml", "json"]) func whatWasGotIsMerged(_ format: String) async throws {
+        try await DaemonRun.with(manifest: InProcessRun.manifest) { run in
+            try await run.settled()
+            _ = try await merge(run, Self.vpc(5) + Self.subnet)
+            let got = try await run.vpcctl("get", "vpc", "made", "-o", format).output
+            #expect(got.contains("resourceVersion") && got.contains("origin") && got.contains("status"))
+            let same = try await merge(run, got)
+            #expect(same.output.hasPrefix("VPC/made unchanged\n"), "\(same)")
+            let other = format == "json" ? "\"id\": 5" : "id: 5"
+            let changed = got.replacingOccurrences(of: other, with: other.dropLast() + "6")
+            let first = try await merge(run, changed)
+            #expect(isDone(first) && first.output.hasPrefix("VPC/made replaced\n"), "\(first)")
+            // It was got before that.
+            let stale = try await merge(run, got)
+            #expect(stale.status == 1 && stale.error.contains("VPC/made was changed since"), "\(stale)")
+            let all = try await run.vpcctl("get", "all", "-o", format).output
+            let both = try await merge(run, all)
+            #expect(both.status == 1 && both.error.contains("Host/h1 is in the agent's manifests"), "\(both)")
+            #expect(isDone(try await run.vpcctl(["delete", "-f", "-"], input: Self.subnet + "---\n" + changed)))
+            let gone = try await merge(run, changed)
+            #expect(gone.status == 1 && gone.error.contains("there is no VPC/made any more"), "\(gone)")
+            // Elsewhere it is no manifest.
+            let invalid = try await run.vpcctl(["validate", "-f", "-"], input: got)
+            #expect(invalid.status == 65 && invalid.error.contains("has no field"), "\(invalid)")
+        }
+    }
+
     @Test func aMergeIsShownBeforeItIsMade() async throws {
         try await DaemonRun.with(manifest: InProcessRun.manifest) { run in
             try await run.settled()
