@@ -9,11 +9,9 @@ public struct DesiredState: Sendable {
     public var topology: Topology
     /// A number of `topology.hosts`.
     public var host: Int
-    /// Those of the revision.
-    var files: [FileDigest]
 
     init(_ desired: Desired) {
-        (revision, topology, host, files) = (desired.revision, desired.topology, desired.host, desired.files)
+        (revision, topology, host) = (desired.revision, desired.topology, desired.host)
     }
 }
 

@@ -97,9 +97,13 @@ extension Agent {
                 .invalidManifest, errors.count > 1 ? "\(first) (and \(errors.count - 1) more)" : first,
                 diagnostics: errors)
         }
+        var revision = revision
+        for (index, source) in set.sources.enumerated() where revision.files.indices.contains(index) {
+            revision.files[index].content = source.bytes.contentDigest
+        }
         return Desired(
-            revision: revision, files: set.sources.fileDigests, resourceCount: set.model.count,
-            topology: topology, index: resolution.index, host: try host(in: topology))
+            revision: revision, resourceCount: set.model.count, topology: topology, index: resolution.index,
+            host: try host(in: topology))
     }
 
     private func host(in topology: Topology) throws(AgentError) -> Int {

@@ -6,8 +6,6 @@ import VPCTopology
 /// of the memory.
 struct Desired {
     var revision: Revision
-    /// Those of the revision.
-    var files: [FileDigest]
     var resourceCount: Int
     var topology: Topology
     /// Of the topology.

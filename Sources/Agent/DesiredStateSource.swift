@@ -19,4 +19,8 @@ public protocol DesiredStateSource: AnyObject {
     /// Everything it holds now, whether valid or not.
     /// - Parameter known: Files that are left out if they still have that stamp, by name.
     func read(known: [String: FileStamp]) -> ManifestFiles
+    /// The files that may say something else than when they were read last, where nothing else can have changed.
+    /// - Parameter isKnown: Whether there was a file of that name.
+    /// - Returns: nil where everything has to be looked at.
+    func readChanged(_ isKnown: (String) -> Bool) -> [ManifestFile]?
 }

@@ -144,7 +144,9 @@ struct HostPass {
         // Ways are compared when they are needed.
         guard let facts, let snapshot, let intent = compiled.compilation?.intent.host else { return self.facts = nil }
         let isSame = !update.kinds.contains(.address) || snapshot.host.foreignAddresses == foreignAddresses
-        if !isSame || update.isUnderlayConcerned || !facts.hold(after: update, in: snapshot, intent) { self.facts = nil }
+        if !isSame || update.isUnderlayConcerned || !facts.hold(after: update, in: snapshot, intent) {
+            self.facts = nil
+        }
     }
 
     /// Whether an update asks for nothing: of what changed nothing was ours, and nothing was left.

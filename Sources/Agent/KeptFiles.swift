@@ -5,24 +5,17 @@ import VPCModel
 struct KeptFiles: Sendable {
     let store: RevisionStore
     /// Nil as long as no desired state is known.
-    let desired: (revision: Revision, files: [FileDigest])?
+    let revision: Revision?
 
-    init(_ store: RevisionStore, _ desired: (revision: Revision, files: [FileDigest])?) {
-        (self.store, self.desired) = (store, desired)
-    }
-
-    init(_ store: RevisionStore, _ desired: Desired?) {
-        self.init(store, desired.map { ($0.revision, $0.files) })
-    }
+    init(_ store: RevisionStore, _ revision: Revision?) { (self.store, self.revision) = (store, revision) }
 
     /// One file of the desired state; nil where it has none of that name.
     /// - Throws: where it is damaged.
     func bytes(_ name: String) throws(AgentError) -> [UInt8]? {
-        guard let desired, let index = desired.files.firstIndex(where: { $0.name == name }) else { return nil }
-        let bytes = try store.bytes(of: desired.revision, index)
-        guard bytes.contentDigest == desired.files[index].content else {
-            throw AgentError(
-                .storage, "revision \(desired.revision.number) is damaged: \(name) is not as it was written")
+        guard let revision, let index = revision.files.firstIndex(where: { $0.name == name }) else { return nil }
+        let bytes = try store.bytes(of: revision, index)
+        guard bytes.contentDigest == revision.files[index].content else {
+            throw AgentError(.storage, "revision \(revision.number) is damaged: \(name) is not as it was written")
         }
         return bytes
     }
@@ -32,17 +25,17 @@ struct KeptFiles: Sendable {
     /// Where the newest revision cannot be taken up they are read from that one all the same.
     /// - Throws: where they are not known.
     func madeByAPI() throws(AgentError) -> [ManifestSource] {
-        guard let desired else { return try store.newestMadeByAPI() }
+        guard let revision else { return try store.newestMadeByAPI() }
         var sources: [ManifestSource] = []
-        for file in desired.files where file.isMadeByAPI {
+        for file in revision.files where file.isMadeByAPI {
             if let bytes = try bytes(file.name) { sources.append(ManifestSource(name: file.name, bytes: bytes)) }
         }
         return sources
     }
 
     private func sources() throws(AgentError) -> [ManifestSource] {
-        guard let desired else { return [] }
-        return try store.sources(of: desired.revision)
+        guard let revision else { return [] }
+        return try store.sources(of: revision)
     }
 
     /// Everything.
@@ -100,7 +93,7 @@ extension RevisionStore {
         guard let number = try newest() else { return [] }
         do throws(AgentError) {
             let revision = try revision(number)
-            guard revision.files.contains(where: { $0.hasPrefix(ManifestSource.madeByAPI) }) else { return [] }
+            guard revision.files.contains(where: \.isMadeByAPI) else { return [] }
             return try sources(of: revision).filter(\.isMadeByAPI)
         } catch {
             guard Files.exists(apiMark) else { return [] }

@@ -37,8 +37,8 @@ public struct KeptResource: Sendable {
 extension KeptFiles {
     /// Those that were chosen for interfaces, by name.
     fileprivate func chosenAddresses() throws(AgentError) -> [String: IPAddress] {
-        guard let desired else { return [:] }
-        let list = try store.addresses(of: desired.revision)
+        guard let revision else { return [:] }
+        let list = try store.addresses(of: revision)
         return Dictionary(list.map { ($0.interface, $0.address) }, uniquingKeysWith: { first, _ in first })
     }
 }
@@ -58,12 +58,11 @@ extension Agent {
     /// - Returns: it, and the number of the revision; no resource where there is none of that name.
     public func resource(_ reference: ResourceReference) throws(AgentError) -> (KeptResource?, revision: Int?) {
         let kept = keptFiles
-        guard let number = kept.desired?.revision.number else { return (nil, nil) }
+        guard let revision = kept.revision else { return (nil, nil) }
+        let number = revision.number
         let address =
             reference.kind == .networkInterface
-            ? try kept.desired.flatMap { (desired) throws(AgentError) in
-                try kept.store.address(of: reference.name, in: desired.revision)
-            } : nil
+            ? try kept.store.address(of: reference.name, in: revision) : nil
         let name = ResourceFile.name(for: reference)
         if let bytes = try kept.bytes(name), let text = ResourceFile(bytes)?[reference] {
             guard let resource = text.resource else {
@@ -80,7 +79,7 @@ extension Agent {
     /// - Returns: those of some kinds, by kind, and the number of the revision.
     public func resources(of kinds: [ResourceKind]) throws(AgentError) -> (list: [KeptResource], revision: Int?) {
         let kept = keptFiles
-        guard let number = kept.desired?.revision.number else { return ([], nil) }
+        guard let number = kept.revision?.number else { return ([], nil) }
         let set = try kept.set()
         let addresses = kinds.contains(.networkInterface) ? try kept.chosenAddresses() : [:]
         let list = kinds.flatMap { set.model.resources(of: $0) }.map { resource in
@@ -91,5 +90,5 @@ extension Agent {
     }
 
     /// The files of the desired state, without its topology: who holds that has it copied when it is changed.
-    var keptFiles: KeptFiles { KeptFiles(revisions, publication.desired.map { ($0.revision, $0.files) }) }
+    var keptFiles: KeptFiles { KeptFiles(revisions, publication.desired?.revision) }
 }

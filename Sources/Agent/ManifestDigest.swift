@@ -23,7 +23,7 @@ extension [UInt8] {
     }
 }
 
-extension [FileDigest] {
+extension Sequence<FileDigest> {
     /// Of all names and contents. What one file adds is known without the others' contents.
     var digest: UInt64 {
         var digest = FNV1a()

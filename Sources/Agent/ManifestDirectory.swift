@@ -14,6 +14,8 @@ public final class ManifestDirectory: DesiredStateSource {
     /// Files that were written to and not closed since.
     private var unfinished: [String: ContinuousClock.Instant] = [:]
     private var burst = ManifestBurst()
+    /// Manifests that were written to or renamed into their place since the last reading.
+    private var touched = TouchedManifests()
 
     /// How long a writer is waited for who does not close his file.
     private static let patience: Duration = .seconds(10)
@@ -43,12 +45,29 @@ public final class ManifestDirectory: DesiredStateSource {
     public var fileDescriptor: Int32 { inotify }
 
     public func read(known: [String: FileStamp]) -> ManifestFiles {
-        lastRead = clock.now
-        isWholeFrom = burst.isWholeFrom ?? isWholeFrom
-        burst = ManifestBurst()
+        noteReading()
+        touched = TouchedManifests()
         // Directories and links may have come, or lead elsewhere.
         watches.follow(path)
         return ManifestFiles(paths: [path], limits: .ofDaemon, known: known)
+    }
+
+    public func readChanged(_ isKnown: (String) -> Bool) -> [ManifestFile]? {
+        guard watches.gap == nil, let names = touched.names, names.allSatisfy(isKnown) else { return nil }
+        noteReading()
+        touched = TouchedManifests()
+        var files: [ManifestFile] = []
+        for name in names {
+            guard !isLink(name), let file = ManifestFile(reading: name, limits: .ofDaemon) else { return nil }
+            files.append(file)
+        }
+        return files
+    }
+
+    private func noteReading() {
+        lastRead = clock.now
+        isWholeFrom = burst.isWholeFrom ?? isWholeFrom
+        burst = ManifestBurst()
     }
 
     public var warnings: [String] {
@@ -94,15 +113,22 @@ public final class ManifestDirectory: DesiredStateSource {
     }
 
     private func take(_ event: inotify_event, _ name: String, _ now: ContinuousClock.Instant) {
-        if event.mask & UInt32(IN_Q_OVERFLOW) != 0 { return burst.add(.other, at: now) }
+        if event.mask & UInt32(IN_Q_OVERFLOW) != 0 {
+            touched.addOther()
+            return burst.add(.other, at: now)
+        }
         if event.mask & UInt32(IN_IGNORED) != 0 {
-            if watches.forget(event.wd) { burst.add(.other, at: now) }
+            if watches.forget(event.wd) {
+                touched.addOther()
+                burst.add(.other, at: now)
+            }
             return
         }
         guard let watch = watches[event.wd] else { return }
         // Of what else a folder holds nothing counts.
         if !name.isEmpty, let names = watch.names, !names.contains(name) { return }
         let file = name.isEmpty ? watch.path : watch.path + "/" + name
+        noteTouch(of: file, event, name, watch)
         if event.mask & UInt32(IN_MODIFY) != 0 {
             unfinished[file] = now
             return
@@ -111,6 +137,14 @@ public final class ManifestDirectory: DesiredStateSource {
         // A file that is only made is written to or renamed next; a directory may already hold something.
         if event.mask & UInt32(IN_CREATE) != 0, event.mask & UInt32(IN_ISDIR) == 0, !isLink(file) { return }
         burst.add(change(event, name, watch, file), at: now)
+    }
+
+    private func noteTouch(of file: String, _ event: inotify_event, _ name: String, _ watch: ManifestWatches.Watch) {
+        if event.mask & UInt32(IN_ISDIR) != 0 || name.isEmpty || watch.names != nil || isLink(file) {
+            touched.addOther()
+        } else {
+            touched.add(file, event, isManifest: ManifestFiles.isManifest(name))
+        }
     }
 
     private func change(

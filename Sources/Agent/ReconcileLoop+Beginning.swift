@@ -34,7 +34,7 @@ extension ReconcileLoop {
         if let (files, digest) = readSource() {
             // There is nothing to repair meanwhile.
             do throws(AgentError) {
-                let kept = KeptFiles(agent.revisions, desired)
+                let kept = KeptFiles(agent.revisions, desired?.revision)
                 let set = ManifestSet(files, and: try kept.madeByAPI())
                 try takeSource(agent.prepare(set, PreparationBase(addresses: keptAddresses)), digest)
             } catch {

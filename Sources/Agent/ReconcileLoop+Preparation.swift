@@ -67,7 +67,7 @@ extension ReconcileLoop {
         next.base = desired?.revision.number
         proposal = next
         let (agent, load, base) = (agent, next.load, preparationBase(for: next))
-        let kept = KeptFiles(agent.revisions, desired)
+        let kept = KeptFiles(agent.revisions, desired?.revision)
         _ = agent.preparer.post {
             let result = Result { () throws(AgentError) in try agent.prepare(load(kept), base) }
             _ = agent.mailbox.post(.prepared(result))

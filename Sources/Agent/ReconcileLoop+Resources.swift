@@ -47,10 +47,12 @@ extension ReconcileLoop {
     /// What changes come to. Apart from taking them in: nobody else may hold the topology then.
     private func desiredChange(_ changes: [ResourceChange]) throws(AgentError) -> DesiredChange? {
         guard let desired else { return nil }
-        let kept = KeptFiles(agent.revisions, desired)
+        let kept = KeptFiles(agent.revisions, desired.revision)
         let edit = try ResourceEdit(changes) { name throws(AgentError) in try kept.bytes(name) }
         guard edit.missing.isEmpty, edit.byteCount <= Self.largestChange else { return nil }
-        return DesiredChange(resources: edit.resources, files: desired.files(replacedBy: edit.files))
+        var draft = RevisionDraft(desired.revision)
+        for (name, bytes) in edit.files { draft.replaceMadeByAPI(name, with: bytes) }
+        return DesiredChange(resources: edit.resources, draft: draft)
     }
 
     /// Makes a set with changed resources, which was prepared as a whole, the desired state.
@@ -78,24 +80,6 @@ extension ReconcileLoop {
 extension ReconcileLoop.Proposal {
     static func changes(_ changes: [ResourceChange], _ reply: @escaping ReconcileLoop.ChangeReply) -> Self {
         Self(origin: .changes(changes, reply)) { kept throws(AgentError) in try kept.set(changing: changes) }
-    }
-}
-
-extension Desired {
-    /// The files of a revision that has others with resources made by API.
-    fileprivate func files(replacedBy files: [String: [UInt8]?]) -> [RevisionFile] {
-        var result: [RevisionFile] = []
-        for (index, file) in self.files.enumerated() where files[file.name] == nil {
-            result.append(RevisionFile(digest: file, content: .kept(revision, index: index)))
-        }
-        let rest = result.firstIndex { $0.digest.isMadeByAPI } ?? result.count
-        for (name, bytes) in files {
-            guard let bytes else { continue }
-            result.append(
-                RevisionFile(digest: FileDigest(name: name, content: bytes.contentDigest), content: .bytes(bytes)))
-        }
-        result[rest...].sort { $0.digest.name < $1.digest.name }
-        return result
     }
 }
 

@@ -141,6 +141,7 @@ struct ResourceText: Equatable {
     }
 }
 
-extension FileDigest {
-    var isMadeByAPI: Bool { name.hasPrefix(ManifestSource.madeByAPI) }
+extension String {
+    /// As the name of a revision's file.
+    var isMadeByAPI: Bool { utf8.starts(with: ManifestSource.madeByAPI.utf8) }
 }

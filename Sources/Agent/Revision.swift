@@ -11,8 +11,8 @@ public struct Revision: Sendable, Hashable {
     public var digest: UInt64
     /// The digest of what the manifest directory held then; what it holds counts again as soon as that is another.
     public var directoryDigest: UInt64?
-    /// Files, in order.
-    public var files: [String]
+    /// In the order of the set.
+    public var files: [RevisionFile]
     /// Of the files with the addresses that were chosen for interfaces (``AddressFile``), by name, the contents' digests.
     var addressFiles: [String: UInt64] = [:]
     /// Until when, in seconds since 1970, it has to be confirmed; nil: it is confirmed.
@@ -67,29 +67,46 @@ extension Revision {
             "apiVersion": "vpcctl.dev/v1", "kind": "Revision", "number": .integer(number), "time": .integer(time),
             "cause": .string(cause.description), "digest": .string(String(digest, radix: 16)),
             "directoryDigest": directoryDigest.map { .string(String($0, radix: 16)) } ?? .null,
-            "files": .list(files.map { .string($0) }), "confirmBy": confirmBy.map { .integer($0) } ?? .null,
+            "files": .list(files.map { .string($0.name) }), "confirmBy": confirmBy.map { .integer($0) } ?? .null,
         ]
     }
 
-    /// `revision.json`: all that is known of it, with a checksum.
-    var file: [UInt8] {
-        guard case .object(var members) = structured else { return [] }
+    /// `revision.json`: what is known of it, with the digest of the list of its files, and a checksum.
+    func note(list: [UInt8]) -> [UInt8] {
+        var revision = self
+        revision.files = []
+        guard case .object(var members) = revision.structured else { return [] }
+        members.removeAll { $0.name == "files" }
         if !addressFiles.isEmpty {
             let digests = addressFiles.sorted { $0.key < $1.key }.map { name, digest in
                 StructuredValue.Member(name, .string(String(digest, radix: 16)))
             }
             members.append(StructuredValue.Member("addressFiles", .object(digests)))
         }
-        let checksum = String(Array(StructuredValue.object(members).compactJSON.utf8).fnv1a, radix: 16)
-        return Array(StructuredValue.object(members + [.init("checksum", .string(checksum))]).json.utf8)
+        members.append(StructuredValue.Member("list", .string(String(list.contentDigest, radix: 16))))
+        return Self.checked(.object(members))
     }
 
-    /// Reads ``file`` back; nil where a single bit of it is another.
-    init?(file bytes: [UInt8]) {
-        guard let revision = (try? StructuredValue(json: bytes)).flatMap({ Revision($0) }) else { return nil }
-        // Without a checksum: as it was written before there was one.
-        guard bytes == revision.file || bytes == Array(revision.structured.json.utf8) else { return nil }
+    /// Reads ``note(list:)`` back; nil where a single bit of it or of the list is another.
+    init?(note bytes: [UInt8], list: [UInt8]?) {
+        guard var revision = (try? StructuredValue(json: bytes)).flatMap({ Revision($0) }) else { return nil }
+        if let list {
+            guard let files = [RevisionFile](list: list) else { return nil }
+            revision.files = files
+            guard bytes == revision.note(list: list) else { return nil }
+        } else {
+            // As it was written when every revision had files of its own, and before there was a checksum.
+            guard bytes == Self.checked(revision.structured) || bytes == Array(revision.structured.json.utf8) else {
+                return nil
+            }
+        }
         self = revision
+    }
+
+    private static func checked(_ value: StructuredValue) -> [UInt8] {
+        guard case .object(let members) = value else { return [] }
+        let checksum = String(Array(value.compactJSON.utf8).fnv1a, radix: 16)
+        return Array(StructuredValue.object(members + [.init("checksum", .string(checksum))]).json.utf8)
     }
 
     private init?(_ value: StructuredValue) {
@@ -100,7 +117,8 @@ extension Revision {
         self.init(
             number: number, time: time, cause: cause, digest: digest,
             directoryDigest: Self.digest(value["directoryDigest"]),
-            files: value["files"]?.elements.compactMap(\.text) ?? [], confirmBy: value["confirmBy"]?.number)
+            files: value["files"]?.elements.compactMap(\.text).map { RevisionFile(name: $0) } ?? [],
+            confirmBy: value["confirmBy"]?.number)
         guard case .object(let digests)? = value["addressFiles"] else { return }
         addressFiles = Dictionary(
             digests.compactMap { digest in Self.digest(digest.value).map { (digest.name, $0) } },

@@ -1,24 +1,30 @@
 import Glibc
 public import VPCManifest
 
-/// Revisions on disk: a directory each, `revisions/7`, with the manifests as they were and a `revision.json`.
+/// Revisions on disk: a directory each, `revisions/7`, with a `revision.json` and the list of its `files`. What these say is
+/// beside them, `manifests/7`, once: a later revision that has the same file names that place. So a revision costs what
+/// has changed in it.
 ///
-/// A revision appears by a rename, whole or not at all, and is on the disk before anybody acts on it. `vpcctl plan -f
-/// revisions/7/manifests` reads one without the daemon.
+/// A revision appears by a rename, whole or not at all, and is on the disk before anybody acts on it.
 public struct RevisionStore: Sendable {
     /// `…/revisions`.
     public let path: String
+    /// `…/manifests`.
+    private let contents: String
     /// How many to keep.
     public let limit: Int
 
     /// Makes the directory where it is missing and removes what a crash left half done.
     public init(stateDirectory: String, limit: Int) throws(AgentError) {
         path = stateDirectory + "/revisions"
+        contents = stateDirectory + "/manifests"
         self.limit = limit
         try Files.makeDirectory(path)
+        try Files.makeDirectory(contents)
         for name in try Files.names(in: path) where name.hasPrefix(Self.unfinished) {
             try Files.removeTree(path + "/" + name)
         }
+        try? sweep()
     }
 
     private static let unfinished = "new-"
@@ -64,8 +70,10 @@ public struct RevisionStore: Sendable {
     }
 
     /// The number of the newest, whether or not it is still there.
-    func newest() throws(AgentError) -> Int? {
-        [try numbers().last, Files.link(at: newestLink).flatMap { Self.number($0) }].compactMap(\.self).max()
+    func newest() throws(AgentError) -> Int? { newest(of: try numbers()) }
+
+    private func newest(of numbers: [Int]) -> Int? {
+        [numbers.last, Files.link(at: newestLink).flatMap { Self.number($0) }].compactMap(\.self).max()
     }
 
     /// The newest revision.
@@ -94,7 +102,8 @@ public struct RevisionStore: Sendable {
             }
             throw AgentError(.notFound, "there is no revision \(number); 'vpcctl history' lists those that are kept")
         }
-        guard let revision = Revision(file: bytes), revision.number == number else {
+        let list = try Files.read(list(number))
+        guard let revision = Revision(note: bytes, list: list), revision.number == number else {
             throw AgentError(
                 .storage, "revision \(number) is damaged: \(note(number)) is not as it was written")
         }
@@ -104,8 +113,8 @@ public struct RevisionStore: Sendable {
     /// The manifests of a revision under the names that they had.
     public func sources(of revision: Revision) throws(AgentError) -> [ManifestSource] {
         var sources: [ManifestSource] = []
-        for (index, name) in revision.files.enumerated() {
-            sources.append(ManifestSource(name: name, bytes: try bytes(of: revision, index)))
+        for (index, file) in revision.files.enumerated() {
+            sources.append(ManifestSource(name: file.name, bytes: try bytes(of: revision, index)))
         }
         guard sources.isWhole(revision.digest) else {
             throw AgentError(
@@ -120,30 +129,32 @@ public struct RevisionStore: Sendable {
         _ sources: [ManifestSource], _ addresses: AddressFiles = AddressFiles(), cause: Revision.Cause,
         directoryDigest: UInt64?, confirmBy: Int? = nil, keeping: Int? = nil
     ) throws(AgentError) -> Revision {
-        let files = sources.map { RevisionFile(digest: $0.fileDigest, content: .bytes($0.bytes)) }
-        return try add(
-            files, addresses, cause: cause, directoryDigest: directoryDigest, confirmBy: confirmBy, keeping: keeping)
+        try add(
+            RevisionDraft(sources), addresses, cause: cause, directoryDigest: directoryDigest, confirmBy: confirmBy,
+            keeping: keeping)
     }
 
     /// `add` of files of which most may be those of another revision: these are not written again.
     func add(
-        _ files: [RevisionFile], _ addresses: AddressFiles = AddressFiles(), cause: Revision.Cause,
+        _ draft: RevisionDraft, _ addresses: AddressFiles = AddressFiles(), cause: Revision.Cause,
         directoryDigest: UInt64?, confirmBy: Int? = nil, keeping: Int? = nil
     ) throws(AgentError) -> Revision {
-        let number = (try newest() ?? 0) + 1
+        let numbers = try numbers()
+        let number = (newest(of: numbers) ?? 0) + 1
         guard Self.numbers.contains(number) else {
             throw AgentError(.storage, "there is no number left for a revision in \(path)")
         }
-        let revision = Revision(
-            number: number, time: time(nil), cause: cause, digest: files.map(\.digest).digest,
-            directoryDigest: directoryDigest, files: files.map(\.digest.name), addressFiles: addresses.digests,
-            confirmBy: confirmBy)
+        var revision = Revision(
+            number: number, time: time(nil), cause: cause, digest: draft.files.lazy.map(\.digest).digest,
+            directoryDigest: directoryDigest, files: draft.files, addressFiles: addresses.digests, confirmBy: confirmBy)
+        for index in draft.bytes.keys { revision.files[index].place = .init(revision: number, index: index) }
         let unfinished = path + "/" + Self.unfinished + String(number)
         try Files.removeTree(unfinished)
-        let hasMadeByAPI = files.contains { $0.digest.isMadeByAPI }
+        let hasMadeByAPI = draft.files.last?.isMadeByAPI == true
         do throws(AgentError) {
             if hasMadeByAPI, !Files.exists(apiMark) { try Files.replace(apiMark, with: Array(Self.apiMarkText.utf8)) }
-            try write(revision, files, addresses, into: unfinished)
+            try write(draft, of: revision)
+            try write(revision, addresses, into: unfinished)
             guard rename(unfinished, directory(number)) == 0 else { throw .system("rename \(unfinished)") }
             pointNewest(to: number)
             try Files.sync(directory: path)
@@ -152,7 +163,7 @@ public struct RevisionStore: Sendable {
             throw error
         }
         if !hasMadeByAPI { unlink(apiMark) }
-        try? prune(keeping: [number, keeping ?? number])
+        try? prune(numbers + [number], keeping: [number, keeping ?? number])
         return revision
     }
 
@@ -165,57 +176,95 @@ public struct RevisionStore: Sendable {
 
     /// Changes what is known about a revision; its manifests stay as they are.
     public func update(_ revision: Revision) throws(AgentError) {
-        try Files.replace(note(revision.number), with: revision.file)
+        try Files.replace(note(revision.number), with: revision.note(list: revision.files.list))
+    }
+
+    /// What no revision has so far.
+    private func write(_ draft: RevisionDraft, of revision: Revision) throws(AgentError) {
+        if draft.bytes.isEmpty { return }
+        let folder = contents(of: revision.number)
+        // Of one that did not come to be.
+        try Files.removeTree(folder)
+        try Files.makeDirectory(folder)
+        for index in draft.bytes.keys.sorted() {
+            guard let bytes = draft.bytes[index] else { continue }
+            try Files.write(bytes, to: folder + "/" + Self.fileName(index, revision.files[index].name))
+        }
+        try Files.sync(directory: folder)
+        try Files.sync(directory: contents)
     }
 
     private func write(
-        _ revision: Revision, _ files: [RevisionFile], _ addresses: AddressFiles, into folder: String
+        _ revision: Revision, _ addresses: AddressFiles, into folder: String
     ) throws(AgentError) {
         try Files.makeDirectory(folder)
-        try Files.makeDirectory(folder + "/manifests")
-        for (index, file) in files.enumerated() {
-            let path = folder + "/manifests/" + Self.fileName(index, file.digest.name)
-            switch file.content {
-            case .bytes(let bytes): try Files.write(bytes, to: path)
-            case .kept(let revision, let index): try keep(revision, index, as: path)
-            }
-        }
         try write(addresses, into: folder)
-        try Files.write(revision.file, to: folder + "/revision.json")
-        try Files.sync(directory: folder + "/manifests")
+        let list = revision.files.list
+        try Files.write(list, to: folder + "/files")
+        try Files.write(revision.note(list: list), to: folder + "/revision.json")
         try Files.sync(directory: folder)
-    }
-
-    /// Gives a file of another revision a second name. It is never written to, so that they can share it.
-    private func keep(_ revision: Revision, _ index: Int, as path: String) throws(AgentError) {
-        let present = manifests(revision.number) + "/" + Self.fileName(index, revision.files[index])
-        if link(present, path) == 0 { return }
-        // A file cannot have more names, or the file system knows of no second ones.
-        try Files.write(bytes(of: revision, index), to: path)
     }
 
     /// The content of one file.
     func bytes(of revision: Revision, _ index: Int) throws(AgentError) -> [UInt8] {
-        let file = manifests(revision.number) + "/" + Self.fileName(index, revision.files[index])
+        let name = revision.files[index].name
+        let file =
+            revision.files[index].place.map { contents(of: $0.revision) + "/" + Self.fileName($0.index, name) }
+            ?? directory(revision.number) + "/manifests/" + Self.fileName(index, name)
         guard let bytes = try Files.read(file) else {
             throw AgentError(.storage, "revision \(revision.number) is damaged: \(file) is missing")
         }
         return bytes
     }
 
-    private func prune(keeping kept: Set<Int>) throws(AgentError) {
-        let numbers = try numbers()
+    // MARK: - Forgetting
+
+    private func prune(_ numbers: [Int], keeping kept: Set<Int>) throws(AgentError) {
         for number in numbers.dropLast(limit) where !kept.contains(number) {
             // Renamed first, so that a revision is never there in part.
             let doomed = path + "/" + Self.unfinished + "gone-\(number)"
             guard rename(directory(number), doomed) == 0 else { throw .system("rename \(directory(number))") }
             try Files.removeTree(doomed)
         }
+        // It looks at all revisions: not each time.
+        if let newest = numbers.last, newest % Self.sweepInterval == 0 { try sweep() }
+    }
+
+    private static let sweepInterval = 32
+
+    /// Removes what no revision has any more. Where one is missing or cannot be read, nothing: it may be put right.
+    private func sweep() throws(AgentError) {
+        let numbers = try numbers()
+        guard let newest = newest(of: numbers), newest == numbers.last else { return }
+        var needed: [Int: Set<String>] = [:]
+        for number in numbers {
+            guard let bytes = try Files.read(list(number)) else {
+                if Files.exists(directory(number) + "/manifests") { continue }
+                return
+            }
+            guard let files = [RevisionFile](list: bytes) else { return }
+            for file in files {
+                guard let place = file.place else { continue }
+                needed[place.revision, default: []].insert(Self.fileName(place.index, file.name))
+            }
+        }
+        for name in try Files.names(in: contents) {
+            guard let number = Self.number(name), number <= newest else { continue }
+            guard let files = needed[number] else {
+                try Files.removeTree(contents(of: number))
+                continue
+            }
+            for name in try Files.names(in: contents(of: number)) where !files.contains(name) {
+                try Files.removeTree(contents(of: number) + "/" + name)
+            }
+        }
     }
 
     private func directory(_ number: Int) -> String { "\(path)/\(number)" }
     private func note(_ number: Int) -> String { directory(number) + "/revision.json" }
-    private func manifests(_ number: Int) -> String { directory(number) + "/manifests" }
+    private func list(_ number: Int) -> String { directory(number) + "/files" }
+    /// What was said first in a revision.
+    private func contents(of number: Int) -> String { "\(contents)/\(number)" }
 
     /// In the order of the set, and with the ending that says how it is read: `0001-web.yaml`.
     private static func fileName(_ index: Int, _ name: String) -> String {
@@ -257,17 +306,5 @@ extension BidirectionalCollection {
             start = before
         }
         return self[start...]
-    }
-}
-
-/// A file of a revision that is to be kept.
-struct RevisionFile {
-    var digest: FileDigest
-    var content: Content
-
-    enum Content {
-        case bytes([UInt8])
-        /// As that revision has it, which has it on the disk.
-        case kept(Revision, index: Int)
     }
 }

@@ -90,7 +90,7 @@ extension Revision {
         [
             "apiVersion": .apiVersion, "kind": "Revision", "number": .integer(number),
             "time": .string(timestamp(time)), "cause": .string("\(cause)"),
-            "digest": .string(String(digest, radix: 16)), "files": .list(files.map { .string($0) }),
+            "digest": .string(String(digest, radix: 16)), "files": .list(files.map { .string($0.name) }),
             "confirmBy": confirmBy.map { .string(timestamp($0)) } ?? .null,
         ]
     }

@@ -30,8 +30,19 @@ public struct ManifestFile: Hashable, Sendable {
     public var name: String
     /// Tells whether it is another one later; nil where that cannot be relied upon, because it is so new.
     public var stamp: FileStamp?
+    public var size: Int
     /// Nil: its stamp is that which was known, so that it was not read.
     public var bytes: [UInt8]?
+}
+
+extension ManifestFile {
+    /// Reads one regular file; nil where that cannot be.
+    public init?(reading path: String, limits: ManifestLimits) {
+        var finder = SourceFinder(limits: limits)
+        finder.readFile(path, isRegular: true)
+        guard finder.diagnostics.isEmpty, let file = finder.files.first else { return nil }
+        self = file
+    }
 }
 
 /// What changes with the content of a file.
@@ -49,6 +60,8 @@ public struct ManifestFiles: Sendable {
     public let files: [ManifestFile]
     /// What could not be read.
     public let diagnostics: [LocatedDiagnostic]
+    /// Whether each is a file of its own: none was found under a second name.
+    public let isPlain: Bool
 
     private static let suffixes = [".yaml", ".yml", ".json"]
 
@@ -81,6 +94,7 @@ public struct ManifestFiles: Sendable {
         }
         files = finder.files
         diagnostics = finder.diagnostics
+        isPlain = !finder.hasDoubles
     }
 }
 
@@ -107,6 +121,7 @@ struct SourceFinder {
     private(set) var diagnostics: [LocatedDiagnostic] = []
     /// What has been read, so that a file named twice is no duplicate of itself, and links form no circle.
     private var seen: Set<FileID> = []
+    private(set) var hasDoubles = false
     /// Of all files so far.
     private var byteCount = 0
 
@@ -136,7 +151,7 @@ struct SourceFinder {
     }
 
     private mutating func addDirectory(_ path: String, _ status: stat) {
-        guard seen.insert(FileID(device: status.st_dev, node: status.st_ino)).inserted else { return }
+        guard isNew(status) else { return }
         guard let directory = opendir(path) else { return report(path, errno) }
         var names: [String] = []
         while let entry = readdir(directory) {
@@ -174,8 +189,14 @@ struct SourceFinder {
         readFile(path)
     }
 
+    private mutating func isNew(_ status: stat) -> Bool {
+        let isNew = seen.insert(FileID(device: status.st_dev, node: status.st_ino)).inserted
+        if !isNew { hasDoubles = true }
+        return isNew
+    }
+
     /// - Parameter isRegular: Whether it was one a moment ago, and shall be one still.
-    private mutating func readFile(_ path: String, isRegular: Bool = false) {
+    mutating func readFile(_ path: String, isRegular: Bool = false) {
         let isRegular = isRegular || !limits.allowsStreams
         // A pipe that nobody writes to holds up whoever opens it.
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (isRegular ? O_NONBLOCK : 0))
@@ -200,13 +221,13 @@ struct SourceFinder {
         let isRegular = status.st_mode & S_IFMT == S_IFREG
         var stamp: FileStamp?
         if isRegular {
-            guard seen.insert(FileID(device: status.st_dev, node: status.st_ino)).inserted else { return }
+            guard isNew(status) else { return }
             // Taken before reading: what is written meanwhile gives another one.
             stamp = FileStamp(status)
             byteCount = byteCount.addingReportingOverflow(Int(status.st_size)).partialValue
             guard (0...limits.setSize).contains(byteCount) else { return reportSetSize(name) }
             if let stamp, known[name] == stamp {
-                files.append(ManifestFile(name: name, stamp: stamp, bytes: nil))
+                files.append(ManifestFile(name: name, stamp: stamp, size: Int(status.st_size), bytes: nil))
                 return
             }
         }
@@ -245,7 +266,7 @@ struct SourceFinder {
             if isAtEnd { break }
             capacity = min(capacity * 2, limits.fileSize + 1)
         }
-        files.append(ManifestFile(name: name, stamp: stamp, bytes: bytes))
+        files.append(ManifestFile(name: name, stamp: stamp, size: bytes.count, bytes: bytes))
     }
 
     /// Once: of those that follow nothing is read either.

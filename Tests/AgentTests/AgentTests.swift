@@ -157,12 +157,9 @@ import VPCTopology
             func write(_ name: String, _ text: String) throws {
                 try AgentRun.write(text, to: "\(run.manifests)/\(name)")
             }
-            func node(_ file: String) throws -> UInt64? {
-                let path = "\(run.folder)/state/revisions/\(revision)/manifests/\(file)"
-                return try FileManager.default.attributesOfItem(atPath: path)[.systemFileNumber] as? UInt64
-            }
+            func place() throws -> RevisionFile.Place? { try run.agent.revision(revision).files.first?.place }
             func expectAcceptance(sharing isShared: Bool = true, _ change: () throws -> Void) async throws {
-                let first = try node("000001-all.json")
+                let first = try place()
                 try change()
                 event = try await accepted(run, after: event.sequence)
                 revision += 1
@@ -171,7 +168,7 @@ import VPCTopology
                 let desired = try #require(run.agent.desired)
                 #expect(desired.topology == Topology.resolve(set.model).topology)
                 #expect(try run.agent.manifests(of: revision) == set.sources)
-                #expect(try (node("000001-all.json") == first) == isShared)
+                #expect(try (place() == first) == isShared)
                 #expect(run.agent.status.rejected.isEmpty)
             }
             try await expectAcceptance { try write("b.yaml", Self.interfaces(0..<9)) }

@@ -10,7 +10,7 @@ import VPCManifest
     /// Done to the newest revision, number 3, before the agent begins.
     struct Damage: Sendable, CustomTestStringConvertible {
         var testDescription: String
-        /// In the folder of the state; `$note` and `$manifest` are files of the newest revision.
+        /// In the folder of the state; `$note`, `$list` and `$manifest` are files of the newest revision.
         var line: String
         /// Whether the newest revision is whole all the same.
         var isHarmless = false
@@ -35,13 +35,18 @@ import VPCManifest
             "rm $note; python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"'$note'\")'"),
         Damage("the note has a number without end", "sed -i 's/\"number\": 3/\"number\": 99999999999999999999/' $note"),
         Damage("the note has a greater time", "sed -i 's/\"time\": 1/\"time\": 2/' $note"),
+        Damage("the list is empty", ": >$list"),
+        Damage("the list is cut", "truncate -s 20 $list"),
+        Damage("the list is missing", "rm $list"),
+        Damage("the list is that of another revision", "cp revisions/2/files $list"),
+        Damage("the list names another revision's manifest", "sed -i 's/^3 /2 /' $list"),
         Damage("the manifest is empty", ": >$manifest"),
         Damage("the manifest is cut", "truncate -s 30 $manifest"),
         Damage("the manifest is missing", "rm $manifest"),
         Damage("the manifest is a pipe", "rm $manifest; mkfifo $manifest"),
         Damage("the manifest is a link to a device without an end", "rm $manifest; ln -s /dev/zero $manifest"),
         Damage("the manifest has a hole of a terabyte", "truncate -s 1T $manifest"),
-        Damage("the manifest is that of another revision", "cp revisions/2/manifests/* $manifest"),
+        Damage("the manifest is that of another revision", "cp manifests/2/* $manifest"),
         Damage("the revision is missing", "rm -r revisions/3"),
         Damage("the revision is a file", "rm -r revisions/3; touch revisions/3"),
         Damage("the revision is a link to another", "rm -r revisions/3; ln -s 2 revisions/3"),
@@ -92,7 +97,8 @@ import VPCManifest
             let number = 3
             try Run.checked(
                 "sh", "-ec",
-                "cd \(state); note=revisions/3/revision.json; manifest=$(echo revisions/3/manifests/*); \(damage.line)")
+                "cd \(state); note=revisions/3/revision.json; list=revisions/3/files; manifest=$(echo manifests/3/*); \(damage.line)"
+            )
             // A rule of ours that is missing: whoever repairs has a policy to repair for.
             try Run.checked("ip", "-n", ManifestHead.own(name), "rule", "del", "priority", "32765")
             let before = try rules(name)
@@ -158,10 +164,13 @@ import VPCManifest
         _ = try store.add(
             Self.sources(2) + [ManifestSource(name: "b.json", text: "{}")], cause: .rollback(1),
             directoryDigest: 0x1234_5678_9ABC_DEF0, confirmBy: 2_000_000_000)
-        let files = ["revision.json", "manifests/000001-all.yaml", "manifests/000002-b.json"]
+        let files = [
+            "revisions/2/revision.json", "revisions/2/files", "manifests/2/000001-all.yaml",
+            "manifests/2/000002-b.json",
+        ]
         var dice = Dice(seed: seed)
         for _ in 0..<100 {
-            let path = "\(folder)/revisions/2/\(files[Int.random(in: 0..<files.count, using: &dice)])"
+            let path = "\(folder)/\(files[Int.random(in: 0..<files.count, using: &dice)])"
             var bytes = try Array(Data(contentsOf: URL(fileURLWithPath: path)))
             let kept = bytes
             let (index, bit) = (Int.random(in: 0..<bytes.count, using: &dice), Int.random(in: 0..<8, using: &dice))
@@ -188,7 +197,7 @@ import VPCManifest
         #expect(error?.message.contains("no number left") == true)
     }
 
-    /// A revision of a version that wrote no checksum.
+    /// A revision of a version that wrote no checksum, and all files of each revision.
     @Test func revisionsWithoutAChecksumAreRead() throws {
         let folder = "/tmp/vpcd-former-\(UUID().uuidString)"
         defer { try? FileManager.default.removeItem(atPath: folder) }
@@ -196,6 +205,14 @@ import VPCManifest
         let revision = try store.add(Self.sources(1), cause: .apply, directoryDigest: nil)
         try revision.structured.json.write(
             toFile: store.path + "/1/revision.json", atomically: false, encoding: .utf8)
-        #expect(try store.latest() == revision)
+        try Run.checked("sh", "-ec", "cd \(store.path)/1; rm files; mv ../../manifests/1 manifests")
+        let former = try #require(try store.latest())
+        #expect(former.structured == revision.structured)
+        #expect(try store.sources(of: former) == Self.sources(1))
+        // Others beside it, and what nobody has goes; it stays.
+        _ = try store.add(Self.sources(2), cause: .apply, directoryDigest: nil)
+        let again = try RevisionStore(stateDirectory: folder, limit: 50)
+        #expect(try again.sources(of: again.revision(1)) == Self.sources(1))
+        #expect(try again.latest().map { try again.sources(of: $0) } == Self.sources(2))
     }
 }

@@ -419,16 +419,20 @@ import VPCTopology
     @Test func whatCannotBeWrittenDownIsNotDone() throws {
         let host = try LoopHost()
         try create(host, Self.interface("pod", 50))
-        let state = host.folder + "/state/revisions"
-        try Run.checked("mv", state, state + ".away")
-        try Run.checked("touch", state)
+        let folders = ["revisions", "manifests"].map { host.folder + "/state/" + $0 }
+        for folder in folders {
+            try Run.checked("mv", folder, folder + ".away")
+            try Run.checked("touch", folder)
+        }
         _ = try failure(.storage) { try create(host, Self.interface("more", 51)) }
         _ = try failure(.storage) {
             try change(host, [.delete(ResourceReference(.networkInterface, "pod"), version: "")])
         }
         #expect(interfaces(host) == ["here0", "pod"] && host.status.desiredRevision == 2)
-        try Run.checked("rm", state)
-        try Run.checked("mv", state + ".away", state)
+        for folder in folders {
+            try Run.checked("rm", folder)
+            try Run.checked("mv", folder + ".away", folder)
+        }
         try create(host, Self.interface("more", 51))
         #expect(interfaces(host) == ["here0", "more", "pod"])
         try checkWhole(host)
@@ -458,7 +462,7 @@ import VPCTopology
     @Test func aCrashBeforeTheFirstOneIsHarmless() throws {
         let host = try LoopHost()
         try Run.checked(
-            "sh", "-ec", "cd \(host.folder)/state; echo >api-resources; truncate -s 20 revisions/1/manifests/*")
+            "sh", "-ec", "cd \(host.folder)/state; echo >api-resources; truncate -s 20 manifests/1/*")
         // The newest revision is damaged, and had none.
         let again = try LoopHost(settles: false, after: host)
         // It was what the directory still holds.
@@ -468,9 +472,9 @@ import VPCTopology
 
     /// Where they are not known they are not given up in silence: neither by the directory nor by an apply.
     @Test(arguments: [
-        "truncate -s 20 revisions/2/revision.json", "rm -r revisions/2", "rm revisions/2/manifests/*-api_*",
-        "truncate -s 30 revisions/2/manifests/*-api_*",
-        "f=$(echo revisions/2/manifests/*-api_*); sed -i s/10.0.1.50/10.0.1.51/ $f",
+        "truncate -s 20 revisions/2/revision.json", "rm -r revisions/2", "rm manifests/2/*-api_*",
+        "truncate -s 30 manifests/2/*-api_*",
+        "f=$(echo manifests/2/*-api_*); sed -i s/10.0.1.50/10.0.1.51/ $f",
     ])
     func damagedOnesAreMissed(_ line: String) throws {
         let host = try LoopHost()
@@ -496,7 +500,7 @@ import VPCTopology
     @Test func aFileDamagedMeanwhileIsNoticed() throws {
         let host = try LoopHost()
         try create(host, Self.interface("pod", 50))
-        try Run.checked("sh", "-ec", "sed -i s/10.0.1.50/10.0.1.51/ \(host.folder)/state/revisions/2/manifests/*-api_*")
+        try Run.checked("sh", "-ec", "sed -i s/10.0.1.50/10.0.1.51/ \(host.folder)/state/manifests/2/*-api_*")
         _ = try failure(.storage) { _ = try host.agent.resource(ResourceReference(.networkInterface, "pod")) }
         _ = try failure(.storage) {
             try change(host, [.delete(ResourceReference(.networkInterface, "pod"), version: "")])
