@@ -14,6 +14,13 @@ parameters and devices that the kernel does not tell of. Then one thing after th
 times: a file is rewritten, JSON with the interfaces of one host, or with the policies of the VPC. There
 is another VPC with interfaces on two other hosts only; what changes there is nothing to this host.
 
+Before changes were taken in by pieces these took 347 to 754 ms, and what is nothing to this host 473. What still misses its
+aim is of three kinds. A rule, a line, and what is nothing to this host take the same among a thousand interfaces as among a
+hundred thousand. Interfaces that come and go elsewhere move memory in sorted lists and sets. With a guest's device that comes
+or goes the kernel is asked for all routes by it, which it finds by looking at every route, and the machine for all devices
+that are adopted. Memory after the changes depends on how the allocator came to lay it out: the daemon holds no more than at
+its start.
+
 The lab's machine counts instructions, one a nanosecond. Memory is what the kernel says of the process (VmRSS; VmHWM for the
 most it ever had, which is while it reads everything at its start), the program itself included.
 """

@@ -195,7 +195,7 @@ import VPCManifest
         try "{}".write(toFile: state + "/1/revision.json", atomically: false, encoding: .utf8)
         answers.append(try await run.post("/v1/rollback", "{\"revision\": 1}"))
         answers.append(try await run.curl("/v1/revisions/1"))
-        try Run.checked("rm", "-r", state)
+        try Run.checked("rm", "-r", state, run.folder + "/state/manifests")
         try "".write(toFile: state, atomically: false, encoding: .utf8)
         answers.append(try await run.curl("/v1/revisions"))
         answers += try await [
