@@ -73,7 +73,7 @@ let package = Package(
         module(
             "VPCLab",
             [
-                "CLinux", "CTraffic", "IPAddressing", "KernelDriver", "KernelModel", "KernelNames", "Netlink",
+                "CTraffic", "IPAddressing", "KernelDriver", "KernelModel", "KernelNames", "Netlink",
                 "Reconciler", "Traffic", "VPCCompiler", "VPCModel", "VPCTopology",
             ]),
         module(

@@ -89,7 +89,9 @@ import VPCManifest
         }
     }
 
-    private func rules(_ namespace: String) throws -> String { try Run.checked("ip", "-n", ManifestHead.own(namespace), "rule") }
+    private func rules(_ namespace: String) throws -> String {
+        try Run.checked("ip", "-n", ManifestHead.own(namespace), "rule")
+    }
 
     @Test(arguments: damages) func nothingOlderTakesItsPlace(_ damage: Damage) async throws {
         try await withThreeRevisions { name, folder in

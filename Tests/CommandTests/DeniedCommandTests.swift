@@ -36,7 +36,8 @@ import Testing
         defer { try? FileManager.default.removeItem(at: folder) }
         let own = folder.lastPathComponent
         defer { try? NetworkNamespace.remove(named: own) }
-        try Self.manifest.replacing("OWN", with: own).write(to: folder.appending(path: "blue.yaml"), atomically: true, encoding: .utf8)
+        try Self.manifest.replacing("OWN", with: own).write(
+            to: folder.appending(path: "blue.yaml"), atomically: true, encoding: .utf8)
         let preparation = """
             set -e
             cd \(folder.path())
