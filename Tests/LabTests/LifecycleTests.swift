@@ -127,6 +127,19 @@ extension LabTests {
             #expect(isNothingLeft)
         }
 
+        /// With a host goes the namespace of its VPCs, whether the manifest has lost it or all is removed.
+        @Test func hostsTakeTheirVPCsAlong() throws {
+            defer { tearDown() }
+            var scenario = Scenario.pair
+            scenario.host("h2", "172.31.0.2")
+            _ = try lab("lab", scenario).up()
+            #expect(exists("vpc-h1") && exists("vpc-h2"))
+            _ = try lab().up()
+            #expect(exists("vpc-h1") && !exists("vpc-h2"))
+            _ = try store.remove(prefix + "lab")
+            #expect(isNothingLeft)
+        }
+
         @Test func twoAtOnceOnOneLabAreRefused() throws {
             defer { tearDown() }
             let lab = try lab()

@@ -107,6 +107,23 @@ extension LabTests {
             #expect(Self.difference(before, Command.run(Self.everything, in: prefix + "h1").output) == "", "without us")
         }
 
+        /// A namespace of that name that somebody else has made stays as it is, and that is said.
+        @Test func aNamespaceOfThatNameIsLeftAlone() throws {
+            try lab.lab.delete(host: "h1")
+            let own = lab.namespace("vpc-h1")
+            try #require(Command.run("ip netns add \(own)").status == 0)
+            let identity = try NetworkNamespace.named(own).identity()
+            let problems = try #require(try lab.lab.apply().first).problems
+            #expect(problems.first?.contains("is somebody else's: it has not been made by us") == true, "\(problems)")
+            #expect(try lab.lab.delete(host: "h1").report.writes == 0)
+            #expect(try NetworkNamespace.named(own).identity() == identity)
+            let ours = "ip -br link | grep -E '^(vpc|e)-'; ip rule | grep -w 118; nft list tables; true"
+            #expect(try lab.shell("vpc-h1", ours) == "")
+            try #require(Command.run("ip netns del \(own)").status == 0)
+            try lab.requireClean(lab.lab.apply())
+            #expect(try lab.station("web1").ask("10.0.1.12")?.name == "web2")
+        }
+
         static func difference(_ before: String, _ after: String) -> String {
             let (old, new) = (before.split(separator: "\n"), after.split(separator: "\n"))
             return new.difference(from: old).map { change in
