@@ -120,10 +120,19 @@ public struct LabStore: Sendable, Hashable {
         let present = record.entries.filter(\.isPresent)
         guard let entry = present.first(where: { $0.name == name }) ?? present.first(where: { $0.namespace == name })
         else {
+            if let own = present.first(where: { $0.role == .host && "vpc-\($0.name)" == name }).flatMap(Self.own) {
+                return own
+            }
             let names = present.map(\.name).joined(separator: ", ")
             throw LabError(.unknownNode, "lab \(lab) has no host or guest \(name)", hint: "there are: \(names)")
         }
         return .named(entry.namespace)
+    }
+
+    /// The one that a host has made for its VPCs.
+    private static func own(of host: LabRecord.Entry) -> NetworkNamespace? {
+        let kernel = KernelDriver(namespace: .named(host.namespace))
+        return (try? kernel.ownNamespace(of: Conventions.ownership)).flatMap { $0.map { .named($0.rawValue) } }
     }
 }
 

@@ -6,7 +6,10 @@ import VPCLab
 struct Exec: ParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run a command on a host or guest of a lab.",
-        discussion: "Also 'underlay' and the internet behind a gateway guest, 'GUEST-inet', are places to run on.")
+        discussion: """
+            Also 'underlay', the internet behind a gateway guest, 'GUEST-inet', and the namespace that a host has made for \
+            its VPCs, 'vpc-HOST', are places to run on.
+            """)
 
     // One path each, unlike elsewhere: the node's name follows.
     @Option(
