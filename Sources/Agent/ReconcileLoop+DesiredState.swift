@@ -8,8 +8,14 @@ extension ReconcileLoop {
     // MARK: - The source
 
     /// Reads the source and has what it holds prepared, if that is not what was accepted before.
-    func loadSource() {
+    /// - Parameter unlessWritten: Leaves what was read where somebody has written to it meanwhile: it is read again when
+    ///   that is done.
+    func loadSource(unlessWritten: Bool = false) {
         guard let (files, digest) = readSource() else { return }
+        if unlessWritten {
+            takeSourceChanges()
+            if waiting.load != nil { return }
+        }
         propose(
             Proposal(origin: .source(digest: digest)) { kept throws(AgentError) in
                 ManifestSet(files, and: try kept.madeByAPI())

@@ -147,7 +147,7 @@ final class ReconcileLoop {
         if ready[0] { isPassDue = true }
     }
 
-    private func takeSourceChanges() {
+    func takeSourceChanges() {
         guard let source else { return }
         do {
             waiting.load = try source.noteChanges()
@@ -184,7 +184,7 @@ final class ReconcileLoop {
         if unusable != nil { takeUpNewest() }
         if isReading || waiting.load == nil {
             waiting.load = nil
-            loadSource()
+            loadSource(unlessWritten: !isReading)
         }
         requestPass(looking: .everything)
     }

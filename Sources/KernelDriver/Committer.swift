@@ -163,10 +163,10 @@ struct Committer {
                 driver.hold.namespace = nil
             }
             for creation in changes.creations {
-                let mark = HostMark(alias: creation.object.alias, underlay: cookie)
-                hostNamespace = try NetworkNamespace.create(named: creation.object.name.rawValue) {
-                    () throws(NetlinkError) in try mark.write(in: .current)
-                }
+                // The one that the plan was made from. Marked before it has a name.
+                let new = try driver.hold.takeNew()
+                try HostMark(alias: creation.object.alias, underlay: cookie).write(in: new.namespace)
+                hostNamespace = try new.namespace.named(also: creation.object.name.rawValue)
             }
             for change in changes.replacements {
                 hostNamespace = try rename(change)

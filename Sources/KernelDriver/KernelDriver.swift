@@ -59,9 +59,8 @@ public struct KernelDriver: KernelAccess, Sendable {
             if let namespace = host.namespace {
                 snapshot.host = try observeHost(request, in: namespace, paths: nil, tunnelsBy: names)
             } else {
-                snapshot.host = try NetworkNamespace.withTemporary { () throws(NetlinkError) in
-                    try observeHost(request, in: .current, paths: nil, tunnelsBy: names)
-                }
+                let new = try hold.newNamespace()
+                snapshot.host = try observeHost(request, in: new.namespace, paths: nil, tunnelsBy: names)
             }
         } else {
             snapshot.host = try observeHost(request, in: underlay, paths: request.paths, tunnelsBy: nil)
@@ -178,13 +177,37 @@ public struct KernelDriver: KernelAccess, Sendable {
     }
 }
 
-/// A namespace that is held open.
+/// The host's namespace, held open, or one that is to become it.
 final class NamespaceHold: Sendable {
-    private let held = Mutex<OpenNamespace?>(nil)
+    private let state = Mutex<State>(State())
+
+    private struct State {
+        var namespace: OpenNamespace?
+        var new: OpenNamespace?
+    }
 
     var namespace: OpenNamespace? {
-        get { held.withLock { $0 } }
-        set { held.withLock { $0 = newValue } }
+        get { state.withLock { $0.namespace } }
+        set { state.withLock { $0.namespace = newValue } }
+    }
+
+    /// One without a name, for plans to be made from as long as there is none; the same until it is taken: to make one
+    /// takes the kernel as long as many devices.
+    func newNamespace() throws(NetlinkError) -> OpenNamespace {
+        if let known = state.withLock({ $0.new }) { return known }
+        let made = try NetworkNamespace.withTemporary { () throws(NetlinkError) in try NetworkNamespace.current.opened() }
+        return state.withLock { state in
+            let new = state.new ?? made
+            state.new = new
+            return new
+        }
+    }
+
+    /// Hands over the one that was planned from.
+    func takeNew() throws(NetlinkError) -> OpenNamespace {
+        let new = try newNamespace()
+        state.withLock { $0.new = nil }
+        return new
     }
 }
 

@@ -34,7 +34,7 @@ public struct KernelMirror: ~Copyable {
     /// Which namespace `host` is.
     private let identity: UInt64?
     /// Whether it only stands for one that is to be made.
-    private let isStandIn: Bool
+    private var isStandIn: Bool
     /// Whether the host's namespace is another one by now: what is known of it is not true any more.
     public private(set) var isDisplaced: Bool
     private var directory: NamespaceDirectory
@@ -82,7 +82,7 @@ public struct KernelMirror: ~Copyable {
         let underlay = try UnderlayMirror(driver, request, receiveBuffer: receiveBuffer, into: &snapshot.underlay)
         let found = try driver.hostNamespace()
         snapshot.standing = found.standing
-        let held = try driver.own == nil ? nil : Self.held(found)
+        let held = try driver.own == nil ? nil : Self.held(found, driver.hold)
         driver.hold.namespace = found.namespace == nil ? nil : held
         let namespace = held?.namespace ?? driver.underlay
         let host = try NamespaceMirror(
@@ -242,9 +242,11 @@ public struct KernelMirror: ~Copyable {
     }
 
     /// The one that was found, or one as it is when it is new.
-    private static func held(_ found: HostNamespace) throws(NetlinkError) -> OpenNamespace {
+    private static func held(
+        _ found: HostNamespace, _ hold: NamespaceHold
+    ) throws(NetlinkError) -> OpenNamespace {
         if let namespace = found.namespace { return try namespace.opened() }
-        return try NetworkNamespace.withTemporary { () throws(NetlinkError) in try NetworkNamespace.current.opened() }
+        return try hold.newNamespace()
     }
 
     /// Looks whether the host's namespace is still the one that is mirrored, and has its name.
@@ -252,6 +254,11 @@ public struct KernelMirror: ~Copyable {
         if driver.own == nil { return }
         let found = try driver.hostNamespace()
         let present = try found.namespace?.identity()
+        if isStandIn, present == identity {
+            // It has become the host's.
+            isStandIn = false
+            driver.hold.namespace = held
+        }
         if (present ?? identity) != identity || (present == nil) != isStandIn { isDisplaced = true }
         if found.standing == snapshot.standing { return }
         snapshot.standing = found.standing
