@@ -1,4 +1,3 @@
-import IPAddressing
 import KernelModel
 import KernelNames
 import NFTables
@@ -20,8 +19,6 @@ extension HostCompiler {
             for group in list { demand.groups.drop(group) }
             drop(.list(list))
         }
-        // What these had in common with others went with them.
-        let firsts = Set(lists.removed.map { $0[0] })
         let groups = demand.groups.take()
         for group in groups.removed {
             for named in groupRules.removeValue(forKey: group)?.namedGroups ?? [] { demand.members.drop(named) }
@@ -44,7 +41,6 @@ extension HostCompiler {
         if !blocks.turned.isEmpty {
             asked.formUnion(demand.lists.keys.filter { $0.contains { isNamed(blocks.turned, by: $0) } })
         }
-        if !firsts.isEmpty { asked.formUnion(demand.lists.keys.filter { firsts.contains($0[0]) }) }
         for list in asked { bring(.list(list)) }
         bringMembers(concerned.members.union(blocks.groups), change)
     }
@@ -97,7 +93,6 @@ extension HostCompiler {
         for group in whole { bring(.members(group)) }
         for (number, former) in change.removed.merging(change.changed, uniquingKeysWith: { first, _ in first }) {
             for group in former.securityGroups where demand.members.contains(group) && !whole.contains(group) {
-                if isMember(number, of: group, with: former.addresses, change.changed[number]) { continue }
                 editMembers(of: group) { elements in
                     var isOther = false
                     for address in former.addresses {
@@ -110,7 +105,6 @@ extension HostCompiler {
         for number in change.added + change.changed.keys {
             let interface = topology.interfaces[number]
             for group in interface.securityGroups where demand.members.contains(group) && !whole.contains(group) {
-                if isMember(number, of: group, with: interface.addresses, change.changed[number]) { continue }
                 editMembers(of: group) { elements in
                     for address in interface.addresses {
                         var element = NFElements(layout: elements.layout)
@@ -121,15 +115,6 @@ extension HostCompiler {
                 }
             }
         }
-    }
-
-    /// Whether an interface is and was a member of a group, with the same addresses.
-    private func isMember(
-        _ number: Int, of group: Int, with addresses: [IPAddress], _ former: ResolvedInterface?
-    ) -> Bool {
-        guard let former else { return false }
-        let now = topology.interfaces[number]
-        return [former, now].allSatisfy { $0.securityGroups.contains(group) && $0.addresses == addresses }
     }
 
     private mutating func editMembers(of group: Int, _ edit: (inout NFElements) -> Bool) {

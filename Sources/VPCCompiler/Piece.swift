@@ -42,10 +42,8 @@ enum Piece: Hashable, Sendable {
         case .gateway: 2
         case .port: 3
         case .peer: 4
-        case .group, .members: 5
-        case .acl, .relay, .report: 6
-        case .list: 7
-        case .subnet: 8
+        case .list, .group, .members: 5
+        case .acl, .subnet, .relay, .report: 6
         }
     }
 

@@ -245,30 +245,6 @@ import Testing
         #expect(words(after.changes(from: observed(before)).turn) == ["-1 m"])
     }
 
-    /// Also where it is led to its chain by the name that a map has of that, and nobody else is.
-    @Test func departingDevicesKeepTheNamesOfTheirChains() throws {
-        let (device, other) = (try #require(InterfaceName("e1")), try #require(InterfaceName("e2")))
-        let (old, new) = (try #require(InterfaceName("old_in")), try #require(InterfaceName("new_in")))
-        func table(_ ports: [(InterfaceName, InterfaceName)]) -> NFTableIntent {
-            var map = NFSet("m", of: .interfaceName, to: .values(.interfaceName))
-            for (port, chain) in ports { map.add(port, data: chain) }
-            var chains = NFSet("c", of: .interfaceName, to: .verdict)
-            let names = Set(ports.map(\.1)).sorted()
-            for name in names { chains.add(name, verdict: .jump("\(name)")) }
-            var table = intent([map, chains], names.map { NFChain("\($0)", rules: [rule(1)]) })
-            table.normalize()
-            return table
-        }
-        let before = observed(table([(device, old), (other, new)]))
-        let alone = table([(other, new)]).changes(from: before, departing: [device])
-        #expect(words(alone.turn) == [])
-        #expect(words(alone.removal) == ["-1 m", "-1 c", "delete old_in", "delete old_in"])
-        // Whom another one is led to stays by itself.
-        let shared = table([(other, old)]).changes(from: before, departing: [device])
-        #expect(words(shared.removal).contains("-1 m") && !words(shared.removal).contains("-1 c"))
-        #expect(words(table([(other, new)]).changes(from: before).turn).sorted() == ["-1 c", "-1 m"])
-    }
-
     /// Objects of two types can have one name; only one of them is ours.
     @Test func anothersObjectOfOurName() {
         var wanted = NFTableIntent(table)

@@ -106,7 +106,7 @@ struct GatewayGuests: HostFeature {
             chain.rule(
                 .match(.ctDirection, NFDirection.reply), .match([.established]),
                 .match(.ctMark, masked: Self.given | Self.originator, .notEqual, 0), .return)
-            chain.rule(SecurityGroups.dispatch(.leaving))
+            chain.rule(.vmap(.sdifname, map: "sg_out"))
         }
         firewall.filter.chain("gateway_in", origin: firewall.origin) { chain in
             for set in owned {
@@ -114,7 +114,7 @@ struct GatewayGuests: HostFeature {
             }
             // It is to pass it on: whose answer it is cannot be known here.
             chain.rule(.match(.ctDirection, NFDirection.reply), .match([.established]), .return)
-            chain.rule(SecurityGroups.dispatch(.arriving))
+            chain.rule(.vmap(.oifname, map: "sg_in"))
         }
     }
 }

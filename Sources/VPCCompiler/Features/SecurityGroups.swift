@@ -8,8 +8,6 @@ extension FirewallFamily {
     static let groupSides = FirewallFamily("groups_out", "groups_in", tightens: [])
     /// Which chain a port's packets go to: an interface that had no groups gets some, or loses one.
     static let groups = FirewallFamily("sg", of: .host, isDirected: true, tightens: [.losing, .gaining])
-    /// By the names that ports have of the chains of their lists, these chains.
-    static let lists = FirewallFamily("lists", of: .host, isDirected: true, tightens: [])
     static let group = FirewallFamily(
         "sg", of: .one(.securityGroup), isDirected: true,
         roles: ["map", "map_#", "icmp", "icmp_#", "class", "class_#", "from_@", "icmp_from_@", "services", "#"],
@@ -31,13 +29,12 @@ extension FirewallFamily {
 /// Which connections may begin.
 struct SecurityGroups: HostFeature {
     let names: [FirewallFamily] = [
-        .groupSides, .groups, .lists, .group, .members, .list, .longList, .listDenial, .longListDenial, .groupDenials,
+        .groupSides, .groups, .group, .members, .list, .longList, .listDenial, .longListDenial, .groupDenials,
         .foundAnswers,
     ]
 
-    private static let incoming = ChainDispatch(ports: "sg_in", chains: "lists_in")
-    private static let outgoing = ChainDispatch(ports: "sg_out", chains: "lists_out")
-    private static let directions = [(incoming, TrafficDirection.ingress), (outgoing, .egress)]
+    private static let incoming = HostCompiler.verdictMap("sg_in")
+    private static let outgoing = HostCompiler.verdictMap("sg_out")
 
     /// Data, not rules: a group's CIDR rules are an interval map to the rules' counters (seldom several,
     /// ``TrafficStages``), its rules by group a set of members and a map of ports. A chain per distinct list of groups, not
@@ -47,16 +44,11 @@ struct SecurityGroups: HostFeature {
         case .port(let number):
             let list = host.topology.interfaces[number].securityGroups
             if list.isEmpty { return }
-            for (dispatch, direction) in Self.directions {
-                dispatch.add(host.portName(number), to: host.listName(list, direction), &part, piece.origin)
+            for (map, direction) in [(Self.incoming, TrafficDirection.ingress), (Self.outgoing, .egress)] {
+                let chain = host.listName(list, direction).description
+                part.rows(of: map) { $0.add(host.portName(number), verdict: .jump(chain), origin: piece.origin) }
             }
         case .list(let groups):
-            // All that begin with the same group have one origin.
-            for list in host.demand.lists.keys where list[0] == groups[0] {
-                for (dispatch, direction) in Self.directions {
-                    dispatch.add(host.listName(list, direction), &part, piece.origin)
-                }
-            }
             for direction in TrafficDirection.allCases { host.addChain(of: groups, direction, to: &part.filter) }
         case .group(let group):
             guard let rules = host.groupRules[group] else { return }
@@ -69,7 +61,7 @@ struct SecurityGroups: HostFeature {
 
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
         firewall.counters(RuleCounter.deniedByGroup.description)
-        firewall.filter.sets += Self.incoming.sets + Self.outgoing.sets
+        firewall.filter.sets += [Self.incoming, Self.outgoing]
         if host.traits.hasGroups {
             for direction in TrafficDirection.allCases { host.addFoundAnswers(direction, to: &firewall.filter) }
             host.addDenial("deny_by_group", counter: RuleCounter.deniedByGroup.description, to: &firewall.filter)
@@ -89,8 +81,8 @@ struct SecurityGroups: HostFeature {
         firewall.rule(at: RelatedErrors.groups, Self.dispatch(.arriving))
     }
 
-    static func dispatch(_ side: ConnectionMark.Side) -> NFStatement {
-        side == .leaving ? outgoing.statement(.sdifname) : incoming.statement(.oifname)
+    private static func dispatch(_ side: ConnectionMark.Side) -> NFStatement {
+        side == .leaving ? .vmap(.sdifname, map: "sg_out") : .vmap(.oifname, map: "sg_in")
     }
 
     /// The groups on one side, asked for what they have not let begin.
