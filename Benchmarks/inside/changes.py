@@ -56,6 +56,9 @@ class Watch:
     def __init__(self, namespaces):
         self.sockets = [tap(name) for name in namespaces]
 
+    def add(self, namespace):
+        self.sockets.append(tap(namespace))
+
     def figures(self):
         """All since the last call: messages that change something by kind, their bytes; all messages to the kernel and
         from it, and their bytes. A transaction's begin and end count as messages, not as changes."""
@@ -83,6 +86,10 @@ class Watch:
             name: counts[name]
             for name in ("changes", "bytes of changes", "messages sent", "bytes sent", "messages received", "bytes received")
         }
+
+
+# What the product makes for host h1.
+OWN = "vpc-h1"
 
 
 def tap(namespace):
@@ -232,11 +239,13 @@ def measure(vpcctl, elsewhere):
             return watch.figures()
 
         apply()
+        # From here on it is there.
+        watch.add(OWN)
         for name, edit in CHANGES.items():
             documents = copy.deepcopy(documents)
             edit(documents)
             figures[name] = apply()
-    for name in (host, guest):
+    for name in (host, guest, OWN):
         run("ip", "netns", "del", name)
     return figures
 

@@ -145,6 +145,14 @@ extension LabTests {
             }
         }
 
+        /// Whoever looks at a host with what his system has can read what is there.
+        @Test func othersCanReadOurTables() throws {
+            let text = try lab.shell("vpc-h1", "nft list ruleset")
+            #expect(text.contains("chain forward") && text.contains("e-web1"))
+            #expect(try lab.shell("vpc-h1", "nft -j list ruleset").contains("\"forward\""))
+            #expect(try lab.shell("h1", "nft list ruleset").contains("table inet vpcctl_underlay"))
+        }
+
         @Test(arguments: disturbances) func tenantsDoNotNotice(_ disturbance: Disturbance) throws {
             for host in ["h1", "h2"] { try lab.shell(host, "set -e; " + disturbance.begin) }
             defer { for host in ["h1", "h2"] { _ = try? lab.shell(host, disturbance.end) } }
