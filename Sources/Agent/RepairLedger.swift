@@ -138,7 +138,7 @@ extension ChangePlan {
     }
 }
 
-extension ChangeSet {
+extension ChangeSet where Object: KernelObject {
     fileprivate func filtered(_ place: Place, _ isIncluded: (Operation) -> Bool) -> ChangeSet {
         var part = ChangeSet()
         for object in deletions {

@@ -78,7 +78,7 @@ extension ChangePlan {
     }
 }
 
-extension ChangeSet {
+extension ChangeSet where Object: KernelObject {
     func forEachOperation(in place: Place, _ body: (Operation) -> Void) {
         func operation(_ action: Operation.Action, _ object: String, was previous: String? = nil, _ origin: Origin) {
             body(
@@ -95,7 +95,7 @@ extension ChangeSet {
     }
 }
 
-extension Replacement {
+extension Replacement where Object: KernelObject {
     /// The new object; for a link also the settings that change.
     public var summary: String {
         guard let new = new as? Link, let old = old as? Link else { return new.description }

@@ -89,7 +89,7 @@ public struct ChangePlan: Sendable, Hashable {
 }
 
 /// Changes of one kind. Carried out in this order: deletions, creations, replacements.
-public struct ChangeSet<Object: KernelObject>: Sendable, Hashable {
+public struct ChangeSet<Object> {
     public var deletions: [Object] = []
     public var creations: [Attributed<Object>] = []
     public var replacements: [Replacement<Object>] = []
@@ -108,8 +108,12 @@ public struct ChangeSet<Object: KernelObject>: Sendable, Hashable {
     }
 }
 
+extension ChangeSet: Equatable where Object: Equatable {}
+extension ChangeSet: Hashable where Object: Hashable {}
+extension ChangeSet: Sendable where Object: Sendable {}
+
 /// One object that takes the place of another with the same key.
-public struct Replacement<Object: KernelObject>: Sendable, Hashable {
+public struct Replacement<Object> {
     public var old: Object
     public var new: Object
     public var origin: Origin
@@ -120,6 +124,10 @@ public struct Replacement<Object: KernelObject>: Sendable, Hashable {
         self.origin = origin
     }
 }
+
+extension Replacement: Equatable where Object: Equatable {}
+extension Replacement: Hashable where Object: Hashable {}
+extension Replacement: Sendable where Object: Sendable {}
 
 extension ChangePlan.Work {
     public var kind: ObjectKind {

@@ -13,7 +13,7 @@ struct ChangePlanner {
     let suspects: SuspectObjects
     private var plan = ChangePlan()
     /// The generation of nf_tables that the transactions planned so far lead to.
-    private var generations: [Place: UInt32]
+    private var generations: (host: UInt32?, underlay: UInt32?)
 
     init(
         intent: KernelIntent, snapshot: KernelSnapshot, owner: Ownership, elementLimit: Int, suspects: SuspectObjects
@@ -23,9 +23,7 @@ struct ChangePlanner {
         self.owner = owner
         self.elementLimit = elementLimit
         self.suspects = suspects.withPorts(of: intent)
-        generations = [
-            .host: snapshot.host.firewall.generation, .underlay: snapshot.underlay.firewall.generation,
-        ]
+        generations = (snapshot.host.firewall.generation, snapshot.underlay.firewall.generation)
     }
 
     mutating func planned() -> ChangePlan {
@@ -152,7 +150,7 @@ struct ChangePlanner {
 
     /// The first transactions of all tables as one, then the second ones, and so on.
     private mutating func appendTogether(_ transactions: [[NFChangeSet]], in place: Place) {
-        for index in 0..<(transactions.map(\.count).max() ?? 0) {
+        for index in 0..<(transactions.map { $0.count }.max() ?? 0) {
             append(transactions.compactMap { index < $0.count ? $0[index] : nil }, in: place)
         }
     }
@@ -160,9 +158,10 @@ struct ChangePlanner {
     /// Appends one transaction.
     private mutating func append(_ transaction: [NFChangeSet], in place: Place) {
         if transaction.isEmpty { return }
-        let generation = generations[place]
+        let generation = place == .underlay ? generations.underlay : generations.host
         plan.steps.append(.init(in: place, .firewall(transaction, generation: generation)))
-        generations[place] = generation.map(NFSnapshot.generation(after:))
+        let next = generation.map(NFSnapshot.generation(after:))
+        if place == .underlay { generations.underlay = next } else { generations.host = next }
     }
 
     /// Last, when no port is left to protect.

@@ -3,16 +3,16 @@ public enum ChangedKeys<Key: Hashable & Sendable>: Sendable, Hashable {
     case some(Set<Key>)
     case any
 
-    public static var none: ChangedKeys { .some([]) }
+    @inlinable public static var none: ChangedKeys { .some([]) }
 
-    public init(_ keys: some Collection<Key>) {
+    @inlinable public init(_ keys: some Collection<Key>) {
         self = .none
         insert(keys)
     }
 
-    public var isNone: Bool { if case .some(let keys) = self { keys.isEmpty } else { false } }
+    @inlinable public var isNone: Bool { if case .some(let keys) = self { keys.isEmpty } else { false } }
 
-    public func contains(_ key: Key) -> Bool {
+    @inlinable public func contains(_ key: Key) -> Bool {
         switch self {
         case .some(let keys): keys.contains(key)
         case .any: true
@@ -20,10 +20,15 @@ public enum ChangedKeys<Key: Hashable & Sendable>: Sendable, Hashable {
     }
 
     /// Of more than this many, looking at all objects is not the larger part.
-    private static var limit: Int { 1000 }
+    @usableFromInline static var limit: Int { 1000 }
 
-    public mutating func insert(_ key: Key) { insert(CollectionOfOne(key)) }
+    @inlinable
+    public mutating func insert(_ key: Key) {
+        if case .any = self { return }
+        insert(CollectionOfOne(key))
+    }
 
+    @inlinable
     public mutating func insert(_ keys: some Collection<Key>) {
         guard case .some(var all) = self, !keys.isEmpty else { return }
         if keys.count > Self.limit { return self = .any }
@@ -33,6 +38,7 @@ public enum ChangedKeys<Key: Hashable & Sendable>: Sendable, Hashable {
         self = all.count > Self.limit ? .any : .some(all)
     }
 
+    @inlinable
     public mutating func formUnion(_ other: ChangedKeys) {
         switch other {
         case .some(let keys): insert(keys)

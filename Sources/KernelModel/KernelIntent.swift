@@ -69,7 +69,7 @@ public struct KernelIntent: Sendable, Hashable {
 }
 
 extension Array {
-    fileprivate mutating func sortByKey<Object>() where Element == Attributed<Object> {
+    fileprivate mutating func sortByKey<Object: KernelObject>() where Element == Attributed<Object> {
         var isSorted = true
         for index in indices.dropFirst() where self[index].object.key < self[index - 1].object.key {
             isSorted = false

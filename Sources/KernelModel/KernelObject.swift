@@ -22,7 +22,10 @@ public protocol KernelObject: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// A desired object with the resource it was compiled from.
-public struct Attributed<Object: KernelObject>: Hashable, Sendable {
+///
+/// `Object` is a ``KernelObject``, here and in ``ChangeSet`` and ``Replacement``. That is not said, since the runtime would
+/// look for its conformance once for each kind of object, among all conformances there are.
+public struct Attributed<Object> {
     public var object: Object
     public var origin: Origin
 
@@ -31,3 +34,7 @@ public struct Attributed<Object: KernelObject>: Hashable, Sendable {
         self.origin = origin
     }
 }
+
+extension Attributed: Equatable where Object: Equatable {}
+extension Attributed: Hashable where Object: Hashable {}
+extension Attributed: Sendable where Object: Sendable {}

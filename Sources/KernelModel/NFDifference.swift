@@ -157,7 +157,7 @@ private struct NFPlanner {
         for object in observed.objects where !object.isCounter {
             leftovers.objects.append(.deleteObject(name: object.name, type: object.type))
         }
-        Self.merge(intent.counters, counters, \.name, \.name) { wanted, seen in
+        Self.merge(intent.counters, counters, { $0.name }, { $0.name }) { wanted, seen in
             switch (wanted, seen) {
             case (let wanted?, nil): additions.objects.append(.createCounter(wanted))
             case (nil, let seen?): leftovers.objects.append(.deleteObject(name: seen.name, type: seen.type))
@@ -169,7 +169,7 @@ private struct NFPlanner {
     // MARK: Sets
 
     private mutating func planSets() {
-        Self.merge(intent.sets, observed.sets, \.name, \.name) { wanted, seen in
+        Self.merge(intent.sets, observed.sets, { $0.name }, { $0.name }) { wanted, seen in
             guard let wanted else {
                 if let seen { leftovers.sets.append(.deleteSet(name: seen.name)) }
                 return
@@ -208,7 +208,7 @@ private struct NFPlanner {
     // MARK: Chains
 
     private mutating func planChains() {
-        Self.merge(intent.chains, observed.chains, \.name, \.name) { wanted, seen in
+        Self.merge(intent.chains, observed.chains, { $0.name }, { $0.name }) { wanted, seen in
             guard let wanted else {
                 if let seen { delete(seen) }
                 return
@@ -335,7 +335,7 @@ private struct NFPlanner {
 
     /// Walks two lists that are sorted by name side by side.
     private static func merge<Wanted, Seen>(
-        _ wanted: [Wanted], _ seen: [Seen], _ wantedName: KeyPath<Wanted, String>, _ seenName: KeyPath<Seen, String>,
+        _ wanted: [Wanted], _ seen: [Seen], _ wantedName: (Wanted) -> String, _ seenName: (Seen) -> String,
         _ body: (Wanted?, Seen?) -> Void
     ) {
         var left = 0
@@ -348,7 +348,7 @@ private struct NFPlanner {
                 body(nil, seen[right])
                 right += 1
             } else {
-                let (a, b) = (wanted[left][keyPath: wantedName], seen[right][keyPath: seenName])
+                let (a, b) = (wantedName(wanted[left]), seenName(seen[right]))
                 if a == b {
                     body(wanted[left], seen[right])
                     left += 1

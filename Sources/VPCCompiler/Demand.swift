@@ -21,11 +21,13 @@ struct Demand<Key: Hashable & Sendable>: Sendable {
 
     /// What came and what went, in no order.
     mutating func take() -> (added: [Key], removed: [Key]) {
-        let touched = former
+        var (added, removed): ([Key], [Key]) = ([], [])
+        for (key, was) in former {
+            let isThere = counts[key] != nil
+            if isThere, !was { added.append(key) }
+            if was, !isThere { removed.append(key) }
+        }
         former = [:]
-        return (
-            touched.filter { !$0.value && counts[$0.key] != nil }.map(\.key),
-            touched.filter { $0.value && counts[$0.key] == nil }.map(\.key)
-        )
+        return (added, removed)
     }
 }

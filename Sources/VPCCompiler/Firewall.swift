@@ -35,9 +35,12 @@ struct Firewall {
     var filter = NFTableIntent(FirewallTables.filter)
     var arp = NFTableIntent(FirewallTables.arp)
     var underlay = NFTableIntent(FirewallTables.underlay)
-    private var chains: [ObjectIdentifier: DraftedChain] = [:]
+    /// Few: looking at all of them takes less than a dictionary.
+    private var chains: [DraftedChain] = []
 
     private struct DraftedChain {
+        /// The type of its places.
+        let key: ObjectIdentifier
         let table: NFTable
         let name: String
         let base: NFBaseChain?
@@ -45,10 +48,11 @@ struct Firewall {
         private(set) var rules: [NFRule] = []
         private var places: [Int] = []
 
-        init(table: NFTable, name: String, base: NFBaseChain?) {
-            self.table = table
-            self.name = name
-            self.base = base
+        init<Place: FirewallPlace>(_: Place.Type) {
+            key = ObjectIdentifier(Place.self)
+            table = Place.table
+            name = Place.chain
+            base = Place.base
         }
 
         mutating func add(_ new: [NFRule], at place: Int) {
@@ -70,17 +74,16 @@ struct Firewall {
     mutating func rules<Place: FirewallPlace>(at place: Place, _ body: (inout NFChainBuilder) -> Void) {
         var builder = NFChainBuilder(family: Place.table.family, chain: NFChain(Place.chain, origin: origin))
         body(&builder)
-        chains[
-            ObjectIdentifier(Place.self),
-            default: DraftedChain(table: Place.table, name: Place.chain, base: Place.base)
-        ].add(builder.chain.rules, at: place.rawValue)
+        let held = chains.firstIndex { $0.key == ObjectIdentifier(Place.self) }
+        if held == nil { chains.append(DraftedChain(Place.self)) }
+        chains[held ?? chains.count - 1].add(builder.chain.rules, at: place.rawValue)
     }
 
     mutating func counters(_ names: String...) { filter.counters += names.map { NFCounter($0, origin: origin) } }
 
     /// The tables with all that was contributed.
     consuming func completed() -> [NFTableIntent] {
-        for chain in chains.values {
+        for chain in chains {
             let whole = NFChain(chain.name, chain.base, rules: chain.rules, origin: origin)
             switch chain.table {
             case FirewallTables.arp: arp.chains.append(whole)

@@ -5,18 +5,12 @@ import NFTables
 import VPCModel
 import VPCTopology
 
-/// An address or block of a VPC that is routed to an interface.
-struct Place: Hashable {
-    var vpc: Int
-    var block: IPPrefix
-}
-
 /// What has to be made again: what each kind of change concerns.
 struct Concerned {
     /// Of this host, now or before.
     var interfaces: Set<Int> = []
-    /// What is or was routed to interfaces, of all hosts.
-    var places: Set<Place> = []
+    /// By VPC: what is or was routed to interfaces, of all hosts.
+    var places: [Int: [IPPrefix]] = [:]
     /// Whose routes of the route table may be others.
     var contexts: Set<Context.Key> = []
     /// Whose routes may all be others.
@@ -40,7 +34,7 @@ extension HostCompiler {
         _ change: TopologyChange, in topology: Topology, _ facts: HostFacts, from snapshot: NamespaceSnapshot
     ) -> Bool {
         guard change.hosts.changed[host] == nil, change.hosts.removed[host] == nil,
-            snapshot.foreignNexthops.allSatisfy({ nexthopUses[$0] == nil })
+            snapshot.foreignNexthops.allSatisfy({ nexthopUses[$0.rawValue] == nil })
         else { return false }
         let former = self.facts
         self.topology = topology
@@ -127,7 +121,7 @@ extension HostCompiler {
     private func note(_ interfaces: TopologyChange.Part<ResolvedInterface>, in concerned: inout Concerned) {
         func note(_ number: Int, _ interface: ResolvedInterface) {
             if interface.host == host { concerned.interfaces.insert(number) }
-            for block in interface.blocks { concerned.places.insert(Place(vpc: interface.vpc, block: block)) }
+            concerned.places[interface.vpc, default: []] += interface.blocks
             if interface.gatewayKey == nil { return }
             concerned.contexts.formUnion(
                 contexts.keys.filter { $0.vpc == interface.vpc && $0.routeTable != nil })
@@ -204,7 +198,7 @@ extension HostCompiler {
             }
             ports[number] = now
             for port in [former, now].compactMap(\.self) {
-                for block in port.blocks { concerned.places.insert(Place(vpc: port.context.vpc, block: block)) }
+                concerned.places[port.context.vpc, default: []] += port.blocks
                 if port.gatewayKey == nil { continue }
                 concerned.contexts.formUnion(
                     contexts.keys.filter { $0.vpc == port.context.vpc && $0.routeTable != nil })
@@ -338,10 +332,9 @@ extension HostCompiler {
         }
         for former in Array(change.changed.values) + Array(change.removed.values) { suspects.insert(former.host) }
         for number in change.added + change.changed.keys { suspects.insert(topology.interfaces[number].host) }
+        let vpcs = Array(demand.vpcs.keys)
         for remote in suspects where remote != host {
-            let isPeer =
-                topology.hosts.contains(number: remote)
-                && demand.vpcs.keys.contains { topology.hasInterface(of: $0, on: remote) }
+            let isPeer = topology.hosts.contains(number: remote) && topology.hasInterface(of: vpcs, on: remote)
             if isPeer ? peers.insert(remote).inserted : peers.remove(remote) != nil { concerned.isHost = true }
         }
     }
@@ -374,8 +367,11 @@ extension HostCompiler {
         for number in gateways.keys where hasOtherLinks || concerned.interfaces.contains(number) {
             bring(.gateway(number))
         }
-        for remote in concerned.peers where remote != host {
-            if topology.hosts.contains(number: remote) { bring(.peer(remote)) } else { drop(.peer(remote)) }
+        let peers = concerned.peers.filter { $0 != host }
+        let present = peers.filter { topology.hosts.contains(number: $0) }
+        if !peers.isEmpty {
+            bringElements(
+                of: present.map { .peer($0) }, without: peers.subtracting(present).map { .peer($0) })
         }
     }
 
@@ -421,7 +417,7 @@ extension HostCompiler {
             bringRoute(ofGateway: number)
         }
         for context in contexts.values.sorted(by: { $0.table < $1.table }) {
-            let places = concerned.places.filter { $0.vpc == context.vpc }
+            let places = concerned.places[context.vpc] ?? []
             let isConcerned = concerned.contexts.contains(context.key)
             if concerned.tables.contains(context.key) || aggregatesRoutes && (isConcerned || !places.isEmpty) {
                 bringTable(of: context.key)
@@ -429,9 +425,10 @@ extension HostCompiler {
             }
             var all = places
             if isConcerned {
-                for block in bringSpecialRoutes(of: context.key) { all.formUnion(self.places(in: block, context.vpc)) }
+                for block in bringSpecialRoutes(of: context.key) { all += self.places(in: block, context.vpc) }
             }
-            for place in all.sorted(by: { $0.block < $1.block }) { bringRow(place, [context]) }
+            // Who comes twice is the same the second time.
+            for place in all.sorted() { bringRow(place, context) }
         }
     }
 
@@ -442,9 +439,9 @@ extension HostCompiler {
     }
 
     /// What is routed to interfaces of a VPC inside of a block.
-    private func places(in block: IPPrefix, _ vpc: Int) -> [Place] {
+    private func places(in block: IPPrefix, _ vpc: Int) -> [IPPrefix] {
         topology.destinations(ofVPC: vpc, from: block.address).prefix { $0.prefix.address <= block.last }.map {
-            Place(vpc: vpc, block: $0.prefix)
+            $0.prefix
         }
     }
 }

@@ -8,8 +8,7 @@ import VPCTopology
 extension HostCompiler {
     /// Makes a piece anew.
     mutating func bring(_ piece: Piece) {
-        var part = Part()
-        for feature in Self.features { feature.contribute(piece, to: &part, of: self) }
+        var part = part(of: [piece])
         if piece == .host { addPlaces(to: &part) }
         replace(piece, by: part)
         replaceRows(of: [piece], by: part)
@@ -23,26 +22,38 @@ extension HostCompiler {
         made[piece] = nil
     }
 
+    /// What pieces come to together.
+    private func part(of pieces: [Piece]) -> Part {
+        var part = Part()
+        for feature in Self.features {
+            for piece in pieces { feature.contribute(piece, to: &part, of: self) }
+        }
+        return part
+    }
+
+    /// Makes pieces of one kind anew, all at once, that are nothing but elements of the host's sets.
+    /// - Parameter gone: Those that are to be taken away.
+    mutating func bringElements(of pieces: [Piece], without gone: [Piece] = []) {
+        replaceRows(of: pieces + gone, by: part(of: pieces))
+    }
+
     // MARK: Ports
 
     /// Makes the ports of interfaces anew, all at once, and takes those away that are no longer here.
     /// - Parameter former: The names that they had.
     mutating func bringPorts(_ numbers: [Int], former: [Int: InterfaceName]) {
-        var part = Part()
-        for number in numbers where ports[number] != nil {
-            for feature in Self.features { feature.contribute(.port(number), to: &part, of: self) }
-        }
+        let part = part(of: numbers.filter(isAttachedHere).map { .port($0) })
         replaceRows(of: numbers.map { .port($0) }, by: part)
-        var devices = Set(former.values)
-        devices.formUnion(part.links.lazy.map(\.object.name))
-        replaceObjects(of: devices, by: part)
+        let gone = former.filter { ports[$0.key]?.name != $0.value }
+        replaceObjects(of: gone.values + part.links.map { $0.object.name }, by: part)
     }
 
-    private mutating func replaceObjects(of devices: Set<InterfaceName>, by part: Part) {
+    private mutating func replaceObjects(of devices: [InterfaceName], by part: Part) {
         if intent.host.links.count + part.links.count > 64, devices.count > 16 || intent.host.addresses.count < 2 {
-            intent.host.links.removeAll { devices.contains($0.object.name) }
-            intent.host.addresses.removeAll { devices.contains($0.object.device) }
-            intent.host.neighbors.removeAll { devices.contains($0.object.device) }
+            let all = Set(devices)
+            intent.host.links.removeAll { all.contains($0.object.name) }
+            intent.host.addresses.removeAll { all.contains($0.object.device) }
+            intent.host.neighbors.removeAll { all.contains($0.object.device) }
             intent.host.links += part.links
             intent.host.addresses += part.addresses
             intent.host.neighbors += part.neighbors
@@ -88,7 +99,7 @@ extension HostCompiler {
     // MARK: Named objects
 
     private mutating func replace(_ piece: Piece, by part: Part) {
-        let former = made[piece] ?? PieceNames()
+        let former = made[piece]
         var names = PieceNames()
         for link in part.links {
             names.links.append(link.object.name)
@@ -97,12 +108,14 @@ extension HostCompiler {
         for address in part.addresses {
             Self.replace(&intent.host.addresses, \.key, address.object.key, by: [address], &changed.addresses)
         }
-        for name in former.links where !names.links.contains(name) {
+        for name in former?.links ?? [] where !names.links.contains(name) {
             Self.replace(&intent.host.links, \.name, name, by: [], &changed.links)
         }
         for table in part.tables + [part.filter] { put(table, of: piece, &names) }
-        for part in Set(former.parts).subtracting(names.parts) { remove(part) }
-        made[piece] = names
+        if let former, former.parts != names.parts {
+            for part in Set(former.parts).subtracting(names.parts) { remove(part) }
+        }
+        if former != nil || names != PieceNames() { made[piece] = names }
     }
 
     private mutating func put(_ table: NFTableIntent, of piece: Piece, _ names: inout PieceNames) {
@@ -146,14 +159,15 @@ extension HostCompiler {
             let set = NFPart(row.table, .set, row.set.name)
             if rowSets[kind]?.contains(set) != true { rowSets[kind, default: []].append(set) }
         }
-        let origins = Set(pieces.map(\.origin))
-        for set in rowSets[kind] ?? [] {
+        guard let sets = rowSets[kind] else { return }
+        let origins = Set(pieces.lazy.map { $0.origin })
+        for set in sets {
             guard let table = intent[tablesWith: set.table].position(of: set.table),
                 let place = intent[tablesWith: set.table][table].position(ofSet: set.name)
             else { continue }
-            let row = part.rows.first { $0.set.name == set.name && $0.table == set.table }
+            let row = part.position(of: set.name, in: set.table)
             let layout = intent[tablesWith: set.table][table].sets[place].elements.layout
-            var elements = row?.set.elements ?? NFElements(layout: layout)
+            var elements = row.map { part.rows[$0].set.elements } ?? NFElements(layout: layout)
             elements.normalize()
             if intent[tablesWith: set.table][table].sets[place].elements.replace(from: origins, with: elements) {
                 note(set)

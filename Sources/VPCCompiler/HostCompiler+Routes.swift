@@ -47,6 +47,8 @@ extension HostCompiler {
         var nextSpecial = special.startIndex
         var tunnels = [NexthopID](repeating: .none, count: topology.hosts.endIndex)
         var uses = [Int](repeating: 0, count: tunnels.count)
+        numbering.reserveNexthops(intent.host.nexthops.count + peers.count)
+        nexthopUses.reserveCapacity(intent.host.nexthops.count + peers.count)
         for destination in topology.destinations(ofVPC: context.vpc) {
             let index = destination.interface
             let key = Route.Key(table: context.table, destination: destination.prefix)
@@ -130,16 +132,14 @@ extension HostCompiler {
 
     // MARK: Single routes
 
-    /// Makes the route to an address or block of a VPC anew, in some contexts.
-    mutating func bringRow(_ place: Place, _ contexts: [Context]) {
-        let destination = topology.destination(place.block, inVPC: place.vpc)
-        for context in contexts where context.vpc == place.vpc {
-            guard let state = routing[context.key] else { continue }
-            let key = Route.Key(table: context.table, destination: place.block)
-            if state.special.position(of: key) != nil { continue }
-            let isOverridden = state.overriding.contains { $0.contains(place.block) }
-            put(isOverridden ? nil : destination.flatMap { row(to: $0, key) }, at: key)
-        }
+    /// Makes the route to an address or block of the VPC of a context anew.
+    mutating func bringRow(_ block: IPPrefix, _ context: Context) {
+        guard let state = routing[context.key] else { return }
+        let key = Route.Key(table: context.table, destination: block)
+        if state.special.position(of: key) != nil { return }
+        let isOverridden = state.overriding.contains { $0.contains(block) }
+        let destination = isOverridden ? nil : topology.destination(block, inVPC: context.vpc)
+        put(destination.flatMap { row(to: $0, key) }, at: key)
     }
 
     /// None where the guest is not there: then `unreachable` answers.

@@ -30,10 +30,10 @@ struct HostCompiler: Sendable {
     var contexts: [Context.Key: Context] = [:]
     var routing: [Context.Key: ContextRoutes] = [:]
     var gateways: [Int: Gateway] = [:]
-    /// The nexthops of the intent, by what they say, and how many routes and groups use each.
-    var nexthopUses: [NexthopID: Int] = [:]
-    /// Nexthops that may be used no longer.
-    var idleNexthops: Set<NexthopID> = []
+    /// By id, how many routes and groups use each nexthop of the intent.
+    var nexthopUses: [UInt32: Int] = [:]
+    /// Nexthops that may be used no longer, some of them twice.
+    var idleNexthops: [NexthopID] = []
     /// By group of a list that is asked here.
     var groupRules: [Int: BothDirections] = [:]
     /// By group that such rules name: whether a member has blocks of addresses.
@@ -105,7 +105,7 @@ struct HostCompiler: Sendable {
         var concerned = Concerned()
         concerned.isHost = true
         concerned.interfaces = Set(topology.interfacesOfHost[host])
-        concerned.peers = Set(topology.hosts.indices).subtracting([host])
+        concerned.peers = Set(topology.hosts.indices.filter { $0 != host })
         bring(concerned)
         numbering.forgetAll(
             but: Set(nexthopUses.keys), aliases: Set(contexts.values.map(\.alias) + gateways.values.map(\.alias)))
@@ -151,32 +151,39 @@ extension HostCompiler {
     /// Puts a nexthop into the intent that is about to be used.
     mutating func put(_ nexthop: Attributed<Nexthop>) {
         let id = nexthop.object.id
-        let place = intent.host.nexthops.partitionPoint { $0.object.id < id }
+        let place = placeOfNexthop(id)
         let isHeld = place < intent.host.nexthops.count && intent.host.nexthops[place].object.id == id
         if isHeld, intent.host.nexthops[place] == nexthop { return }
         if isHeld { intent.host.nexthops[place] = nexthop } else { intent.host.nexthops.insert(nexthop, at: place) }
         if !isHeld {
-            nexthopUses[id] = 0
-            idleNexthops.insert(id)
+            nexthopUses[id.rawValue] = 0
+            idleNexthops.append(id)
         }
         changed.nexthops.insert(id)
     }
 
+    private func placeOfNexthop(_ id: NexthopID) -> Int {
+        let nexthops = intent.host.nexthops
+        // What is new mostly has the highest number.
+        if let last = nexthops.indices.last, nexthops[last].object.id < id { return nexthops.count }
+        return nexthops.partitionPoint { $0.object.id < id }
+    }
+
     mutating func use(_ id: NexthopID, _ count: Int = 1) {
-        if id != .none { nexthopUses[id, default: 0] += count }
+        if id != .none { nexthopUses[id.rawValue, default: 0] += count }
     }
 
     mutating func leave(_ id: NexthopID) {
-        guard id != .none, let count = nexthopUses[id] else { return }
-        nexthopUses[id] = count - 1
-        if count == 1 { idleNexthops.insert(id) }
+        guard id != .none, let count = nexthopUses[id.rawValue] else { return }
+        nexthopUses[id.rawValue] = count - 1
+        if count == 1 { idleNexthops.append(id) }
     }
 
     /// Takes away what nothing uses any more. Only now may others have the numbers: until it is gone the kernel has it.
     mutating func dropIdleNexthops() {
-        while let id = idleNexthops.popFirst() {
-            guard nexthopUses[id] == 0 else { continue }
-            nexthopUses[id] = nil
+        while let id = idleNexthops.popLast() {
+            guard nexthopUses[id.rawValue] == 0 else { continue }
+            nexthopUses[id.rawValue] = nil
             let place = intent.host.nexthops.partitionPoint { $0.object.id < id }
             guard place < intent.host.nexthops.count, intent.host.nexthops[place].object.id == id else { continue }
             let body = intent.host.nexthops.remove(at: place).object.body

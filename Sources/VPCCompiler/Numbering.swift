@@ -66,11 +66,13 @@ public struct Numbering: Sendable {
     }
 
     /// Gives back what the kernel has and nobody wants: it is about to go.
-    /// - Parameter aliases: Of the tables that are wanted.
-    mutating func forgetAll(but wanted: Set<NexthopID>, aliases: Set<String>) {
-        nexthops = nexthops.filter { wanted.contains($0.value) }
-        groups = groups.filter { wanted.contains($0.value.id) }
-        usedNexthops = foreignNexthops.union(wanted.map(\.rawValue))
+    /// - Parameters:
+    ///   - wanted: Nexthops that are.
+    ///   - aliases: Of the tables that are.
+    mutating func forgetAll(but wanted: Set<UInt32>, aliases: Set<String>) {
+        nexthops = nexthops.filter { wanted.contains($0.value.rawValue) }
+        groups = groups.filter { wanted.contains($0.value.id.rawValue) }
+        usedNexthops = foreignNexthops.union(wanted)
         nextNexthop = Conventions.nexthops.lowerBound
         for alias in tables.keys where !aliases.contains(alias) { release(tableOfAlias: alias) }
     }
@@ -91,6 +93,12 @@ public struct Numbering: Sendable {
         }
         usedNexthops.remove(id.rawValue)
         nextNexthop = min(nextNexthop, id.rawValue)
+    }
+
+    /// Makes room for so many nexthops in all.
+    mutating func reserveNexthops(_ count: Int) {
+        nexthops.reserveCapacity(count)
+        usedNexthops.reserveCapacity(count)
     }
 
     /// The id of a single nexthop.

@@ -73,18 +73,26 @@ struct Part {
     /// Further tables: of ``Piece/host``, those with the places.
     var tables: [NFTableIntent] = []
     /// Elements of sets that several pieces have elements in, which ``Piece/host`` declares.
-    private(set) var rows: [(table: NFTable, set: NFSet)] = []
+    private(set) var rows: [Rows] = []
+
+    struct Rows {
+        let table: NFTable
+        var set: NFSet
+    }
 
     /// Adds elements to a set of the host's.
     /// - Parameter prototype: As it is declared, empty.
     mutating func rows(
         of prototype: NFSet, in table: NFTable = FirewallTables.filter, _ body: (inout NFSet) -> Void
     ) {
-        if let index = rows.firstIndex(where: { $0.set.name == prototype.name && $0.table == table }) {
-            return body(&rows[index].set)
-        }
-        rows.append((table, prototype))
+        if let index = position(of: prototype.name, in: table) { return body(&rows[index].set) }
+        rows.append(Rows(table: table, set: prototype))
         body(&rows[rows.count - 1].set)
+    }
+
+    /// Of a set in ``rows``.
+    func position(of name: String, in table: NFTable) -> Int? {
+        rows.indices.first { rows[$0].set.name == name && rows[$0].table == table }
     }
 }
 

@@ -62,11 +62,19 @@ extension Model {
     func hash(into hasher: inout Hasher)
 }
 
-@usableFromInline struct Table<Kind: ResourceType>: ResourceTable, Hashable {
+/// `Kind` is a `ResourceType`. That is not said of the type itself, since the runtime would look for what it conforms to
+/// once for each kind, among all conformances there are.
+@usableFromInline struct Table<Kind> {
     @usableFromInline var elements: [Kind] = []
 
     @usableFromInline init() {}
+}
 
+extension Table: Sendable where Kind: Sendable {}
+extension Table: Equatable where Kind: Equatable {}
+extension Table: Hashable where Kind: Hashable {}
+
+extension Table: ResourceTable where Kind: ResourceType {
     @usableFromInline var count: Int { elements.count }
     @usableFromInline var names: [String] { elements.map(\.metadata.name) }
     @usableFromInline var resources: [Resource] { elements.map { Resource($0) } }

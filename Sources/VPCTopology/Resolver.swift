@@ -101,15 +101,14 @@ struct Resolver {
     /// Gives a resource its place in the topology, under the number that it had before.
     ///
     /// Names of manifests were checked when these were read; a model may also be made by hand.
-    mutating func place<Kind: ResolvableResource>(_ resource: Kind, _ resolved: Kind.Resolved) -> Int {
-        let (name, ordinal) = (resource.metadata.name, Kind.kind.ordinal)
-        let hash = name.hashValue
+    mutating func place<Kind: ResolvableResource>(_: Kind.Type, _ name: String, _ resolved: Kind.Resolved) -> Int {
+        let (hash, ordinal) = (name.hashValue, Kind.kind.ordinal)
         if let known = number(Kind.self, name, hash) {
             if withdrawn.remove(NumberedResource(kind: Kind.kind, number: known)) != nil {
                 Kind.elements(&topology) { $0[known] = resolved }
                 return known
             }
-            reportDuplicate(resource)
+            reportDuplicate(Kind.self, name)
         }
         let reserved = former.isEmpty ? nil : former[ordinal][name]
         let number = Kind.elements(&topology) { $0.add(resolved, at: reserved) }
@@ -122,13 +121,13 @@ struct Resolver {
     mutating func giveUp<Kind: ResolvableResource>(_ resource: Kind) {
         let name = resource.metadata.name
         let isNew = broken[Kind.kind.ordinal].insert(name).inserted
-        if !isNew || number(Kind.self, name, name.hashValue) != nil { reportDuplicate(resource) }
+        if !isNew || number(Kind.self, name, name.hashValue) != nil { reportDuplicate(Kind.self, name) }
     }
 
-    private mutating func reportDuplicate<Kind: ResolvableResource>(_ resource: Kind) {
+    private mutating func reportDuplicate<Kind: ResolvableResource>(_: Kind.Type, _ name: String) {
         report(
-            "duplicate-name", "there is another \(Kind.names.name) of this name", at: resource.reference,
-            ["metadata", "name"])
+            "duplicate-name", "there is another \(Kind.names.name) of this name",
+            at: ResourceReference(Kind.kind, name), ["metadata", "name"])
     }
 
     private mutating func number<Kind: ResolvableResource>(_: Kind.Type, _ name: String, _ hash: Int) -> Int? {

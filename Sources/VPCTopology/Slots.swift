@@ -22,7 +22,7 @@ public struct Slots<Element> {
     /// - Parameter reserved: A number that was set apart for it.
     /// - Returns: its number.
     @discardableResult
-    public mutating func add(_ element: Element, at reserved: Int? = nil) -> Int {
+    public mutating func add(_ element: consuming Element, at reserved: Int? = nil) -> Int {
         count += 1
         if let number = reserved.flatMap({ isThere[$0] ? nil : $0 }) ?? free.popLast() {
             elements[number] = element

@@ -178,7 +178,7 @@ struct FakeCommit {
     }
 
     /// Deletions, creations, replacements.
-    private mutating func each<Object>(
+    private mutating func each<Object: KernelObject>(
         _ changes: ChangeSet<Object>, _ place: Place, device: (Object) -> InterfaceName? = { _ in nil },
         _ body: (inout FakeWorld, Change<Object>) -> CommitReport.Reason?,
         failed: (Change<Object>) -> Void = { _ in }

@@ -17,7 +17,7 @@ struct DrawnIntent {
 
     mutating func next() throws -> KernelIntent {
         var intent = KernelIntent()
-        func add<Object>(_ object: Object, to list: inout [Attributed<Object>]) {
+        func add<Object: KernelObject>(_ object: Object, to list: inout [Attributed<Object>]) {
             if dice.happens(70), !list.contains(where: { $0.object.key == object.key }) {
                 list.append(Attributed(object, from: Origin(1)))
             }

@@ -8,7 +8,7 @@ func text(of intent: KernelIntent, _ topology: Topology) -> String {
     var lines: [String] = []
     func add(_ namespace: String, _ intent: NamespaceIntent) {
         lines.append("# \(namespace)")
-        func line<Object>(_ item: Attributed<Object>, _ more: String = "") {
+        func line<Object: KernelObject>(_ item: Attributed<Object>, _ more: String = "") {
             let owner = topology.resource(of: item.origin).map { "  (\($0))" } ?? ""
             lines.append("\(item.object)\(more)\(owner)")
         }

@@ -162,7 +162,7 @@ import VPCTopology
     private func expect(
         _ suspects: SuspectObjects, knowsAll former: KernelIntent, _ now: KernelIntent, _ place: String
     ) throws {
-        func expect<Object>(
+        func expect<Object: KernelObject>(
             _ kind: KeyPath<NamespaceIntent, [Attributed<Object>]>,
             _ keys: KeyPath<SuspectObjects, ChangedKeys<Object.Key>>
         ) throws {

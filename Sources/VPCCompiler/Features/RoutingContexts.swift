@@ -31,8 +31,14 @@ extension Topology {
         context.routeTable.map { routeTables[$0].routes } ?? []
     }
 
-    func hasInterface(of vpc: Int, on host: Int) -> Bool {
-        interfaces(of: vpc, on: host).first { _ in true } != nil
+    /// Whether a host has an interface of one of several VPCs.
+    func hasInterface(of vpcs: [Int], on host: Int) -> Bool {
+        let all = interfacesOfHost[host]
+        for vpc in vpcs {
+            let place = all.partitionPoint { isVPC(interfaces[$0].vpc, before: vpc) }
+            if place < all.count, interfaces[all[place]].vpc == vpc { return true }
+        }
+        return false
     }
 }
 

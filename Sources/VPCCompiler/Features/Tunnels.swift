@@ -18,9 +18,9 @@ struct Tunnels: HostFeature {
     /// By which devices GRE of a host may come: by those of the way there, and by the one that the manifest names.
     func contribute(_ piece: Piece, to part: inout Part, of host: HostCompiler) {
         guard case .peer(let remote) = piece else { return }
-        var devices = Set(host.path(to: remote)?.devices ?? [])
+        var devices = host.path(to: remote)?.devices ?? []
         let named = host.topology.hosts[host.host].underlayDevice.flatMap { InterfaceName($0) }
-        if let named, named != InterfaceName("lo") { devices.insert(named) }
+        if let named, named != InterfaceName("lo"), !devices.contains(named) { devices.append(named) }
         let address = host.topology.hosts[remote].underlayAddress
         part.rows(of: Self.hosts, in: FirewallTables.underlay) { hosts in
             for device in devices { hosts.add(device, address, origin: piece.origin) }
@@ -71,8 +71,13 @@ extension HostCompiler {
 
     /// What tunnels are bound to: the only device that leads to other hosts, else none.
     var tunnelDevice: InterfaceName {
-        var devices = Set(facts.paths.lazy.flatMap(\.devices))
-        if devices.isEmpty { devices = [facts.underlayDevice] }
-        return devices.count == 1 ? devices.first ?? .none : .none
+        var only: InterfaceName?
+        for path in facts.paths {
+            for device in path.devices {
+                if let only, only != device { return .none }
+                only = device
+            }
+        }
+        return only ?? facts.underlayDevice
     }
 }

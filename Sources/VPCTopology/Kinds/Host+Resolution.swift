@@ -41,7 +41,7 @@ extension Resolver {
         let hosts = model.hosts
         var numbers = [Int](repeating: -1, count: hosts.count)
         for index in hosts.indices.sorted(by: { hosts[$0].metadata.name < hosts[$1].metadata.name }) {
-            numbers[index] = place(hosts[index], hosts[index])
+            numbers[index] = place(Host.self, hosts[index].metadata.name, hosts[index])
         }
         topology.makeRoomForHosts()
         for (host, number) in zip(hosts, numbers) {

@@ -64,7 +64,7 @@ extension Resolver {
                 name: acl.metadata.name, vpc: entry.vpc, ingress: acl.ingress.byPriority.map { acl.ingress[$0] },
                 egress: acl.egress.byPriority.map { acl.egress[$0] })
             resolved.cost = entry.cost
-            NetworkACL.enter(place(acl, resolved), &self)
+            NetworkACL.enter(place(NetworkACL.self, acl.metadata.name, resolved), &self)
         }
         for subnet in model.subnets { attachACL(to: subnet) }
     }

@@ -2,9 +2,11 @@ internal import IPAddressing
 internal import VPCModel
 
 extension NetworkInterface {
+    var hasFurther: Bool { !addresses.isEmpty || !prefixes.isEmpty }
+
     /// Its further addresses and its prefixes, in order.
     var further: [FurtherDestination] {
-        if addresses.isEmpty, prefixes.isEmpty { return [] }
+        if !hasFurther { return [] }
         let all =
             addresses.map { FurtherDestination(IPPrefix($0), isDelegated: false) }
             + prefixes.map { FurtherDestination($0, isDelegated: true) }
@@ -25,9 +27,11 @@ extension NetworkInterface {
 
 /// What is routed to interfaces beside their addresses.
 extension Resolver {
-    mutating func checkFurther(_ interface: NetworkInterface, _ subnet: ResolvedSubnet) {
+    /// - Parameter number: Of the subnet.
+    mutating func checkFurther(_ interface: NetworkInterface, _ number: Int) {
+        let subnet = topology.subnets[number]
         for (position, address) in interface.addresses.enumerated() {
-            check(address, of: interface, subnet, ["spec", "addresses", .index(position)])
+            check(address, of: interface, number, ["spec", "addresses", .index(position)])
         }
         for (position, prefix) in interface.prefixes.enumerated() {
             check(prefix, of: interface, subnet, ["spec", "prefixes", .index(position)])

@@ -64,24 +64,32 @@ extension Resolver {
     fileprivate mutating func resolveInterfaces() {
         placements.reserveCapacity(interfaces.count)
         var unstated: [Int] = []
-        for (index, interface) in interfaces.enumerated() {
-            let subnet = number(of: Subnet.self, interface.subnet, for: interface.reference, ["spec", "subnet"])
-            let host = number(of: Host.self, interface.host, for: interface.reference, ["spec", "host"])
+        // Read where they are: there are many, and they are large.
+        let all = interfaces
+        // Many in a row have the same.
+        var last: (name: String, subnet: Int)?
+        for index in all.indices {
+            var subnet = last.flatMap { $0.name == all[index].subnet ? $0.subnet : nil }
+            if subnet == nil {
+                subnet = number(
+                    of: Subnet.self, all[index].subnet, for: all[index].reference, ["spec", "subnet"])
+                last = subnet.map { (all[index].subnet, $0) }
+            }
+            let host = number(of: Host.self, all[index].host, for: all[index].reference, ["spec", "host"])
+            let address = all[index].address
             if let subnet {
-                if let address = interface.address {
-                    check(address, of: interface, topology.subnets[subnet], ["spec", "address"])
-                }
-                checkFurther(interface, topology.subnets[subnet])
+                if let address { check(address, of: all[index], subnet, ["spec", "address"]) }
+                if all[index].hasFurther { checkFurther(all[index], subnet) }
             }
             if let subnet, let host {
-                if interface.address == nil { unstated.append(placements.count) }
+                if address == nil { unstated.append(placements.count) }
                 let vpc = topology.subnets[subnet].vpc
                 placements.append(
                     Placement(
-                        vpc: vpc, rank: topology.vpcs[vpc].id, address: interface.address ?? .anyIPv4, index: index,
+                        vpc: vpc, rank: topology.vpcs[vpc].id, address: address ?? .anyIPv4, index: index,
                         subnet: subnet, host: host))
             } else {
-                giveUp(interface)
+                giveUp(all[index])
             }
         }
         chooseAddresses(at: unstated)
@@ -100,17 +108,18 @@ extension Resolver {
 
     private mutating func placeInterface(at position: Int) {
         let placement = placements[position]
-        let interface = interfaces[placement.index]
+        let (all, index) = (interfaces, placement.index)
+        let name = all[index].metadata.name
         let resolved = ResolvedInterface(
-            name: interface.metadata.name, vpc: placement.vpc, subnet: placement.subnet, host: placement.host,
-            address: placement.address, hasChosenAddress: interface.address == nil, mac: mac(of: placement),
-            hasOwnMAC: interface.mac != nil, sourceDestCheck: interface.sourceDestCheck,
-            attachment: interface.attachment,
-            mtu: interface.mtu ?? NetworkInterface.defaultMTU, further: interface.further)
-        let number = place(interface, resolved)
+            name: name, vpc: placement.vpc, subnet: placement.subnet, host: placement.host,
+            address: placement.address, hasChosenAddress: all[index].address == nil, mac: mac(of: placement),
+            hasOwnMAC: all[index].mac != nil, sourceDestCheck: all[index].sourceDestCheck,
+            attachment: all[index].attachment, mtu: all[index].mtu ?? NetworkInterface.defaultMTU,
+            further: all[index].hasFurther ? all[index].further : [])
+        let number = place(NetworkInterface.self, name, resolved)
         placements[position].number = number
-        if index.routeTablesOfInterface.has(number) {
-            topology.interfaces[number].gatewayKey = GatewayKey(interfaceName: resolved.name)
+        if self.index.routeTablesOfInterface.has(number) {
+            topology.interfaces[number].gatewayKey = GatewayKey(interfaceName: name)
         }
     }
 
@@ -158,16 +167,15 @@ extension Resolver {
         placement.address.family == .ipv6 ? mac(of: placement) : nil
     }
 
+    /// - Parameter number: Of the subnet.
     mutating func check(
-        _ address: IPAddress, of interface: NetworkInterface, _ subnet: ResolvedSubnet,
+        _ address: IPAddress, of interface: @autoclosure () -> NetworkInterface, _ number: Int,
         _ path: @autoclosure () -> FieldPath
     ) {
+        if topology.subnets[number].isUsable(address) { return }
+        let (interface, subnet, path) = (interface(), topology.subnets[number], path())
         let cidr = subnet.cidr
         let isInside = cidr.contains(address)
-        guard !isInside || address == cidr.address || address == cidr.broadcast || address == subnet.gateway else {
-            return
-        }
-        let path = path()
         let related = Diagnostic.Related(
             "the subnet is here", at: ResourceReference(.subnet, subnet.name), ["spec", "cidr"])
         let hint = "interfaces can have \(cidr.firstUsable) to \(cidr.lastUsable), except the gateway \(subnet.gateway)"
@@ -325,6 +333,13 @@ extension Topology {
         let address = IPAddress(v4: UInt32(truncatingIfNeeded: station.mac.rawValue))
         guard let number = interface(at: address, inVPC: station.vpc), !interfaces[number].hasOwnMAC else { return nil }
         return interfaces[number].mac == station.mac ? number : nil
+    }
+}
+
+extension ResolvedSubnet {
+    /// Whether an interface may have an address.
+    fileprivate func isUsable(_ address: IPAddress) -> Bool {
+        cidr.contains(address) && address != cidr.address && address != cidr.broadcast && address != gateway
     }
 }
 

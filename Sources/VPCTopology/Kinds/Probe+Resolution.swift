@@ -69,7 +69,7 @@ extension Resolver {
             let resolved = ResolvedProbe(
                 name: probe.metadata.name, from: from, toInterface: target, toAddress: address,
                 transport: probe.transport, expect: probe.expect)
-            Probe.enter(place(probe, resolved), &self)
+            Probe.enter(place(Probe.self, probe.metadata.name, resolved), &self)
         }
     }
 

@@ -76,7 +76,7 @@ extension Resolver {
         for entry in found {
             let table = routeTables[entry.index]
             let resolved = ResolvedRouteTable(name: table.metadata.name, vpc: entry.vpc, routes: [])
-            let number = place(table, resolved)
+            let number = place(RouteTable.self, table.metadata.name, resolved)
             placedRouteTables.append((number, entry.index))
             suspectRouteTables.insert(number)
         }

@@ -99,7 +99,7 @@ extension Resolver {
             let resolved = ResolvedSecurityGroup(
                 name: group.metadata.name, vpc: entry.vpc, ingress: [], egress: [],
                 members: isOfVPC ? former?.members ?? [] : [])
-            numbers.append(place(group, resolved))
+            numbers.append(place(SecurityGroup.self, group.metadata.name, resolved))
         }
         // Rules name groups: only now are all of these known.
         for (number, entry) in zip(numbers, found) {

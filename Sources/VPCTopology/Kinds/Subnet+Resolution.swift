@@ -94,7 +94,7 @@ extension Resolver {
             let resolved = ResolvedSubnet(
                 name: subnet.metadata.name, vpc: entry.vpc, cidr: subnet.cidr, gateway: subnet.usableGateway,
                 routeTable: entry.routeTable)
-            let number = place(subnet, resolved)
+            let number = place(Subnet.self, subnet.metadata.name, resolved)
             if let other = overlapping(resolved) {
                 // Of the two, the one whose document comes later.
                 let others = found.first { subnets[$0.index].metadata.name == topology.subnets[other].name }

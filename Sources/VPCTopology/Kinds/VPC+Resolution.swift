@@ -56,7 +56,7 @@ extension Resolver {
             let vpc = vpcs[index]
             let resolved = ResolvedVPC(
                 name: vpc.metadata.name, id: vpc.id, cidrs: vpc.cidrs.sorted().outermost, denialLog: vpc.denialLog)
-            numbers[index] = place(vpc, resolved)
+            numbers[index] = place(VPC.self, vpc.metadata.name, resolved)
             checkCIDRs(vpc)
         }
         topology.makeRoomForVPCs()
