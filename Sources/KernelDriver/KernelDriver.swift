@@ -195,7 +195,8 @@ final class NamespaceHold: Sendable {
     /// takes the kernel as long as many devices.
     func newNamespace() throws(NetlinkError) -> OpenNamespace {
         if let known = state.withLock({ $0.new }) { return known }
-        let made = try NetworkNamespace.withTemporary { () throws(NetlinkError) in try NetworkNamespace.current.opened() }
+        let made = try NetworkNamespace.withTemporary { () throws(NetlinkError) in try NetworkNamespace.current.opened()
+        }
         return state.withLock { state in
             let new = state.new ?? made
             state.new = new
