@@ -11,10 +11,12 @@ extension ReconcileLoop {
     /// - Parameter unlessWritten: Leaves what was read where somebody has written to it meanwhile: it is read again when
     ///   that is done.
     func loadSource(unlessWritten: Bool = false) {
+        let former = directory
         guard let (files, digest) = readSource() else { return }
         if unlessWritten {
             takeSourceChanges()
-            if waiting.load != nil { return }
+            // As if nothing had been read: what is new in it is new to the next reading.
+            if waiting.load != nil { return directory = former }
         }
         propose(
             Proposal(origin: .source(digest: digest)) { kept throws(AgentError) in
