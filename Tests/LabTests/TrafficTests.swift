@@ -219,7 +219,7 @@ extension LabTests {
             #expect(tooBig.error?.isFragmentationNeeded == true)
             #expect(tooBig.error?.mtu == 1471)
             #expect(tooBig.error?.from == "10.0.1.1")
-            #expect(try station.ping("10.0.1.12", PingOptions(size: 1444, fragmentation: .forbidden)).isReply)
+            #expect(try station.ping("10.0.1.12", PingOptions(size: 1443, fragmentation: .forbidden)).isReply)
             #expect(try station.ping("10.0.1.12", PingOptions(size: 1472)).isReply)
             // Through a gateway too.
             let outside = try lab.station("ops1").ping(

@@ -78,10 +78,10 @@ extension LabTests {
                 case .plain, .onLoopback, .unnumbered: (1471, "e1")
                 case .twoUplinks, .nexthopGroup: (1471, nil)
                 case .unequalUplinks: (1371, nil)
-                case .routeMTU: (1272, "e1")
+                case .routeMTU: (1271, "e1")
                 case .onDummy: (1471, "e2")
                 case .onBridge: (1471, "br0")
-                case .onVLAN: (1468, "e1.7")
+                case .onVLAN: (1467, "e1.7")
                 case .onBond: (1471, "bond0")
                 }
             }
@@ -207,7 +207,7 @@ extension LabTests {
                 try await expect(1371, nil, after: "ip link set e2 mtu 1400")
                 try await expect(1471, "e1", after: "\(route) via 192.168.1.OTHER")
                 try await expect(1371, "e2", after: "\(route) via 192.168.2.OTHER")
-                try await expect(1172, "e2", after: "\(route) via 192.168.2.OTHER mtu 1200")
+                try await expect(1171, "e2", after: "\(route) via 192.168.2.OTHER mtu 1200")
                 try await expect(1471, "e1", after: "\(route) via 192.168.1.OTHER")
                 #expect(try hosts.shell("vpc-h1", "cat /sys/class/net/vpc-gx/ifindex") == index)
                 for run in runs {
