@@ -86,13 +86,13 @@ extension Committer {
         let tunnels = tasks.filter { $0.isMadeOutside && outcome.failures[$0.change] == nil }
         if tunnels.isEmpty { return }
         let here = try namespace(of: .host).opened()
-        var unmade: Set<Int> = [], failed: [LinkTask] = []
+        var unmade: Set<Int> = []
         let before = session.socket.modificationCount
         try send(tunnels, session, &outcome, unmade: &unmade) { task, writer in
             task.encodeCreation(into: &writer)
             task.encodeMove(to: here, newIndex: nil, into: &writer)
         }
-        failed = tunnels.filter { outcome.failures[$0.change] != nil && !unmade.contains($0.change) }
+        let failed = tunnels.filter { outcome.failures[$0.change] != nil && !unmade.contains($0.change) }
         // One that could not be moved is of no use here, and nothing that anybody has asked for there.
         try remove(failed, session)
         countWrites(session.socket.modificationCount - before)

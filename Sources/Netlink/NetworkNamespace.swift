@@ -97,15 +97,11 @@ public struct NetworkNamespace: Hashable, Sendable {
 
     /// Makes a namespace with a name, as `ip netns add` does. Only its `lo` is inside, down.
     ///
-    /// - Parameter prepare: What is done inside before it has its name.
-    /// - Throws: `EEXIST` when the name is in use, and what `prepare` throws.
+    /// - Throws: `EEXIST` when the name is in use.
     @discardableResult
-    public static func create(
-        named name: String, _ prepare: () throws(NetlinkError) -> Void = {}
-    ) throws(NetlinkError) -> NetworkNamespace {
+    public static func create(named name: String) throws(NetlinkError) -> NetworkNamespace {
         try withName(name) { () throws(NetlinkError) in
             guard linux_unshare_network_namespace() == 0 else { throw .system("create network namespace \(name)") }
-            try prepare()
         }
     }
 

@@ -132,7 +132,7 @@ public struct Lab: Sendable {
         var taken: [String] = []
         for node in plan.nodes where !ours.contains(node.namespace) {
             let isLeftover = leftovers.contains(node.namespace) && !NetworkNamespace.named(node.namespace).exists
-            if !isLeftover, NamespaceFactory.isNameInUse(node.namespace) { taken.append(node.namespace) }
+            if !isLeftover, NetworkNamespace.isNameInUse(node.namespace) { taken.append(node.namespace) }
         }
         guard let first = taken.first else { return }
         let others =

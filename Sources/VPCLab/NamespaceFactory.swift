@@ -27,7 +27,7 @@ struct NamespaceFactory {
             Self.removeLeftover(named: node.namespace)
         }
         try record.append(entry, to: recordPath)
-        try Self.mount(scaffold, as: node.namespace)
+        try Self.name(namespace, node.namespace)
         try NetworkNamespace.remove(named: scaffold)
     }
 
@@ -37,23 +37,15 @@ struct NamespaceFactory {
 
     /// Removes what a run that was killed left half-made.
     static func removeScaffold(_ record: LabRecord) throws {
-        if isNameInUse(scaffold(record)) { try NetworkNamespace.remove(named: scaffold(record)) }
+        if NetworkNamespace.isNameInUse(scaffold(record)) { try NetworkNamespace.remove(named: scaffold(record)) }
     }
 
-    static func isNameInUse(_ name: String) -> Bool { access(path(name), F_OK) == 0 }
-
-    private static func mount(_ name: String, as other: String) throws(LabError) {
-        let target = path(other)
-        let file = open(target, O_RDONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0)
-        if file < 0, errno == EEXIST {
-            throw LabError(.nameTaken, "network namespace \(other) was made by somebody else just now")
-        }
-        guard file >= 0 else { throw .system("create \(target)") }
-        close(file)
-        guard Glibc.mount(path(name), target, "none", UInt(MS_BIND), nil) == 0 else {
-            let error = LabError.system("mount \(target)")
-            unlink(target)
-            throw error
+    private static func name(_ namespace: NetworkNamespace, _ name: String) throws {
+        do throws(NetlinkError) {
+            try namespace.named(also: name)
+        } catch {
+            guard error.errno == EEXIST else { throw error }
+            throw LabError(.nameTaken, "network namespace \(name) was made by somebody else just now")
         }
     }
 
