@@ -104,6 +104,7 @@ extension MessageWriter {
             put(NFTA_LOOKUP_SREG, key)
             put(NFTA_LOOKUP_DREG, number: NFT_REG_VERDICT.rawValue)
         case .counter, .notrack: break
+        case .offload(let flowtable): put(NFTA_FLOW_TABLE_NAME, flowtable)
         case .namedCounter(let name):
             put(NFTA_OBJREF_IMM_TYPE, number: UInt32(NFT_OBJECT_COUNTER))
             put(NFTA_OBJREF_IMM_NAME, name)
@@ -212,6 +213,7 @@ extension NFExpression {
         case .log: "log"
         case .limit: "limit"
         case .notrack: "notrack"
+        case .offload: "flow_offload"
         case .reject: "reject"
         case .translate: "nat"
         case .masquerade: "masq"
@@ -302,6 +304,7 @@ extension NFExpression {
                 isNegated: flags & NFT_LOOKUP_F_INV.rawValue != 0)
         case "counter": return .counter
         case "notrack": return .notrack
+        case "flow_offload": return read.text(NFTA_FLOW_TABLE_NAME).map { .offload(flowtable: $0) }
         case "objref":
             if let set = read.text(NFTA_OBJREF_SET_NAME) {
                 return read.register(NFTA_OBJREF_SET_SREG).map { .counterMap(set: set, $0) }

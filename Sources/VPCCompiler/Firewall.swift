@@ -5,10 +5,12 @@ public import NFTables
 public enum FirewallTables {
     public static let filter = NFTable(.inet, "vpcctl")
     public static let arp = NFTable(.arp, "vpcctl")
+    /// By which established connections pass the rules; only where that is possible and wanted.
+    public static let flow = NFTable(.inet, "vpcctl_flow")
     /// Those of the host's namespace.
-    public static let all = [filter, arp]
+    public static let all = [filter, arp, flow]
     /// In the namespace in which the packets of tunnels travel.
-    public static let underlay = NFTable(.inet, "vpcctl_underlay")
+    public static let underlay = NFTable(.ip, "vpcctl_underlay")
 }
 
 /// A place in a chain that features fill with rules: the chain is an enumeration, its places are the cases in the order
@@ -34,6 +36,7 @@ struct Firewall {
     /// Sets, counters and chains that have no places.
     var filter = NFTableIntent(FirewallTables.filter)
     var arp = NFTableIntent(FirewallTables.arp)
+    var flow = NFTableIntent(FirewallTables.flow)
     var underlay = NFTableIntent(FirewallTables.underlay)
     /// Few: looking at all of them takes less than a dictionary.
     private var chains: [DraftedChain] = []
@@ -87,14 +90,16 @@ struct Firewall {
             let whole = NFChain(chain.name, chain.base, rules: chain.rules, origin: origin)
             switch chain.table {
             case FirewallTables.arp: arp.chains.append(whole)
+            case FirewallTables.flow: flow.chains.append(whole)
             case FirewallTables.underlay: underlay.chains.append(whole)
             default: filter.chains.append(whole)
             }
         }
         filter.normalize()
         arp.normalize()
+        flow.normalize()
         underlay.normalize()
-        return [filter, arp, underlay]
+        return [filter, arp, flow, underlay]
     }
 }
 

@@ -25,6 +25,8 @@ struct Concerned {
     var subnets: Set<Int> = []
     var relays: Set<Int> = []
     var reports: Set<Int> = []
+    /// VPCs whose ports or contexts here may be others.
+    var flows: Set<Int> = []
 }
 
 extension HostCompiler {
@@ -34,7 +36,8 @@ extension HostCompiler {
         _ change: TopologyChange, in topology: Topology, _ facts: HostFacts, from snapshot: NamespaceSnapshot
     ) -> Bool {
         guard change.hosts.changed[host] == nil, change.hosts.removed[host] == nil,
-            snapshot.foreignNexthops.allSatisfy({ nexthopUses[$0.rawValue] == nil })
+            snapshot.foreignNexthops.allSatisfy({ nexthopUses[$0.rawValue] == nil }),
+            facts.offloadObstacle == self.facts.offloadObstacle
         else { return false }
         let former = self.facts
         self.topology = topology
@@ -98,12 +101,27 @@ extension HostCompiler {
     private func note(_ subnets: TopologyChange.Part<ResolvedSubnet>, in concerned: inout Concerned) {
         for number in Array(subnets.changed.keys) + subnets.added + Array(subnets.removed.keys) {
             concerned.subnets.insert(number)
+            noteGateway(number, subnets, in: &concerned)
             let isThere = topology.subnets.contains(number: number)
             let now = isThere ? topology.subnets[number].vpc : nil
             for vpc in Set([subnets.changed[number]?.vpc, subnets.removed[number]?.vpc, now].compactMap(\.self)) {
                 noteRelays(of: vpc, in: &concerned)
             }
             if let now { notePorts(of: now, in: &concerned) { $0 == number } }
+        }
+    }
+
+    /// The ways to a host are others where a gateway gets its address, or loses it.
+    private func noteGateway(
+        _ number: Int, _ subnets: TopologyChange.Part<ResolvedSubnet>, in concerned: inout Concerned
+    ) {
+        let now = topology.subnets.contains(number: number) ? topology.subnets[number] : nil
+        let former = subnets.changed[number] ?? subnets.removed[number]
+        for subnet in [former, now].compactMap(\.self) where former?.gateway != now?.gateway || former?.vpc != now?.vpc
+        {
+            if topology.hosts.contains(where: { $0.underlayAddress == subnet.gateway }) {
+                concerned.tables.formUnion(contexts.keys.filter { $0.vpc == subnet.vpc })
+            }
         }
     }
 
@@ -163,6 +181,7 @@ extension HostCompiler {
         bringTraits(concerned)
         bringPorts(Array(concerned.interfaces), former: formerNames)
         bringRoutes(concerned)
+        bringFlows(concerned.flows.union(concerned.contexts.union(concerned.tables).map(\.vpc)))
         bringPolicies(concerned, change)
         for context in gone.contexts { dropTable(context.table) }
         for gateway in gone.gateways { dropTable(gateway.table) }
@@ -197,6 +216,7 @@ extension HostCompiler {
                 if let former { demand.drop(former) }
             }
             ports[number] = now
+            if now != former { concerned.flows.formUnion([now, former].compactMap { $0?.context.vpc }) }
             for port in [former, now].compactMap(\.self) {
                 concerned.places[port.context.vpc, default: []] += port.blocks
                 if port.gatewayKey == nil { continue }
@@ -256,6 +276,7 @@ extension HostCompiler {
         let (added, removed) = demand.contexts.take()
         for key in removed {
             if let context = contexts.removeValue(forKey: key) { gone.contexts.append(context) }
+            concerned.flows.insert(key.vpc)
             routing[key] = nil
             drop(.context(key))
         }
@@ -266,6 +287,7 @@ extension HostCompiler {
             for key in main + tables.map({ Context.Key(vpc: vpc, routeTable: $0) }) { add(key) }
         }
         concerned.tables.formUnion(added)
+        concerned.flows.formUnion(added.map(\.vpc))
         return gone
     }
 
@@ -296,6 +318,13 @@ extension HostCompiler {
             guard let key = ports[number]?.gatewayKey, gateways[number] == nil else { continue }
             let alias = gatewayAlias(number)
             gateways[number] = Gateway(key: key, table: numbering.table(forAlias: alias), alias: alias)
+        }
+    }
+
+    private mutating func bringFlows(_ vpcs: Set<Int>) {
+        guard offloads else { return }
+        for vpc in vpcs {
+            if contexts[Context.Key(vpc: vpc, routeTable: nil)] == nil { drop(.flow(vpc)) } else { bring(.flow(vpc)) }
         }
     }
 

@@ -39,7 +39,7 @@ extension HostCompiler {
 
     /// A route to every address and prefix of the interfaces, and the others where they belong.
     private mutating func rows(of context: Context, among state: ContextRoutes) -> [Attributed<Route>] {
-        let (vpc, special) = (topology.vpcs[context.vpc], state.special)
+        let special = state.special
         var overridden = OverriddenAddresses(state.overriding)
         var table: [Attributed<Route>] = []
         table.reserveCapacity(
@@ -66,7 +66,7 @@ extension HostCompiler {
                 continue
             }
             if tunnels[remote] == .none {
-                tunnels[remote] = tunnel(to: remote, key: vpc.id.rawValue, from: Origin(.host, remote))
+                tunnels[remote] = tunnel(to: remote, ofVPC: context.vpc, from: Origin(.host, remote))
             }
             uses[remote] += 1
             table.append(Attributed(.via(tunnels[remote], key), from: Origin(.networkInterface, index)))
@@ -150,7 +150,7 @@ extension HostCompiler {
         if remote == host {
             return isAttachedHere(index) ? Attributed(routeHere(to: destination, key), from: origin) : nil
         }
-        let id = tunnel(to: remote, key: topology.vpcs[vpc].id.rawValue, from: Origin(.host, remote))
+        let id = tunnel(to: remote, ofVPC: vpc, from: Origin(.host, remote))
         return Attributed(.via(id, key), from: origin)
     }
 

@@ -33,6 +33,8 @@ enum Piece: Hashable, Sendable {
     case relay(Int)
     /// A VPC with a guest here whose denied packets are reported.
     case report(Int)
+    /// The flowtable of a VPC that is here.
+    case flow(Int)
 
     /// Whose elements are in the same sets.
     var kind: Int {
@@ -44,6 +46,7 @@ enum Piece: Hashable, Sendable {
         case .peer: 4
         case .list, .group, .members: 5
         case .acl, .subnet, .relay, .report: 6
+        case .flow: 7
         }
     }
 
@@ -58,7 +61,7 @@ enum Piece: Hashable, Sendable {
         case .group(let number), .members(let number): Origin(.securityGroup, number)
         case .acl(let number, _): Origin(.networkACL, number)
         case .subnet(let number), .relay(let number): Origin(.subnet, number)
-        case .report(let number): Origin(.vpc, number)
+        case .report(let number), .flow(let number): Origin(.vpc, number)
         }
     }
 }
