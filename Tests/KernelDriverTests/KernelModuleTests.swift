@@ -6,7 +6,7 @@ import Testing
 @testable import KernelDriver
 
 /// What is read of a kernel module's file: whether tunnels make room for their header.
-@Suite struct KernelModuleTests {
+@Suite(.timeLimit(minutes: 10)) struct KernelModuleTests {
     /// An object with a function of 16 bytes that calls `callee`, the shortest that ld(1) would take.
     private static func object(
         function: String, calling callee: String, at offset: UInt64 = 4, build: [UInt8] = [7, 7]

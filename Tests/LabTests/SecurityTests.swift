@@ -219,9 +219,10 @@ extension LabTests {
         @Test func everyFirewallObjectIsListed() throws {
             let objects = try HostReconciler(kernel: lab.kernel("h1")).ownedObjects().filter { $0.kind == .firewall }
             let listing =
-                try lab.shell("vpc-h1", "nft list table inet vpcctl; nft list table arp vpcctl")
+                try lab.shell(
+                    "vpc-h1", "nft list table inet vpcctl; nft list table arp vpcctl; nft list table inet vpcctl_flow")
                 + lab.shell("h1", "nft list table ip vpcctl_underlay")
-            let words = ["table", "chain", "set", "map", "counter"]
+            let words = ["table", "chain", "set", "map", "counter", "flowtable"]
             let named = listing.split(separator: "\n").filter { line in
                 line.hasSuffix(" {") && words.contains { line.drop { $0 == "\t" }.hasPrefix("\($0) ") }
             }
