@@ -125,7 +125,7 @@ extension NFExpression {
             digest.add(key)
         case .notrack: digest.add("notrack")
         // Rare, and said in full by their descriptions.
-        case .log, .limit, .reject, .translate, .masquerade, .hash: digest.add(description)
+        case .log, .limit, .reject, .translate, .masquerade, .hash, .forward: digest.add(description)
         case .unknown(let name, let bytes):
             digest.add(name)
             digest.add(bytes)

@@ -229,6 +229,8 @@ public enum NFExpression: Hashable, Sendable {
     case log(NFLog)
     case limit(NFLimit)
     case notrack
+    /// Gives the packet to the device whose number is in the register; in the family netdev.
+    case forward(NFRegister)
     case reject(NFReject)
     case translate(NFTranslation)
     case masquerade(NFTranslation.Options)
@@ -301,6 +303,7 @@ extension NFExpression: CustomStringConvertible {
             return "limit rate \(limit.isOver ? "over " : "")\(limit.rate) \(limit.unit.rawValue)/\(limit.seconds)s "
                 + "burst \(limit.burst)"
         case .notrack: return "notrack"
+        case .forward(let device): return "fwd to \(device)"
         case .reject(let reject): return "reject \(reject)"
         case .translate(let translation):
             let last = { (register: NFRegister?) in register.map { "-\($0)" } ?? "" }

@@ -5,8 +5,10 @@ public import NFTables
 public enum FirewallTables {
     public static let filter = NFTable(.inet, "vpcctl")
     public static let arp = NFTable(.arp, "vpcctl")
+    /// Chains of devices; only where there is an uplink.
+    public static let devices = NFTable(.netdev, "vpcctl")
     /// Those of the host's namespace.
-    public static let all = [filter, arp]
+    public static let all = [filter, arp, devices]
     /// In the namespace in which the packets of tunnels travel.
     public static let underlay = NFTable(.inet, "vpcctl_underlay")
 }
@@ -35,6 +37,7 @@ struct Firewall {
     var filter = NFTableIntent(FirewallTables.filter)
     var arp = NFTableIntent(FirewallTables.arp)
     var underlay = NFTableIntent(FirewallTables.underlay)
+    var devices = NFTableIntent(FirewallTables.devices)
     /// Few: looking at all of them takes less than a dictionary.
     private var chains: [DraftedChain] = []
 
@@ -94,7 +97,8 @@ struct Firewall {
         filter.normalize()
         arp.normalize()
         underlay.normalize()
-        return [filter, arp, underlay]
+        devices.normalize()
+        return [filter, arp, devices, underlay]
     }
 }
 
@@ -104,4 +108,7 @@ enum LinkGroups {
     static let overlayReceive = NFInterfaceGroup(Conventions.LinkGroup.overlayReceive)
     static let overlayTransmit = NFInterfaceGroup(Conventions.LinkGroup.overlayTransmit)
     static let vrf = NFInterfaceGroup(Conventions.LinkGroup.vrf)
+    static let gatewayVRF = NFInterfaceGroup(Conventions.LinkGroup.gatewayVRF)
+    static let leg = NFInterfaceGroup(Conventions.LinkGroup.leg)
+    static let uplink = NFInterfaceGroup(Conventions.LinkGroup.uplink)
 }

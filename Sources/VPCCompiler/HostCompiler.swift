@@ -30,6 +30,12 @@ struct HostCompiler: Sendable {
     var contexts: [Context.Key: Context] = [:]
     var routing: [Context.Key: ContextRoutes] = [:]
     var gateways: [Int: Gateway] = [:]
+    /// By external network that this host is connected to.
+    var uplinks: [Int: Uplink] = [:]
+    /// NAT gateways that are here.
+    var natGateways: [Int: Context.Key] = [:]
+    /// Routes by which uplinks know what to answer for.
+    var announcements: Set<Route.Key> = []
     /// By id, how many routes and groups use each nexthop of the intent.
     var nexthopUses: [UInt32: Int] = [:]
     /// Nexthops that may be used no longer, some of them twice.
@@ -83,7 +89,7 @@ struct HostCompiler: Sendable {
         self.host = host
         self.facts = facts
         self.numbering = numbering
-        intent.host.firewall = FirewallTables.all.map { NFTableIntent($0) }
+        intent.host.firewall = [FirewallTables.filter, FirewallTables.arp].map { NFTableIntent($0) }
         intent.underlay.firewall = [NFTableIntent(FirewallTables.underlay)]
         let name = topology.hosts[host].metadata.name
         intent.namespace = Attributed(
@@ -105,6 +111,8 @@ struct HostCompiler: Sendable {
         var concerned = Concerned()
         concerned.isHost = true
         concerned.interfaces = Set(topology.interfacesOfHost[host])
+        concerned.networks = Set(topology.externalNetworks.indices)
+        concerned.natGateways = Set(topology.natGateways(on: host))
         concerned.peers = Set(topology.hosts.indices.filter { $0 != host })
         bring(concerned)
         numbering.forgetAll(
