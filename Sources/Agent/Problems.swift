@@ -27,6 +27,10 @@ struct Problems {
             byResource[ResourceReference(.host, remote.metadata.name)] = ResourceProblem(
                 phase: .pending, reason: HostPlan.unreachableReason(remote.underlayAddress))
         }
+        for index in result.plan.disconnected {
+            byResource[ResourceReference(.externalNetwork, topology.externalNetworks[index].name)] = ResourceProblem(
+                phase: .pending, reason: HostPlan.disconnectedReason)
+        }
         for conflict in result.plan.changes.conflicts {
             add(conflict.origin, "\(conflict.object): \(conflict.reason)", topology)
         }

@@ -50,7 +50,7 @@ extension Committer {
         var namespaces: [NamespaceName: OpenNamespace] = [:]
         for (position, (link, index)) in zip(links, devices.freeIndexes(links.count, and: outside)).enumerated() {
             var task = LinkTask(change: offset + position, index: index, link: link, isNew: true, settings: .all)
-            task.isMadeOutside = tunnelSession != nil && link.kind.underlay != nil
+            task.isMadeOutside = tunnelSession != nil && link.kind.isMadeOutside
             if let missing = task.resolve(devices, tunnelsBy: outside) {
                 outcome.fail(task.change, missing)
                 continue
@@ -74,7 +74,7 @@ extension Committer {
 
     /// Where tunnels are made, if not where they are to be.
     private mutating func tunnelSession(for links: [Link], _ place: Place) throws(NetlinkError) -> Session? {
-        guard driver.own != nil, place == .host, links.contains(where: { $0.kind.underlay != nil }) else { return nil }
+        guard driver.own != nil, place == .host, links.contains(where: \.kind.isMadeOutside) else { return nil }
         return try session(.underlay)
     }
 
@@ -177,7 +177,7 @@ extension Committer {
                 continue
             }
             // The name may have changed hands since it was looked at.
-            guard link.kind == .adopted || device.isOwned else {
+            guard link.kind == .adopted || device.isOwned || device.index == link.kind.pairEnd?.ownIndex else {
                 outcome.fail(change, .dependency("link \(link.name) of our own"))
                 continue
             }
@@ -235,6 +235,9 @@ extension Committer {
         var ready = tasks.filter { outcome.failures[$0.change] == nil }
         for task in ready where task.isNew {
             session.add(task.link.name, .init(index: task.index, isOwned: true))
+            if let end = task.link.kind.pairEnd {
+                session.add(end.peer, .init(index: end.farIndex, isOwned: true))
+            }
         }
         for task in ready where task.settings.contains(.name) {
             session.rename(task.index, to: task.link.name)
@@ -364,7 +367,10 @@ extension Committer {
             // ENODEV: all of them were gone already.
             if !error.isAbsence { for (change, _) in doomed { outcome.fail(change, error.reason) } }
         }
-        for (change, _) in doomed where outcome.failures[change] == nil { session.remove(links[change].name) }
+        for (change, _) in doomed where outcome.failures[change] == nil {
+            session.remove(links[change].name)
+            if let end = links[change].kind.pairEnd { session.remove(end.peer) }
+        }
     }
 
     /// Gives devices of somebody else back of which nobody has noted what they were: no master, no group, the namespace's

@@ -143,6 +143,7 @@ extension MessageWriter {
             put(NFTA_HASH_SEED, number: hash.seed)
             if hash.offset != 0 { put(NFTA_HASH_OFFSET, number: hash.offset) }
             put(NFTA_HASH_TYPE, number: NFT_HASH_JENKINS.rawValue)
+        case .forward(let device): put(NFTA_FWD_SREG_DEV, device)
         case .unknown: break
         }
     }
@@ -218,6 +219,7 @@ extension NFExpression {
         case .translate: "nat"
         case .masquerade: "masq"
         case .hash: "hash"
+        case .forward: "fwd"
         case .unknown(let name, _): name
         }
     }
@@ -305,6 +307,9 @@ extension NFExpression {
         case "counter": return .counter
         case "notrack": return .notrack
         case "flow_offload": return read.text(NFTA_FLOW_TABLE_NAME).map { .offload(flowtable: $0) }
+        case "fwd":
+            guard read.register(NFTA_FWD_SREG_ADDR) == nil else { return nil }
+            return read.register(NFTA_FWD_SREG_DEV).map { .forward($0) }
         case "objref":
             if let set = read.text(NFTA_OBJREF_SET_NAME) {
                 return read.register(NFTA_OBJREF_SET_SREG).map { .counterMap(set: set, $0) }

@@ -57,7 +57,7 @@ struct LinkTask {
             guard let device = devices[name] else { return .dependency("link \(name)") }
             master = device.index
         }
-        if settings.contains(.underlay), let lower = link.kind.underlay, !lower.isNone {
+        if settings.contains(.underlay), let lower = link.kind.underlay ?? link.kind.base, !lower.isNone {
             guard let device = (others ?? devices)[lower] else { return .dependency("link \(lower)") }
             underlay = device.index
         }
@@ -75,6 +75,7 @@ struct LinkTask {
             if let address = link.hardwareAddress { message.put(IFLA_ADDRESS, address) }
             if let mtu = link.mtu { message.put(IFLA_MTU, mtu) }
             message.put(IFLA_GROUP, link.group)
+            if link.kind.base != nil { message.put(IFLA_LINK, underlay) }
             message.nested(IFLA_LINKINFO) { encodeKind(into: &$0) }
         }
     }
@@ -113,6 +114,21 @@ struct LinkTask {
                     far.put(IFLA_ADDRESS, peer.hardwareAddress)
                     far.put(IFLA_MTU, peer.mtu)
                     if let peerNamespace { far.put(IFLA_NET_NS_FD, peerNamespace.descriptor) }
+                }
+            }
+        case .macvlan:
+            information.put(IFLA_INFO_KIND, LinkKindName.macvlan)
+            information.nested(IFLA_INFO_DATA) { $0.put(IFLA_MACVLAN_MODE, MACVLAN_MODE_BRIDGE.rawValue) }
+        case .ipvlan:
+            information.put(IFLA_INFO_KIND, LinkKindName.ipvlan)
+            information.nested(IFLA_INFO_DATA) { $0.put(IFLA_IPVLAN_MODE, UInt16(IPVLAN_MODE_L2.rawValue)) }
+        case .pair(let end):
+            information.put(IFLA_INFO_KIND, LinkKindName.veth)
+            information.nested(IFLA_INFO_DATA) { data in
+                data.nested(VETH_INFO_PEER) { far in
+                    // Down, as that of a guest.
+                    far.put(structure: ifinfomsg(index: end.farIndex))
+                    far.put(IFLA_IFNAME, end.peer)
                 }
             }
         case .bridge: information.put(IFLA_INFO_KIND, LinkKindName.bridge)

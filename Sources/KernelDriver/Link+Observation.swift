@@ -27,6 +27,8 @@ struct LinkReading {
     var kindName = ""
     var vrfTable: TableID?
     var tunnel = TunnelReading()
+    /// IFLA_MACVLAN_MODE, IFLA_IPVLAN_MODE.
+    var mode: UInt32?
     var ipv4: IPv4DeviceConfiguration?
     var ipv6Disabled: Bool?
     /// IFLA_INET6_ADDR_GEN_MODE.
@@ -97,6 +99,8 @@ struct LinkReading {
             case IFLA_INFO_DATA where kindName == LinkKindName.vrf: try readVRF(attribute.nested)
             case IFLA_INFO_DATA where kindName == LinkKindName.gre: try tunnel.read(attribute.nested)
             case IFLA_INFO_DATA where kindName == LinkKindName.vxlan: try readVXLAN(attribute.nested)
+            case IFLA_INFO_DATA where kindName == LinkKindName.macvlan || kindName == LinkKindName.ipvlan:
+                try readMode(attribute.nested)
             default: break
             }
         }
@@ -106,6 +110,17 @@ struct LinkReading {
         var attributes = attributes
         while let attribute = try attributes.next() {
             if attribute.type == IFLA_VRF_TABLE { vrfTable = TableID(try attribute.value(as: UInt32.self)) }
+        }
+    }
+
+    private mutating func readMode(_ attributes: consuming AttributeReader) throws(CodecError) {
+        var attributes = attributes
+        while let attribute = try attributes.next() {
+            switch (kindName, attribute.type) {
+            case (LinkKindName.macvlan, IFLA_MACVLAN_MODE): mode = try attribute.value(as: UInt32.self)
+            case (LinkKindName.ipvlan, IFLA_IPVLAN_MODE): mode = UInt32(try attribute.value(as: UInt16.self))
+            default: break
+            }
         }
     }
 
@@ -161,6 +176,11 @@ struct LinkReading {
             peerIndex: lower, isPeerElsewhere: isLowerElsewhere, isLoopback: isLoopback)
     }
 
+    /// What it sits upon, or leaves by.
+    private func base(_ names: DeviceNames) -> InterfaceName {
+        isLowerElsewhere ? names.others?.reference(lower) ?? .none : names.reference(lower)
+    }
+
     /// What the model would have to ask for to get this device. Where it cannot (somebody gave our tunnel a remote
     /// address), `.adopted`: unlike anything that can be wanted of an own device, so that it is made anew.
     private func kind(_ names: DeviceNames) -> Link.Kind {
@@ -168,7 +188,7 @@ struct LinkReading {
         case LinkKindName.vrf:
             if let vrfTable { return .vrf(table: vrfTable) }
         case LinkKindName.gre:
-            let underlay = isLowerElsewhere ? names.others?.reference(lower) ?? .none : names.reference(lower)
+            let underlay = base(names)
             if tunnel.isExternal { return .greExternal(underlay: underlay) }
             let keyed = linux_gre_key_flag()
             if tunnel.inputFlags == keyed, tunnel.outputFlags == keyed, tunnel.inputKey == tunnel.outputKey,
@@ -180,6 +200,13 @@ struct LinkReading {
             }
         case LinkKindName.veth:
             if let peer = VethPeer(noteIn: alias) { return .veth(peer: peer) }
+            if !isLowerElsewhere, lower != 0 {
+                let isFar = alias.hasSuffix(PairEnd.farNote)
+                return .pair(
+                    PairEnd(peer: names.reference(lower), farIndex: isFar ? index : lower, isFar: isFar))
+            }
+        case LinkKindName.macvlan where mode == MACVLAN_MODE_BRIDGE.rawValue: return .macvlan(upon: base(names))
+        case LinkKindName.ipvlan where mode == UInt32(IPVLAN_MODE_L2.rawValue): return .ipvlan(upon: base(names))
         case LinkKindName.bridge: return .bridge
         case LinkKindName.dummy: return .dummy
         default: break
@@ -213,6 +240,8 @@ enum LinkKindName {
     static let gre = "gre"
     static let veth = "veth"
     static let vxlan = "vxlan"
+    static let macvlan = "macvlan"
+    static let ipvlan = "ipvlan"
     static let bridge = "bridge"
     static let dummy = "dummy"
 }

@@ -52,11 +52,13 @@ struct ChangePlanner {
 
         planAbandonedGuests()
         let (completions, removals) = planFirewall(in: .host, links.leavingNames, absent: links.goneAtFirst)
+        planEndOfDeviceChains(links)
         plan.append(ChangeSet(deletions: links.givingWay), as: { .links($0) })
         for rank in 0...3 {
             plan.append(ChangeSet(creations: links.creations.filter { $0.object.rank == rank }), as: { .links($0) })
         }
         plan.append(ChangeSet(replacements: links.replacements), as: { .links($0) })
+        planDeviceChains(links)
 
         // With a device the kernel drops others.
         let isRest = !isDropping && links.unavailable.isEmpty
@@ -152,7 +154,8 @@ struct ChangePlanner {
         let parts = place == .underlay || !departing.isEmpty ? .any : suspects.firewall
         let isFlowing = { (table: NFTable) in observed.table(table)?.flowtables.isEmpty == false }
         var phases: [NFChangeSet.Phases] = []
-        for table in tables where !table.leadsByFlowtables && !isFlowing(table.table) {
+        for table in tables
+        where table.table.family != .netdev && !table.leadsByFlowtables && !isFlowing(table.table) {
             guard let (wanted, seen) = table.reduced(to: parts, observed.table(table.table)) else { continue }
             phases.append(wanted.changes(from: seen, departing: departing).phases(limit: elementLimit))
         }
@@ -172,6 +175,31 @@ struct ChangePlanner {
         }
         appendTogether(phases.map(\.turn) + unwanted.map { [$0.removal] }, in: place)
         return (phases.compactMap(\.completion), phases.compactMap(\.removal))
+    }
+
+    /// Chains of devices that give way to others: the kernel would remove them in silence.
+    private mutating func planEndOfDeviceChains(_ links: LinkChanges) {
+        append(
+            snapshot.host.firewall.tables.compactMap { table in
+                let chains = table.chains.filter { $0.hasDevice(of: links.goneAtFirst) }
+                if chains.isEmpty { return nil }
+                return NFChangeSet(table.table, chains.flatMap(\.removal))
+            }, in: .host)
+    }
+
+    /// The tables whose chains are those of devices: these have to be there.
+    private mutating func planDeviceChains(_ links: LinkChanges) {
+        let isOther = !links.creations.isEmpty || !links.givingWay.isEmpty
+        for table in intent.host.firewall where table.table.family == .netdev {
+            guard
+                case (let wanted, var seen)? = table.reduced(
+                    to: isOther ? .any : suspects.firewall, snapshot.host.firewall.table(table.table))
+            else { continue }
+            seen?.chains.removeAll { $0.hasDevice(of: links.goneAtFirst) }
+            for transaction in wanted.changes(from: seen).transactions(limit: elementLimit) {
+                append([transaction], in: .host)
+            }
+        }
     }
 
     /// The first transactions of all tables as one, then the second ones, and so on.
@@ -279,6 +307,16 @@ struct ChangePlanner {
     }
 }
 
+extension NFObservedChain {
+    fileprivate func hasDevice(of names: Set<InterfaceName>) -> Bool {
+        base?.devices.contains(where: names.contains) ?? false
+    }
+
+    fileprivate var removal: [NFOperation] {
+        (rules.isEmpty ? [] : [.flushChain(name: name)]) + [.deleteChain(name: name)]
+    }
+}
+
 // MARK: - Links
 
 /// What happens to the devices of a host.
@@ -347,6 +385,8 @@ struct LinkChanges {
             guard seen.isOwned || isAdopted, renamed[seen.link.name] == nil else { continue }
             planned.insert(seen.link.name)
             if seen.isOwned { doomed.insert(seen.link.name) }
+            // By whatever name, it goes with the near end, and its number to the one that is made.
+            if let end = seen.link.kind.pairEnd, end.isFar, gone.contains(end.peer) { continue }
             if !gone.contains(seen.link.name) { deletions.append(seen.link) }
         }
     }
@@ -355,6 +395,7 @@ struct LinkChanges {
         for link in wanted where link.object.kind != .adopted {
             let name = link.object.name
             guard let seen = snapshot.host.link(named: name), !seen.isOwned else { continue }
+            if seen.isUnmarkedEnd(link.object, of: snapshot.host) { continue }
             let kind = seen.kindName.isEmpty ? "device" : "\(seen.kindName) device"
             conflicts.append(
                 .init(
@@ -383,7 +424,10 @@ struct LinkChanges {
                 missing.append(link)
                 continue
             }
-            if link.object.canReuse(seen.link), isConnected(link.object, seen, snapshot) { continue }
+            let isUsable = link.object.canReuse(seen.link) || seen.isUnmarkedEnd(link.object, of: snapshot.host)
+            let isLost =
+                link.object.kind.pairEnd.map { end in missing.contains { $0.object.name == end.peer } } ?? false
+            if isUsable, !isLost, isConnected(link.object, seen, snapshot) { continue }
             missing.append(link)
             giveWay(seen, snapshot)
         }
@@ -465,6 +509,11 @@ struct LinkChanges {
     }
 
     private mutating func create(_ link: Attributed<Link>) {
+        if link.object.kind.pairEnd?.isFar == true {
+            // It is made with the near end.
+            replacements.append(Replacement(old: link.object.asFarEnd, new: link.object, origin: link.origin))
+            return
+        }
         creations.append(link)
         guard case .veth(let peer) = link.object.kind else { return }
         arrivals[peer.namespace, default: []].append(peer)
@@ -496,6 +545,8 @@ extension Link {
         case tunnel(local: IPAddress, key: UInt32, underlay: InterfaceName)
         /// One per namespace.
         case externalTunnel
+        /// That of a far end.
+        case number(UInt32)
         /// Only one where the namespace's VRFs are in strict mode (net.vrf.strict_mode).
         case table(TableID)
     }
@@ -506,7 +557,8 @@ extension Link {
         case .gre(let tunnel): .tunnel(local: tunnel.local, key: tunnel.key, underlay: tunnel.underlay)
         case .greExternal: .externalTunnel
         case .veth(let peer): .end(peer.name, peer.namespace)
-        case .bridge, .dummy, .adopted: nil
+        case .pair(let end): end.isFar ? nil : .number(end.farIndex)
+        case .macvlan, .ipvlan, .bridge, .dummy, .adopted: nil
         }
     }
 }
@@ -520,6 +572,21 @@ extension KernelSnapshot {
         }
         seen.link.isOutside = true
         return seen
+    }
+}
+
+extension Link {
+    /// A far end just after its pair was made: down, and nothing of it set.
+    fileprivate var asFarEnd: Link { Link(name: name, kind: .adopted, isUp: false) }
+}
+
+extension ObservedLink {
+    /// Whether it is the far end of a pair of ours that has not got its mark yet.
+    fileprivate func isUnmarkedEnd(_ wanted: Link, of host: NamespaceSnapshot) -> Bool {
+        guard !isOwned, let end = wanted.kind.pairEnd, end.isFar, index == end.farIndex,
+            let near = host.link(named: end.peer)
+        else { return false }
+        return near.isOwned && near.peerIndex == index && near.index == peerIndex
     }
 }
 

@@ -39,6 +39,13 @@ public struct Link: Hashable, Sendable {
         case greExternal(underlay: InterfaceName)
         /// One end of a veth pair; the other is made with it, in another namespace.
         case veth(peer: VethPeer)
+        /// A device of its own upon one of the underlay's namespace, in the same segment: with a MAC address of its own
+        /// (macvlan, mode bridge).
+        case macvlan(upon: InterfaceName)
+        /// The same with the MAC address of the one below (ipvlan, mode l2): it gets what is for its IP addresses.
+        case ipvlan(upon: InterfaceName)
+        /// One end of a veth pair of which both are in the namespace.
+        case pair(PairEnd)
         case bridge
         case dummy
         /// A device made by somebody else: only its settings are ours. Deleting it gives the settings back.
@@ -99,6 +106,27 @@ public struct VethPeer: Hashable, Sendable {
         self.hardwareAddress = hardwareAddress
         self.mtu = mtu
     }
+}
+
+/// One end of a pair of which both are in one namespace. The near end is made, and the far one with it.
+public struct PairEnd: Hashable, Sendable {
+    /// The other end.
+    public var peer: InterfaceName
+    /// The number of the far end's device (IFLA_IFINDEX): it is chosen, because rules name devices by numbers.
+    public var farIndex: UInt32
+    public var isFar: Bool
+
+    public init(peer: InterfaceName, farIndex: UInt32, isFar: Bool) {
+        self.peer = peer
+        self.farIndex = farIndex
+        self.isFar = isFar
+    }
+
+    /// Nil of the near end, whose number nobody has to know.
+    public var ownIndex: UInt32? { isFar ? farIndex : nil }
+
+    /// How the alias of the far end ends: the kernel does not tell which one is which.
+    public static let farNote = " far"
 }
 
 // MARK: - Comparison
@@ -188,6 +216,20 @@ extension Link.Kind {
         default: nil
         }
     }
+
+    /// What a device sits upon that has none of its own.
+    public var base: InterfaceName? {
+        switch self {
+        case .macvlan(let base), .ipvlan(let base): base
+        default: nil
+        }
+    }
+
+    /// Whether it is made in the underlay's namespace, and moved.
+    public var isMadeOutside: Bool { underlay != nil || base != nil }
+
+    /// Nil of anything but one end of a pair within the namespace.
+    public var pairEnd: PairEnd? { if case .pair(let end) = self { end } else { nil } }
 }
 
 extension Link: KernelObject {
@@ -198,8 +240,8 @@ extension Link: KernelObject {
     public var rank: Int {
         switch kind {
         case .vrf, .bridge: 0
-        case .greExternal, .gre, .dummy: 1
-        case .veth: 2
+        case .greExternal, .gre, .dummy, .macvlan, .ipvlan: 1
+        case .veth, .pair: 2
         case .adopted: 3
         }
     }
@@ -212,6 +254,9 @@ extension Link: KernelObject {
         case .gre(let tunnel): text += " type gre local \(tunnel.local) key \(tunnel.key)"
         case .greExternal: text += " type gre external"
         case .veth(let peer): text += " type veth peer \(peer.name) netns \(peer.namespace)"
+        case .macvlan(let base): text += " link \(base) type macvlan mode bridge"
+        case .ipvlan(let base): text += " link \(base) type ipvlan mode l2"
+        case .pair(let end): text += " type veth peer \(end.peer)" + (end.isFar ? " index \(end.farIndex)" : "")
         case .bridge: text += " type bridge"
         case .dummy: text += " type dummy"
         case .adopted: break

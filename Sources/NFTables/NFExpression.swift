@@ -231,6 +231,8 @@ public enum NFExpression: Hashable, Sendable {
     case notrack
     /// Puts the connection into a flowtable (`NFTA_FLOW_TABLE_NAME`); where that cannot be, the rule ends.
     case offload(flowtable: String)
+    /// Gives the packet to the device whose number is in the register; in the family netdev.
+    case forward(NFRegister)
     case reject(NFReject)
     case translate(NFTranslation)
     case masquerade(NFTranslation.Options)
@@ -307,6 +309,7 @@ extension NFExpression: CustomStringConvertible {
                 + "burst \(limit.burst)"
         case .notrack: return "notrack"
         case .offload(let name): return "flow add @\(name)"
+        case .forward(let device): return "fwd to \(device)"
         case .reject(let reject): return "reject \(reject)"
         case .translate(let translation):
             let last = { (register: NFRegister?) in register.map { "-\($0)" } ?? "" }

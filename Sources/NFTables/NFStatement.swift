@@ -179,6 +179,13 @@ public struct NFStatement: Sendable {
     /// ends here.
     public static func offload(to flowtable: String) -> NFStatement { NFStatement(.offload(flowtable: flowtable)) }
 
+    /// `fwd to DEVICE`, by the device's number.
+    public static func forward(to number: UInt32) -> NFStatement {
+        NFStatement { lowering in
+            lowering.expressions.append(.immediate(NFLowering.bytes(.interfaceIndex, number), into: 0))
+            lowering.expressions.append(.forward(0))
+        }
+    }
     public static func reject(_ reject: NFReject) -> NFStatement { NFStatement(.reject(reject)) }
 
     // MARK: Translating
@@ -225,6 +232,22 @@ public struct NFStatement: Sendable {
             let length = fields.count == 1 ? fields[0].type.width : fields.reduce(0) { $0 + $1.type.slots * 4 }
             lowering.expressions.append(.hash(4, length: UInt32(length), into: 0, hash))
             lowering.translate(kind, family, data, map, [])
+        }
+    }
+
+    /// `snat ip to FIELD . (jhash OTHER mod N seed SEED) map @MAP`.
+    public static func translate(
+        _ kind: NFTranslation.Kind, _ family: NFFamily = .ip, map: String, _ field: NFField, by hash: NFHash,
+        of other: NFField
+    ) -> NFStatement {
+        NFStatement { lowering in
+            lowering.requireNetwork(family == .ip ? .ipv4 : .ipv6)
+            lowering.requireContext(of: other)
+            lowering.load([field], at: 0)
+            let number = NFRegister(UInt8(field.type.slots))
+            lowering.expressions.append(other.load(into: 8))
+            lowering.expressions.append(.hash(8, length: UInt32(other.type.width), into: number, hash))
+            lowering.translate(kind, family, .address, map, [])
         }
     }
 

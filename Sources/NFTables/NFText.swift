@@ -34,7 +34,8 @@ extension NFType {
             return "\"\(InterfaceName(bytes: bytes))\""
         case .connectionDirection: return number == 0 ? "original" : number == 1 ? "reply" : String(number)
         case .mark: return "0x" + String(hostNumber(slots), radix: 16)
-        case .zone, .interfaceIndex, .interfaceGroup, .connectionState: return String(hostNumber(slots))
+        case .zone, .interfaceIndex, .interfaceGroup, .connectionState, .connectionStatus:
+            return String(hostNumber(slots))
         case .etherType, .arpOperation, .internetProtocol, .internetService, .icmpType, .icmpv6Type:
             return String(number)
         }

@@ -19,6 +19,7 @@ public enum NFType: Hashable, Sendable, CaseIterable {
     case interfaceName
     case connectionState
     case connectionDirection
+    case connectionStatus
 
     /// The number of the type (`enum datatypes` of nftables' include/datatype.h).
     @inlinable public var code: UInt32 {
@@ -36,6 +37,7 @@ public enum NFType: Hashable, Sendable, CaseIterable {
         case .interfaceIndex: 20
         case .connectionState: 26
         case .connectionDirection: 27
+        case .connectionStatus: 28
         case .icmpv6Type: 29
         case .interfaceGroup: 35
         case .interfaceName: 41
@@ -47,7 +49,7 @@ public enum NFType: Hashable, Sendable, CaseIterable {
         switch self {
         case .internetProtocol, .icmpType, .icmpv6Type, .connectionDirection: 1
         case .zone, .etherType, .arpOperation, .internetService: 2
-        case .ipv4Address, .mark, .interfaceIndex, .interfaceGroup, .connectionState: 4
+        case .ipv4Address, .mark, .interfaceIndex, .interfaceGroup, .connectionState, .connectionStatus: 4
         case .etherAddress: 6
         case .ipv6Address, .interfaceName: 16
         }
@@ -56,7 +58,7 @@ public enum NFType: Hashable, Sendable, CaseIterable {
     /// Whether the kernel holds it as a number of the machine; all else is in network byte order.
     @inlinable public var isHostOrder: Bool {
         switch self {
-        case .zone, .mark, .interfaceIndex, .interfaceGroup, .connectionState: true
+        case .zone, .mark, .interfaceIndex, .interfaceGroup, .connectionState, .connectionStatus: true
         default: false
         }
     }

@@ -43,13 +43,20 @@ public struct PlanPresentation: Sendable {
 
     /// What is not as it might be and keeps nothing from being done, a line each.
     public var warnings: [String] {
-        plan.unreachable.compactMap { index in
+        let networks = plan.disconnected.compactMap { index in
             manifests.map { manifests in
-                let remote = manifests.topology.hosts[index]
-                return place(ResourceReference(.host, remote.metadata.name)) + ": "
-                    + HostPlan.unreachableReason(remote.underlayAddress)
+                let name = manifests.topology.externalNetworks[index].name
+                return place(ResourceReference(.externalNetwork, name)) + ": " + HostPlan.disconnectedReason
             }
         }
+        return networks
+            + plan.unreachable.compactMap { index in
+                manifests.map { manifests in
+                    let remote = manifests.topology.hosts[index]
+                    return place(ResourceReference(.host, remote.metadata.name)) + ": "
+                        + HostPlan.unreachableReason(remote.underlayAddress)
+                }
+            }
     }
 
     /// Whether a part of it is not to be had until somebody changes the manifest or the machine.

@@ -74,7 +74,7 @@ public struct HostReconciler: Sendable {
         }
         return HostPlan(
             intent: compilation.intent, unattached: compilation.unattached, unreachable: compilation.unreachable,
-            changes: changes,
+            disconnected: compilation.disconnected, changes: changes,
             aggregation: compilation.aggregation, tightenedPolicy: isTightened ? compilation.policy : nil)
     }
 
@@ -191,6 +191,8 @@ public struct HostPlan: Sendable {
     public var unattached: [Compilation.Unattached]
     /// See ``Compilation/unreachable``.
     public var unreachable: [Int] = []
+    /// See ``Compilation/disconnected``.
+    public var disconnected: [Int] = []
     public var changes: ChangePlan
     /// What the aggregation of routes saves; nil where it is not asked for.
     public var aggregation: RouteAggregation?
@@ -198,6 +200,10 @@ public struct HostPlan: Sendable {
     var tightenedPolicy: HostPolicy?
     /// Which host the namespace is now; nil where it is none, or where nobody asked.
     public var presentHost: String?
+
+    /// What is said of ``disconnected`` networks.
+    public static let disconnectedReason =
+        "the device that leads to it does not exist on this machine: nothing gets there or comes from there"
 
     /// What is said of ``unreachable`` hosts.
     public static func unreachableReason(_ address: IPAddress) -> String {

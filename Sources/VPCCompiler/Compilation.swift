@@ -14,6 +14,8 @@ public struct Compilation: Sendable {
     /// Other hosts with interfaces of VPCs that are here, to which this machine has no route: numbers of
     /// `Topology.hosts`, in their order.
     public private(set) var unreachable: [Int] = []
+    /// External networks whose device this machine has not: numbers of `Topology.externalNetworks`, in their order.
+    public private(set) var disconnected: [Int] = []
     /// The tables of the VRFs, ascending.
     public var tables: [TableID] { compiler.tables }
     /// To judge connections by when the policy is tightened.
@@ -38,6 +40,7 @@ public struct Compilation: Sendable {
             reasons[number].map { Unattached(interface: number, reason: $0) }
         }
         unreachable = compiler.unreachable
+        disconnected = compiler.disconnected
     }
 
     /// Lets go of the topology, so that it can be changed in place; only ``take(_:in:_:from:)`` is possible then, or

@@ -1,7 +1,8 @@
-import IPAddressing
+public import IPAddressing
 import KernelModel
 public import KernelNames
 public import VPCModel
+import VPCTopology
 
 /// The numbers and names by which our kernel objects are known. docs/ownership.md says why.
 public enum Conventions {
@@ -54,6 +55,13 @@ public enum Conventions {
         static let overlayReceive: UInt32 = 20
         static let overlayTransmit: UInt32 = 21
         static let vrf: UInt32 = 30
+        /// Of a NAT gateway.
+        static let gatewayVRF: UInt32 = 31
+        /// What gets from an uplink into the VRF of a NAT gateway.
+        static let leg: UInt32 = 50
+        /// What receives a NAT gateway's key; with the one before one comparison finds both.
+        static let gatewayReceive: UInt32 = 51
+        static let uplink: UInt32 = 52
     }
 
     /// The device that sends to gateways on other hosts.
@@ -72,6 +80,39 @@ public enum Conventions {
     static func vrf(_ table: TableID) -> InterfaceName { device("\(vrfPrefix)\(table)") }
     static func receiver(_ vpc: VPCID) -> InterfaceName { device("vpc-g\(vpc)") }
     static func gatewayReceiver(_ key: UInt32) -> InterfaceName { device("vpc-k\(key)") }
+
+    /// Named after a hash of the network's name: several hosts of one machine, and several networks, differ.
+    static func uplink(_ network: String) -> InterfaceName {
+        device("vpc-u\(GatewayKey(interfaceName: network).rawValue & 0x7FFF_FFFF)")
+    }
+
+    static func leg(_ table: TableID) -> GatewayLeg {
+        GatewayLeg(
+            near: device("vpc-l\(table)"), far: device("vpc-p\(table)"),
+            farIndex: firstFarIndex + (table.rawValue - tables.lowerBound))
+    }
+
+    /// Far from the numbers that the kernel gives by itself, and from those that other devices of ours get.
+    private static let firstFarIndex: UInt32 = 1_100_000_001
+
+    /// The near end of every leg: what is handed to it is for it.
+    static let legMAC = MACAddress(rawValue: 0x0200_5E00_0002)
+
+    /// The MAC address of an uplink: the same whenever it is made, and no other host's, for these have other MAC addresses
+    /// and names below it.
+    static func uplinkMAC(_ network: String, _ host: String) -> MACAddress {
+        let (high, low) = (GatewayKey(interfaceName: network).rawValue, GatewayKey(interfaceName: host).rawValue)
+        return MACAddress(rawValue: 0x02 << 40 | UInt64(high & 0xFF) << 32 | UInt64(low))
+    }
+
+    static let loopback = device("lo")
+
+    /// What no NAT gateway sends to a provider: link-local addresses, where clouds have services that trust whoever asks,
+    /// and reserved ones.
+    public static let unroutable = [
+        IPPrefix(containing: IPAddress(v4: 0xA9FE_0000), length: 16),
+        IPPrefix(containing: IPAddress(v4: 0xF000_0000), length: 4),
+    ]
 
     static func alias(_ resource: ResourceReference) -> String { ownership.aliasPrefix + resource.description }
 

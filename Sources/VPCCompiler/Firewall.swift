@@ -7,8 +7,10 @@ public enum FirewallTables {
     public static let arp = NFTable(.arp, "vpcctl")
     /// By which established connections pass the rules; only where that is possible and wanted.
     public static let flow = NFTable(.inet, "vpcctl_flow")
+    /// Chains of devices; only where there is an uplink.
+    public static let devices = NFTable(.netdev, "vpcctl")
     /// Those of the host's namespace.
-    public static let all = [filter, arp, flow]
+    public static let all = [filter, arp, flow, devices]
     /// In the namespace in which the packets of tunnels travel.
     public static let underlay = NFTable(.ip, "vpcctl_underlay")
 }
@@ -38,6 +40,7 @@ struct Firewall {
     var arp = NFTableIntent(FirewallTables.arp)
     var flow = NFTableIntent(FirewallTables.flow)
     var underlay = NFTableIntent(FirewallTables.underlay)
+    var devices = NFTableIntent(FirewallTables.devices)
     /// Few: looking at all of them takes less than a dictionary.
     private var chains: [DraftedChain] = []
 
@@ -99,7 +102,8 @@ struct Firewall {
         arp.normalize()
         flow.normalize()
         underlay.normalize()
-        return [filter, arp, flow, underlay]
+        devices.normalize()
+        return [filter, arp, flow, devices, underlay]
     }
 }
 
@@ -109,4 +113,7 @@ enum LinkGroups {
     static let overlayReceive = NFInterfaceGroup(Conventions.LinkGroup.overlayReceive)
     static let overlayTransmit = NFInterfaceGroup(Conventions.LinkGroup.overlayTransmit)
     static let vrf = NFInterfaceGroup(Conventions.LinkGroup.vrf)
+    static let gatewayVRF = NFInterfaceGroup(Conventions.LinkGroup.gatewayVRF)
+    static let leg = NFInterfaceGroup(Conventions.LinkGroup.leg)
+    static let uplink = NFInterfaceGroup(Conventions.LinkGroup.uplink)
 }

@@ -211,6 +211,9 @@ public enum RuleCounter {
     /// Of what was for the host itself, and was denied.
     public static let toHost = FirewallName(.toHost, role: "to_host")
 
+    /// Of what was for a NAT gateway's own address, and was denied.
+    public static let toNATGateway = FirewallName(.natGateways, role: "to_nat_gateway_denied")
+
     /// Of the rule at that position of a security group's direction.
     public static func ofGroup(_ name: String, _ direction: TrafficDirection, rule: Int) -> FirewallName {
         FirewallName(.group, name, direction: direction, role: "\(rule)")

@@ -59,6 +59,8 @@ enum FromHost: Int, FirewallPlace {
 /// Translations of destinations: first packets of connections only.
 enum NATBeforeRouting: Int, FirewallPlace {
     case destinations
+    /// What comes from a provider and is translated by nobody.
+    case unsolicited
 
     static let chain = "nat_prerouting"
     static let base: NFBaseChain? = NFBaseChain(.nat, .prerouting, priority: -100)
@@ -69,6 +71,8 @@ enum NATBeforeRouting: Int, FirewallPlace {
 enum ToHost: Int, FirewallPlace {
     /// To ``GuestToHost``.
     case guests
+    /// To NAT gateways' own addresses.
+    case gateways
 
     static let chain = "input"
     static let base: NFBaseChain? = NFBaseChain(.filter, .input, priority: 0)
@@ -89,6 +93,8 @@ enum GuestToHost: Int, FirewallPlace {
 
 /// What is forwarded. Past ``arriving`` it is what leaves this host.
 enum Forwarded: Int, FirewallPlace {
+    /// To and from providers.
+    case external
     /// What is no VPC's.
     case others
     /// ICMP errors, where something has to look at them before connections that have passed.
@@ -183,6 +189,8 @@ enum ToGatewayGuest: Int, FirewallPlace {
 /// Translations of sources: first packets of connections only.
 enum NATAfterRouting: Int, FirewallPlace {
     case sources
+    /// What nobody has translated and must not leave.
+    case untranslated
 
     static let chain = "nat_postrouting"
     static let base: NFBaseChain? = NFBaseChain(.nat, .postrouting, priority: 100)

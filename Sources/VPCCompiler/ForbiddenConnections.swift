@@ -112,7 +112,7 @@ public struct HostPolicy: Sendable {
 extension HostCompiler {
     var policy: HostPolicy {
         var zones: [UInt16: Int] = [:]
-        for key in contexts.keys where key.routeTable == nil { zones[zone(ofVPC: key.vpc).rawValue] = key.vpc }
+        for key in contexts.keys where key.isMain { zones[zone(ofVPC: key.vpc).rawValue] = key.vpc }
         return HostPolicy(
             topology: topology, vpcOfZone: zones, interfaces: policyInterfaces, present: presentInterfaces)
     }

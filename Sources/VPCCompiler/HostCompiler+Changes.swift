@@ -27,6 +27,8 @@ struct Concerned {
     var reports: Set<Int> = []
     /// VPCs whose ports or contexts here may be others.
     var flows: Set<Int> = []
+    var networks: Set<Int> = []
+    var natGateways: Set<Int> = []
 }
 
 extension HostCompiler {
@@ -50,6 +52,7 @@ extension HostCompiler {
         note(change.subnets, in: &concerned)
         note(change.routeTables, in: &concerned)
         note(change.interfaces, in: &concerned)
+        noteEdge(change, in: &concerned)
         concerned.groups.formUnion(change.securityGroups.changed.keys)
         for (number, group) in change.securityGroups.changed where group.vpc != topology.securityGroups[number].vpc {
             concerned.members.insert(number)
@@ -64,6 +67,9 @@ extension HostCompiler {
     private mutating func note(_ former: HostFacts, in concerned: inout Concerned) {
         let now = facts
         concerned.isHost = true
+        if former.missingUplinks != now.missingUplinks {
+            for number in uplinks.keys { noteNetwork(number, in: &concerned) }
+        }
         if former.paths != now.paths { concerned.peers.formUnion(topology.hosts.indices.filter { $0 != host }) }
         for number in topology.interfacesOfHost[host] {
             let attachment = topology.interfaces[number].attachment
@@ -173,6 +179,7 @@ extension HostCompiler {
     ) {
         var concerned = concerned
         let formerNames = bringGuests(&concerned)
+        bringNATGateways(concerned)
         var gone = bringContexts(&concerned)
         bringGateways(concerned.interfaces, &gone)
         countMiddleboxes(change)
@@ -182,6 +189,7 @@ extension HostCompiler {
         bringPorts(Array(concerned.interfaces), former: formerNames)
         bringRoutes(concerned)
         bringFlows(concerned.flows.union(concerned.contexts.union(concerned.tables).map(\.vpc)))
+        if !concerned.natGateways.isEmpty || !concerned.networks.isEmpty { bringAnnouncements() }
         bringPolicies(concerned, change)
         for context in gone.contexts { dropTable(context.table) }
         for gateway in gone.gateways { dropTable(gateway.table) }
@@ -283,11 +291,16 @@ extension HostCompiler {
         for vpc in topology.inOrder(Set(added.map(\.vpc)), of: \.vpcs) {
             let own = added.filter { $0.vpc == vpc }
             let tables = topology.inOrder(own.compactMap(\.routeTable), of: \.routeTables)
-            let main = own.filter { $0.routeTable == nil }
-            for key in main + tables.map({ Context.Key(vpc: vpc, routeTable: $0) }) { add(key) }
+            let main = own.filter(\.isMain)
+            let edges = topology.inOrder(own.compactMap(\.natGateway), of: \.natGateways)
+            for key in main + tables.map({ Context.Key(vpc: vpc, routeTable: $0) })
+                + edges.map({ Context.Key(vpc: vpc, natGateway: $0) })
+            { add(key) }
         }
         concerned.tables.formUnion(added)
         concerned.flows.formUnion(added.map(\.vpc))
+        // Of a resource that is another VPC's now the table stays, with other routes.
+        gone.contexts.removeAll { former in added.contains { contexts[$0]?.table == former.table } }
         return gone
     }
 
@@ -295,9 +308,9 @@ extension HostCompiler {
         let alias = alias(of: key)
         let table = numbering.table(forAlias: alias)
         contexts[key] = Context(
-            vpc: key.vpc, routeTable: key.routeTable, table: table, device: Conventions.vrf(table), alias: alias,
+            vpc: key.vpc, routeTable: key.routeTable, natGateway: key.natGateway, table: table, device: Conventions.vrf(table), alias: alias,
             origin: key.origin)
-        if key.routeTable == nil {
+        if key.isMain {
             countedAnew.insert(key.vpc)
             middleboxes[key.vpc] = topology.interfacesOfVPC[key.vpc].count { !topology.interfaces[$0].sourceDestCheck }
         }
@@ -355,7 +368,7 @@ extension HostCompiler {
     ) {
         let (added, removed) = demand.vpcs.take()
         var suspects: Set<Int> = concerned.peers
-        if !added.isEmpty || !removed.isEmpty {
+        if !added.isEmpty || !removed.isEmpty || !concerned.natGateways.isEmpty || !concerned.networks.isEmpty {
             suspects.formUnion(topology.hosts.indices)
             suspects.formUnion(peers)
         }
@@ -363,7 +376,9 @@ extension HostCompiler {
         for number in change.added + change.changed.keys { suspects.insert(topology.interfaces[number].host) }
         let vpcs = Array(demand.vpcs.keys)
         for remote in suspects where remote != host {
-            let isPeer = topology.hosts.contains(number: remote) && topology.hasInterface(of: vpcs, on: remote)
+            let isPeer =
+                topology.hosts.contains(number: remote)
+                && (topology.hasInterface(of: vpcs, on: remote) || topology.hasNATGateway(of: vpcs, on: remote))
             if isPeer ? peers.insert(remote).inserted : peers.remove(remote) != nil { concerned.isHost = true }
         }
     }
@@ -378,6 +393,8 @@ extension HostCompiler {
         now.asksACLs = !demand.acls.isEmpty
         now.hasGroups = !demand.lists.isEmpty
         now.isLogging = !demand.reports.isEmpty
+        now.hasUplinks = !uplinks.isEmpty
+        now.hasNATGateways = !natGateways.isEmpty
         now.ports = ports.count
         now.largestMTU = demand.mtus.keys.max()
         if concerned.isHost { (now.overlayMTU, now.tunnelDevice) = (overlayMTU, tunnelDevice) }
@@ -389,8 +406,15 @@ extension HostCompiler {
         if isFirst || traits != former { addHostSettings() }
         var alike = former
         alike.ports = traits.ports
+        let tables = intent.host.firewall.position(of: FirewallTables.devices)
+        if traits.hasUplinks, tables == nil { intent.host.firewall.append(NFTableIntent(FirewallTables.devices)) }
+        if !traits.hasUplinks, let tables { intent.host.firewall.remove(at: tables) }
         if isFirst || alike != traits { bring(.host) }
-        for key in hasOtherLinks ? Set(contexts.keys) : Set(contexts.keys.filter { made[.context($0)] == nil }) {
+        bringUplinks(concerned, hasComeOrGone: former.hasNATGateways != traits.hasNATGateways)
+        let isAnew = { (key: Context.Key) in
+            self.made[.context(key)] == nil || key.natGateway.map(concerned.natGateways.contains) ?? false
+        }
+        for key in hasOtherLinks ? Set(contexts.keys) : Set(contexts.keys.filter(isAnew)) {
             bring(.context(key))
         }
         for number in gateways.keys where hasOtherLinks || concerned.interfaces.contains(number) {
@@ -448,7 +472,8 @@ extension HostCompiler {
         for context in contexts.values.sorted(by: { $0.table < $1.table }) {
             let places = concerned.places[context.vpc] ?? []
             let isConcerned = concerned.contexts.contains(context.key)
-            if concerned.tables.contains(context.key) || aggregatesRoutes && (isConcerned || !places.isEmpty) {
+            let isWhole = aggregatesRoutes && context.natGateway == nil && (isConcerned || !places.isEmpty)
+            if concerned.tables.contains(context.key) || isWhole {
                 bringTable(of: context.key)
                 continue
             }

@@ -106,10 +106,14 @@ extension HostCompiler {
             Self.replace(&intent.host.links, \.name, link.object.name, by: [link], &changed.links)
         }
         for address in part.addresses {
+            names.addresses.append(address.object.key)
             Self.replace(&intent.host.addresses, \.key, address.object.key, by: [address], &changed.addresses)
         }
         for name in former?.links ?? [] where !names.links.contains(name) {
             Self.replace(&intent.host.links, \.name, name, by: [], &changed.links)
+        }
+        for key in former?.addresses ?? [] where !names.addresses.contains(key) {
+            Self.replace(&intent.host.addresses, \.key, key, by: [], &changed.addresses)
         }
         for table in part.tables + [part.filter] { put(table, of: piece, &names) }
         if let former, former.parts != names.parts {

@@ -25,7 +25,7 @@ extension HostCompiler {
         var state = routing[key] ?? ContextRoutes()
         state.overriding = overriding(custom, context)
         var table: [Attributed<Route>]
-        if aggregatesRoutes {
+        if aggregatesRoutes, key.natGateway == nil {
             (table, state.aggregation) = aggregatedRoutes(of: context)
             for route in table { use(route.object.nexthop) }
         } else {
@@ -58,7 +58,7 @@ extension HostCompiler {
             }
             if overridden.contains(destination.prefix) { continue }
             let remote = topology.interfaces[index].host
-            if remote == host {
+            if remote == host, context.natGateway == nil {
                 guard isAttachedHere(index) else { continue }
                 let route = routeHere(to: destination, key)
                 use(route.nexthop)
@@ -139,15 +139,18 @@ extension HostCompiler {
         if state.special.position(of: key) != nil { return }
         let isOverridden = state.overriding.contains { $0.contains(block) }
         let destination = isOverridden ? nil : topology.destination(block, inVPC: context.vpc)
-        put(destination.flatMap { row(to: $0, key) }, at: key)
+        put(destination.flatMap { row(to: $0, key, isLocal: context.natGateway == nil) }, at: key)
     }
 
     /// None where the guest is not there: then `unreachable` answers.
-    private mutating func row(to destination: Destination, _ key: Route.Key) -> Attributed<Route>? {
+    /// - Parameter isLocal: Whether guests of this host are reached directly; from the VRF of a NAT gateway they are not.
+    private mutating func row(
+        to destination: Destination, _ key: Route.Key, isLocal: Bool
+    ) -> Attributed<Route>? {
         let index = destination.interface
         let (remote, vpc) = (topology.interfaces[index].host, topology.interfaces[index].vpc)
         let origin = Origin(.networkInterface, index)
-        if remote == host {
+        if remote == host, isLocal {
             return isAttachedHere(index) ? Attributed(routeHere(to: destination, key), from: origin) : nil
         }
         let id = tunnel(to: remote, ofVPC: vpc, from: Origin(.host, remote))
@@ -188,7 +191,9 @@ extension HostCompiler {
     }
 
     private mutating func specialRoutes(_ custom: [ResolvedRoute], _ context: Context) -> [Attributed<Route>] {
-        (unreachable(topology.vpcs[context.vpc].cidrs, context) + customRoutes(custom, context)).sortedByKey()
+        let external = context.natGateway.map { externalRoutes(of: context, $0) } ?? []
+        return (unreachable(topology.vpcs[context.vpc].cidrs, context) + customRoutes(custom, context) + external)
+            .sortedByKey()
     }
 
     /// The custom routes that are the longer match for interfaces of the VPC.
@@ -229,6 +234,7 @@ extension HostCompiler {
     private mutating func nexthop(to target: ResolvedNextHop.Target) -> NexthopID? {
         switch target {
         case .interface(let interface): nexthop(toGateway: interface)
+        case .natGateway(let gateway): nexthop(toNATGateway: gateway)
         }
     }
 

@@ -30,6 +30,12 @@ struct HostCompiler: Sendable {
     var contexts: [Context.Key: Context] = [:]
     var routing: [Context.Key: ContextRoutes] = [:]
     var gateways: [Int: Gateway] = [:]
+    /// By external network that this host is connected to.
+    var uplinks: [Int: Uplink] = [:]
+    /// NAT gateways that are here.
+    var natGateways: [Int: Context.Key] = [:]
+    /// Routes by which uplinks know what to answer for.
+    var announcements: Set<Route.Key> = []
     /// By id, how many routes and groups use each nexthop of the intent.
     var nexthopUses: [UInt32: Int] = [:]
     /// Nexthops that may be used no longer, some of them twice.
@@ -84,7 +90,7 @@ struct HostCompiler: Sendable {
         self.facts = facts
         self.numbering = numbering
         let hasFlows = topology.hosts[host].dataPlane.offloads && facts.offloadObstacle == nil
-        let tables = FirewallTables.all.filter { $0 != FirewallTables.flow || hasFlows }
+        let tables = [FirewallTables.filter, FirewallTables.arp] + (hasFlows ? [FirewallTables.flow] : [])
         intent.host.firewall = tables.map { NFTableIntent($0) }
         intent.underlay.firewall = [NFTableIntent(FirewallTables.underlay)]
         let name = topology.hosts[host].metadata.name
@@ -107,6 +113,8 @@ struct HostCompiler: Sendable {
         var concerned = Concerned()
         concerned.isHost = true
         concerned.interfaces = Set(topology.interfacesOfHost[host])
+        concerned.networks = Set(topology.externalNetworks.indices)
+        concerned.natGateways = Set(topology.natGateways(on: host))
         concerned.peers = Set(topology.hosts.indices.filter { $0 != host })
         bring(concerned)
         numbering.forgetAll(

@@ -28,6 +28,12 @@ extension HostDemand {
     mutating func add(_ port: HostCompiler.Port) { count(port, 1) }
     mutating func drop(_ port: HostCompiler.Port) { count(port, -1) }
 
+    /// A NAT gateway that is here or no longer.
+    mutating func count(natGateway key: Context.Key, _ number: Int) {
+        contexts.count(key, number)
+        vpcs.count(key.vpc, number)
+    }
+
     private mutating func count(_ port: HostCompiler.Port, _ number: Int) {
         contexts.count(port.context, number)
         contexts.count(Context.Key(vpc: port.context.vpc, routeTable: nil), number)

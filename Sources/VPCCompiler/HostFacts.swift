@@ -15,6 +15,8 @@ public struct HostFacts: Sendable, Hashable {
     public var missingNamespaces: Set<NamespaceName> = []
     /// Devices to adopt that do not exist.
     public var missingDevices: Set<InterfaceName> = []
+    /// Devices that are to lead to providers and do not exist.
+    public var missingUplinks: Set<InterfaceName> = []
     /// Devices to adopt that others use, and for what: `it has the address 192.0.2.1/24`.
     public var foreignDevices: [InterfaceName: String] = [:]
     /// Why established connections cannot pass by flowtables; nil where they can.
@@ -101,6 +103,11 @@ extension HostFacts {
         var facts = HostFacts(
             underlayDevice: holder.device, underlayMTU: device.link.mtu ?? 1500, paths: outside.paths)
         try facts.check(wanted, outside)
+        for uplink in topology.externalNetworks.flatMap(\.uplinks) where uplink.host == host {
+            if let device = InterfaceName(uplink.device), outside.link(named: device) == nil {
+                facts.missingUplinks.insert(device)
+            }
+        }
         for index in topology.interfacesOfHost[host] {
             switch topology.interfaces[index].attachment {
             case .namespace(let name, _):

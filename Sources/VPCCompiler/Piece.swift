@@ -35,6 +35,10 @@ enum Piece: Hashable, Sendable {
     case report(Int)
     /// The flowtable of a VPC that is here.
     case flow(Int)
+    /// That this host, by its number, has NAT gateways.
+    case edge(Int)
+    /// The device that leads to an external network.
+    case uplink(Int)
 
     /// Whose elements are in the same sets.
     var kind: Int {
@@ -47,6 +51,8 @@ enum Piece: Hashable, Sendable {
         case .list, .group, .members: 5
         case .acl, .subnet, .relay, .report: 6
         case .flow: 7
+        case .edge: 8
+        case .uplink: 9
         }
     }
 
@@ -62,6 +68,8 @@ enum Piece: Hashable, Sendable {
         case .acl(let number, _): Origin(.networkACL, number)
         case .subnet(let number), .relay(let number): Origin(.subnet, number)
         case .report(let number), .flow(let number): Origin(.vpc, number)
+        case .edge(let number): Origin(.host, number)
+        case .uplink(let number): Origin(.externalNetwork, number)
         }
     }
 }
@@ -102,6 +110,7 @@ struct Part {
 /// The names of what a piece has made.
 struct PieceNames: Hashable, Sendable {
     var links: [InterfaceName] = []
+    var addresses: [Address.Key] = []
     var parts: [NFPart] = []
 }
 
@@ -121,6 +130,9 @@ struct HostTraits: Equatable, Sendable {
     var hasGroups = false
     /// Whether a guest here is in a VPC that logs.
     var isLogging = false
+    /// Whether this host is connected to a provider, and has NAT gateways.
+    var hasUplinks = false
+    var hasNATGateways = false
     var ports = 0
     /// Bytes, of the port with the largest; nil: there is no port.
     var largestMTU: Int?

@@ -111,7 +111,7 @@ public struct Lab: Sendable {
         for node in plan.nodes { try configure(node) }
         progress("joining them by an underlay of MTU \(plan.options.underlayMTU)")
         for wiring in [plan.underlayWiring] + plan.tapWirings(ofAllHosts: hadNodes) + plan.internetWirings
-            + plan.blockWirings
+            + plan.blockWirings + plan.providerWirings
         {
             try Interruption.check()
             try commit(wiring)
@@ -121,6 +121,11 @@ public struct Lab: Sendable {
     private func removeAbandoned(_ record: LabRecord) throws {
         let wanted = Set(plan.nodes.map(\.namespace))
         for entry in record.entries where !wanted.contains(entry.namespace) && entry.isPresent {
+            // The kernel takes a namespace's devices away when it has time: until then their other ends are there.
+            try commit(
+                LabPlan.Wiring(
+                    namespace: entry.namespace, intent: KernelIntent(), ownership: LabPlan.providerOwnership),
+                in: entry.namespace)
             try LabStore.remove(entry)
         }
     }
@@ -159,7 +164,7 @@ public struct Lab: Sendable {
             // What leaves by one interface may come back by another.
             parameters += ["all", "default"].map { ("net/ipv4/conf/\($0)/rp_filter", "0") }
         }
-        if isGateway {
+        if isGateway || plan.providers.contains(where: { $0.namespace == node.namespace }) {
             parameters += [("net/ipv4/ip_forward", "1")]
             parameters += ["all", "default"].map { ("net/ipv4/conf/\($0)/send_redirects", "0") }
         }

@@ -14,7 +14,7 @@ extension LabPlan {
     private static let blockOwnership = Ownership(routeProtocol: RouteProtocol(122), aliasPrefix: "vpclab-block:")
 
     static let bridge = device("br0")
-    private static let loopback = device("lo")
+    static let loopback = device("lo")
     /// The leg of a gateway guest to its internet, and that one's leg back.
     private static let internetLeg = device("inet0")
     private static let internetDevice = device("eth0")
@@ -207,16 +207,16 @@ extension LabPlan {
 
     // MARK: Pieces
 
-    private static func attributed<Object>(_ object: Object) -> Attributed<Object> {
+    static func attributed<Object>(_ object: Object) -> Attributed<Object> {
         Attributed(object, from: .none)
     }
 
-    private static func alias(_ owner: Ownership, _ what: String, _ peer: VethPeer) -> String {
+    static func alias(_ owner: Ownership, _ what: String, _ peer: VethPeer) -> String {
         "\(owner.aliasPrefix)\(what) " + VethPeer.note(name: peer.name, namespace: peer.namespace)
     }
 
     /// A locally administered address, different for each address.
-    private static func mac(of address: IPAddress) -> MACAddress {
+    static func mac(of address: IPAddress) -> MACAddress {
         MACAddress(rawValue: 0x026C_0000_0000 | UInt64(address.v4))
     }
 

@@ -16,6 +16,8 @@ public struct LabPlan: Sendable {
     public let hosts: [HostNode]
     /// By name.
     public let guests: [GuestNode]
+    /// External networks.
+    public let providers: [ProviderNode]
     /// For every interface of the topology its guest.
     public let guestOfInterface: [Int]
 
@@ -89,6 +91,7 @@ public struct LabPlan: Sendable {
             guests[name] = guest
         }
         self.topology = renamed
+        providers = try Self.providers(of: topology, Self.outsideAddresses(topology), prefix: prefix)
 
         Self.addGateways(to: &guests, topology, prefix: prefix)
         self.guests = guests.values.sorted { $0.name < $1.name }
@@ -149,7 +152,7 @@ public struct LabPlan: Sendable {
     }
 
     /// By VPC, the addresses that probes look for outside of its CIDRs and that are no host's.
-    private static func outsideAddresses(_ topology: Topology) -> [Int: [IPAddress]] {
+    static func outsideAddresses(_ topology: Topology) -> [Int: [IPAddress]] {
         let underlay = Set(topology.hosts.map(\.underlayAddress))
         var outside: [Int: [IPAddress]] = [:]
         for probe in topology.probes where probe.toInterface == nil && probe.toAddress.family == .ipv4 {
@@ -185,6 +188,7 @@ public struct LabPlan: Sendable {
         nodes += hosts.map { Node(role: .host, name: $0.name, namespace: $0.namespace) }
         nodes += guests.map { Node(role: .guest, name: $0.name, namespace: $0.namespace) }
         nodes += guests.compactMap(\.internet).map { Node(role: .internet, name: $0.name, namespace: $0.namespace) }
+        nodes += providers.map { Node(role: .internet, name: $0.name, namespace: $0.namespace) }
         return nodes
     }
 

@@ -1,4 +1,4 @@
-/// The GRE key of traffic for one gateway interface: 2^31 | a hash of the interface's name.
+/// The GRE key of traffic for one gateway, an interface or a NAT gateway: 2^31 | a hash of its name.
 ///
 /// A key below 2^31 is a VPC id and means "deliver by the VPC's base table"; one at or above 2^31 means "deliver to
 /// this interface, whatever the destination". The key is on the wire between hosts that compile on their own, so it
@@ -6,10 +6,15 @@
 public struct GatewayKey: Hashable, Comparable, Sendable, CustomStringConvertible {
     public let rawValue: UInt32
 
-    public init(interfaceName: String) {
+    public init(interfaceName: String) { self.init(name: interfaceName) }
+
+    /// No interface can have a name like this.
+    public init(natGatewayName: String) { self.init(name: "nat/" + natGatewayName) }
+
+    private init(name: String) {
         // FNV-1a, 32 bits, folded to 31.
         var hash: UInt32 = 0x811C_9DC5
-        for byte in interfaceName.utf8 { hash = (hash ^ UInt32(byte)) &* 0x0100_0193 }
+        for byte in name.utf8 { hash = (hash ^ UInt32(byte)) &* 0x0100_0193 }
         rawValue = 0x8000_0000 | (hash ^ hash >> 31)
     }
 

@@ -29,6 +29,7 @@ extension Topology: Equatable {
                     switch hop.target {
                     case .interface(let interface):
                         ResolvedNextHop(.interface(numbers.interfaces[interface]), weight: hop.weight)
+                    case .natGateway(let gateway): ResolvedNextHop(.natGateway(numbers.natGateways[gateway]))
                     }
                 }
             }
@@ -76,6 +77,8 @@ package struct TopologyNumbers {
     package let interfaces: [Int]
     package let securityGroups: [Int]
     package let acls: [Int]
+    package let externalNetworks: [Int]
+    package let natGateways: [Int]
 
     init(_ topology: Topology) {
         hosts = topology.places(of: \.hosts)
@@ -85,6 +88,8 @@ package struct TopologyNumbers {
         interfaces = topology.places(of: \.interfaces)
         securityGroups = topology.places(of: \.securityGroups)
         acls = topology.places(of: \.acls)
+        externalNetworks = topology.places(of: \.externalNetworks)
+        natGateways = topology.places(of: \.natGateways)
     }
 }
 

@@ -100,12 +100,15 @@ public struct ResolvedNextHop: Sendable, Equatable {
     public enum Target: Sendable, Hashable {
         /// A number of `Topology.interfaces`; only these share a route.
         case interface(Int)
+        /// A number of `Topology.natGateways`.
+        case natGateway(Int)
     }
 
     /// Nil where it is none.
     public var interface: Int? {
         switch target {
         case .interface(let interface): interface
+        case .natGateway: nil
         }
     }
 

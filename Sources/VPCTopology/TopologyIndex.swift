@@ -21,6 +21,11 @@ public struct TopologyIndex: Sendable {
     var stations: [Station: Int] = [:]
     /// Targets of routes.
     var gateways: [GatewayKey: Int] = [:]
+    var natGateways: [GatewayKey: Int] = [:]
+    /// Of NAT gateways, in their VPCs.
+    var natGatewayPlaces: [Place: Int] = [:]
+    /// Who uses which.
+    var publicAddresses: [IPAddress: NumberedResource] = [:]
     /// By VPC, by CIDR.
     var subnetsOfVPC: [Int: [Int]] = [:]
 
@@ -36,6 +41,7 @@ public struct TopologyIndex: Sendable {
     var subnetsOfACL = Referrers<Int>()
     var groupsNamingGroup = Referrers<Int>()
     var routeTablesOfInterface = Referrers<Int>()
+    var routeTablesOfNATGateway = Referrers<Int>()
     var probesOfInterface = Referrers<Int>()
     /// Probes that end in another VPC, by their address in the VPC in which they begin.
     var probesAbroad = Referrers<Place>()
@@ -51,6 +57,11 @@ public struct TopologyIndex: Sendable {
     }
 
     init() {}
+}
+
+extension Dictionary {
+    /// Sets a value where there is none.
+    mutating func set(_ key: Key, _ value: Value) { if self[key] == nil { self[key] = value } }
 }
 
 /// Numbers of those who refer to something.

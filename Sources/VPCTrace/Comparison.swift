@@ -63,6 +63,8 @@ private struct Judge {
             )
         case .dropped:
             return (denials.contains { $0.host != host } ? [.tunnel] : [], denials.contains { $0.host == host })
+        case .answeredByHost(let place) where place != host: return ([.tunnel], false)
+        case .sentOut: return ([.tunnel], false)
         case .answeredByHost, .staysInGuest, .unreachable, .blackhole: return ([], true)
         }
     }
@@ -128,6 +130,7 @@ private struct Judge {
         case .dropped, .unreachable, .blackhole: return .doesNotCome(droppedOn: nil)
         case .deliveredToGateways, .dependsOnGateway: return .unknown("a gateway decides what becomes of it")
         case .staysInGuest: return .comes
+        case .sentOut: return .unknown("whoever is out there decides what becomes of it")
         case .delivered, .answeredByHost: break
         }
         if !sender.has(trace.forward.packet.source) {
@@ -137,7 +140,7 @@ private struct Judge {
         switch answer.verdict {
         case .delivered, .staysInGuest: return .comes
         case .deliveredToGateways, .dependsOnGateway: return .unknown("a gateway decides what becomes of the answer")
-        case .answeredByHost, .dropped, .unreachable, .blackhole:
+        case .answeredByHost, .sentOut, .dropped, .unreachable, .blackhole:
             return .doesNotCome(droppedOn: answer.steps.last { $0.verdict == .deny }?.host)
         }
     }

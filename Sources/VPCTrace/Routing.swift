@@ -32,7 +32,7 @@ extension Topology {
     /// The longest match. A route inside one of the VPC's CIDRs is more specific than it, whoever has the address.
     func route(to address: IPAddress, in context: RoutingContext) -> RouteDecision {
         let vpc = vpcs[context.vpc]
-        let routes = context.routeTable.map { routeTables[$0].routes } ?? []
+        let routes = (context.routeTable.map { routeTables[$0].routes } ?? []) + routesToGateways(of: context.vpc)
         let custom = routes.filter { $0.destination.contains(address) }
             .max { $0.destination.length < $1.destination.length }
         guard let cidr = vpc.cidrs.first(where: { $0.contains(address) }) else {
@@ -41,6 +41,14 @@ extension Topology {
         if let custom, cidr.contains(custom.destination) { return .custom(custom) }
         let owner = interface(at: address, inVPC: context.vpc)
         return owner.map { .local($0) } ?? .nobody(cidr)
+    }
+
+    /// To the own addresses of NAT gateways.
+    private func routesToGateways(of vpc: Int) -> [ResolvedRoute] {
+        natGateways(ofVPC: vpc).map {
+            ResolvedRoute(
+                destination: IPPrefix(natGateways[$0].address), nextHops: [ResolvedNextHop(.natGateway($0))])
+        }
     }
 
     /// Whether the host has that address in the routing context of this interface: the gateways of the subnets that

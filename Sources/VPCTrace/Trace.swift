@@ -21,7 +21,7 @@ public struct Trace: Sendable, Hashable {
     public var isDelivered: Bool {
         if isOtherVPC { return false }
         switch forward.verdict {
-        case .delivered, .deliveredToGateways, .answeredByHost, .staysInGuest: return true
+        case .delivered, .deliveredToGateways, .answeredByHost, .sentOut, .staysInGuest: return true
         case .dependsOnGateway, .dropped, .unreachable, .blackhole: return false
         }
     }
@@ -32,7 +32,7 @@ public struct Trace: Sendable, Hashable {
         return returns.allSatisfy {
             switch $0.verdict {
             case .delivered, .deliveredToGateways, .staysInGuest: true
-            case .answeredByHost, .dependsOnGateway, .dropped, .unreachable, .blackhole: false
+            case .answeredByHost, .dependsOnGateway, .sentOut, .dropped, .unreachable, .blackhole: false
             }
         }
     }
@@ -53,6 +53,8 @@ public struct Journey: Sendable, Hashable {
         case interface(Int)
         /// A number of `Topology.hosts`.
         case host(Int)
+        /// Somebody out there: a number of `Topology.externalNetworks`.
+        case external(Int)
     }
 }
 
@@ -66,6 +68,8 @@ public enum TraceVerdict: Sendable, Hashable {
     case dependsOnGateway(reaching: [Int], dropped: [Int])
     /// The host itself answers: an echo request to the subnet's gateway.
     case answeredByHost(Int)
+    /// It has left for the provider's router: a number of `Topology.externalNetworks`.
+    case sentOut(Int)
     /// The guest has that address itself.
     case staysInGuest
     /// The last step says by what.
@@ -103,6 +107,7 @@ public struct TraceStep: Sendable, Hashable {
         case groupEgress
         case groupIngress
         case host
+        case translation
         case delivery
 
         /// As people read it.
@@ -118,6 +123,7 @@ public struct TraceStep: Sendable, Hashable {
             case .groupEgress: "groups out"
             case .groupIngress: "groups in"
             case .host: "host"
+            case .translation: "translation"
             case .delivery: "delivery"
             }
         }

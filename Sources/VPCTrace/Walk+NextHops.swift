@@ -11,6 +11,7 @@ extension Walk {
     ) -> TraceVerdict {
         switch route.nextHops[0].target {
         case .interface: followToGateways(route, in: context, path, from: port, &way)
+        case .natGateway(let gateway): followOut(by: gateway, route, in: context, path, from: port, &way)
         }
     }
 

@@ -11,6 +11,8 @@ struct Walk {
     var seen: [Int: Sides] = [:]
     /// Whose question a host answers: it does so in that interface's routing context.
     var asker = 0
+    /// By a gateway to an external network.
+    var translated: Translation?
 
     init(topology: Topology, model: Model?) {
         self.topology = topology
@@ -25,6 +27,7 @@ struct Walk {
         switch sender {
         case .interface(let index): verdict = leave(index, &way)
         case .host(let host): verdict = answer(by: host, &way)
+        case .external(let network): verdict = answer(from: network, &way)
         }
         return Journey(packet: packet, sender: sender, steps: way.steps, verdict: verdict)
     }
@@ -39,6 +42,11 @@ struct Walk {
         case .answeredByHost(let host):
             asker = from
             return [self.journey(of: answer, from: .host(host), isAnswer: true)]
+        case .sentOut(let network):
+            asker = from
+            let outside = translated?.outside ?? journey.packet.source
+            let packet = Packet(from: answer.source, to: outside, answer.content)
+            return [self.journey(of: packet, from: .external(network), isAnswer: true)]
         case .staysInGuest, .dropped, .unreachable, .blackhole: return []
         }
     }
@@ -140,7 +148,7 @@ struct Walk {
         return deliver(to: interface, isGateway: isGateway, &way)
     }
 
-    private func deliver(to interface: ResolvedInterface, isGateway: Bool, _ way: inout Way) -> Bool {
+    func deliver(to interface: ResolvedInterface, isGateway: Bool, _ way: inout Way) -> Bool {
         var text = "delivered to \(interface.name)"
         if isGateway { text += ", a gateway: what becomes of the packet is its decision" }
         if isGateway, interface.sourceDestCheck { text += "; it cannot forward it, its sourceDestCheck is on" }
@@ -153,7 +161,7 @@ struct Walk {
     ///   - port: the interface of this host that sent the packet, if it came from here.
     ///   - target: the interface of this host that receives it, if it stays here.
     ///   - receivers: whom the route leads to, here or elsewhere.
-    private mutating func judge(
+    mutating func judge(
         from port: Int?, to target: Int?, relayedTo receivers: [Int] = [], _ way: inout Way
     ) -> Bool {
         if let port, !passesACL(of: port, .egress, &way) { return false }
@@ -207,7 +215,8 @@ struct Walk {
 
 /// A packet on its way.
 struct Way {
-    let packet: Packet
+    /// As it is by now.
+    var packet: Packet
     let isAnswer: Bool
     var host = 0
     var gateway: Int?

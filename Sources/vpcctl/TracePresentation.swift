@@ -95,6 +95,7 @@ struct TracePresentation {
         switch sender {
         case .interface(let index): topology.interfaces[index].name
         case .host(let index): "host \(topology.hosts[index].metadata.name)"
+        case .external(let index): "external network \(topology.externalNetworks[index].name)"
         }
     }
 
@@ -102,7 +103,7 @@ struct TracePresentation {
         if journey == trace.forward { return trace.isDelivered }
         switch journey.verdict {
         case .delivered, .deliveredToGateways, .staysInGuest: return true
-        case .answeredByHost, .dependsOnGateway, .dropped, .unreachable, .blackhole: return false
+        case .answeredByHost, .dependsOnGateway, .sentOut, .dropped, .unreachable, .blackhole: return false
         }
     }
 
@@ -124,6 +125,7 @@ struct TracePresentation {
         case .dependsOnGateway(let reaching, let dropped):
             return "flows that go to \(names(reaching)) are delivered, those to \(names(dropped)) are dropped"
         case .answeredByHost(let host): return "answered by host \(topology.hosts[host].metadata.name) itself"
+        case .sentOut(let index): return "sent out to external network \(topology.externalNetworks[index].name)"
         case .staysInGuest: return "answered inside the guest"
         case .dropped: return "dropped\(place)"
         case .unreachable: return "unreachable\(place)"
@@ -217,7 +219,7 @@ extension TraceStep.Stage {
     fileprivate var isPolicy: Bool {
         switch self {
         case .route, .aclEgress, .aclIngress, .groupEgress, .groupIngress: true
-        case .interface, .sourceCheck, .tunnel, .connection, .host, .delivery: false
+        case .interface, .sourceCheck, .tunnel, .connection, .host, .translation, .delivery: false
         }
     }
 }
@@ -229,6 +231,7 @@ extension TraceVerdict {
         case .deliveredToGateways: "deliveredToGateway"
         case .dependsOnGateway: "dependsOnGateway"
         case .answeredByHost: "answeredByHost"
+        case .sentOut: "sentOut"
         case .staysInGuest: "staysInGuest"
         case .dropped: "dropped"
         case .unreachable: "unreachable"
@@ -241,7 +244,7 @@ extension TraceVerdict {
         switch self {
         case .delivered(let index): [index]
         case .deliveredToGateways(let gateways), .dependsOnGateway(let gateways, _): gateways
-        case .answeredByHost, .staysInGuest, .dropped, .unreachable, .blackhole: []
+        case .answeredByHost, .sentOut, .staysInGuest, .dropped, .unreachable, .blackhole: []
         }
     }
 }

@@ -306,7 +306,9 @@ extension Link.Kind {
         switch self {
         case .vrf: "vrf"
         case .gre, .greExternal: "gre"
-        case .veth: "veth"
+        case .veth, .pair: "veth"
+        case .macvlan: "macvlan"
+        case .ipvlan: "ipvlan"
         case .bridge: "bridge"
         case .dummy: "dummy"
         case .adopted: ""

@@ -263,7 +263,9 @@ struct DrawnManifest {
         for table in model.routeTables.indices {
             for route in model.routeTables[table].routes.indices {
                 guard case .nextHops(var hops) = model.routeTables[table].routes[route].target else { continue }
-                for hop in hops.indices { hops[hop].interface = names[hops[hop].interface] ?? hops[hop].interface }
+                for hop in hops.indices {
+                    hops[hop].target = .interface(names[hops[hop].target.name] ?? hops[hop].target.name)
+                }
                 model.routeTables[table].routes[route].target = .nextHops(hops)
             }
         }

@@ -271,13 +271,13 @@ struct Machines {
         case .dropped, .unreachable, .blackhole: return false
         case .delivered: break
         case .deliveredToGateways: if !byGateway { return nil }
-        case .answeredByHost, .dependsOnGateway, .staysInGuest: return nil
+        case .answeredByHost, .dependsOnGateway, .sentOut, .staysInGuest: return nil
         }
         for journey in trace.returns {
             switch journey.verdict {
             case .delivered: break
             case .dropped, .unreachable, .blackhole: return false
-            case .deliveredToGateways, .answeredByHost, .dependsOnGateway, .staysInGuest: return nil
+            case .deliveredToGateways, .answeredByHost, .dependsOnGateway, .sentOut, .staysInGuest: return nil
             }
         }
         return true

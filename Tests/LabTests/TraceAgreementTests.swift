@@ -260,7 +260,7 @@ private struct Question {
         if packet.source != topology.interfaces[from].address { return nil }
         if case .icmp(0, _, _, _) = packet.content { return false }
         switch trace.forward.verdict {
-        case .deliveredToGateways, .dependsOnGateway: return nil
+        case .deliveredToGateways, .dependsOnGateway, .sentOut: return nil
         case .delivered, .answeredByHost, .staysInGuest, .dropped, .unreachable, .blackhole:
             for answer in trace.returns {
                 switch answer.verdict {
@@ -283,6 +283,7 @@ private struct Question {
         case .deliveredToGateways: return "to gateways"
         case .dependsOnGateway: return "depends on the gateway"
         case .answeredByHost: return "answered by host"
+        case .sentOut: return "sent out"
         case .staysInGuest: return "stays"
         case .dropped: return "denied by \(stage(trace.forward))"
         case .unreachable: return "unreachable"
@@ -304,7 +305,7 @@ private struct Question {
             let reached = Set(dropped.map(name)).intersection(seen)
             return reached.isEmpty ? nil : "is said not to reach \(dropped.map(name)), was seen at \(seen)"
         case .delivered(let index): expected = [name(index)]
-        case .answeredByHost, .staysInGuest, .dropped, .unreachable, .blackhole: break
+        case .answeredByHost, .sentOut, .staysInGuest, .dropped, .unreachable, .blackhole: break
         }
         if Set(seen) != expected { return "is said to reach \(expected.sorted()), was seen at \(seen)" }
         if let isAnswered = isAnswered(plan.topology), isAnswered != shot.isAnswered {

@@ -15,7 +15,8 @@ package struct RandomResources {
 
     /// Such that what is referred to comes first.
     private static let order: [ResourceKind] = [
-        .host, .vpc, .routeTable, .networkACL, .subnet, .securityGroup, .networkInterface, .probe,
+        .host, .externalNetwork, .vpc, .routeTable, .networkACL, .subnet, .natGateway, .securityGroup,
+        .networkInterface, .probe,
     ]
 
     package var model: Model {
@@ -79,6 +80,8 @@ package struct RandomResources {
         case .subnet: ["s0", "s1", "s2", "s3"]
         case .securityGroup: ["g0", "g1", "g2", "g3"]
         case .networkInterface: (0..<9).map { "i\($0)" } + ["a-rather-long-name-1", "a-rather-long-name-2"]
+        case .externalNetwork: ["x0", "x1"]
+        case .natGateway: ["n0", "n1", "n2"]
         default: ["p0", "p1", "p2"]
         }
     }
@@ -140,10 +143,14 @@ package struct RandomResources {
                 .filter { _ in
                     isOne(in: 2)
                 }.map { destination in
+                    if isOne(in: 3), let gateway = natGateway(vpc) {
+                        return CustomRoute(
+                            destination: prefix(destination), target: .nextHops([NextHop(.natGateway(gateway))]))
+                    }
                     var hops: [NextHop] = []
                     for _ in 0..<number(0..<3) {
                         let hop = gateway(vpc)
-                        if !hops.contains(where: { $0.interface == hop }) || isOne(in: 20) {
+                        if !hops.contains(where: { $0.target.name == hop }) || isOne(in: 20) {
                             hops.append(NextHop(interface: hop, weight: number(1..<3)))
                         }
                     }
@@ -203,6 +210,33 @@ package struct RandomResources {
                 }
             }
             return Resource(interface)
+        case .externalNetwork:
+            let own = Int(name.suffix(1)) ?? 0
+            return Resource(
+                ExternalNetwork(
+                    metadata: metadata, pools: [prefix("203.0.113.\(own * 64)/26")],
+                    nextHop: address("192.0.2.\(isOne(in: 4) ? 65 : 1)"),
+                    gateways: [
+                        .init(
+                            host: reference(.host), device: pick(["x0", "x1", "x2"]),
+                            mode: isOne(in: 4) ? .ipvlan : .macvlan)
+                    ], uplinkAddress: address("192.0.2.\(100 + own)")))
+        case .natGateway:
+            let own = Int(name.suffix(1)) ?? 0
+            let subnet = reference(.subnet)
+            let base = (resources[ResourceReference(.subnet, subnet)]?.value as? Subnet)?.cidr.description.split(
+                separator: "."
+            ).prefix(3).joined(separator: ".")
+            let network = reference(.externalNetwork)
+            let pool = (Int(network.suffix(1)) ?? 0) * 64
+            return Resource(
+                NATGateway(
+                    metadata: metadata, subnet: subnet,
+                    address: address("\(base ?? "10.0.0").\(isOne(in: 20) ? number(6..<14) : 14)"),
+                    externalNetwork: network,
+                    addresses: (0..<number(1..<4)).map { position in
+                        address("203.0.113.\(pool + own * 10 + (isOne(in: 30) ? 10 : position))")
+                    }))
         default:
             let isElsewhere = isOne(in: 4)
             let to: Probe.Target =
@@ -224,6 +258,16 @@ package struct RandomResources {
             let start = isOne(in: 8) ? number(0..<64) : number(64..<128)
             interface.prefixes.append(IPPrefix(containing: address("\(base).\(start)"), length: length))
         }
+    }
+
+    /// One of a VPC, if there is any.
+    private mutating func natGateway(_ vpc: String) -> String? {
+        let all = resources
+        let there = resources.values.filter { resource in
+            guard let gateway = resource.value as? NATGateway else { return false }
+            return (all[ResourceReference(.subnet, gateway.subnet)]?.value as? Subnet)?.vpc == vpc
+        }.map(\.metadata.name).sorted()
+        return there.isEmpty ? nil : pick(there)
     }
 
     /// An interface of a VPC that forwards.

@@ -18,6 +18,7 @@ import VPCTopology
         for number in 0..<25 where dice.happens(8) {
             facts.missingNamespaces.insert(NamespaceName("n\(number)"))
         }
+        for number in 0..<3 where dice.happens(15) { facts.missingUplinks.insert(InterfaceName("x\(number)")!) }
         if dice.happens(20) { facts.missingDevices.insert(InterfaceName("tap1")!) }
         if dice.happens(20) { facts.foreignDevices[InterfaceName("tap2")!] = "it has an address" }
         for host in 1...3 where dice.happens(70) {
@@ -133,14 +134,15 @@ import VPCTopology
             #expect(left.links == right.links)
             #expect(left.addresses == right.addresses)
             #expect(left.neighbors == right.neighbors)
-            #expect(left.nexthops == right.nexthops)
-            #expect(left.routes == right.routes)
+            expect(left.nexthops, equal: right.nexthops)
+            expect(left.routes, equal: right.routes)
             #expect(left.sysctls == right.sysctls)
             #expect(compilation.intent.guests == anew.intent.guests)
         }
         try #require(compilation.intent == anew.intent, "\(place)")
         try #require(compilation.unattached == anew.unattached, "\(place)")
         try #require(compilation.unreachable == anew.unreachable, "\(place)")
+        try #require(compilation.disconnected == anew.disconnected, "\(place)")
         try #require(compilation.tables == anew.tables, "\(place)")
         try #require(compilation.aggregation == anew.aggregation, "\(place)")
         try #require(compilation.policy.vpcOfZone == anew.policy.vpcOfZone, "\(place)")
@@ -156,6 +158,13 @@ import VPCTopology
                     "\(one.name), \(place)")
             }
         }
+    }
+
+    /// Says what is different.
+    private func expect<Object: KernelObject>(_ left: [Attributed<Object>], equal right: [Attributed<Object>]) {
+        #expect(Set(left).subtracting(right).map { "\($0.object) \($0.origin)" } == [], "too much")
+        #expect(Set(right).subtracting(left).map { "\($0.object) \($0.origin)" } == [], "too little")
+        #expect(left.map(\.object.key) == right.map(\.object.key))
     }
 
     /// - Parameter suspects: Where the second may be another than the first.

@@ -395,7 +395,8 @@ import VPCModel
         ),
         (
             document("Elephant", "blue", "spec: {}"), "there is no kind \"Elephant\"",
-            "the kinds are Host, VPC, Subnet, RouteTable, NetworkInterface, SecurityGroup, NetworkACL, Probe"
+            "the kinds are Host, VPC, Subnet, RouteTable, NetworkInterface, SecurityGroup, NetworkACL, Probe,"
+            + " ExternalNetwork, NATGateway"
         ),
         (
             document("VPC", "blue", "spec: {id: 101, cidrs: 10.0.0.0/8}"),

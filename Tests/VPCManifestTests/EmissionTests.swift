@@ -75,7 +75,7 @@ private struct Planner {
     }
 
     mutating func resource() -> Resource {
-        switch number(0...7) {
+        switch number(0...9) {
         case 0:
             return Resource(
                 Host(
@@ -100,7 +100,11 @@ private struct Planner {
                     target: number(0...1) == 0
                         ? .blackhole
                         : .nextHops(
-                            (0...number(0...2)).map { _ in NextHop(interface: name(), weight: pick([1, 2, 256])) }))
+                            (0...number(0...2)).map { _ in
+                                NextHop(
+                                    number(0...3) == 0 ? .natGateway(name()) : .interface(name()),
+                                    weight: pick([1, 2, 256]))
+                            }))
             }
             return Resource(RouteTable(metadata: metadata(), vpc: name(), routes: routes))
         case 4:
@@ -119,6 +123,22 @@ private struct Planner {
                 SecurityGroup(metadata: metadata(), vpc: name(), ingress: securityRules(), egress: securityRules()))
         case 6:
             return Resource(NetworkACL(metadata: metadata(), vpc: name(), ingress: aclRules(), egress: aclRules()))
+        case 7:
+            return Resource(
+                ExternalNetwork(
+                    metadata: metadata(), pools: (0...number(0...2)).map { _ in prefix() }, nextHop: address(),
+                    gateways: (0...number(0...1)).map { _ in
+                        .init(host: name(), device: pick(["eth0", "bond0.200", "7"]), mode: pick([.macvlan, .ipvlan, .move]))
+                    }, endpoint: maybe(address()), uplinkAddress: address(), announcement: pick([.arp, .routes]),
+                    liveness: maybe(
+                        .init(
+                            interval: pick([.milliseconds(300), .milliseconds(1500), .seconds(10), .seconds(60)]),
+                            multiplier: number(1...255)))))
+        case 8:
+            return Resource(
+                NATGateway(
+                    metadata: metadata(), subnet: name(), address: address(), externalNetwork: name(),
+                    addresses: (0...number(0...2)).map { _ in address() }))
         default:
             let transports: [Probe.Transport] = [
                 .icmp, .tcp(port: 1), .udp(port: 65535), .sctp(port: 2905),

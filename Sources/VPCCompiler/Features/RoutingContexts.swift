@@ -1,3 +1,4 @@
+import IPAddressing
 import KernelModel
 import KernelNames
 import NFTables
@@ -10,25 +11,40 @@ struct Context: Equatable, Sendable {
     var vpc: Int
     /// A number of `Topology.routeTables`; nil is the main table: local routes only.
     var routeTable: Int?
+    /// A number of `Topology.natGateways`, of which it is the VRF.
+    var natGateway: Int?
     var table: TableID
     var device: InterfaceName
     var alias: String
     var origin: Origin
 
-    var key: Key { Key(vpc: vpc, routeTable: routeTable) }
+    var key: Key { Key(vpc: vpc, routeTable: routeTable, natGateway: natGateway) }
 
     struct Key: Hashable, Sendable {
         var vpc: Int
         var routeTable: Int?
+        var natGateway: Int?
 
-        var origin: Origin { routeTable.map { Origin(.routeTable, $0) } ?? Origin(.vpc, vpc) }
+        var isMain: Bool { routeTable == nil && natGateway == nil }
+
+        var origin: Origin {
+            if let natGateway { return Origin(.natGateway, natGateway) }
+            return routeTable.map { Origin(.routeTable, $0) } ?? Origin(.vpc, vpc)
+        }
     }
 }
 
 extension Topology {
-    /// None in the main table.
+    /// Those of the route table, and to the own addresses of NAT gateways.
     func customRoutes(of context: Context) -> [ResolvedRoute] {
-        context.routeTable.map { routeTables[$0].routes } ?? []
+        let own = context.routeTable.map { routeTables[$0].routes } ?? []
+        let gateways = natGateways(ofVPC: context.vpc)
+        if gateways.isEmpty { return own }
+        return own
+            + gateways.filter { $0 != context.natGateway }.map {
+                ResolvedRoute(
+                    destination: IPPrefix(natGateways[$0].address), nextHops: [ResolvedNextHop(.natGateway($0))])
+            }.filter { route in !own.contains { $0.destination == route.destination } }
     }
 
     /// Whether a host has an interface of one of several VPCs.
@@ -48,7 +64,7 @@ struct RoutingContexts: HostFeature {
     static let zones = NFSet("dev_zone", of: .interfaceName, to: .values(.zone), grows: true)
 
     func contribute(_ piece: Piece, to part: inout Part, of host: HostCompiler) {
-        guard case .context(let key) = piece, let context = host.contexts[key] else { return }
+        guard case .context(let key) = piece, key.natGateway == nil, let context = host.contexts[key] else { return }
         let (zone, origin) = (host.zone(ofVPC: key.vpc), piece.origin)
         let alias = context.alias
         part.links.append(host.vrf(context.table, alias: alias, from: origin))
@@ -82,29 +98,38 @@ extension HostCompiler {
     /// table's number, so it lives where that lives, in the kernel.
     func zone(ofVPC vpc: Int) -> NFZone {
         let main = contexts[Context.Key(vpc: vpc, routeTable: nil)]
-        let table = main?.table ?? TableID(Conventions.tables.lowerBound)
-        return NFZone(UInt16(truncatingIfNeeded: table.rawValue - Conventions.tables.lowerBound + 1))
+        return zone(of: main?.table ?? TableID(Conventions.tables.lowerBound))
+    }
+
+    func zone(of table: TableID) -> NFZone {
+        NFZone(UInt16(truncatingIfNeeded: table.rawValue - Conventions.tables.lowerBound + 1))
     }
 
     func alias(of key: Context.Key) -> String {
+        if let gateway = key.natGateway {
+            return Conventions.alias(ResourceReference(.natGateway, topology.natGateways[gateway].name))
+        }
         let name = key.routeTable.map { ResourceReference(.routeTable, topology.routeTables[$0].name) }
         return Conventions.alias(name ?? ResourceReference(.vpc, topology.vpcs[key.vpc].name))
     }
 
-    func vrf(_ table: TableID, alias: String, from origin: Origin) -> Attributed<Link> {
+    func vrf(
+        _ table: TableID, alias: String, group: UInt32 = Conventions.LinkGroup.vrf, from origin: Origin
+    ) -> Attributed<Link> {
         let link = Link(
-            name: Conventions.vrf(table), kind: .vrf(table: table), alias: alias, group: Conventions.LinkGroup.vrf,
+            name: Conventions.vrf(table), kind: .vrf(table: table), alias: alias, group: group,
             ipv4: IPv4DeviceConfiguration(forwarding: true))
         return Attributed(link, from: origin)
     }
 
     func receiver(
-        _ name: InterfaceName, key: UInt32, master: InterfaceName, alias: String, from origin: Origin
+        _ name: InterfaceName, key: UInt32, master: InterfaceName, alias: String,
+        group: UInt32 = Conventions.LinkGroup.overlayReceive, from origin: Origin
     ) -> Attributed<Link> {
         let tunnel = GRETunnel(
             local: underlayAddress, key: key, ttl: Conventions.tunnelTTL, underlay: traits.tunnelDevice)
         let link = Link(
-            name: name, kind: .gre(tunnel), alias: alias, master: master, group: Conventions.LinkGroup.overlayReceive,
+            name: name, kind: .gre(tunnel), alias: alias, master: master, group: group,
             mtu: traits.overlayMTU, ipv4: IPv4DeviceConfiguration(forwarding: true, acceptLocal: true),
             ipv6Disabled: true)
         return Attributed(link, from: origin)

@@ -13,7 +13,7 @@ extension FirewallFamily {
 struct Tunnels: HostFeature {
     let names = [FirewallFamily.tunnels]
 
-    private static let hosts = NFSet("hosts", of: .interfaceName, .ipv4Address, grows: true)
+    static let hosts = NFSet("hosts", of: .interfaceName, .ipv4Address, grows: true)
 
     /// By which devices GRE of a host may come: by those of the way there, and by the one that the manifest names.
     func contribute(_ piece: Piece, to part: inout Part, of host: HostCompiler) {

@@ -131,6 +131,10 @@ private struct ProbeTask {
             witnesses += gateways.sorted().compactMap { plan.guests[$0].internet }.filter {
                 $0.addresses.contains(address)
             }.map { Witness(name: $0.name, namespace: .named($0.namespace), address: address) }
+            let networks = Set(topology.natGateways(ofVPC: vpc).map { topology.natGateways[$0].network })
+            witnesses += plan.providers.filter {
+                networks.contains($0.network) && $0.addresses.contains(address)
+            }.map { Witness(name: $0.name, namespace: .named($0.namespace), address: address) }
         }
         // Others' interfaces with that address must stay out of reach.
         if probe.expect == .deny {

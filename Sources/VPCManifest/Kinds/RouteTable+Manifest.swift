@@ -66,8 +66,18 @@ extension DocumentReader {
 
 extension NextHop {
     fileprivate static let fields = FieldList<NextHop>([
-        .required(
-            "interface", \.interface, .name(of: NetworkInterface.self), "in the table's VPC; once per route"),
+        .oneOf(
+            \.target, missing: "names nothing that packets could be sent to", severalHint: "a next hop is one of them",
+            [
+                UnionCase(
+                    "interface", .name(of: NetworkInterface.self), make: { .interface($0) },
+                    value: { if case .interface(let name) = $0 { name } else { nil } },
+                    "in the table's VPC; once per route. Either this or one of the others"),
+                UnionCase(
+                    "natGateway", .name(of: NATGateway.self), make: { .natGateway($0) },
+                    value: { if case .natGateway(let name) = $0 { name } else { nil } },
+                    "of the table's VPC; alone in its route"),
+            ]),
         .optional(
             "weight", \.weight, .integer(in: weights), default: 1, "1 to 256: the share of the flows"),
     ])

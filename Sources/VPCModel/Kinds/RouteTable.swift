@@ -31,19 +31,33 @@ public struct CustomRoute: Hashable, Sendable {
 }
 
 public struct NextHop: Hashable, Sendable {
-    /// Name of the network interface.
-    public var interface: String
+    public var target: Target
     /// Share of the flows, 1…256.
     public var weight: Int
+
+    public enum Target: Hashable, Sendable {
+        /// Name of a network interface; only these share a route.
+        case interface(String)
+        /// Name of a NAT gateway.
+        case natGateway(String)
+
+        public var name: String {
+            switch self {
+            case .interface(let name), .natGateway(let name): name
+            }
+        }
+    }
 
     public static let weights = 1...256
     /// Every tool can list a group of so many: the kernel's smallest answer holds it.
     public static let maximumPerRoute = 256
 
-    public init(interface: String, weight: Int = 1) {
-        self.interface = interface
+    public init(_ target: Target, weight: Int = 1) {
+        self.target = target
         self.weight = weight
     }
+
+    public init(interface: String, weight: Int = 1) { self.init(.interface(interface), weight: weight) }
 }
 
 extension RouteTable: ResourceType {

@@ -28,6 +28,9 @@ extension Host: ResolvableResource {
 
     static func referrers(to number: Int, _ resolver: Resolver) -> [NumberedResource] {
         resolver.topology.interfacesOfHost[number].map { NumberedResource(kind: .networkInterface, number: $0) }
+            + resolver.topology.externalNetworks.numbered.filter { network in
+                network.element.uplinks.contains { $0.host == number }
+            }.map { NumberedResource(kind: .externalNetwork, number: $0.number) }
     }
 
     /// Devices of interfaces are no underlay's.

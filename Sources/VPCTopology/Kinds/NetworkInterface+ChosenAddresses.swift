@@ -60,7 +60,7 @@ extension Resolver {
     private func name(at position: Int) -> String { interfaces[placements[position].index].metadata.name }
 
     /// By subnet, for those subnets in which some are to be chosen.
-    private func freeAddresses(for undecided: [Int]) -> [Int: FreeAddresses] {
+    private mutating func freeAddresses(for undecided: [Int]) -> [Int: FreeAddresses] {
         var used: [Int: [ClosedRange<IPAddress>]] = [:]
         for position in undecided { used[placements[position].subnet] = [] }
         let undecided = Set(undecided)
@@ -69,6 +69,11 @@ extension Resolver {
             let own = undecided.contains(position) ? [] : [placement.address...placement.address]
             used[placement.subnet]?.append(contentsOf: own + further)
         }
+        for gateway in model.natGateways {
+            guard let subnet = number(Subnet.self, gateway.subnet) else { continue }
+            used[subnet]?.append(gateway.address...gateway.address)
+        }
+        for gateway in topology.natGateways { used[gateway.subnet]?.append(gateway.address...gateway.address) }
         return Dictionary(
             uniqueKeysWithValues: used.map { ($0.key, FreeAddresses(topology.subnets[$0.key], without: $0.value)) })
     }

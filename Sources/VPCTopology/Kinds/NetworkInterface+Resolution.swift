@@ -128,6 +128,12 @@ extension Resolver {
         if index.probesAbroad.has(TopologyIndex.Place(vpc: placement.vpc, address: placement.address)) {
             isInDoubt = true
         }
+        let place = TopologyIndex.Place(vpc: placement.vpc, address: placement.address)
+        if let gateway = index.natGatewayPlaces[place] {
+            reportGateway(
+                placement.address, gateway, at: interfaces[placement.index].reference, ["spec", "address"])
+        }
+        if !index.natGatewayPlaces.isEmpty, interfaces[placement.index].hasFurther { isInDoubt = true }
         guard let first = topology.enter(placement.number) else { return }
         var (own, other) = (topology.interfaces[placement.number], topology.interfaces[first])
         // Who has kept it was there before, whatever the order.

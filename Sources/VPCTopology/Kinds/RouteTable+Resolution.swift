@@ -24,6 +24,7 @@ extension RouteTable: ResolvableResource {
                 switch hop.target {
                 case .interface(let interface):
                     NextHop(interface: topology.interfaces[interface].name, weight: hop.weight)
+                case .natGateway(let gateway): NextHop(.natGateway(topology.natGateways[gateway].name))
                 }
             }
             return CustomRoute(destination: route.destination, target: hops.isEmpty ? .blackhole : .nextHops(hops))
@@ -37,6 +38,7 @@ extension RouteTable: ResolvableResource {
         for interface in table.routes.flatMap(\.nextHops).compactMap(\.interface) {
             resolver.enterGateway(interface, of: number)
         }
+        for gateway in table.natGateways { resolver.index.routeTablesOfNATGateway.insert(number, to: gateway) }
     }
 
     static func leave(_ number: Int, _ resolver: inout Resolver) {
@@ -45,6 +47,7 @@ extension RouteTable: ResolvableResource {
         for interface in table.routes.flatMap(\.nextHops).compactMap(\.interface) {
             resolver.leaveGateway(interface, of: number)
         }
+        for gateway in table.natGateways { resolver.index.routeTablesOfNATGateway.remove(number, from: gateway) }
     }
 
     static func referrers(to number: Int, _ resolver: Resolver) -> [NumberedResource] {
@@ -184,16 +187,24 @@ extension Resolver {
         var numbers: [Int: Int] = [:]
         var resolved: [(interface: Int, weight: Int)] = []
         for (number, hop) in hops.enumerated() {
+            let name: String
+            switch hop.target {
+            case .interface(let interface): name = interface
+            case .natGateway(let gateway):
+                let target = natGateway(gateway, among: hops.count, of: table, source, path, number)
+                if let target { return [ResolvedNextHop(.natGateway(target))] }
+                continue
+            }
             let hopPath = path + ["nextHops", .index(number), "interface"]
             guard
-                let index = self.number(of: NetworkInterface.self, hop.interface, for: source.reference, hopPath)
+                let index = self.number(of: NetworkInterface.self, name, for: source.reference, hopPath)
             else { continue }
             let interface = topology.interfaces[index]
             let vpc = interface.vpc
             guard vpc == topology.routeTables[table].vpc else {
                 report(
                     "next-hop-other-vpc",
-                    "the next hop \(hop.interface) is in VPC \(topology.vpcs[vpc].name),"
+                    "the next hop \(name) is in VPC \(topology.vpcs[vpc].name),"
                         + " the route table in \(source.vpc)",
                     hint: "a next hop is an interface of the route table's VPC", at: source.reference, hopPath,
                     related: Diagnostic.Related(
@@ -203,7 +214,7 @@ extension Resolver {
             }
             if let first = numbers[index] {
                 report(
-                    "duplicate-next-hop", "\(hop.interface) is a next hop of \(route.destination) twice",
+                    "duplicate-next-hop", "\(name) is a next hop of \(route.destination) twice",
                     hint: "give it a larger weight instead", at: source.reference, hopPath,
                     related: Diagnostic.Related(
                         "the first one is here", at: source.reference, path + ["nextHops", .index(first), "interface"]))
@@ -226,6 +237,31 @@ extension Resolver {
         return ordered.map { ResolvedNextHop(.interface($0.interface), weight: $0.weight) }
     }
 
+    /// A NAT gateway as the next hop of a route.
+    private mutating func natGateway(
+        _ name: String, among count: Int, of table: Int, _ source: RouteTable, _ path: FieldPath, _ position: Int
+    ) -> Int? {
+        let path = path + ["nextHops", .index(position), "natGateway"]
+        guard let number = number(of: NATGateway.self, name, for: source.reference, path) else { return nil }
+        guard count == 1 else {
+            report(
+                "next-hop-not-alone", "the NAT gateway \(name) is one of \(count) next hops",
+                hint: "a NAT gateway is alone in its route: only interfaces share one", at: source.reference, path)
+            return nil
+        }
+        let vpc = topology.natGateways[number].vpc
+        guard vpc == topology.routeTables[table].vpc else {
+            report(
+                "next-hop-other-vpc",
+                "the NAT gateway \(name) is in VPC \(topology.vpcs[vpc].name), the route table in \(source.vpc)",
+                hint: "a next hop is of the route table's VPC", at: source.reference, path,
+                related: Diagnostic.Related(
+                    "its subnet is set here", at: ResourceReference(.natGateway, name), ["spec", "subnet"]))
+            return nil
+        }
+        return number
+    }
+
     /// Gives a route's target its key. Keys are hashes of names: two that are equal cannot be told apart on the wire.
     fileprivate mutating func enterGateway(_ number: Int, of table: Int) {
         index.routeTablesOfInterface.insert(table, to: number)
@@ -233,6 +269,11 @@ extension Resolver {
         if topology.interfaces[number].gatewayKey == nil {
             noteInterface(number)
             topology.interfaces[number].gatewayKey = key
+        }
+        if let gateway = index.natGateways[key] {
+            reportCollision(
+                of: key, ResourceReference(.networkInterface, topology.interfaces[number].name),
+                ResourceReference(.natGateway, topology.natGateways[gateway].name))
         }
         guard let first = index.gateways.updateValue(number, forKey: key), first != number else { return }
         index.gateways[key] = first
@@ -271,3 +312,12 @@ extension Resolver {
 }
 
 extension ResolvedRouteTable: NamedInVPC {}
+
+extension ResolvedRouteTable {
+    fileprivate var natGateways: Set<Int> {
+        Set(
+            routes.flatMap(\.nextHops).compactMap { hop in
+                if case .natGateway(let gateway) = hop.target { gateway } else { nil }
+            })
+    }
+}

@@ -40,19 +40,31 @@ extension Subnet: ResolvableResource {
     }
 
     static func referrers(to number: Int, _ resolver: Resolver) -> [NumberedResource] {
+        interfaces(of: number, resolver) + natGateways(of: number, resolver)
+    }
+
+    private static func interfaces(of number: Int, _ resolver: Resolver) -> [NumberedResource] {
         resolver.index.interfaces(of: number, in: resolver.topology).map {
             NumberedResource(kind: .networkInterface, number: $0)
         }
     }
 
+    private static func natGateways(of number: Int, _ resolver: Resolver) -> [NumberedResource] {
+        resolver.topology.natGateways.numbered.filter { $0.element.subnet == number }.map {
+            NumberedResource(kind: .natGateway, number: $0.number)
+        }
+    }
+
     func concerned(by new: Subnet, _ number: Int, _ resolver: Resolver) -> [NumberedResource]? {
         if (vpc, cidr, usableGateway) == (new.vpc, new.cidr, new.usableGateway) { return [] }
-        let interfaces = Self.referrers(to: number, resolver)
+        let interfaces = Self.interfaces(of: number, resolver)
+        let gateways = Self.natGateways(of: number, resolver)
         // Those that get another address, because they leave theirs out, are others to who refers to them.
         let moved = interfaces.filter {
             vpc != new.vpc || !new.cidr.hasPlace(for: resolver.topology.interfaces[$0.number].address)
         }
-        return interfaces + moved.flatMap { NetworkInterface.referrers(to: $0.number, resolver) }
+        return interfaces + moved.flatMap { NetworkInterface.referrers(to: $0.number, resolver) } + gateways
+            + gateways.flatMap { NATGateway.referrers(to: $0.number, resolver) }
     }
 }
 

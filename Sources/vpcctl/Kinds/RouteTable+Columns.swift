@@ -18,7 +18,7 @@ extension CustomRoute {
         case .blackhole: "\(destination)=>blackhole"
         case .nextHops(let hops):
             "\(destination)=>"
-                + hops.map { $0.weight == 1 ? $0.interface : "\($0.interface)*\($0.weight)" }.joined(separator: ",")
+                + hops.map { $0.weight == 1 ? $0.target.name : "\($0.target.name)*\($0.weight)" }.joined(separator: ",")
         }
     }
 }

@@ -1,0 +1,125 @@
+public import IPAddressing
+public import VPCModel
+
+public struct ResolvedExternalNetwork: Sendable, Equatable {
+    public var name: String
+    /// Ascending.
+    public var pools: [IPPrefix]
+    public var nextHop: IPAddress
+    /// The first is preferred.
+    public var uplinks: [Uplink]
+    public var uplinkAddress: IPAddress
+
+    public struct Uplink: Sendable, Equatable {
+        /// A number of `Topology.hosts`.
+        public var host: Int
+        public var device: String
+        public var mode: ExternalNetwork.Mode
+
+        public init(host: Int, device: String, mode: ExternalNetwork.Mode) {
+            self.host = host
+            self.device = device
+            self.mode = mode
+        }
+    }
+
+    public init(
+        name: String, pools: [IPPrefix], nextHop: IPAddress, uplinks: [Uplink], uplinkAddress: IPAddress
+    ) {
+        self.name = name
+        self.pools = pools
+        self.nextHop = nextHop
+        self.uplinks = uplinks
+        self.uplinkAddress = uplinkAddress
+    }
+}
+
+public struct ResolvedNATGateway: Sendable, Equatable {
+    public var name: String
+    /// A number of `Topology.vpcs`.
+    public var vpc: Int
+    public var subnet: Int
+    /// A number of `Topology.externalNetworks`.
+    public var network: Int
+    public var address: IPAddress
+    /// Public ones, ascending.
+    public var addresses: [IPAddress]
+    /// Of what is sent to it.
+    public var key: GatewayKey
+
+    public init(
+        name: String, vpc: Int, subnet: Int, network: Int, address: IPAddress, addresses: [IPAddress], key: GatewayKey
+    ) {
+        self.name = name
+        self.vpc = vpc
+        self.subnet = subnet
+        self.network = network
+        self.address = address
+        self.addresses = addresses
+        self.key = key
+    }
+}
+
+extension Topology {
+    public var externalNetworks: Slots<ResolvedExternalNetwork> {
+        get { self[ResolvedExternalNetwork.self] }
+        _modify { yield &self[ResolvedExternalNetwork.self] }
+    }
+
+    public var natGateways: Slots<ResolvedNATGateway> {
+        get { self[ResolvedNATGateway.self] }
+        _modify { yield &self[ResolvedNATGateway.self] }
+    }
+
+    /// The host that packets for a NAT gateway are sent to.
+    public func host(of gateway: ResolvedNATGateway) -> Int { host(ofNetwork: gateway.network) }
+
+    public func host(ofNetwork network: Int) -> Int { externalNetworks[network].uplinks[0].host }
+
+    /// Those of a VPC, by name.
+    public func natGateways(ofVPC vpc: Int) -> [Int] {
+        let gateways = natGateways
+        if gateways.isEmpty { return [] }
+        return gateways.indices.filter { gateways[$0].vpc == vpc }.sorted { gateways[$0].name < gateways[$1].name }
+    }
+
+    /// Those of external networks that a host is connected to.
+    package func natGateways(on host: Int) -> [Int] {
+        let gateways = natGateways
+        return gateways.isEmpty ? [] : gateways.indices.filter { self.host(of: gateways[$0]) == host }
+    }
+}
+
+extension TopologyChange {
+    public internal(set) var externalNetworks: Part<ResolvedExternalNetwork> {
+        get { self[ResolvedExternalNetwork.self] }
+        set { self[ResolvedExternalNetwork.self] = newValue }
+    }
+
+    public internal(set) var natGateways: Part<ResolvedNATGateway> {
+        get { self[ResolvedNATGateway.self] }
+        set { self[ResolvedNATGateway.self] = newValue }
+    }
+}
+
+extension ResolvedExternalNetwork: ResolvedResource {
+    package static var kind: ResourceKind { .externalNetwork }
+    @usableFromInline package var resourceName: String { name }
+
+    @usableFromInline
+    package func isBefore(_ other: ResolvedExternalNetwork, _ vpcs: Slots<ResolvedVPC>) -> Bool { name < other.name }
+
+    package mutating func renumber(_ numbers: TopologyNumbers) {
+        for index in uplinks.indices { uplinks[index].host = numbers.hosts[uplinks[index].host] }
+    }
+}
+
+extension ResolvedNATGateway: ResolvedResource, NamedInVPC {
+    package static var kind: ResourceKind { .natGateway }
+
+    package mutating func renumber(_ numbers: TopologyNumbers) {
+        vpc = numbers.vpcs[vpc]
+        subnet = numbers.subnets[subnet]
+        network = numbers.externalNetworks[network]
+    }
+}

@@ -1,0 +1,174 @@
+internal import IPAddressing
+internal import VPCModel
+
+extension ExternalNetwork: ResolvableResource {
+    static let resolution = [ResolutionStep(.subnets) { $0.resolveExternalNetworks() }]
+
+    static func elements(of topology: Topology) -> Slots<ResolvedExternalNetwork> { topology.externalNetworks }
+    static func elements<Result>(
+        _ topology: inout Topology, _ body: (inout Slots<ResolvedExternalNetwork>) -> Result
+    ) -> Result {
+        body(&topology.externalNetworks)
+    }
+    static func part<Result>(
+        of change: inout TopologyChange, _ body: (inout TopologyChange.Part<ResolvedExternalNetwork>) -> Result
+    ) -> Result {
+        body(&change.externalNetworks)
+    }
+
+    init(_ resolved: ResolvedExternalNetwork, in topology: Topology) {
+        self.init(
+            metadata: Metadata(name: resolved.name), pools: resolved.pools, nextHop: resolved.nextHop,
+            gateways: resolved.uplinks.map {
+                Uplink(host: topology.hosts[$0.host].metadata.name, device: $0.device, mode: $0.mode)
+            }, uplinkAddress: resolved.uplinkAddress)
+    }
+
+    static func enter(_ number: Int, _ resolver: inout Resolver) {}
+
+    static func leave(_ number: Int, _ resolver: inout Resolver) {}
+
+    static func referrers(to number: Int, _ resolver: Resolver) -> [NumberedResource] {
+        resolver.topology.natGateways.numbered.filter { $0.element.network == number }.map {
+            NumberedResource(kind: .natGateway, number: $0.number)
+        }
+    }
+
+    func concerned(by new: ExternalNetwork, _ number: Int, _ resolver: Resolver) -> [NumberedResource]? {
+        var (old, new) = (self, new)
+        old.metadata = new.metadata
+        return old == new ? [] : nil
+    }
+}
+
+extension Resolver {
+    fileprivate mutating func resolveExternalNetworks() {
+        let networks = model.externalNetworks
+        for network in networks.sorted(by: { $0.metadata.name < $1.metadata.name }) {
+            checkPair(network)
+            checkAddresses(of: network)
+            var uplinks: [ResolvedExternalNetwork.Uplink] = []
+            for (position, uplink) in network.gateways.enumerated() {
+                let path: FieldPath = ["spec", "gateways", .index(position)]
+                guard let host = number(of: Host.self, uplink.host, for: network.reference, path + ["host"]) else {
+                    continue
+                }
+                check(uplink, of: network, host, path)
+                uplinks.append(.init(host: host, device: uplink.device, mode: uplink.mode))
+            }
+            guard !uplinks.isEmpty else {
+                giveUp(network)
+                continue
+            }
+            let resolved = ResolvedExternalNetwork(
+                name: network.metadata.name, pools: network.pools.sorted(), nextHop: network.nextHop, uplinks: uplinks,
+                uplinkAddress: network.uplinkAddress)
+            checkPools(of: network)
+            _ = place(ExternalNetwork.self, network.metadata.name, resolved)
+        }
+    }
+
+    /// What only a pair needs.
+    private mutating func checkPair(_ network: ExternalNetwork) {
+        func unsupported(_ text: String, _ hint: String, _ path: FieldPath) {
+            report("not-supported", text, hint: hint, at: network.reference, ["spec"] + path)
+        }
+        if network.gateways.count > 1 {
+            unsupported(
+                "a pair of gateways is not supported yet", "name one host: with it the network is lost as well",
+                ["gateways", .index(1)])
+        }
+        if let endpoint = network.endpoint {
+            unsupported(
+                "the endpoint \(endpoint) would be that of a pair of gateways, which is not supported yet",
+                "leave the field out: the gateway's host is found by its own underlay address", ["endpoint"])
+        }
+        if network.liveness != nil {
+            unsupported(
+                "liveness is that of a pair of gateways, which is not supported yet", "leave the field out",
+                ["liveness"])
+        }
+        if network.announcement == .routes {
+            unsupported(
+                "addresses are not announced as routes yet", "have the provider route the pools to uplinkAddress",
+                ["announce"])
+        }
+    }
+
+    private mutating func checkAddresses(of network: ExternalNetwork) {
+        let addresses: [(IPAddress, FieldPath.Component)] = [
+            (network.nextHop, "nextHop"), (network.uplinkAddress, "uplinkAddress"),
+        ]
+        for (address, field) in addresses {
+            if let (_, use) = IPPrefix.reserved.first(where: { $0.block.contains(address) }) {
+                report(
+                    "external-address", "\(address) is a \(use) address", hint: "ask the provider for it",
+                    at: network.reference, ["spec", field])
+            }
+        }
+        if network.nextHop == network.uplinkAddress {
+            report(
+                "external-address", "\(network.uplinkAddress) is the provider's router",
+                hint: "the uplink has an address of its own", at: network.reference, ["spec", "uplinkAddress"],
+                related: Diagnostic.Related("the router is here", at: network.reference, ["spec", "nextHop"]))
+        }
+    }
+
+    private mutating func check(
+        _ uplink: ExternalNetwork.Uplink, of network: ExternalNetwork, _ host: Int, _ path: FieldPath
+    ) {
+        if uplink.mode == .move {
+            report(
+                "not-supported", "a device is not moved yet", hint: "use mode macvlan or ipvlan",
+                at: network.reference, path + ["mode"])
+        }
+        // Both are what receives all of a device.
+        for other in topology.externalNetworks {
+            for known in other.uplinks
+            where known.host == host && known.device == uplink.device && known.mode != uplink.mode {
+                report(
+                    "uplink-mode",
+                    "\(uplink.device) of host \(uplink.host) is used by \(known.mode.rawValue) in ExternalNetwork"
+                        + " \(other.name): the kernel allows one of them",
+                    hint: "use the same mode for both", at: network.reference, path + ["mode"],
+                    related: Diagnostic.Related(
+                        "the other one is here", at: ResourceReference(.externalNetwork, other.name),
+                        ["spec", "gateways"]))
+            }
+        }
+    }
+
+    private mutating func checkPools(of network: ExternalNetwork) {
+        for (position, pool) in network.pools.enumerated() {
+            let path: FieldPath = ["spec", "pools", .index(position)]
+            if let (block, use) = IPPrefix.reserved.first(where: { $0.block.overlaps(pool) }) {
+                report(
+                    "external-address", "\(pool) holds \(use) addresses (\(block))", hint: "ask the provider for it",
+                    at: network.reference, path)
+            }
+            if let earlier = network.pools[..<position].firstIndex(where: { $0.overlaps(pool) }) {
+                reportOverlap(pool, network.pools[earlier], network.reference, path, network, earlier)
+            }
+            for other in topology.externalNetworks where other.name != network.metadata.name {
+                guard let taken = other.pools.first(where: { $0.overlaps(pool) }) else { continue }
+                report(
+                    "pool-overlap", "\(pool) overlaps \(taken) of ExternalNetwork \(other.name)",
+                    hint: "an address belongs to one network", at: network.reference, path,
+                    related: Diagnostic.Related(
+                        "the other pool is here", at: ResourceReference(.externalNetwork, other.name),
+                        ["spec", "pools"]))
+            }
+        }
+    }
+
+    private mutating func reportOverlap(
+        _ pool: IPPrefix, _ other: IPPrefix, _ resource: ResourceReference, _ path: FieldPath,
+        _ network: ExternalNetwork, _ position: Int
+    ) {
+        report(
+            "pool-overlap", "\(pool) overlaps \(other) of the same network", hint: "remove the smaller one",
+            at: resource, path,
+            related: Diagnostic.Related(
+                "the other pool is here", at: network.reference, ["spec", "pools", .index(position)]))
+    }
+}

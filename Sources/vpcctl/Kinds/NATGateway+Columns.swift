@@ -1,0 +1,20 @@
+import VPCModel
+import VPCTopology
+
+extension NATGateway: ListedResource {
+    static func columns(in topology: Topology) -> [Column<NATGateway>] {
+        let resolved = Dictionary(uniqueKeysWithValues: topology.natGateways.map { ($0.name, $0) })
+        return [
+            Column("SUBNET") { $0.subnet },
+            Column("ADDRESS") { "\($0.address)" },
+            Column("EXTERNAL-NETWORK") { $0.externalNetwork },
+            Column("PUBLIC-ADDRESSES") { $0.addresses.map(\.description).joined(separator: ",") },
+            Column("VPC", in: [.wide]) { gateway in
+                resolved[gateway.metadata.name].map { topology.vpcs[$0.vpc].name } ?? "-"
+            },
+            Column("HOST", in: [.wide]) { gateway in
+                resolved[gateway.metadata.name].map { topology.hosts[topology.host(of: $0)].metadata.name } ?? "-"
+            },
+        ]
+    }
+}
