@@ -100,7 +100,10 @@ private struct Planner {
                     target: number(0...1) == 0
                         ? .blackhole
                         : .nextHops(
-                            (0...number(0...2)).map { _ in NextHop(interface: name(), weight: pick([1, 2, 256])) }))
+                            (0...number(0...2)).map { _ in
+                                NextHop(
+                                    interface: name(), weight: pick([1, 2, 256]), liveness: pick([.none, .bfd, .ping]))
+                            }))
             }
             return Resource(RouteTable(metadata: metadata(), vpc: name(), routes: routes))
         case 4:

@@ -70,5 +70,8 @@ extension NextHop {
             "interface", \.interface, .name(of: NetworkInterface.self), "in the table's VPC; once per route"),
         .optional(
             "weight", \.weight, .integer(in: weights), default: 1, "1 to 256: the share of the flows"),
+        .optional(
+            "liveness", \.liveness, .word, default: .none,
+            "`bfd`, `ping`: its guest is left out as long as it does not answer, see [liveness.md](liveness.md)"),
     ])
 }

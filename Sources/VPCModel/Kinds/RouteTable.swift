@@ -35,14 +35,26 @@ public struct NextHop: Hashable, Sendable {
     public var interface: String
     /// Share of the flows, 1…256.
     public var weight: Int
+    /// How it is found out whether the guest forwards; one that does not is left out.
+    public var liveness: Liveness
+
+    public enum Liveness: String, Hashable, Sendable, CaseIterable {
+        /// It is not.
+        case none
+        /// RFC 5880 and 5881: the guest speaks BFD with its subnet's gateway.
+        case bfd
+        /// The guest answers echo requests.
+        case ping
+    }
 
     public static let weights = 1...256
     /// Every tool can list a group of so many: the kernel's smallest answer holds it.
     public static let maximumPerRoute = 256
 
-    public init(interface: String, weight: Int = 1) {
+    public init(interface: String, weight: Int = 1, liveness: Liveness = .none) {
         self.interface = interface
         self.weight = weight
+        self.liveness = liveness
     }
 }
 
