@@ -28,7 +28,7 @@ public struct AgentStatus: Sendable {
     public var gateways: [Gateway] = []
     /// What is to be said of resources that are all right.
     public var notes: [ResourceReference: String] = [:]
-    /// Why next hops cannot be watched.
+    /// Why next hops are not watched, or hosts not told or heard of them.
     public var livenessComplaint: String?
     /// How many resources there are.
     public var resourceCount = 0

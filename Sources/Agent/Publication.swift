@@ -132,7 +132,7 @@ final class Publication: Sendable {
             defer { published.status.livenessComplaint = reason }
             return published.status.livenessComplaint != reason
         }
-        if let reason, isNews { log.error("next hops are not watched: \(reason)") }
+        if let reason, isNews { log.error("next hops: \(reason)") }
     }
 
     /// Tells of next hops that went down or came up. What is known for the first time is news only where it is bad.

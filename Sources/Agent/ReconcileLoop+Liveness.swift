@@ -17,7 +17,7 @@ extension ReconcileLoop {
         do throws(AgentError) {
             try service.follow(LivenessPlan(of: desired.host, in: desired.topology))
             liveness.revision = desired.revision.number
-            publication.watchingFailed(nil)
+            publication.watchingFailed(liveness.report.exchangeComplaint)
         } catch {
             publication.watchingFailed("\(error)")
         }
@@ -36,6 +36,7 @@ extension ReconcileLoop {
             agent.liveness?.remember(dead)
         }
         publication.turned(from: former, to: report)
+        publication.watchingFailed(report.exchangeComplaint)
         publish(report)
     }
 

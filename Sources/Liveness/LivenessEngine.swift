@@ -17,6 +17,8 @@ struct LivenessEngine {
     private var reader = FactReader<IPAddress>()
     private var judge: LivenessJudge
     private var hosts: [IPAddress: HostEcho] = [:]
+    private var owners: Set<IPAddress> = []
+    private var refusals: [IPAddress: String] = [:]
     private var facts: FactSocket?
     private var hostEcho: EchoSocket?
     private var nextOpening = Instant.now
@@ -24,7 +26,9 @@ struct LivenessEngine {
     private var polls = PollSet()
 
     /// So many datagrams of a socket, then it is another's turn.
-    private static let turn = 64
+    private static let turn = 32
+    /// Between two rounds. Whoever sends without end gets no more of the processor than that.
+    private static let shortestRound = Duration.milliseconds(2)
     private static let openingInterval = Duration.seconds(1)
 
     init(
@@ -36,8 +40,11 @@ struct LivenessEngine {
     }
 
     mutating func run() {
+        var last = Instant.now - Self.shortestRound
         while takePlan() {
+            rest(until: last + Self.shortestRound)
             let now = Instant.now
+            last = now
             open(at: now)
             advance(to: now)
             decide(at: now)
@@ -45,6 +52,11 @@ struct LivenessEngine {
             receive(at: .now)
         }
         for key in watches.keys { watches[key]?.end() }
+    }
+
+    private func rest(until instant: Instant) {
+        let left = Instant.now.duration(to: instant)
+        if left > .zero { usleep(UInt32(left / .microseconds(1)) + 1) }
     }
 
     // MARK: The plan
@@ -66,10 +78,12 @@ struct LivenessEngine {
         for (key, watch) in wanted where watches[key] == nil {
             watches[key] = WatchState(watch, at: now, using: &luck)
         }
+        owners = plan.owners
         owner.setReaders(plan.readers, at: now)
-        reader.setOwners(plan.owners, at: now, using: &luck)
-        for address in hosts.keys where !plan.owners.contains(address) { hosts[address] = nil }
-        for address in plan.owners where hosts[address] == nil { hosts[address] = HostEcho(at: now, using: &luck) }
+        reader.setOwners(owners, at: now, using: &luck)
+        refusals = refusals.filter { plan.readers.contains($0.key) || owners.contains($0.key) }
+        for address in hosts.keys where !owners.contains(address) { hosts[address] = nil }
+        for address in owners where hosts[address] == nil { hosts[address] = HostEcho(at: now, using: &luck) }
         judge.forget(allBut: Set(wanted.keys).union(plan.remote.keys))
         return true
     }
@@ -146,18 +160,23 @@ struct LivenessEngine {
         for key in watches.keys { watches[key]?.receive(at: now, atMost: Self.turn) }
         for _ in 0..<Self.turn {
             guard let arrival = facts?.receive() else { break }
-            guard case .message(let message, let from) = arrival,
-                plan.readers.contains(from) || plan.owners.contains(from)
-            else {
-                report.refused += 1
-                continue
-            }
-            owner.take(message, from: from, at: now)
-            _ = reader.take(message, from: from, at: now, using: &luck)
+            take(arrival, at: now)
         }
         for _ in 0..<Self.turn {
             guard let (reply, from) = hostEcho?.receive() else { break }
             hosts[from]?.take(reply, at: now)
+        }
+    }
+
+    private mutating func take(_ arrival: FactSocket.Arrival, at now: Instant) {
+        switch arrival {
+        case .message(let message, let from):
+            refusals[from] = nil
+            owner.take(message, from: from, at: now)
+            _ = reader.take(message, from: from, at: now, using: &luck)
+        case .refused(let reason, let from):
+            // Of others nothing is remembered.
+            if plan.readers.contains(from) || owners.contains(from) { refusals[from] = reason }
         }
     }
 
@@ -175,7 +194,8 @@ struct LivenessEngine {
             next.verdicts[key] = judge.judge(key, evidence(key, address, now), at: now)
         }
         next.silentHosts = Set(hosts.filter { $0.value.isOwnerSilent }.keys)
-        let isNews = next.verdicts != report.verdicts
+        next.refusals = refusals
+        let isNews = next.verdicts != report.verdicts || next.exchangeComplaint != report.exchangeComplaint
         if next == report { return }
         report = next
         shared.state.withLock { $0.report = next }

@@ -13,18 +13,19 @@ public struct LivenessPlan: Hashable, Sendable {
 
     public init() {}
 
-    /// Somebody on a link of this host who has to answer.
+    /// Somebody who has to answer.
     public struct Watch: Hashable, Sendable {
         /// Its kind says how.
         public var key: FactKey
         /// Of `/run/netns`; nil: that of the process.
         public var namespace: String?
-        public var device: String
+        /// Nil: it is several hops away (RFC 5883), and one of its kind at the most is watched from ``source``.
+        public var device: String?
         public var source: IPAddress
         public var destination: IPAddress
 
         public init(
-            _ key: FactKey, in namespace: String?, by device: String, from source: IPAddress, to destination: IPAddress
+            _ key: FactKey, in namespace: String?, by device: String?, from source: IPAddress, to destination: IPAddress
         ) {
             (self.key, self.namespace, self.device) = (key, namespace, device)
             (self.source, self.destination) = (source, destination)

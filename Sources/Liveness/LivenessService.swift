@@ -36,7 +36,8 @@ public final class LivenessService: Sendable {
     ///   - underlay: Where hosts speak with each other.
     ///   - seal: What messages between hosts are authenticated by; nil: nothing but where they come from.
     ///   - remembered: What was held of those that are watched when this process began.
-    ///   - whenChanged: Called on the thread, with how things are, when a verdict is another than before.
+    ///   - whenChanged: Called on the thread, with how things are, when a verdict, or what is to be said of the
+    ///     exchange, is another than before.
     public init(
         underlay: NetworkNamespace = .current, seal: FactSeal? = nil, remembered: [FactKey: Bool] = [:],
         whenChanged: @escaping @Sendable (LivenessReport) -> Void
@@ -78,10 +79,17 @@ public struct LivenessReport: Hashable, Sendable {
     public var sessions: [FactKey: Session] = [:]
     /// Hosts that say nothing, by underlay address.
     public var silentHosts: Set<IPAddress> = []
-    /// Datagrams at our port that no host of ours can have sent.
-    public var refused = 0
-    /// Why messages cannot be exchanged; nil where they can.
+    /// Why what hosts send is not taken, by underlay address.
+    public var refusals: [IPAddress: String] = [:]
+    /// Why nothing can be exchanged; nil where it can.
     public var complaint: String?
+
+    /// What is to be said of the exchange; nil: it works.
+    public var exchangeComplaint: String? {
+        if let complaint { return complaint }
+        guard let (address, reason) = refusals.min(by: { $0.key < $1.key }) else { return nil }
+        return "messages of host \(address) are not taken: \(reason)"
+    }
 
     public init() {}
 

@@ -131,7 +131,8 @@ struct FactSocket: Sendable {
 
     enum Arrival {
         case message(FactMessage, from: IPAddress)
-        case refused
+        /// And why: one phrase.
+        case refused(String, from: IPAddress)
     }
 
     /// Nil when nothing is queued. Without a key only the link itself is believed: TTL 255 (RFC 5082).
@@ -145,13 +146,28 @@ struct FactSocket: Sendable {
                 continue
             }
             let from = SocketAddress(source)
-            var content: [UInt8]? = Array(bytes[..<count])
-            if let seal { content = content.flatMap { seal.opened($0, from: from.address, to: address) } }
-            guard seal != nil || ttl == 255, from.port == LivenessService.port, let content,
-                let message = try? FactMessage(content)
-            else { return .refused }
-            return .message(message, from: from.address)
+            do throws(FactMessage.Flaw) {
+                return .message(try message(in: Array(bytes[..<count]), from, ttl: ttl), from: from.address)
+            } catch {
+                return .refused(error.description, from: from.address)
+            }
         }
+    }
+
+    private func message(
+        in datagram: [UInt8], _ from: SocketAddress, ttl: Int32
+    ) throws(FactMessage.Flaw) -> FactMessage {
+        guard from.port == LivenessService.port else { throw FactMessage.Flaw("they come from port \(from.port)") }
+        guard let seal else {
+            guard ttl == 255 else {
+                throw FactMessage.Flaw("they have passed a router (TTL \(ttl)): a routed underlay needs exchangeKey")
+            }
+            return try FactMessage(datagram)
+        }
+        guard let content = seal.opened(datagram, from: from.address, to: address) else {
+            throw FactMessage.Flaw("they are not of exchangeKey: has that host the same one?")
+        }
+        return try FactMessage(content)
     }
 }
 

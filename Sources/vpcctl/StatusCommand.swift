@@ -60,7 +60,7 @@ struct StatusCommand: ParsableCommand {
             )
         }
         if let complaint = status["livenessComplaint"]?.text {
-            global.warning("next hops are not watched: \(complaint)")
+            global.warning("next hops: \(complaint)")
         }
         let rejected = status["rejected"]?.elements ?? []
         if !rejected.isEmpty {

@@ -160,8 +160,8 @@ extension LabTests {
             }
             for stream in streams { #expect(stream.waitForAnswers(20)) }
             let events = world.agents.mapValues(\.lastEvent)
-            let begin = ContinuousClock.now
             try world.lab.shell("gw-a", Self.hang)
+            let begin = ContinuousClock.now
             for host in ["h3", "h2", "h1"] {
                 let event = try await world.agent(host).event(after: events[host] ?? 0) { $0.type == .gatewayDown }
                 #expect(event.message.contains("gateway gw-a is down"))
@@ -177,8 +177,8 @@ extension LabTests {
             let longest = reports.map(\.lost.count).max() ?? 0
             print("liveness: told after \(told), out of all groups after \(gone), longest gap \(longest * 20) ms")
             #expect(told < .seconds(1))
-            #expect(gone < .milliseconds(1500))
-            #expect(longest < 60)
+            #expect(gone < .milliseconds(1300))
+            #expect(longest < 50)
             let without = try ["app1", "app2"].map(world.flows)
             for (before, without) in zip(before, without) {
                 #expect(Set(without.values) == ["gw-b-inet", "gw-c-inet"])
@@ -253,12 +253,12 @@ extension LabTests {
 
             // The machine itself.
             let now = try world.agent("h3").lastEvent
-            let begin = ContinuousClock.now
             try world.lab.shell("h2", "ip link set u0 down")
+            let begin = ContinuousClock.now
             try await world.agent("h3").event(after: now) { $0.type == .gatewayDown && $0.message.contains("gw-b") }
             let took = begin.duration(to: .now)
             print("liveness: a host that is gone is known after \(took)")
-            #expect(took < .milliseconds(1200))
+            #expect(took < .seconds(1))
             try await world.waitUntil("one member") { try world.members(on: "h3") == 1 }
             #expect(Set(try world.flows("app1").values) == ["gw-a-inet"])
             try world.lab.shell("h2", "ip link set u0 up")

@@ -134,13 +134,15 @@ private final class Watcher: Sendable {
     let key: FactKey
     private let bell = DispatchSemaphore(value: 0)
 
-    init(_ guest: Guest, _ kind: FactKind = .bfd) throws {
+    init(
+        _ guest: Guest, _ kind: FactKind = .bfd, by device: String? = "port", to address: IPAddress = Guest.address
+    ) throws {
         key = FactKey(kind, "fw")
         let bell = bell
         service = try LivenessService { _ in bell.signal() }
         var plan = LivenessPlan()
         plan.watches = [
-            .init(key, in: guest.host, by: "port", from: Guest.gateway, to: Guest.address)
+            .init(key, in: guest.host, by: device, from: Guest.gateway, to: address)
         ]
         service.follow(plan)
     }
@@ -304,6 +306,43 @@ struct BFDPeerTests {
             try guest.ip("-n", guest.host, "link", "delete", "port")
             try watcher.wait("death") { !($0.verdict?.isAlive ?? true) }
         }
+    }
+
+    /// RFC 5883: behind a router, which is what makes the TTL another.
+    @Test func severalHopsAreWatched() throws {
+        let guest = try Guest()
+        let far = guest.guest + "-far"
+        try NetworkNamespace.create(named: far)
+        defer { try? NetworkNamespace.remove(named: far) }
+        try guest.ip("link", "add", "eth1", "netns", guest.guest, "type", "veth", "peer", "name", "eth0", "netns", far)
+        try guest.ip("-n", guest.guest, "address", "add", "10.0.2.1/24", "dev", "eth1")
+        try guest.ip("-n", far, "address", "add", "10.0.2.10/24", "dev", "eth0")
+        try guest.ip("-n", guest.guest, "link", "set", "eth1", "up")
+        try guest.ip("-n", far, "link", "set", "eth0", "up")
+        try guest.ip("-n", far, "route", "add", "default", "via", "10.0.2.1")
+        try guest.ip("-n", guest.host, "route", "add", "10.0.2.0/24", "via", "10.0.1.10")
+        try Run.checked("ip", "netns", "exec", guest.guest, "sysctl", "-qw", "net.ipv4.ip_forward=1")
+        try guest.write(
+            "bird.conf",
+            """
+            router id 10.0.2.10;
+            protocol device {}
+            protocol bfd {
+                multihop { interval 200 ms; multiplier 3; };
+                neighbor 10.0.1.1 local 10.0.2.10 multihop yes;
+            }
+            """)
+        let bird = try Program(
+            [
+                "ip", "netns", "exec", far, "bird", "-f", "-c", guest.path("bird.conf"), "-s", guest.path("bird.ctl"),
+                "-P", guest.path("bird.pid"),
+            ])
+        defer { bird.send(SIGKILL) }
+        let watcher = try Watcher(guest, by: nil, to: IPAddress(v4: 0x0A00_020A))
+        try watcher.waitUntilUp()
+        try watcher.wait("the interval") { $0.session?.detectionTime == .milliseconds(600) }
+        try guest.ip("-n", guest.guest, "link", "set", "eth1", "down")
+        #expect(try watcher.wait("death") { !($0.verdict?.isAlive ?? true) } < Self.detection)
     }
 
     @Test func echoIsAnsweredAndNot() throws {
