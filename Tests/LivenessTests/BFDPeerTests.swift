@@ -345,6 +345,52 @@ struct BFDPeerTests {
         #expect(try watcher.wait("death") { !($0.verdict?.isAlive ?? true) } < Self.detection)
     }
 
+    /// Both ends ours, one of each session here and there.
+    @Test func aHundredSessionsStayUp() async throws {
+        let (guest, count) = (try Guest(), 100)
+        var commands = ""
+        for number in 1...count {
+            commands += "address add 10.2.\(number).1/24 dev port\n"
+        }
+        try Run.checked(["sh", "-c", "printf '\(commands)' | ip -n \(guest.host) -batch -"])
+        try Run.checked([
+            "sh", "-c",
+            "printf '\(commands.replacing(".1/24 dev port", with: ".10/24 dev eth0"))' | ip -n \(guest.guest) -batch -",
+        ])
+        func plan(_ namespace: String, _ device: String, _ own: UInt32, _ other: UInt32) -> LivenessPlan {
+            var plan = LivenessPlan()
+            plan.watches = (1...UInt32(count)).map { number in
+                .init(
+                    FactKey(.bfd, "session-\(number)"), in: namespace, by: device,
+                    from: IPAddress(v4: 0x0A02_0000 | number << 8 | own),
+                    to: IPAddress(v4: 0x0A02_0000 | number << 8 | other))
+            }
+            return plan
+        }
+        let ends = try [LivenessService { _ in }, LivenessService { _ in }]
+        ends[0].follow(plan(guest.host, "port", 1, 10))
+        ends[1].follow(plan(guest.guest, "eth0", 10, 1))
+        func failures() -> Int { ends.flatMap(\.report.sessions.values).reduce(0) { $0 + $1.failures } }
+        let failed = try await Stalls.undisturbed({ $0 == 0 }) {
+            try waitFor("all up") { ends.allSatisfy { $0.report.sessions.count { $0.value.isUp } == count } }
+            let (begin, before, former) = (ContinuousClock.now, Self.processorTime, failures())
+            try await Task.sleep(for: .seconds(3))
+            let part = (Self.processorTime - before) / (begin.duration(to: .now) / .seconds(1))
+            print(
+                "liveness: a session takes \(Int(part * 500_000 / Double(count))) µs of processor a second at each end")
+            return failures() - former
+        }
+        #expect(failed == 0)
+        for end in ends { end.stop() }
+    }
+
+    private static var processorTime: Double {
+        var usage = rusage()
+        getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage)
+        func seconds(_ time: timeval) -> Double { Double(time.tv_sec) + Double(time.tv_usec) / 1e6 }
+        return seconds(usage.ru_utime) + seconds(usage.ru_stime)
+    }
+
     @Test func echoIsAnsweredAndNot() throws {
         let guest = try Guest()
         let watcher = try Watcher(guest, .echo)
