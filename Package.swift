@@ -70,6 +70,9 @@ let package = Package(
         module("Console"),
         .target(name: "CTraffic"),
         module("Traffic", ["CLinux", "CTraffic", "IPAddressing", "Netlink"]),
+        // To authenticate with: Debian's, so that Debian mends it.
+        .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        module("Liveness", ["COpenSSL", "CTraffic", "IPAddressing", "Netlink", "Traffic"]),
         module(
             "VPCLab",
             [
@@ -83,7 +86,8 @@ let package = Package(
         module(
             "Agent",
             [
-                "CLinux", "IPAddressing", "KernelDriver", "KernelModel", "KernelNames", "NFTables", "Netlink",
+                "CLinux", "IPAddressing", "KernelDriver", "KernelModel", "KernelNames", "Liveness", "NFTables",
+                "Netlink",
                 "Reconciler", "Traffic", "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology",
                 .product(name: "Logging", package: "swift-log"),
             ]),
@@ -161,6 +165,7 @@ let package = Package(
             "VPCTraceTests",
             ["IPAddressing", "TestSupport", "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology", "VPCTrace"]),
         tests("NetlinkTests", ["CLinux", "Netlink", "TestSupport"]),
+        tests("LivenessTests", ["IPAddressing", "Liveness", "Netlink", "TestSupport"]),
         tests("TrafficTests", ["IPAddressing", "Netlink", "TestSupport", "Traffic"]),
         tests(
             "KernelDriverTests",
@@ -177,7 +182,8 @@ let package = Package(
         tests(
             "AgentTests",
             [
-                "Agent", "FakeKernel", "IPAddressing", "KernelDriver", "KernelModel", "KernelNames", "NFTables",
+                "Agent", "FakeKernel", "IPAddressing", "KernelDriver", "KernelModel", "KernelNames", "Liveness",
+                "NFTables",
                 "Netlink", "Reconciler", "TestSupport", "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology",
                 .product(name: "Logging", package: "swift-log"),
             ]),
@@ -196,7 +202,9 @@ let package = Package(
             "LabTests",
             [
                 "Agent", "CLinux", "CTraffic", "IPAddressing", "KernelDriver", "KernelModel", "KernelNames",
-                "KernelWitness", "NFTables", "Netlink", "Reconciler", "TestSupport", "Traffic", "VPCCompiler", "VPCLab",
+                "KernelWitness", "Liveness", "NFTables", "Netlink", "Reconciler", "TestSupport", "Traffic",
+                "VPCCompiler",
+                "VPCLab",
                 "VPCManifest", "VPCModel", "VPCTopology", "VPCTrace",
                 .product(name: "Logging", package: "swift-log"),
             ]),

@@ -9,11 +9,13 @@ scripts=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 
 packages=(
     # to build
-    git make pkg-config libmnl-dev libyaml-dev libnl-3-dev libnl-route-3-dev
+    git make pkg-config libmnl-dev libyaml-dev libnl-3-dev libnl-route-3-dev libssl-dev
     # for the lab's virtual machine (scripts/lab.sh)
     qemu-system-x86 busybox-static kmod zstd xz-utils python3
     # what tests and the demo compare with and probe with
     iproute2 nftables conntrack tcpdump iperf3 iputils-ping procps
+    # other hands at BFD
+    bird2 frr
     # an independent client of the API, and what judges its answers
     curl python3-jsonschema python3-prometheus-client
     # for `make lint`
@@ -39,7 +41,21 @@ if ((${#missing[@]} > 0)); then
     # Another apt may be at work: wait for it.
     apt=(env DEBIAN_FRONTEND=noninteractive apt-get -q -o DPkg::Lock::Timeout=600)
     as_root "${apt[@]}" update
+    # Routing daemons are for namespaces of the tests: none is to speak for this machine (invoke-rc.d(8)).
+    policy=/usr/sbin/policy-rc.d
+    if [[ -e $policy ]]; then policy=; fi
+    if [[ -n $policy ]]; then
+        trap 'as_root rm -f "$policy"' EXIT
+        printf '#!/bin/sh\nexit 101\n' | as_root install -m 755 /dev/stdin "$policy"
+    fi
     as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}"
+    if [[ -n $policy ]]; then as_root rm -f "$policy"; fi
+    # Nor after the next start.
+    for service in bird frr; do
+        if [[ " ${missing[*]} " == *" $service"* ]] && command -v systemctl >/dev/null; then
+            as_root systemctl disable "$service" >/dev/null 2>&1 || true
+        fi
+    done
 fi
 
 # Where the running kernel has all it takes, the lab needs no other unless asked for one by number.

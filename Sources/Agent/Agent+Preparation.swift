@@ -26,6 +26,7 @@ struct PreparationBase: Sendable {
     var revision: Int?
     var digest: UInt64?
     var snapshot: KernelSnapshot?
+    var deadNextHops: Set<WatchedNextHop> = []
     /// Whose numbers resources keep.
     var topology: Topology?
     /// What interfaces keep that leave their addresses out.
@@ -72,7 +73,10 @@ extension Agent {
         prepared.desired = desired
         prepared.addresses = AddressFiles(desired.topology.chosenAddresses)
         guard let snapshot = base.snapshot,
-            let facts = try? HostFacts(of: desired.host, in: desired.topology, from: snapshot),
+            var facts = try? HostFacts(of: desired.host, in: desired.topology, from: snapshot)
+        else { return prepared }
+        facts.deadNextHops = base.deadNextHops
+        guard
             let compilation = try? HostReconciler(kernel: kernel, for: desired.host, in: desired.topology).compile(
                 desired.topology, desired.host, facts, snapshot.host)
         else { return prepared }

@@ -1,6 +1,8 @@
 import Glibc
 public import KernelDriver
 import KernelModel
+import Liveness
+import Netlink
 public import Logging
 public import Reconciler
 import Synchronization
@@ -20,6 +22,8 @@ public final class Agent: Sendable {
     let clock: any WaitingClock
     let revisions: RevisionStore
     let mailbox: Mailbox<Command>
+    /// Nil where nobody is watched.
+    let liveness: HostLiveness?
     /// Where the loop has sets prepared.
     let preparer = SerialWorker(limit: 1)
     /// Where plans are made that somebody asks for.
@@ -37,6 +41,8 @@ public final class Agent: Sendable {
         case rollback(Int, Reply<AppliedRevision>)
         /// What has become of the set that was to be prepared.
         case prepared(Result<PreparedSet, AgentError>)
+        /// Next hops answer, or do not any more.
+        case liveness(LivenessReport)
         /// The probes of a revision have come to their end.
         case probed(revision: Int, [ProbeOutcome])
         /// Answered when the kernel is as it shall be, or cannot be made so.
@@ -58,13 +64,15 @@ public final class Agent: Sendable {
     ) throws(AgentError) {
         try Files.makeDirectory(configuration.stateDirectory)
         let claim = try HostClaim(stateDirectory: configuration.stateDirectory, namespace: kernel.underlay)
-        try self.init(configuration, kernel: kernel, claim, SystemClock(), log: log)
+        try self.init(configuration, kernel: kernel, claim, SystemClock(), watchingFrom: kernel.underlay, log: log)
     }
 
-    /// - Parameter claim: Nil where nobody else can have the host.
+    /// - Parameters:
+    ///   - claim: Nil where nobody else can have the host.
+    ///   - underlay: Where hosts tell each other which next hops answer; nil: nobody is watched.
     init(
         _ configuration: AgentConfiguration, kernel: any KernelAccess, _ claim: HostClaim?, _ clock: any WaitingClock,
-        log: Logger
+        watchingFrom underlay: NetworkNamespace? = nil, log: Logger
     ) throws(AgentError) {
         self.configuration = configuration
         self.kernel = kernel
@@ -72,7 +80,14 @@ public final class Agent: Sendable {
         self.claim = Mutex(claim)
         publication = Publication(log)
         revisions = try RevisionStore(stateDirectory: configuration.stateDirectory, limit: configuration.revisions)
-        mailbox = try Mailbox()
+        let mailbox = try Mailbox<Command>()
+        self.mailbox = mailbox
+        liveness =
+            underlay.map { underlay in
+                HostLiveness(
+                    stateDirectory: configuration.stateDirectory, underlay: underlay, keyFile: configuration.exchangeKey
+                ) { _ = mailbox.post(.liveness($0)) }
+            }
         publication.begin(started: time(nil), source: configuration.manifests)
     }
 
@@ -80,6 +95,7 @@ public final class Agent: Sendable {
     public func run() throws(AgentError) {
         let loop = try ReconcileLoop(self)
         loop.run()
+        liveness?.stop()
         for command in mailbox.close() { refuse(command) }
         preparer.close()
         planner.close()
@@ -205,7 +221,7 @@ public final class Agent: Sendable {
         case .rollback(_, let reply): reply(.failure(Self.stopping))
         case .settle(let reply): reply(.failure(Self.stopping))
         case .reload(let reply), .ping(let reply): reply(.failure(Self.stopping))
-        case .prepared, .probed, .resynchronize, .stop: break
+        case .prepared, .liveness, .probed, .resynchronize, .stop: break
         }
     }
 }

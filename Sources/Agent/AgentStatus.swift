@@ -24,6 +24,12 @@ public struct AgentStatus: Sendable {
     public var examinedRevision: Int?
     /// Resources of that revision that are not ready.
     public var problems: [ResourceReference: ResourceProblem] = [:]
+    /// Next hops that say `liveness`, of routes of this host's VPCs.
+    public var gateways: [Gateway] = []
+    /// What is to be said of resources that are all right.
+    public var notes: [ResourceReference: String] = [:]
+    /// Why next hops are not watched, or hosts not told or heard of them.
+    public var livenessComplaint: String?
     /// How many resources there are.
     public var resourceCount = 0
     /// Seconds since 1970 when the agent began.
@@ -47,6 +53,23 @@ public struct AgentStatus: Sendable {
         public var previous: Int
         /// Seconds since 1970.
         public var deadline: Int
+    }
+
+    /// A next hop that has to answer.
+    public struct Gateway: Sendable, Hashable {
+        /// The name of its interface.
+        public var interface: String
+        public var liveness: NextHop.Liveness
+        /// The name of the Host that its guest is on.
+        public var host: String
+        /// Whether routes lead to it.
+        public var isUp: Bool
+        /// One phrase.
+        public var reason: String
+        /// Of a guest that is here: after so much silence it is held for dead; nil: not agreed upon.
+        public var detectionTime: Duration?
+        /// Of a guest that is here: how often it went down since the agent began.
+        public var failures: Int?
     }
 
     public struct Alarm: Sendable, Hashable {
@@ -107,6 +130,9 @@ public struct AgentEvent: Sendable, Hashable {
         /// A revision was not confirmed, or a probe of it failed.
         case reverted = "Reverted"
         case probeFinished = "ProbeFinished"
+        /// A next hop with `liveness` does not answer any more, and routes leave it out.
+        case gatewayDown = "GatewayDown"
+        case gatewayUp = "GatewayUp"
         /// Notifications were lost, and everything was read again.
         case resynchronized = "Resynchronized"
     }

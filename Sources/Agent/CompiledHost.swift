@@ -30,6 +30,9 @@ struct CompiledHost {
 
     var compilation: Compilation? { current?.compilation }
 
+    /// Those that it was made without; nil where nothing was.
+    var deadNextHops: Set<WatchedNextHop>? { current?.facts.deadNextHops }
+
     /// The revision that it was made of.
     var revision: Int? { current?.revision }
 

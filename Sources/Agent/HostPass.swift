@@ -11,6 +11,8 @@ struct HostPass {
     private(set) var state = State.new
     private(set) var ledger = RepairLedger()
     var compiled = CompiledHost()
+    /// Next hops that do not answer; what is told of them asks for a pass by itself.
+    var deadNextHops: Set<WatchedNextHop> = []
 
     private let kernel: any KernelAccess
     /// For the host that the desired state says this machine is.
@@ -151,7 +153,8 @@ struct HostPass {
 
     /// Whether an update asks for nothing: of what changed nothing was ours, and nothing was left.
     func isIdle(after update: KernelUpdate) -> Bool {
-        update.isEmpty && state == .settled && ledger.entries.isEmpty && !compiled.hasRefusals
+        update.isEmpty && compiled.deadNextHops == deadNextHops && state == .settled && ledger.entries.isEmpty
+            && !compiled.hasRefusals
     }
 
     // MARK: - Reconcile
@@ -198,7 +201,8 @@ struct HostPass {
     /// - Returns: whether the intent is that of the pass before.
     private mutating func compile(_ desired: Desired, _ snapshot: KernelSnapshot) throws -> Bool {
         let known = facts.flatMap { $0.paths == snapshot.outside.paths ? $0 : nil }
-        let facts = try known ?? reconciler.facts(of: desired.host, in: desired.topology, from: snapshot)
+        var facts = try known ?? reconciler.facts(of: desired.host, in: desired.topology, from: snapshot)
+        facts.deadNextHops = deadNextHops
         (self.facts, foreignAddresses) = (facts, snapshot.host.foreignAddresses)
         let change = try compiled.bring(
             to: desired, facts, reconciler, from: snapshot.host, distrusting: hasFailed)

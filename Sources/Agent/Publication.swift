@@ -1,8 +1,10 @@
 import KernelModel
+import Liveness
 import Logging
 import Netlink
 import Synchronization
 import VPCManifest
+import VPCModel
 
 /// What others are told of the loop's work: status, events and metrics as values behind a lock, and the log. Whoever hears
 /// of an event finds it in the status as well.
@@ -115,6 +117,33 @@ final class Publication: Sendable {
             events.add(
                 .probeFinished, "\(outcome.verdict.rawValue): \(outcome.reason)",
                 resource: "Probe/\(outcome.name)", revision: revision)
+        }
+    }
+
+    // MARK: - Next hops
+
+    func gateways(_ gateways: [AgentStatus.Gateway], notes: [ResourceReference: String]) {
+        published.withLock { ($0.status.gateways, $0.status.notes) = (gateways, notes) }
+    }
+
+    /// - Parameter reason: Nil: they are watched.
+    func watchingFailed(_ reason: String?) {
+        let isNews = published.withLock { published -> Bool in
+            defer { published.status.livenessComplaint = reason }
+            return published.status.livenessComplaint != reason
+        }
+        if let reason, isNews { log.error("next hops: \(reason)") }
+    }
+
+    /// Tells of next hops that went down or came up. What is known for the first time is news only where it is bad.
+    func turned(from former: LivenessReport, to now: LivenessReport) {
+        for (key, verdict) in now.verdicts.sorted(by: { $0.key < $1.key }) {
+            let before = former.verdicts[key]
+            guard before?.isAlive != verdict.isAlive, before != nil || !verdict.isAlive else { continue }
+            let text = "gateway \(key.name) is \(verdict.isAlive ? "up" : "down: \(verdict.reason)")"
+            if verdict.isAlive { log.notice("\(text)") } else { log.warning("\(text)") }
+            events.add(
+                verdict.isAlive ? .gatewayUp : .gatewayDown, text, resource: "NetworkInterface/\(key.name)")
         }
     }
 

@@ -1,5 +1,6 @@
 import CLinux
 import KernelModel
+import Liveness
 import Reconciler
 import VPCCompiler
 import VPCManifest
@@ -33,6 +34,8 @@ final class ReconcileLoop {
     private var isPassDue = false
     /// What the next pass is to look at though the kernel told of nothing.
     private var scope: HostPass.Scope = []
+    /// What was said of the next hops that say `liveness`.
+    var liveness = LivenessState()
     private var isStopping = false
     /// Who waits until there is nothing left to do.
     private var settling: [Agent.Reply<AgentStatus>] = []
@@ -50,6 +53,7 @@ final class ReconcileLoop {
         publication = agent.publication
         waiting = Waiting(agent.clock)
         hostPass = HostPass(agent.kernel)
+        hostPass.deadNextHops = agent.liveness?.remembered ?? []
         if let path = agent.configuration.manifests { source = try ManifestDirectory(path: path, agent.clock) }
     }
 
@@ -92,7 +96,8 @@ final class ReconcileLoop {
     /// What a set that is prepared now is compared with and compiled for.
     func preparationBase(for proposal: Proposal) -> PreparationBase {
         var base = PreparationBase(
-            revision: desired?.revision.number, snapshot: hostPass.snapshot, addresses: keptAddresses)
+            revision: desired?.revision.number, snapshot: hostPass.snapshot, deadNextHops: hostPass.deadNextHops,
+            addresses: keptAddresses)
         if case .rollback(let number, _) = proposal.origin { base.addresses = .ofRevision(number) }
         base.topology = desired?.topology
         // Only who asks for what is in force already, and for good, is answered without a new revision.
@@ -213,6 +218,7 @@ final class ReconcileLoop {
             }
         case .change(let changes, let reply): propose(.changes(changes, reply))
         case .prepared(let result): take(result)
+        case .liveness(let report): take(report)
         case .probed(let revision, let outcomes): take(outcomes, of: revision)
         case .confirm(let reply): reply(Result { () throws(AgentError) in try confirm() })
         case .rollback(let number, let reply):
@@ -262,6 +268,7 @@ final class ReconcileLoop {
             if !isAwaited, hostPass.isIdle(after: update) { return nil }
             let result = try hostPass.reconcile(desired, update, since: begin, agent.clock)
             schedule(after: result.state)
+            watchNextHops(of: desired)
             publication.passed(result, for: desired, hostPass.ledger.alarms(at: agent.clock.now))
             return .success(result)
         } catch {

@@ -26,7 +26,7 @@ extension AgentStatus {
                 phase: .pending, reason: "revision \(revision) is being applied", observedRevision: examinedRevision)
         }
         guard let problem = problems[resource] else {
-            return ResourceStatus(phase: .ready, reason: nil, observedRevision: examinedRevision)
+            return ResourceStatus(phase: .ready, reason: notes[resource], observedRevision: examinedRevision)
         }
         return ResourceStatus(phase: problem.phase, reason: problem.reason, observedRevision: examinedRevision)
     }
@@ -51,6 +51,7 @@ extension AgentStatus {
             ],
             "rejected": .list(rejected.map { StructuredValue($0) }),
             "confirmation": confirmation.map(\.structured) ?? .null, "alarms": .list(alarms.map(\.structured)),
+            "gateways": .list(gateways.map(\.structured)), "livenessComplaint": .string(orNull: livenessComplaint),
             "started": .string(timestamp(started)),
         ]
     }
@@ -60,6 +61,19 @@ extension AgentStatus.Confirmation {
     fileprivate var structured: StructuredValue {
         [
             "revision": .integer(revision), "previous": .integer(previous), "deadline": .string(timestamp(deadline)),
+        ]
+    }
+}
+
+extension AgentStatus.Gateway {
+    fileprivate var structured: StructuredValue {
+        let milliseconds = detectionTime.map { duration in
+            Int(duration.components.seconds * 1000 + duration.components.attoseconds / 1_000_000_000_000_000)
+        }
+        return [
+            "interface": .string(interface), "liveness": .string(liveness.rawValue), "host": .string(host),
+            "up": .boolean(isUp), "reason": .string(reason), "detectionMilliseconds": .integer(orNull: milliseconds),
+            "failures": .integer(orNull: failures),
         ]
     }
 }

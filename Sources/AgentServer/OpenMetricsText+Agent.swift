@@ -66,6 +66,22 @@ extension OpenMetricsText {
             "vpcctl_alarms", "Objects that somebody else changes again and again.",
             [Sample(value: .integer(status.alarms.count))])
         gauge(
+            "vpcctl_gateway_up", "Whether routes lead to a next hop that says liveness.",
+            status.gateways.map { gateway in
+                Sample(
+                    labels: [("interface", gateway.interface), ("liveness", gateway.liveness.rawValue)],
+                    value: .integer(gateway.isUp ? 1 : 0))
+            })
+        counter(
+            "vpcctl_gateway_failures", "How often a next hop whose guest is here went down.",
+            status.gateways.compactMap { gateway in
+                gateway.failures.map {
+                    Sample(
+                        labels: [("interface", gateway.interface), ("liveness", gateway.liveness.rawValue)],
+                        value: .integer($0))
+                }
+            })
+        gauge(
             "vpcctl_manifests_rejected", "Whether what the manifest directory holds now is not valid.",
             [Sample(value: .integer(status.rejected.isEmpty ? 0 : 1))])
     }

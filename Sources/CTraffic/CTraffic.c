@@ -51,3 +51,25 @@ ssize_t send_from(
     memcpy(CMSG_DATA(header), &info, sizeof info);
     return sendmsg(descriptor, &message, 0);
 }
+
+ssize_t receive_with_ttl(int descriptor, void *buffer, size_t length, struct sockaddr_in *source, int *ttl) {
+    union {
+        _Alignas(struct cmsghdr) unsigned char bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec vector = {.iov_base = buffer, .iov_len = length};
+    struct msghdr message = {
+        .msg_name = source,
+        .msg_namelen = sizeof *source,
+        .msg_iov = &vector,
+        .msg_iovlen = 1,
+        .msg_control = control.bytes,
+        .msg_controllen = sizeof control.bytes,
+    };
+    ssize_t count = recvmsg(descriptor, &message, 0);
+    if (count < 0) return count;
+    *ttl = -1;
+    for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
+        if (header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_TTL) memcpy(ttl, CMSG_DATA(header), sizeof *ttl);
+    }
+    return count;
+}

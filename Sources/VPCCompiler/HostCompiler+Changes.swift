@@ -70,6 +70,10 @@ extension HostCompiler {
         if former.missingUplinks != now.missingUplinks {
             for number in uplinks.keys { noteNetwork(number, in: &concerned) }
         }
+        let turned = former.deadNextHops.symmetricDifference(now.deadNextHops)
+        if !turned.isEmpty {
+            concerned.contexts.formUnion(contexts.keys.filter { topology.routes(of: $0, leadTo: turned) })
+        }
         if former.paths != now.paths { concerned.peers.formUnion(topology.hosts.indices.filter { $0 != host }) }
         for number in topology.interfacesOfHost[host] {
             let attachment = topology.interfaces[number].attachment
@@ -266,7 +270,7 @@ extension HostCompiler {
             list: interface.securityGroups, subnet: acl == nil ? nil : interface.subnet, acl: acl,
             relay: interface.sourceDestCheck ? nil : interface.subnet, mtu: interface.mtu,
             report: topology.vpcs[interface.vpc].denialLog == nil ? nil : interface.vpc, guest: nil,
-            isForwarder: !interface.sourceDestCheck, gatewayKey: interface.gatewayKey)
+            isForwarder: !interface.sourceDestCheck, speaksBFD: interface.speaksBFD, gatewayKey: interface.gatewayKey)
         if case .namespace(let name, _) = interface.attachment { port.guest = NamespaceName(name) }
         return port
     }
@@ -386,6 +390,7 @@ extension HostCompiler {
     private mutating func bringTraits(_ concerned: Concerned) {
         var now = traits
         now.hasForwarders = demand.forwarders > 0
+        now.hasBFD = demand.bfd > 0
         now.hasPrefixesOfForwarders = demand.prefixes.forwarders > 0
         now.hasPrefixesOfSpeakers = demand.prefixes.speakers > 0
         now.hasMiddleboxes = middleboxes.values.contains { $0 > 0 }

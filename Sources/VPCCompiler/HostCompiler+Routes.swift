@@ -222,11 +222,13 @@ extension HostCompiler {
         let last = Route.Key(table: context.table, destination: route.destination, metric: Conventions.lastMetric)
         let guardRoute = Attributed(Route.unreachable(last), from: context.origin)
         var present: [NexthopGroup.Member] = []
-        for hop in route.nextHops {
+        for hop in answering(route.nextHops) {
             if let id = nexthop(to: hop.target) { present.append(.init(id: id, weight: UInt16(hop.weight))) }
         }
         guard let first = present.first else { return [guardRoute] }
-        let id = present.count == 1 ? first.id : group(present, behind: key, from: context.origin)
+        // Who is back is to find the flows of the others where they are.
+        let isGroup = present.count > 1 || route.nextHops.count > 1 && route.nextHops.contains { $0.liveness != .none }
+        let id = isGroup ? group(present, of: route.nextHops.count, behind: key, from: context.origin) : first.id
         return [Attributed(.via(id, key), from: context.origin), guardRoute]
     }
 
@@ -238,11 +240,27 @@ extension HostCompiler {
         }
     }
 
+    /// All but those that do not answer; of which none answers all, because it may be the asking that fails.
+    private func answering(_ hops: [ResolvedNextHop]) -> [ResolvedNextHop] {
+        if facts.deadNextHops.isEmpty { return hops }
+        let living = hops.filter { !topology.isDead($0, facts.deadNextHops) }
+        return living.contains { isHere($0.target) } ? living : hops
+    }
+
+    /// Whether packets can be sent there.
+    private func isHere(_ target: ResolvedNextHop.Target) -> Bool {
+        switch target {
+        case .interface(let interface): topology.interfaces[interface].host != host || isAttachedHere(interface)
+        case .natGateway: true
+        }
+    }
+
+    /// - Parameter count: Of all that the route has, whether or not they are members now.
     private mutating func group(
-        _ members: [NexthopGroup.Member], behind route: Route.Key, from origin: Origin
+        _ members: [NexthopGroup.Member], of count: Int, behind route: Route.Key, from origin: Origin
     ) -> NexthopID {
         let algorithm = NexthopGroup.Algorithm.resilient(
-            buckets: Self.buckets(forMembers: members.count), idleTimer: Self.idleTimer)
+            buckets: Self.buckets(forMembers: count), idleTimer: Self.idleTimer)
         let members = members.sorted { $0.id < $1.id }
         let id = numbering.group(of: route, algorithm)
         let body = Nexthop.Body.group(NexthopGroup(members: members, algorithm: algorithm))
@@ -302,5 +320,19 @@ struct OverriddenAddresses {
             next += 1
         }
         return last.map { block.last <= $0 } ?? false
+    }
+}
+
+extension Topology {
+    func isDead(_ hop: ResolvedNextHop, _ dead: Set<WatchedNextHop>) -> Bool {
+        guard hop.liveness != .none, let interface = hop.interface else { return false }
+        return dead.contains(WatchedNextHop(interfaces[interface].name, hop.liveness))
+    }
+
+    /// Whether a route of a context's table has one of these among its next hops.
+    func routes(of context: Context.Key, leadTo hops: Set<WatchedNextHop>) -> Bool {
+        guard let table = context.routeTable else { return false }
+        return routeTables.contains(number: table)
+            && routeTables[table].routes.contains { $0.nextHops.contains { isDead($0, hops) } }
     }
 }

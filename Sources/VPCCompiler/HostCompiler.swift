@@ -81,6 +81,7 @@ struct HostCompiler: Sendable {
         var report: Int?
         var guest: NamespaceName?
         var isForwarder: Bool
+        var speaksBFD: Bool
         var gatewayKey: GatewayKey?
     }
 

@@ -15,6 +15,7 @@ struct HostDemand: Sendable {
     var mtus = Demand<Int>()
     var vpcs = Demand<Int>()
     var forwarders = 0
+    var bfd = 0
     /// Ports with blocks of addresses, by whether they are forwarders'.
     var prefixes = (speakers: 0, forwarders: 0)
 
@@ -49,6 +50,7 @@ extension HostDemand {
         if let report = port.report { reports.count(report, number) }
         mtus.count(port.mtu, number)
         if port.isForwarder { forwarders += number }
+        if port.speaksBFD { bfd += number }
         guard port.hasPrefixes else { return }
         if port.isForwarder { prefixes.forwarders += number } else { prefixes.speakers += number }
     }

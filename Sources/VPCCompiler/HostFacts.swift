@@ -1,7 +1,7 @@
 public import KernelModel
 public import KernelNames
 public import VPCTopology
-import VPCModel
+public import VPCModel
 
 /// What the compiler has to know of the machine it compiles for.
 public struct HostFacts: Sendable, Hashable {
@@ -17,6 +17,8 @@ public struct HostFacts: Sendable, Hashable {
     public var missingDevices: Set<InterfaceName> = []
     /// Devices that are to lead to providers and do not exist.
     public var missingUplinks: Set<InterfaceName> = []
+    /// Next hops with `liveness` that do not answer, wherever they are: routes leave them out.
+    public var deadNextHops: Set<WatchedNextHop> = []
     /// Devices to adopt that others use, and for what: `it has the address 192.0.2.1/24`.
     public var foreignDevices: [InterfaceName: String] = [:]
     /// Why established connections cannot pass by flowtables; nil where they can.
@@ -26,6 +28,17 @@ public struct HostFacts: Sendable, Hashable {
         self.underlayDevice = underlayDevice
         self.underlayMTU = underlayMTU
         self.paths = paths
+    }
+}
+
+/// An interface that is to answer, and how.
+public struct WatchedNextHop: Hashable, Sendable {
+    /// Its name.
+    public var interface: String
+    public var liveness: NextHop.Liveness
+
+    public init(_ interface: String, _ liveness: NextHop.Liveness) {
+        (self.interface, self.liveness) = (interface, liveness)
     }
 }
 

@@ -118,6 +118,8 @@ struct PieceNames: Hashable, Sendable {
 struct HostTraits: Equatable, Sendable {
     /// Whether a guest here may use any address.
     var hasForwarders = false
+    /// Whether a guest here may speak BFD with the host.
+    var hasBFD = false
     /// Whether such a guest has blocks of addresses, and whether another one has.
     var hasPrefixesOfForwarders = false
     var hasPrefixesOfSpeakers = false

@@ -12,6 +12,8 @@ public struct AgentConfiguration: Hashable, Sendable {
     public var socket = Socket()
     /// `ADDRESS:PORT` for metrics and health over TCP; nil: none.
     public var metricsListen: String?
+    /// A file with a key that all hosts share, by which they know each other's messages; nil: by where they come from.
+    public var exchangeKey: String?
     /// Seconds between full passes, give or take a tenth.
     public var resyncSeconds = 300
     /// How many revisions to keep.
@@ -116,6 +118,7 @@ extension AgentConfiguration {
         .optional("stateDirectory", \.stateDirectory, .absolutePath, default: AgentConfiguration().stateDirectory),
         .optional("socket", \.socket, .object(Socket.fields, from: Socket()), default: Socket()),
         .optional("metrics", \.metricsListen, .object(metrics, from: "")),
+        .optional("exchangeKey", \.exchangeKey, .absolutePath),
         .optional("resyncSeconds", \.resyncSeconds, .integer(in: 10...86_400), default: 300),
         .optional("revisions", \.revisions, .integer(in: 2...10_000), default: 50),
         .optional("log", \.log, .object(Log.fields, from: Log()), default: Log()),

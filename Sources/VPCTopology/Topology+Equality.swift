@@ -28,7 +28,8 @@ extension Topology: Equatable {
                 table.routes[route].nextHops = table.routes[route].nextHops.map { hop in
                     switch hop.target {
                     case .interface(let interface):
-                        ResolvedNextHop(.interface(numbers.interfaces[interface]), weight: hop.weight)
+                        ResolvedNextHop(
+                            .interface(numbers.interfaces[interface]), weight: hop.weight, liveness: hop.liveness)
                     case .natGateway(let gateway): ResolvedNextHop(.natGateway(numbers.natGateways[gateway]))
                     }
                 }

@@ -94,6 +94,7 @@ public struct ResolvedNextHop: Sendable, Equatable {
     public var target: Target
     /// 1…256.
     public var weight: Int
+    public var liveness: NextHop.Liveness
 
     /// The resource that a route leads to. Each kind answers two questions in files of its own: which nexthop leads there
     /// from a host (`HostCompiler.nexthop(to:)`), and what becomes of a packet on its way (`Walk.follow(_:in:_:from:_:)`).
@@ -112,9 +113,10 @@ public struct ResolvedNextHop: Sendable, Equatable {
         }
     }
 
-    public init(_ target: Target, weight: Int = 1) {
+    public init(_ target: Target, weight: Int = 1, liveness: NextHop.Liveness = .none) {
         self.target = target
         self.weight = weight
+        self.liveness = liveness
     }
 }
 
@@ -134,6 +136,8 @@ public struct ResolvedInterface: Sendable, Equatable {
     public var mtu: Int
     /// The GRE key that names this interface where it is the target of a route, nil where it is none.
     public var gatewayKey: GatewayKey?
+    /// Whether it is the target of a route that says `liveness: bfd`, so that its guest may speak BFD with its host.
+    public var speaksBFD = false
     /// Numbers of `Topology.securityGroups`, in their order; none allows everything.
     public var securityGroups: [Int]
     /// What is routed to it beside its address; ascending.

@@ -3,6 +3,7 @@ import CommandOptions
 import Console
 import Presentation
 import Reconciler
+import VPCTopology
 
 struct Apply: KernelCommand {
     static let configuration = CommandConfiguration(
@@ -49,6 +50,9 @@ struct Apply: KernelCommand {
         let kernel = try Kernel.open(global, toModify: !dryRun)
         let (reconciler, presentation) = try Kernel.reporting(global) {
             let host = try manifests.host(host, kernel)
+            if manifests.topology.readsLiveness(on: host) {
+                global.note("next hops with liveness are watched by vpcd: without it all of them are used")
+            }
             let reconciler = HostReconciler(kernel: kernel, for: host, in: manifests.topology)
             let presentation = PlanPresentation(
                 try reconciler.plan(manifests.topology, host: host), manifests.resolved,

@@ -54,6 +54,14 @@ struct StatusCommand: ParsableCommand {
                 "somebody else changes \(alarm["object"]?.text ?? "?") again and again (\(alarm["repairs"]?.number ?? 0) repairs)"
             )
         }
+        for gateway in status["gateways"]?.elements ?? [] where gateway["up"] == .boolean(false) {
+            global.warning(
+                "gateway \(gateway["interface"]?.text ?? "?") on \(gateway["host"]?.text ?? "?") is down: \(gateway["reason"]?.text ?? "?")"
+            )
+        }
+        if let complaint = status["livenessComplaint"]?.text {
+            global.warning("next hops: \(complaint)")
+        }
         let rejected = status["rejected"]?.elements ?? []
         if !rejected.isEmpty {
             global.warning("the manifests there now are not valid; the last good ones stay in force:")

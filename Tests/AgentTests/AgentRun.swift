@@ -6,6 +6,7 @@ import Netlink
 import Reconciler
 import TestSupport
 import Testing
+import VPCCompiler
 import VPCManifest
 import VPCTopology
 
@@ -93,11 +94,16 @@ final class AgentRun: Sendable {
     }
 
     /// What is still to be done for the latest manifests, seen by somebody else.
-    func difference() throws -> [String] {
+    /// - Parameter dead: Next hops that do not answer.
+    func difference(dead: Set<WatchedNextHop> = []) throws -> [String] {
         let set = ManifestSet.load(paths: [manifests])
         let topology = try #require(Topology.resolve(set.model).topology)
         let index = try #require(topology.hosts.firstIndex { $0.metadata.name == host })
-        let plan = try HostReconciler(kernel: kernel, for: index, in: topology).plan(topology, host: index)
+        let reconciler = HostReconciler(kernel: kernel, for: index, in: topology)
+        let snapshot = try reconciler.kernel.observe(HostReconciler.observation(of: topology, host: index))
+        var facts = try reconciler.facts(of: index, in: topology, from: snapshot)
+        facts.deadNextHops = dead
+        let plan = try reconciler.plan(reconciler.compile(topology, index, facts, snapshot.host), from: snapshot)
         return plan.changes.operations.map { "\($0.action.rawValue) \($0.object)" }
     }
 

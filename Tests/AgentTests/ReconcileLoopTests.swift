@@ -2,10 +2,12 @@ import FakeKernel
 import Foundation
 import KernelModel
 import KernelNames
+import Liveness
 import TestSupport
 import Testing
 import VPCCompiler
 import VPCManifest
+import VPCModel
 
 @testable import Agent
 
@@ -264,5 +266,89 @@ import VPCManifest
         host.accept(2)
         #expect(host.status.desiredRevision == 2)
         #expect(begin.duration(to: host.clock.now) == .milliseconds(100))
+    }
+}
+
+// MARK: - Next hops
+
+extension ReconcileLoopTests {
+    private static let watched =
+        ManifestHead.subnet("10.0.1.0/24", of: "10.0.0.0/16", more: ", routeTable: t") + ManifestHead.guests(1) + """
+            ---
+            kind: Host
+            metadata: {name: h2}
+            spec: {underlay: {address: 172.31.0.2}}
+            ---
+            kind: RouteTable
+            metadata: {name: t}
+            spec:
+              vpc: v
+              routes:
+                - destination: 0.0.0.0/0
+                  nextHops: [{interface: fw1, liveness: bfd}, {interface: fw2, liveness: bfd}]
+            ---
+            kind: NetworkInterface
+            metadata: {name: fw1}
+            spec: {subnet: s, host: h2, address: 10.0.1.101, sourceDestCheck: false, attachment: {netns: a, device: eth0}}
+            ---
+            kind: NetworkInterface
+            metadata: {name: fw2}
+            spec: {subnet: s, host: h2, address: 10.0.1.102, sourceDestCheck: false, attachment: {netns: b, device: eth0}}
+
+            """
+
+    private static func report(dead: String...) -> LivenessReport {
+        var report = LivenessReport()
+        for name in ["fw1", "fw2"] {
+            report.verdicts[FactKey(.bfd, name)] =
+                dead.contains(name)
+                ? LivenessVerdict(isAlive: false, "detection time expired") : LivenessVerdict(isAlive: true, "up")
+        }
+        return report
+    }
+
+    private static func members(_ host: LoopHost) -> Int? {
+        host.kernel.world.host.state.nexthops.lazy.compactMap { nexthop in
+            if case .group(let group) = nexthop.body { group.members.count } else { nil }
+        }.first
+    }
+
+    @Test func aNextHopThatDiesLeavesItsGroupInTheSameTurn() throws {
+        let host = try LoopHost()
+        let source = ManifestSource(name: "all.yaml", text: Self.watched)
+        _ = try host.ask { .apply([source], confirmSeconds: nil, $0) }
+        try host.settle()
+        host.loop.carryOut(.liveness(Self.report()))
+        #expect(Self.members(host) == 2 && host.events(.gatewayDown).isEmpty && host.events(.gatewayUp).isEmpty)
+        let (commits, before) = (host.kernel.commits.count, host.clock.now)
+
+        host.loop.carryOut(.liveness(Self.report(dead: "fw1")))
+        #expect(Self.members(host) == 1 && host.clock.now == before)
+        // A group in place, and the way that it used.
+        #expect(host.kernel.commits.count == commits + 1)
+        let done = host.kernel.commits.last?.operations.map { "\($0.action.rawValue) \($0.kind.rawValue)" }
+        #expect(done == ["change nexthop", "delete nexthop"])
+        let down = try #require(host.events(.gatewayDown).first)
+        #expect(down.message == "gateway fw1 is down: detection time expired")
+        #expect(down.resource == "NetworkInterface/fw1")
+        #expect(host.status.phase == .ready)
+        #expect(host.status.gateways.map(\.isUp) == [false, true])
+        #expect(host.status.notes[ResourceReference(.routeTable, "t")] == "0.0.0.0/0: without fw1")
+
+        // Nobody else has done that, and it stays so whatever the loop looks at.
+        try host.pass(.seconds(20))
+        #expect(Self.members(host) == 1 && host.events(.driftRepaired).isEmpty)
+        host.loop.carryOut(.resynchronize)
+        try host.settle()
+        #expect(Self.members(host) == 1)
+
+        host.loop.carryOut(.liveness(Self.report(dead: "fw1", "fw2")))
+        #expect(Self.members(host) == 2)
+        #expect(
+            host.status.notes[ResourceReference(.routeTable, "t")] == "0.0.0.0/0: no next hop answers, so all are used")
+        host.loop.carryOut(.liveness(Self.report()))
+        #expect(Self.members(host) == 2 && host.events(.gatewayUp).count == 2)
+        #expect(host.status.notes.isEmpty)
+        #expect(host.events(.driftRepaired).isEmpty)
     }
 }

@@ -151,7 +151,9 @@ package struct RandomResources {
                     for _ in 0..<number(0..<3) {
                         let hop = gateway(vpc)
                         if !hops.contains(where: { $0.target.name == hop }) || isOne(in: 20) {
-                            hops.append(NextHop(interface: hop, weight: number(1..<3)))
+                            hops.append(
+                                NextHop(
+                                    interface: hop, weight: number(1..<3), liveness: pick([.none, .none, .bfd, .ping])))
                         }
                     }
                     return CustomRoute(

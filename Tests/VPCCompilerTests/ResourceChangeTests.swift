@@ -28,6 +28,11 @@ import VPCTopology
                     devices: [InterfaceName(dice.happens(80) ? "u0" : "u1")!],
                     mtu: dice.happens(80) ? 1500 : 1400))
         }
+        for number in 0..<9 {
+            for liveness in [NextHop.Liveness.bfd, .ping] where dice.happens(20) {
+                facts.deadNextHops.insert(WatchedNextHop("i\(number)", liveness))
+            }
+        }
         return facts
     }
 

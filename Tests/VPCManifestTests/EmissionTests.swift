@@ -101,9 +101,11 @@ private struct Planner {
                         ? .blackhole
                         : .nextHops(
                             (0...number(0...2)).map { _ in
-                                NextHop(
-                                    number(0...3) == 0 ? .natGateway(name()) : .interface(name()),
-                                    weight: pick([1, 2, 256]))
+                                number(0...3) == 0
+                                    ? NextHop(.natGateway(name()), weight: pick([1, 2, 256]))
+                                    : NextHop(
+                                        interface: name(), weight: pick([1, 2, 256]),
+                                        liveness: pick([.none, .bfd, .ping]))
                             }))
             }
             return Resource(RouteTable(metadata: metadata(), vpc: name(), routes: routes))
@@ -128,7 +130,9 @@ private struct Planner {
                 ExternalNetwork(
                     metadata: metadata(), pools: (0...number(0...2)).map { _ in prefix() }, nextHop: address(),
                     gateways: (0...number(0...1)).map { _ in
-                        .init(host: name(), device: pick(["eth0", "bond0.200", "7"]), mode: pick([.macvlan, .ipvlan, .move]))
+                        .init(
+                            host: name(), device: pick(["eth0", "bond0.200", "7"]),
+                            mode: pick([.macvlan, .ipvlan, .move]))
                     }, endpoint: maybe(address()), uplinkAddress: address(), announcement: pick([.arp, .routes]),
                     liveness: maybe(
                         .init(

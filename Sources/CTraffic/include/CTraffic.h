@@ -18,3 +18,6 @@ ssize_t receive_with_destination(
 /* sendmsg(2) from one of several local addresses. */
 ssize_t send_from(
     int descriptor, const void *buffer, size_t length, const struct sockaddr_in *to, struct in_addr source);
+
+/* recvmsg(2) that also says with which TTL the datagram came (the socket has IP_RECVTTL); -1 where that is not known. */
+ssize_t receive_with_ttl(int descriptor, void *buffer, size_t length, struct sockaddr_in *source, int *ttl);

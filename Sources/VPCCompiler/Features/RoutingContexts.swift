@@ -3,7 +3,7 @@ import KernelModel
 import KernelNames
 import NFTables
 import VPCModel
-import VPCTopology
+public import VPCTopology
 
 /// One routing context of a VPC on this host: a VRF and its table.
 struct Context: Equatable, Sendable {
@@ -48,7 +48,7 @@ extension Topology {
     }
 
     /// Whether a host has an interface of one of several VPCs.
-    func hasInterface(of vpcs: [Int], on host: Int) -> Bool {
+    public func hasInterface(of vpcs: [Int], on host: Int) -> Bool {
         let all = interfacesOfHost[host]
         for vpc in vpcs {
             let place = all.partitionPoint { isVPC(interfaces[$0].vpc, before: vpc) }

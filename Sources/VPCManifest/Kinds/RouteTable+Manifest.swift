@@ -65,20 +65,31 @@ extension DocumentReader {
 }
 
 extension NextHop {
-    fileprivate static let fields = FieldList<NextHop>([
-        .oneOf(
-            \.target, missing: "names nothing that packets could be sent to", severalHint: "a next hop is one of them",
-            [
-                UnionCase(
-                    "interface", .name(of: NetworkInterface.self), make: { .interface($0) },
-                    value: { if case .interface(let name) = $0 { name } else { nil } },
-                    "in the table's VPC; once per route. Either this or one of the others"),
-                UnionCase(
-                    "natGateway", .name(of: NATGateway.self), make: { .natGateway($0) },
-                    value: { if case .natGateway(let name) = $0 { name } else { nil } },
-                    "of the table's VPC; alone in its route"),
-            ]),
-        .optional(
-            "weight", \.weight, .integer(in: weights), default: 1, "1 to 256: the share of the flows"),
-    ])
+    fileprivate static let fields = FieldList<NextHop>(
+        [
+            .oneOf(
+                \.target, missing: "names nothing that packets could be sent to",
+                severalHint: "a next hop is one of them",
+                [
+                    UnionCase(
+                        "interface", .name(of: NetworkInterface.self), make: { .interface($0) },
+                        value: { if case .interface(let name) = $0 { name } else { nil } },
+                        "in the table's VPC; once per route. Either this or one of the others"),
+                    UnionCase(
+                        "natGateway", .name(of: NATGateway.self), make: { .natGateway($0) },
+                        value: { if case .natGateway(let name) = $0 { name } else { nil } },
+                        "of the table's VPC; alone in its route"),
+                ]),
+            .optional(
+                "weight", \.weight, .integer(in: weights), default: 1, "1 to 256: the share of the flows"),
+            .optional(
+                "liveness", \.liveness, .word, default: .none,
+                "`bfd`, `ping`: its guest is left out as long as it does not answer, see [liveness.md](liveness.md)"),
+        ],
+        check: { reader, fields, hop in
+            if case .interface = hop.target { return }
+            guard hop.liveness != .none, let node = reader.optional(fields, "liveness") else { return }
+            reader.report(
+                "conflicting-fields", "\(reader.path(node)) is for interfaces", hint: "remove it", at: node)
+        })
 }

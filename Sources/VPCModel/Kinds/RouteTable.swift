@@ -34,6 +34,17 @@ public struct NextHop: Hashable, Sendable {
     public var target: Target
     /// Share of the flows, 1…256.
     public var weight: Int
+    /// How it is found out whether the guest forwards; one that does not is left out.
+    public var liveness: Liveness
+
+    public enum Liveness: String, Hashable, Sendable, CaseIterable {
+        /// It is not.
+        case none
+        /// RFC 5880 and 5881: the guest speaks BFD with its subnet's gateway.
+        case bfd
+        /// The guest answers echo requests.
+        case ping
+    }
 
     public enum Target: Hashable, Sendable {
         /// Name of a network interface; only these share a route.
@@ -52,12 +63,15 @@ public struct NextHop: Hashable, Sendable {
     /// Every tool can list a group of so many: the kernel's smallest answer holds it.
     public static let maximumPerRoute = 256
 
-    public init(_ target: Target, weight: Int = 1) {
+    public init(_ target: Target, weight: Int = 1, liveness: Liveness = .none) {
         self.target = target
         self.weight = weight
+        self.liveness = liveness
     }
 
-    public init(interface: String, weight: Int = 1) { self.init(.interface(interface), weight: weight) }
+    public init(interface: String, weight: Int = 1, liveness: Liveness = .none) {
+        self.init(.interface(interface), weight: weight, liveness: liveness)
+    }
 }
 
 extension RouteTable: ResourceType {

@@ -120,6 +120,7 @@ extension Resolver {
         placements[position].number = number
         if self.index.routeTablesOfInterface.has(number) {
             topology.interfaces[number].gatewayKey = GatewayKey(interfaceName: name)
+            topology.interfaces[number].speaksBFD = isAskedForBFD(number)
         }
     }
 

@@ -23,7 +23,8 @@ extension RouteTable: ResolvableResource {
             let hops = route.nextHops.map { hop in
                 switch hop.target {
                 case .interface(let interface):
-                    NextHop(interface: topology.interfaces[interface].name, weight: hop.weight)
+                    NextHop(
+                        interface: topology.interfaces[interface].name, weight: hop.weight, liveness: hop.liveness)
                 case .natGateway(let gateway): NextHop(.natGateway(topology.natGateways[gateway].name))
                 }
             }
@@ -185,7 +186,7 @@ extension Resolver {
                 path + ["nextHops", .index(NextHop.maximumPerRoute)])
         }
         var numbers: [Int: Int] = [:]
-        var resolved: [(interface: Int, weight: Int)] = []
+        var resolved: [(interface: Int, hop: NextHop)] = []
         for (number, hop) in hops.enumerated() {
             let name: String
             switch hop.target {
@@ -221,7 +222,7 @@ extension Resolver {
                 continue
             }
             numbers[index] = number
-            resolved.append((index, hop.weight))
+            resolved.append((index, hop))
             if interface.sourceDestCheck, warned.insert(index).inserted {
                 warn(
                     "next-hop-checks-source",
@@ -234,7 +235,9 @@ extension Resolver {
         let ordered = resolved.sorted {
             topology.interfaces[$0.interface].address < topology.interfaces[$1.interface].address
         }
-        return ordered.map { ResolvedNextHop(.interface($0.interface), weight: $0.weight) }
+        return ordered.map {
+            ResolvedNextHop(.interface($0.interface), weight: $0.hop.weight, liveness: $0.hop.liveness)
+        }
     }
 
     /// A NAT gateway as the next hop of a route.
@@ -275,6 +278,7 @@ extension Resolver {
                 of: key, ResourceReference(.networkInterface, topology.interfaces[number].name),
                 ResourceReference(.natGateway, topology.natGateways[gateway].name))
         }
+        noteBFD(of: number)
         guard let first = index.gateways.updateValue(number, forKey: key), first != number else { return }
         index.gateways[key] = first
         // Of the two, the one whose document comes later.
@@ -292,12 +296,29 @@ extension Resolver {
     /// Takes its key from an interface that no table leads to any more.
     fileprivate mutating func leaveGateway(_ number: Int, of table: Int) {
         index.routeTablesOfInterface.remove(table, from: number)
+        noteBFD(of: number)
         guard !index.routeTablesOfInterface.has(number), let key = topology.interfaces[number].gatewayKey else {
             return
         }
         noteInterface(number)
         topology.interfaces[number].gatewayKey = nil
         if index.gateways[key] == number { index.gateways[key] = nil }
+    }
+
+    private mutating func noteBFD(of number: Int) {
+        let speaksBFD = isAskedForBFD(number)
+        guard topology.interfaces[number].speaksBFD != speaksBFD else { return }
+        noteInterface(number)
+        topology.interfaces[number].speaksBFD = speaksBFD
+    }
+
+    /// Whether one of the tables that lead to an interface says so.
+    func isAskedForBFD(_ number: Int) -> Bool {
+        index.routeTablesOfInterface[number].contains { table in
+            topology.routeTables[table].routes.contains { route in
+                route.nextHops.contains { $0.liveness == .bfd && $0.interface == number }
+            }
+        }
     }
 
     /// Notes what an interface was before.

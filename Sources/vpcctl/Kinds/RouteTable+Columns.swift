@@ -12,13 +12,19 @@ extension RouteTable: ListedResource {
 }
 
 extension CustomRoute {
-    /// `0.0.0.0/0=>fw-a*3,fw-b`.
+    /// `0.0.0.0/0=>fw-a*3,fw-b?bfd`.
     fileprivate var summary: String {
         switch target {
         case .blackhole: "\(destination)=>blackhole"
         case .nextHops(let hops):
             "\(destination)=>"
-                + hops.map { $0.weight == 1 ? $0.target.name : "\($0.target.name)*\($0.weight)" }.joined(separator: ",")
+                + hops.map(\.summary).joined(separator: ",")
         }
+    }
+}
+
+extension NextHop {
+    fileprivate var summary: String {
+        target.name + (weight == 1 ? "" : "*\(weight)") + (liveness == .none ? "" : "?\(liveness.rawValue)")
     }
 }

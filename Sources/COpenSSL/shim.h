@@ -1,0 +1,5 @@
+/* Message authentication codes, and comparing them in constant time. */
+#pragma once
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>

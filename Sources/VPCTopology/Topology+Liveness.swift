@@ -1,0 +1,31 @@
+public import VPCModel
+
+/// A next hop whose guest has to answer.
+public struct WatchedInterface: Hashable, Sendable {
+    /// A number of `Topology.interfaces`.
+    public var interface: Int
+    public var liveness: NextHop.Liveness
+}
+
+extension Topology {
+    /// The next hops that say `liveness`, each once.
+    public var watchedInterfaces: Set<WatchedInterface> {
+        var found: Set<WatchedInterface> = []
+        for table in routeTables {
+            for route in table.routes {
+                for hop in route.nextHops where hop.liveness != .none {
+                    if let interface = hop.interface {
+                        found.insert(WatchedInterface(interface: interface, liveness: hop.liveness))
+                    }
+                }
+            }
+        }
+        return found
+    }
+
+    /// Whether a host sends to such a next hop, or has its guest.
+    public func readsLiveness(on host: Int) -> Bool {
+        let vpcs = Set(watchedInterfaces.map { interfaces[$0.interface].vpc })
+        return interfacesOfHost[host].contains { vpcs.contains(interfaces[$0].vpc) }
+    }
+}
