@@ -2,7 +2,7 @@ import Liveness
 import TestSupport
 import Testing
 
-@Suite(.timeLimit(minutes: 2))
+@Suite(.timeLimit(minutes: 10))
 struct BFDPacketTests {
     /// RFC 5880, section 4.1: version 1, diagnostic 1, state Up with P, multiplier 3, from 0x01020304 to 0x0A0B0C0D, 300 ms,
     /// 50 ms, no echo.

@@ -168,7 +168,7 @@ private final class Watcher: Sendable {
     func waitUntilUp() throws { try wait("up") { $0.verdict == LivenessVerdict(isAlive: true, "up") } }
 }
 
-@Suite(.serialized, .timeLimit(minutes: 5))
+@Suite(.serialized, .timeLimit(minutes: 10))
 struct BFDPeerTests {
     /// What 600 ms become on a machine that does other things, too.
     private static let detection = Duration.milliseconds(600) + .milliseconds(300)

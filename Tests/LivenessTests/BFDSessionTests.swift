@@ -74,7 +74,7 @@ private struct Link {
     }
 }
 
-@Suite(.timeLimit(minutes: 2))
+@Suite(.timeLimit(minutes: 10))
 struct BFDSessionTests {
     private static func up(
         _ first: BFDSession.Parameters = .init(), _ second: BFDSession.Parameters = .init()
@@ -249,7 +249,7 @@ struct BFDSessionTests {
     }
 }
 
-@Suite(.timeLimit(minutes: 2))
+@Suite(.timeLimit(minutes: 10))
 struct EchoSessionTests {
     @Test func silenceAndAnswersAreFoundOut() {
         let begin = ContinuousClock.now

@@ -68,7 +68,7 @@ private struct Poll {
     }
 }
 
-@Suite(.timeLimit(minutes: 2))
+@Suite(.timeLimit(minutes: 10))
 struct ElectionTests {
     private static func settled() -> Poll {
         var poll = Poll(priorities: 200, 100, 100)

@@ -78,7 +78,7 @@ private struct Network {
     var isKnownToAll: Bool { readers.allSatisfy { $0.facts(of: 0) == truth } }
 }
 
-@Suite(.timeLimit(minutes: 5))
+@Suite(.timeLimit(minutes: 10))
 struct FactTests {
     private static func key(_ number: Int) -> FactKey { FactKey(.bfd, "gateway-\(number)") }
 
@@ -216,7 +216,7 @@ struct FactTests {
     }
 }
 
-@Suite(.timeLimit(minutes: 2))
+@Suite(.timeLimit(minutes: 10))
 struct FactMessageTests {
     private static let messages = [
         FactMessage(epoch: 1, challenge: 2, sequence: 3, .beat(version: 4)),
