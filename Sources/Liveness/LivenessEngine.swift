@@ -23,12 +23,17 @@ struct LivenessEngine {
     private var hostEcho: EchoSocket?
     private var nextOpening = Instant.now
     private var report = LivenessReport()
+    /// As others were told last, and when.
+    private var told = LivenessReport()
+    private var lastNews = Instant.now - LivenessEngine.shortestNews
+    private var owesNews = false
     private var polls = PollSet()
 
     /// So many datagrams of a socket, then it is another's turn.
     private static let turn = 32
     /// Between two rounds. Whoever sends without end gets no more of the processor than that.
     private static let shortestRound = Duration.milliseconds(2)
+    private static let shortestNews = Duration.seconds(1)
     private static let openingInterval = Duration.seconds(1)
 
     init(
@@ -112,15 +117,9 @@ struct LivenessEngine {
     private mutating func advance(to now: Instant) {
         for key in watches.keys {
             guard let evidence = watches[key]?.advance(to: now, using: &luck) else { continue }
-            let isUp: Bool? =
-                switch evidence {
-                case .up: true
-                case .down: false
-                // Whoever is asked too early says nothing.
-                case .unanswered(let since, _): since + LivenessJudge.grace <= now ? false : nil
-                case .untold, .silent: nil
-                }
-            if let isUp { owner.set(key, to: [isUp ? 1 : 0], at: now) }
+            guard let value = evidence.value(at: now) else { continue }
+            // Only turns are told: why it is down may be said in other words as often as the guest likes.
+            if owner.value(of: key)?.first != value.first { owner.set(key, to: value, at: now) }
         }
         if let facts {
             for (address, message) in owner.advance(to: now) { facts.send(message, to: address) }
@@ -140,6 +139,7 @@ struct LivenessEngine {
         if facts != nil { deadlines += [owner.deadline, reader.deadline].compactMap(\.self) }
         let isClosed = plan.address != nil && (facts == nil || hostEcho == nil)
         if isClosed { deadlines.append(nextOpening) }
+        if owesNews { deadlines.append(lastNews + Self.shortestNews) }
         // A thread that has nothing to do looks now and then whether that is so.
         return max(deadlines.reduce(now + .seconds(60), min), now)
     }
@@ -187,7 +187,7 @@ struct LivenessEngine {
         next.verdicts = [:]
         next.sessions = [:]
         for (key, state) in watches {
-            next.verdicts[key] = judge.judge(key, state.evidence, at: now)
+            next.verdicts[key] = judge.judge(key, state.evidence(at: now), at: now)
             next.sessions[key] = state.session
         }
         for (key, address) in plan.remote {
@@ -195,18 +195,28 @@ struct LivenessEngine {
         }
         next.silentHosts = Set(hosts.filter { $0.value.isOwnerSilent }.keys)
         next.refusals = refusals
-        let isNews = next.verdicts != report.verdicts || next.exchangeComplaint != report.exchangeComplaint
-        if next == report { return }
-        report = next
-        shared.state.withLock { $0.report = next }
-        if isNews { shared.whenChanged(next) }
+        if next != report {
+            report = next
+            shared.state.withLock { $0.report = next }
+        }
+        tell(at: now)
+    }
+
+    /// Tells of turns at once, and of other words now and then.
+    private mutating func tell(at now: Instant) {
+        let isSame = report.verdicts == told.verdicts && report.exchangeComplaint == told.exchangeComplaint
+        let isTurn = report.verdicts.mapValues(\.isAlive) != told.verdicts.mapValues(\.isAlive)
+        owesNews = !isSame && !isTurn && now < lastNews + Self.shortestNews
+        if isSame || owesNews { return }
+        (told, lastNews) = (report, now)
+        shared.whenChanged(report)
     }
 
     private func evidence(_ key: FactKey, _ address: IPAddress, _ now: Instant) -> LivenessJudge.Evidence {
         guard let host = hosts[address], facts != nil else { return .untold }
         if host.isOwnerSilent { return .silent(hostAnswers: host.answers(at: now)) }
         guard let value = reader.value(of: key, by: address) else { return .untold }
-        return value == [1] ? .up : .down("its host says so")
+        return LivenessJudge.Evidence(value)
     }
 }
 
@@ -217,7 +227,9 @@ private struct WatchState {
     let watch: LivenessPlan.Watch
     private var probe: Probe
     private let begin: Instant
+    /// Whether it has been up.
     private var wasUp = false
+    private var damping = FlapDamping()
     private var failures = 0
     private var complaint: String?
     private var nextOpening: Instant
@@ -264,6 +276,7 @@ private struct WatchState {
         case .echo(let session, _): deadline = session.deadline
         }
         if !isOpen { deadline = min(max(deadline, now + .milliseconds(10)), nextOpening) }
+        if let trusted = damping.trustedFrom, trusted > now { deadline = min(deadline, trusted) }
         // That is when it is held for dead.
         return wasUp || begin + LivenessJudge.grace <= now ? deadline : min(deadline, begin + LivenessJudge.grace)
     }
@@ -309,8 +322,8 @@ private struct WatchState {
             probe = .echo(session, socket)
         }
         note(failure, at: now)
-        noteState()
-        return evidence
+        noteState(at: now)
+        return evidence(at: now)
     }
 
     /// A socket stays bound to a device that is gone, though another one has its name by now.
@@ -348,18 +361,19 @@ private struct WatchState {
             }
             probe = .echo(session, socket)
         }
-        noteState()
+        noteState(at: now)
     }
 
-    private mutating func noteState() {
-        if isUp { wasUp = true } else if lastUp { failures += 1 }
-        lastUp = isUp
+    private mutating func noteState(at now: Instant) {
+        if !isUp, damping.trustedFrom != nil { failures += 1 }
+        damping.note(isUp: isUp, at: now)
+        if isUp { wasUp = true }
     }
 
-    private var lastUp = false
-
-    var evidence: LivenessJudge.Evidence {
-        if isUp { return .up }
+    func evidence(at now: Instant) -> LivenessJudge.Evidence {
+        if let trusted = damping.trustedFrom {
+            return trusted <= now ? .up : .down("it comes and goes, and has to stay for a while first")
+        }
         return wasUp ? .down(whyDown) : .unanswered(since: begin, whyDown)
     }
 

@@ -95,3 +95,29 @@ struct LivenessJudge: Sendable {
 
     private static let presumed = LivenessVerdict(isAlive: true, "not known yet")
 }
+
+/// As a fact that hosts are told: 1 or 0, and why.
+extension LivenessJudge.Evidence {
+    private static let longestReason = 200
+
+    /// Nil: nothing is known that others should go by.
+    func value(at now: ContinuousClock.Instant) -> FactValue? {
+        switch self {
+        case .up: [1]
+        case .down(let reason): Self.down(reason)
+        // Whoever is asked too early says nothing.
+        case .unanswered(let since, let reason): since + LivenessJudge.grace <= now ? Self.down(reason) : nil
+        case .untold, .silent: nil
+        }
+    }
+
+    private static func down(_ reason: String) -> FactValue { [0] + reason.utf8.prefix(longestReason) }
+
+    init(_ value: FactValue) {
+        // It comes from another machine, and goes into a log.
+        let reason = String(decoding: value.dropFirst(), as: UTF8.self).filter { character in
+            character.asciiValue.map { (0x20...0x7E).contains($0) } ?? false
+        }
+        self = value.first == 1 ? .up : .down(reason.isEmpty ? "its host says so" : reason)
+    }
+}

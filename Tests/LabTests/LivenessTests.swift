@@ -11,7 +11,7 @@ import VPCModel
 
 extension Scenario {
     /// Three gateways on two hosts, one that sends on a third, and what is told of them between the hosts.
-    fileprivate static let watched: Scenario = {
+    fileprivate static func watched(by liveness: NextHop.Liveness) -> Scenario {
         var scenario = Scenario()
         for number in 1...3 {
             scenario.host("h\(number)", IPAddress(v4: 0xAC1F_0000 + UInt32(number)))
@@ -20,7 +20,7 @@ extension Scenario {
         scenario.vpc("blue", 101, "10.0.0.0/16")
         scenario.subnet("app", "blue", "10.0.2.0/24", table: "shared")
         scenario.subnet("edge", "blue", "10.0.9.0/24")
-        let hops = ["gw-a", "gw-b", "gw-c"].map { NextHop(interface: $0, liveness: .bfd) }
+        let hops = ["gw-a", "gw-b", "gw-c"].map { NextHop(interface: $0, liveness: liveness) }
         scenario.table("shared", "blue", CustomRoute(destination: prefix("0.0.0.0/0"), target: .nextHops(hops)))
         scenario.interface("app1", "app", on: "h3", "10.0.2.15")
         scenario.interface("app2", "app", on: "h1", "10.0.2.16")
@@ -29,7 +29,7 @@ extension Scenario {
         scenario.interface("gw-c", "edge", on: "h2", "10.0.9.23", forwards: true)
         scenario.probe("out", "app1", toAddress: "198.51.100.7", .udp(port: 53), .allow)
         return scenario
-    }()
+    }
 }
 
 extension LabTests {
@@ -51,15 +51,17 @@ extension LabTests {
         /// A lab, its daemons, and its guests'.
         private final class World {
             let lab: TestLab
+            private let scenario: Scenario
             var agents: [String: AgentRun] = [:]
             /// Of the flows that are asked for: others each time, because those that were busy stay where they are.
             var ports: ClosedRange<UInt16> = 20000...(20000 + LivenessTests.flowCount)
             private var birds: [String: Program] = [:]
 
-            init() throws {
-                lab = try TestLab(.watched)
+            init(watchedBy liveness: NextHop.Liveness = .bfd) throws {
+                scenario = .watched(by: liveness)
+                lab = try TestLab(scenario)
                 do {
-                    for gateway in LivenessTests.gateways.keys { try startBIRD(in: gateway) }
+                    for gateway in LivenessTests.gateways.keys where liveness == .bfd { try startBIRD(in: gateway) }
                     for host in ["h1", "h2", "h3"] { try startAgent(on: host) }
                 } catch {
                     tearDown()
@@ -74,7 +76,7 @@ extension LabTests {
             }
 
             func startAgent(on host: String, folder: String? = nil) throws {
-                let text = folder == nil ? Scenario.watched.text(prefix: lab.prefix) : nil
+                let text = folder == nil ? scenario.text(prefix: lab.prefix) : nil
                 agents[host] = try AgentRun(
                     namespace: lab.namespace(host), host: host, text, folder: folder)
             }
@@ -255,6 +257,22 @@ extension LabTests {
             let note = try world.agent("h3").agent.status.notes[ResourceReference(.routeTable, "shared")]
             #expect(note == "0.0.0.0/0: no next hop answers, so all are used")
             #expect(try world.flows("app1").count == world.ports.count)
+        }
+
+        @Test func anEchoDecides() async throws {
+            let world = try World(watchedBy: .ping)
+            defer { world.tearDown() }
+            try await world.waitUntilAllAreUp()
+            try world.lab.shell("gw-a", Self.hang)
+            try await world.waitUntil("gw-a down") { world.up("h3") == ["gw-b", "gw-c"] }
+            try await world.waitUntil("two members") { try world.members(on: "h3") == 2 }
+            let note = try world.agent("h3").agent.status.notes[ResourceReference(.routeTable, "shared")]
+            #expect(note == "0.0.0.0/0: without gw-a")
+            try world.lab.shell("gw-a", "nft delete table inet hung")
+            try await world.waitUntilAllAreUp()
+            // No port may speak BFD where nobody is asked to.
+            #expect(
+                !(try world.lab.shell("vpc-h1", "nft list set inet vpcctl bfd_rate 2>&1 || true")).contains("elements"))
         }
 
         /// A daemon that is started anew is no death: not of what it watches, nor of what it was told.
