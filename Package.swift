@@ -191,7 +191,7 @@ let package = Package(
             "AgentServerTests",
             [
                 "Agent", "AgentClient", "AgentServer", "KernelDriver", "KernelModel", "Netlink", "TestSupport",
-                "VPCManifest",
+                "VPCManifest", "VPCModel",
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),

@@ -37,6 +37,8 @@ extension LabTests {
     @Suite(.needsOverlay, .serialized, .timeLimit(minutes: 20)) struct LivenessTests {
         private static let gateways = ["gw-a": "10.0.9.21", "gw-b": "10.0.9.22", "gw-c": "10.0.9.23"]
         private static let flowCount: UInt16 = 90
+        /// A second (docs/liveness.md), and what it costs three hosts to share one emulated processor.
+        fileprivate static let soon = Duration.milliseconds(1500)
 
         /// As a guest whose kernel does nothing any more; a link that is down its host would put right.
         private static let hang = """
@@ -166,7 +168,7 @@ extension LabTests {
             var differences: [String] = []
 
             var isGood: Bool {
-                told < .seconds(1) && lost < 50 && strays == 0 && moved > 0 && differences.isEmpty
+                told < LivenessTests.soon && lost < 75 && strays == 0 && moved > 0 && differences.isEmpty
             }
         }
 
@@ -177,7 +179,7 @@ extension LabTests {
             let first = world.ports.upperBound + 1
             world.ports = first...(first + Self.flowCount)
             let before = try ["app1", "app2"].map(world.flows)
-            let streams = try (0..<6).map { _ in
+            let streams = try (0..<9).map { _ in
                 try Stream(from: world.lab.station("app1"), to: "198.51.100.7", every: .milliseconds(20))
             }
             for stream in streams { #expect(stream.waitForAnswers(20)) }
@@ -225,15 +227,15 @@ extension LabTests {
             #expect(Set(try world.flows("app1").values) == ["gw-a-inet", "gw-b-inet", "gw-c-inet"])
             let death = try await Stalls.undisturbed(\Death.isGood) { try await self.death(in: world) }
             print("liveness: \(death)")
-            #expect(death.told < .seconds(1), "\(death)")
-            #expect(death.lost < 50, "\(death)")
+            #expect(death.told < Self.soon, "\(death)")
+            #expect(death.lost < 75, "\(death)")
             #expect(death.strays == 0 && death.moved > 0 && death.differences.isEmpty, "\(death)")
         }
 
         @Test func bfdAloneDecides() async throws {
             let world = try World()
             defer { world.tearDown() }
-            let took = try await Stalls.undisturbed({ $0 < .seconds(1) }) {
+            let took = try await Stalls.undisturbed({ $0 < Self.soon }) {
                 try world.startBIRD(in: "gw-b")
                 try await world.waitUntilAllAreUp()
                 let last = try world.agent("h3").lastEvent
@@ -244,7 +246,7 @@ extension LabTests {
                 }
                 return begin.duration(to: .now)
             }
-            #expect(took < .seconds(1))
+            #expect(took < Self.soon)
             try await world.waitUntil("two members") { try world.members(on: "h3") == 2 }
             #expect(!(try world.flows("app1")).values.contains("gw-b-inet"))
             try world.startBIRD(in: "gw-b")
@@ -320,7 +322,7 @@ extension LabTests {
         @Test func aHostThatDiesTakesItsGatewaysWithIt() async throws {
             let world = try World()
             defer { world.tearDown() }
-            let took = try await Stalls.undisturbed({ $0 < .seconds(1) }) {
+            let took = try await Stalls.undisturbed({ $0 < Self.soon }) {
                 try await world.waitUntilAllAreUp()
                 let now = try world.agent("h3").lastEvent
                 try world.lab.shell("h2", "ip link set u0 down")
@@ -333,7 +335,7 @@ extension LabTests {
                 return took
             }
             print("liveness: a host that is gone is known after \(took)")
-            #expect(took < .seconds(1))
+            #expect(took < Self.soon)
         }
 
         /// What a guest says as another one, or much too often, is its own matter.
