@@ -57,7 +57,7 @@ extension HostCompiler {
             return Attributed(.unreachable(key), from: Origin(.vpc, context.vpc))
         }
         let remote = ranked[rank]
-        let id = tunnel(to: remote, ofVPC: context.vpc, from: Origin(.host, remote))
+        let id = tunnel(to: remote, from: context, Origin(.host, remote))
         return Attributed(.via(id, key), from: interface.map { Origin(.networkInterface, $0) } ?? Origin(.host, remote))
     }
 

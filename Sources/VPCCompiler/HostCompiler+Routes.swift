@@ -66,7 +66,7 @@ extension HostCompiler {
                 continue
             }
             if tunnels[remote] == .none {
-                tunnels[remote] = tunnel(to: remote, ofVPC: context.vpc, from: Origin(.host, remote))
+                tunnels[remote] = tunnel(to: remote, from: context, Origin(.host, remote))
             }
             uses[remote] += 1
             table.append(Attributed(.via(tunnels[remote], key), from: Origin(.networkInterface, index)))
@@ -139,21 +139,21 @@ extension HostCompiler {
         if state.special.position(of: key) != nil { return }
         let isOverridden = state.overriding.contains { $0.contains(block) }
         let destination = isOverridden ? nil : topology.destination(block, inVPC: context.vpc)
-        put(destination.flatMap { row(to: $0, key, isLocal: context.natGateway == nil) }, at: key)
+        put(destination.flatMap { row(to: $0, key, context) }, at: key)
     }
 
     /// None where the guest is not there: then `unreachable` answers.
-    /// - Parameter isLocal: Whether guests of this host are reached directly; from the VRF of a NAT gateway they are not.
+    /// From the VRF of a NAT gateway guests of this host are not reached directly.
     private mutating func row(
-        to destination: Destination, _ key: Route.Key, isLocal: Bool
+        to destination: Destination, _ key: Route.Key, _ context: Context
     ) -> Attributed<Route>? {
         let index = destination.interface
-        let (remote, vpc) = (topology.interfaces[index].host, topology.interfaces[index].vpc)
+        let remote = topology.interfaces[index].host
         let origin = Origin(.networkInterface, index)
-        if remote == host, isLocal {
+        if remote == host, context.natGateway == nil {
             return isAttachedHere(index) ? Attributed(routeHere(to: destination, key), from: origin) : nil
         }
-        let id = tunnel(to: remote, ofVPC: vpc, from: Origin(.host, remote))
+        let id = tunnel(to: remote, from: context, Origin(.host, remote))
         return Attributed(.via(id, key), from: origin)
     }
 

@@ -215,13 +215,14 @@ extension HostCompiler {
 
     /// Sends to the interfaces of a VPC on another host: by the device that receives from there, whose neighbour the host is.
     /// Its address is but a name, beside which guests may have the same one. Only where it is a gateway's address the kernel
-    /// takes no such nexthop (fib_check_nh of net/ipv4/fib_semantics.c), and the way is that to gateways.
-    mutating func tunnel(to remote: Int, ofVPC vpc: Int, from origin: Origin) -> NexthopID {
-        let address = topology.hosts[remote].underlayAddress
-        if topology.isGateway(address, ofVPC: vpc) {
-            return tunnel(to: remote, key: topology.vpcs[vpc].id.rawValue, from: origin)
+    /// takes no such nexthop (fib_check_nh of net/ipv4/fib_semantics.c), and the way is that to gateways; as it is from a NAT
+    /// gateway, beside which there need not be such a device.
+    mutating func tunnel(to remote: Int, from context: Context, _ origin: Origin) -> NexthopID {
+        let (address, id) = (topology.hosts[remote].underlayAddress, topology.vpcs[context.vpc].id)
+        if context.natGateway != nil || topology.isGateway(address, ofVPC: context.vpc) {
+            return tunnel(to: remote, key: id.rawValue, from: origin)
         }
-        let device = Conventions.receiver(topology.vpcs[vpc].id)
+        let device = Conventions.receiver(id)
         let neighbor = Neighbor(device: device, address: address, linkLayerAddress: .tunnel(address))
         put(Attributed(neighbor, from: origin))
         return nexthop(.gateway(address, device: device), from: origin)
