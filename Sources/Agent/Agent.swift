@@ -19,6 +19,7 @@ public final class Agent: Sendable {
     let publication: Publication
     let clock: any WaitingClock
     let revisions: RevisionStore
+    let connections: ConnectionWatch
     let mailbox: Mailbox<Command>
     /// Where the loop has sets prepared.
     let preparer = SerialWorker(limit: 1)
@@ -71,6 +72,7 @@ public final class Agent: Sendable {
         self.clock = clock
         self.claim = Mutex(claim)
         publication = Publication(log)
+        connections = ConnectionWatch(publication)
         revisions = try RevisionStore(stateDirectory: configuration.stateDirectory, limit: configuration.revisions)
         mailbox = try Mailbox()
         publication.begin(started: time(nil), source: configuration.manifests)
@@ -79,7 +81,9 @@ public final class Agent: Sendable {
     /// Works until ``stop()``, on the calling thread.
     public func run() throws(AgentError) {
         let loop = try ReconcileLoop(self)
+        connections.start()
         loop.run()
+        connections.stop()
         for command in mailbox.close() { refuse(command) }
         preparer.close()
         planner.close()

@@ -20,6 +20,10 @@ public struct AgentStatus: Sendable {
     public var confirmation: Confirmation?
     /// What somebody else changes back again and again.
     public var alarms: [Alarm] = []
+    /// The host's table of tracked connections, when it was looked at last; nil until then.
+    public var trackingTable: TrackingTable?
+    /// Who has how many of them, by the VPC's name, as of the last count.
+    public var connections: [ConnectionUse] = []
     /// The revision that the last pass was made for, however it ended.
     public var examinedRevision: Int?
     /// Resources of that revision that are not ready.

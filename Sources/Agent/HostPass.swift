@@ -67,6 +67,15 @@ struct HostPass {
         reconciler = HostReconciler(kernel: kernel)
     }
 
+    /// What there is to count, and where; nil as long as nothing was compiled.
+    func connectionShares(in topology: Topology) -> (shares: [ConnectionShare], kernel: any KernelAccess)? {
+        guard let zones = compiled.compilation?.zones else { return nil }
+        let shares = zones.map { vpc, zone in
+            ConnectionShare(vpc: topology.vpcs[vpc].name, zone: zone, maximum: topology.vpcs[vpc].maxConnections)
+        }
+        return (shares, reconciler.kernel)
+    }
+
     /// As of the last look.
     var snapshot: KernelSnapshot? { mirror?.snapshot }
 

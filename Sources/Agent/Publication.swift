@@ -173,6 +173,34 @@ final class Publication: Sendable {
         }
     }
 
+    // MARK: - Connections
+
+    /// The host's connections were counted.
+    func counted(_ uses: [ConnectionUse], _ table: TrackingTable) {
+        let uses = uses.sorted { $0.vpc < $1.vpc }
+        let (before, revision) = published.withLock { published -> ([ConnectionUse], Int?) in
+            let before = published.status.connections
+            (published.status.connections, published.status.trackingTable) = (uses, table)
+            return (before, published.status.observedRevision)
+        }
+        let known = Dictionary(before.map { ($0.vpc, $0) }, uniquingKeysWith: { first, _ in first })
+        for use in uses { note(use, since: known[use.vpc], revision) }
+    }
+
+    private func note(_ use: ConnectionUse, since former: ConnectionUse?, _ revision: Int?) {
+        let (wasAlarming, wasRefused) = (former?.isAlarming ?? false, former?.isRefused ?? false)
+        let resource = "VPC/\(use.vpc)"
+        let numbers = "\(use.tracked) of at most \(use.limit) tracked connections"
+        if use.isAlarming && !wasAlarming || use.isRefused && !wasRefused {
+            let text = "it has \(numbers)\(use.isRefused ? "; new ones are refused" : "")"
+            log.warning("\(resource): \(text)")
+            events.add(.alarmRaised, text, resource: resource, revision: revision)
+        } else if wasAlarming, !use.isAlarming {
+            log.notice("\(resource): it has \(numbers)")
+            events.add(.alarmCleared, "it has \(numbers)", resource: resource, revision: revision)
+        }
+    }
+
     // MARK: - Repairs
 
     /// What somebody else had changed. One line an object; of very many at once, one a kind.

@@ -262,6 +262,9 @@ final class ReconcileLoop {
             if !isAwaited, hostPass.isIdle(after: update) { return nil }
             let result = try hostPass.reconcile(desired, update, since: begin, agent.clock)
             schedule(after: result.state)
+            if let (shares, kernel) = hostPass.connectionShares(in: desired.topology) {
+                agent.connections.follow(shares, in: kernel)
+            }
             publication.passed(result, for: desired, hostPass.ledger.alarms(at: agent.clock.now))
             return .success(result)
         } catch {

@@ -1,4 +1,5 @@
 import Agent
+import KernelModel
 import Presentation
 import VPCManifest
 import VPCModel
@@ -51,7 +52,22 @@ extension AgentStatus {
             ],
             "rejected": .list(rejected.map { StructuredValue($0) }),
             "confirmation": confirmation.map(\.structured) ?? .null, "alarms": .list(alarms.map(\.structured)),
+            "connections": trackingTable.map(connections(in:)) ?? .null,
             "started": .string(timestamp(started)),
+        ]
+    }
+
+    /// The table, and the VPCs that are near their limits.
+    private func connections(in table: TrackingTable) -> StructuredValue {
+        [
+            "tracked": .integer(table.count), "room": .integer(table.room),
+            "alarms": .list(
+                connections.filter(\.isAlarming).map { use in
+                    [
+                        "vpc": .string(use.vpc), "tracked": .integer(use.tracked), "limit": .integer(use.limit),
+                        "refused": .boolean(use.isRefused),
+                    ]
+                }),
         ]
     }
 }

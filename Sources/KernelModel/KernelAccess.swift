@@ -131,6 +131,12 @@ public protocol KernelAccess: Sendable {
     /// The tracked connections of the host's namespace, in the zones that packets of VPCs are in (all but 0), those of
     /// packets that are just being judged included.
     func connections() throws -> [Connection]
+    /// How full the table of tracked connections is that the host's namespace has; nil where there is no such namespace, or
+    /// nothing is tracked.
+    func trackingTable() throws -> TrackingTable?
+    /// How many connections the host's namespace tracks in each zone.
+    /// - Parameter sample: Only about so many are looked at, by chance; nil: all, in time that grows with their number.
+    func connectionCounts(sample: Int?) throws -> [UInt16: Int]
     /// What every device of the host's namespace has counted.
     func traffic() throws -> [InterfaceName: LinkTraffic]
     /// Why connections cannot pass by flowtables into tunnels without a far end of their own, in words; nil where they can.

@@ -54,6 +54,12 @@ struct StatusCommand: ParsableCommand {
                 "somebody else changes \(alarm["object"]?.text ?? "?") again and again (\(alarm["repairs"]?.number ?? 0) repairs)"
             )
         }
+        for alarm in status["connections"]?["alarms"]?.elements ?? [] {
+            let isRefused = alarm["refused"] == .boolean(true)
+            global.warning(
+                "VPC/\(alarm["vpc"]?.text ?? "?") has \(alarm["tracked"]?.number ?? 0) of at most "
+                    + "\(alarm["limit"]?.number ?? 0) tracked connections\(isRefused ? "; new ones are refused" : "")")
+        }
         let rejected = status["rejected"]?.elements ?? []
         if !rejected.isEmpty {
             global.warning("the manifests there now are not valid; the last good ones stay in force:")

@@ -135,6 +135,10 @@ package final class FakeKernel: KernelAccess {
 
     package func connections() throws -> [Connection] { world.connections }
 
+    package func trackingTable() throws -> TrackingTable? { nil }
+
+    package func connectionCounts(sample: Int?) throws -> [UInt16: Int] { [:] }
+
     package func traffic() throws -> [InterfaceName: LinkTraffic] { [:] }
 
     package func offloadObstacle() -> String? { nil }
