@@ -20,6 +20,7 @@ public final class Agent: Sendable {
     let clock: any WaitingClock
     let revisions: RevisionStore
     let connections: ConnectionWatch
+    let filters: FilterWatch
     let mailbox: Mailbox<Command>
     /// Where the loop has sets prepared.
     let preparer = SerialWorker(limit: 1)
@@ -73,6 +74,7 @@ public final class Agent: Sendable {
         self.claim = Mutex(claim)
         publication = Publication(log)
         connections = ConnectionWatch(publication)
+        filters = FilterWatch(publication)
         revisions = try RevisionStore(stateDirectory: configuration.stateDirectory, limit: configuration.revisions)
         mailbox = try Mailbox()
         publication.begin(started: time(nil), source: configuration.manifests)
@@ -82,8 +84,10 @@ public final class Agent: Sendable {
     public func run() throws(AgentError) {
         let loop = try ReconcileLoop(self)
         connections.start()
+        filters.start()
         loop.run()
         connections.stop()
+        filters.stop()
         for command in mailbox.close() { refuse(command) }
         preparer.close()
         planner.close()

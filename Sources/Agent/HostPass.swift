@@ -14,7 +14,7 @@ struct HostPass {
 
     private let kernel: any KernelAccess
     /// For the host that the desired state says this machine is.
-    private var reconciler: HostReconciler
+    private(set) var reconciler: HostReconciler
     private var namespace: String?
     private var mirror: (any KernelMirroring)?
     /// Where the kernel may not be as was compiled; of all else the last passes have seen that it is.

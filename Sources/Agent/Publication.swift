@@ -1,6 +1,7 @@
 import KernelModel
 import Logging
 import Netlink
+import Reconciler
 import Synchronization
 import VPCManifest
 
@@ -198,6 +199,25 @@ final class Publication: Sendable {
         } else if wasAlarming, !use.isAlarming {
             log.notice("\(resource): it has \(numbers)")
             events.add(.alarmCleared, "it has \(numbers)", resource: resource, revision: revision)
+        }
+    }
+
+    // MARK: - Others' filters
+
+    /// The machine's filters were looked through.
+    func filtered(_ obstacles: [TunnelObstacle]) {
+        let (before, revision) = published.withLock { published -> ([TunnelObstacle], Int?) in
+            let before = published.status.obstacles
+            published.status.obstacles = obstacles
+            return (before, published.status.observedRevision)
+        }
+        for obstacle in obstacles where obstacle.isCertain && !before.contains(obstacle) {
+            log.critical("\(obstacle)")
+            events.add(.alarmRaised, "\(obstacle)", revision: revision)
+        }
+        for obstacle in before where obstacle.isCertain && !obstacles.contains(obstacle) {
+            log.notice("no longer so: \(obstacle)")
+            events.add(.alarmCleared, "no longer so: \(obstacle)", revision: revision)
         }
     }
 

@@ -265,6 +265,7 @@ final class ReconcileLoop {
             if let (shares, kernel) = hostPass.connectionShares(in: desired.topology) {
                 agent.connections.follow(shares, in: kernel)
             }
+            agent.filters.follow(hostPass.reconciler)
             publication.passed(result, for: desired, hostPass.ledger.alarms(at: agent.clock.now))
             return .success(result)
         } catch {

@@ -1,6 +1,7 @@
 import Agent
 import KernelModel
 import Presentation
+import Reconciler
 import VPCManifest
 import VPCModel
 
@@ -52,6 +53,7 @@ extension AgentStatus {
             ],
             "rejected": .list(rejected.map { StructuredValue($0) }),
             "confirmation": confirmation.map(\.structured) ?? .null, "alarms": .list(alarms.map(\.structured)),
+            "obstacles": .list(obstacles.map(\.structured)),
             "connections": trackingTable.map(connections(in:)) ?? .null,
             "started": .string(timestamp(started)),
         ]
@@ -68,6 +70,16 @@ extension AgentStatus {
                         "refused": .boolean(use.isRefused),
                     ]
                 }),
+        ]
+    }
+}
+
+extension TunnelObstacle {
+    fileprivate var structured: StructuredValue {
+        [
+            "message": .string("\(self)"), "remedy": .string(remedy), "certain": .boolean(isCertain),
+            "table": .string("\(table)"), "chain": .string(chain),
+            "handle": .integer(orNull: handle.map { Int(clamping: $0) }), "rule": .string(rule),
         ]
     }
 }

@@ -54,6 +54,10 @@ struct StatusCommand: ParsableCommand {
                 "somebody else changes \(alarm["object"]?.text ?? "?") again and again (\(alarm["repairs"]?.number ?? 0) repairs)"
             )
         }
+        for obstacle in status["obstacles"]?.elements ?? [] {
+            global.warning(obstacle["message"]?.text ?? "?")
+            Streams.errorLine("  remedy: \(obstacle["remedy"]?.text ?? "?")")
+        }
         for alarm in status["connections"]?["alarms"]?.elements ?? [] {
             let isRefused = alarm["refused"] == .boolean(true)
             global.warning(
