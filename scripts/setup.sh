@@ -13,7 +13,7 @@ packages=(
     # for the lab's virtual machine (scripts/lab.sh)
     qemu-system-x86 busybox-static kmod zstd xz-utils python3
     # what tests and the demo compare with and probe with
-    iproute2 nftables conntrack tcpdump iperf3 iputils-ping procps
+    iproute2 nftables iptables conntrack tcpdump iperf3 iputils-ping procps
     # other hands at BFD
     bird2 frr
     # an independent client of the API, and what judges its answers

@@ -44,6 +44,15 @@ extension Agent {
         }
     }
 
+    /// First packets of connections that the bounds of VPCs have refused, by VPC. Reads the kernel on the calling thread.
+    public func refusedConnections() throws(AgentError) -> [String: Int] {
+        do {
+            return try reconciler.refusedConnections()
+        } catch {
+            throw AgentError(.kernel, "\(error)")
+        }
+    }
+
     /// Has the source read again, now, and the kernel after it.
     public func reload() async throws(AgentError) { try await ask { .reload($0) } }
 

@@ -21,6 +21,8 @@ public final class Agent: Sendable {
     let publication: Publication
     let clock: any WaitingClock
     let revisions: RevisionStore
+    let connections: ConnectionWatch
+    let filters: FilterWatch
     let mailbox: Mailbox<Command>
     /// Nil where nobody is watched.
     let liveness: HostLiveness?
@@ -79,6 +81,8 @@ public final class Agent: Sendable {
         self.clock = clock
         self.claim = Mutex(claim)
         publication = Publication(log)
+        connections = ConnectionWatch(publication)
+        filters = FilterWatch(publication)
         revisions = try RevisionStore(stateDirectory: configuration.stateDirectory, limit: configuration.revisions)
         let mailbox = try Mailbox<Command>()
         self.mailbox = mailbox
@@ -94,8 +98,12 @@ public final class Agent: Sendable {
     /// Works until ``stop()``, on the calling thread.
     public func run() throws(AgentError) {
         let loop = try ReconcileLoop(self)
+        connections.start()
+        filters.start()
         loop.run()
         liveness?.stop()
+        connections.stop()
+        filters.stop()
         for command in mailbox.close() { refuse(command) }
         preparer.close()
         planner.close()

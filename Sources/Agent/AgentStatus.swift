@@ -1,4 +1,5 @@
 public import KernelModel
+public import Reconciler
 public import VPCManifest
 public import VPCModel
 
@@ -20,6 +21,12 @@ public struct AgentStatus: Sendable {
     public var confirmation: Confirmation?
     /// What somebody else changes back again and again.
     public var alarms: [Alarm] = []
+    /// The host's table of tracked connections, when it was looked at last; nil until then.
+    public var trackingTable: TrackingTable?
+    /// Who has how many of them, by the VPC's name, as of the last count.
+    public var connections: [ConnectionUse] = []
+    /// What of the machine's own filters keeps tunnels from other hosts, or may do so.
+    public var obstacles: [TunnelObstacle] = []
     /// The revision that the last pass was made for, however it ended.
     public var examinedRevision: Int?
     /// Resources of that revision that are not ready.

@@ -16,7 +16,7 @@ struct HostPass {
 
     private let kernel: any KernelAccess
     /// For the host that the desired state says this machine is.
-    private var reconciler: HostReconciler
+    private(set) var reconciler: HostReconciler
     private var namespace: String?
     private var mirror: (any KernelMirroring)?
     /// Where the kernel may not be as was compiled; of all else the last passes have seen that it is.
@@ -67,6 +67,15 @@ struct HostPass {
     init(_ kernel: any KernelAccess) {
         self.kernel = kernel
         reconciler = HostReconciler(kernel: kernel)
+    }
+
+    /// What there is to count, and where; nil as long as nothing was compiled.
+    func connectionShares(in topology: Topology) -> (shares: [ConnectionShare], kernel: any KernelAccess)? {
+        guard let zones = compiled.compilation?.zones else { return nil }
+        let shares = zones.map { vpc, zone in
+            ConnectionShare(vpc: topology.vpcs[vpc].name, zone: zone, maximum: topology.vpcs[vpc].maxConnections)
+        }
+        return (shares, reconciler.kernel)
     }
 
     /// As of the last look.

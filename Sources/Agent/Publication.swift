@@ -2,6 +2,7 @@ import KernelModel
 import Liveness
 import Logging
 import Netlink
+import Reconciler
 import Synchronization
 import VPCManifest
 import VPCModel
@@ -199,6 +200,53 @@ final class Publication: Sendable {
         } else if result.state == .failed, !wasFailed {
             events.add(
                 .applyFailed, problems.failures.first ?? "reading back found a difference", revision: number)
+        }
+    }
+
+    // MARK: - Connections
+
+    /// The host's connections were counted.
+    func counted(_ uses: [ConnectionUse], _ table: TrackingTable) {
+        let uses = uses.sorted { $0.vpc < $1.vpc }
+        let (before, revision) = published.withLock { published -> ([ConnectionUse], Int?) in
+            let before = published.status.connections
+            (published.status.connections, published.status.trackingTable) = (uses, table)
+            return (before, published.status.observedRevision)
+        }
+        let known = Dictionary(before.map { ($0.vpc, $0) }, uniquingKeysWith: { first, _ in first })
+        for use in uses { note(use, since: known[use.vpc], revision) }
+    }
+
+    private func note(_ use: ConnectionUse, since former: ConnectionUse?, _ revision: Int?) {
+        let (wasAlarming, wasRefused) = (former?.isAlarming ?? false, former?.isRefused ?? false)
+        let resource = "VPC/\(use.vpc)"
+        let numbers = "\(use.tracked) of at most \(use.limit) tracked connections"
+        if use.isAlarming && !wasAlarming || use.isRefused && !wasRefused {
+            let text = "it has \(numbers)\(use.isRefused ? "; new ones are refused" : "")"
+            log.warning("\(resource): \(text)")
+            events.add(.alarmRaised, text, resource: resource, revision: revision)
+        } else if wasAlarming, !use.isAlarming {
+            log.notice("\(resource): it has \(numbers)")
+            events.add(.alarmCleared, "it has \(numbers)", resource: resource, revision: revision)
+        }
+    }
+
+    // MARK: - Others' filters
+
+    /// The machine's filters were looked through.
+    func filtered(_ obstacles: [TunnelObstacle]) {
+        let (before, revision) = published.withLock { published -> ([TunnelObstacle], Int?) in
+            let before = published.status.obstacles
+            published.status.obstacles = obstacles
+            return (before, published.status.observedRevision)
+        }
+        for obstacle in obstacles where obstacle.isCertain && !before.contains(obstacle) {
+            log.critical("\(obstacle)")
+            events.add(.alarmRaised, "\(obstacle)", revision: revision)
+        }
+        for obstacle in before where obstacle.isCertain && !obstacles.contains(obstacle) {
+            log.notice("no longer so: \(obstacle)")
+            events.add(.alarmCleared, "no longer so: \(obstacle)", revision: revision)
         }
     }
 

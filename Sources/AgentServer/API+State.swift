@@ -130,8 +130,18 @@ extension API {
         ) { objects[$0].structured }
     }
 
+    private static func connections(_ use: ConnectionUse?, refused: Int?) -> StructuredValue.Member {
+        StructuredValue.Member(
+            "connections",
+            [
+                "tracked": .integer(orNull: use?.tracked), "limit": .integer(orNull: use?.limit),
+                "full": .boolean(use?.isRefused ?? false), "refused": .integer(refused ?? 0),
+            ])
+    }
+
     private func counters() async throws -> HTTPAnswer {
         let reading = try await blocking { [agent, traffic] in try traffic.collect(agent) }
+        let uses = Dictionary(agent.status.connections.map { ($0.vpc, $0) }, uniquingKeysWith: { first, _ in first })
         return .list(
             [
                 ("apiVersion", .apiVersion), ("kind", "TrafficCounters"),
@@ -140,7 +150,9 @@ extension API {
                     "vpcs",
                     .list(
                         reading.vpcs.map { vpc in
-                            .object([StructuredValue.Member("name", .string(vpc.name))] + vpc.traffic.members)
+                            .object(
+                                [StructuredValue.Member("name", .string(vpc.name))] + vpc.traffic.members
+                                    + [Self.connections(uses[vpc.name], refused: reading.refused[vpc.name])])
                         })
                 ),
             ], "interfaces", count: reading.interfaces.count

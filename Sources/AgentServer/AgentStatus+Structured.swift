@@ -1,5 +1,7 @@
 import Agent
+import KernelModel
 import Presentation
+import Reconciler
 import VPCManifest
 import VPCModel
 
@@ -52,7 +54,33 @@ extension AgentStatus {
             "rejected": .list(rejected.map { StructuredValue($0) }),
             "confirmation": confirmation.map(\.structured) ?? .null, "alarms": .list(alarms.map(\.structured)),
             "gateways": .list(gateways.map(\.structured)), "livenessComplaint": .string(orNull: livenessComplaint),
+            "obstacles": .list(obstacles.map(\.structured)),
+            "connections": trackingTable.map(connections(in:)) ?? .null,
             "started": .string(timestamp(started)),
+        ]
+    }
+
+    /// The table, and the VPCs that are near their limits.
+    private func connections(in table: TrackingTable) -> StructuredValue {
+        [
+            "tracked": .integer(table.count), "room": .integer(table.room),
+            "alarms": .list(
+                connections.filter(\.isAlarming).map { use in
+                    [
+                        "vpc": .string(use.vpc), "tracked": .integer(use.tracked), "limit": .integer(use.limit),
+                        "refused": .boolean(use.isRefused),
+                    ]
+                }),
+        ]
+    }
+}
+
+extension TunnelObstacle {
+    fileprivate var structured: StructuredValue {
+        [
+            "message": .string("\(self)"), "remedy": .string(remedy), "certain": .boolean(isCertain),
+            "table": .string("\(table)"), "chain": .string(chain),
+            "handle": .integer(orNull: handle.map { Int(clamping: $0) }), "rule": .string(rule),
         ]
     }
 }

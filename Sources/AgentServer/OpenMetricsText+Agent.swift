@@ -82,6 +82,22 @@ extension OpenMetricsText {
                 }
             })
         gauge(
+            "vpcctl_connections", "Tracked connections of the host's namespace.",
+            status.trackingTable.map { [Sample(value: .integer($0.count))] } ?? [])
+        gauge(
+            "vpcctl_connections_room", "The most tracked connections there can be in a namespace of this machine.",
+            status.trackingTable.map { [Sample(value: .integer($0.room))] } ?? [])
+        let ofVPCs: [(name: String, help: String, number: (ConnectionUse) -> Int)] = [
+            ("vpcctl_vpc_connections", "Tracked connections of the VPC on this host.", { $0.tracked }),
+            ("vpcctl_vpc_connections_limit", "The most that the VPC may have for now.", { $0.limit }),
+            ("vpcctl_vpc_connections_full", "Whether the VPC begins no connections for now.", { $0.isRefused ? 1 : 0 }),
+        ]
+        for gauge in ofVPCs {
+            self.gauge(
+                gauge.name, gauge.help,
+                status.connections.map { Sample(labels: [("vpc", $0.vpc)], value: .integer(gauge.number($0))) })
+        }
+        gauge(
             "vpcctl_manifests_rejected", "Whether what the manifest directory holds now is not valid.",
             [Sample(value: .integer(status.rejected.isEmpty ? 0 : 1))])
     }
@@ -143,6 +159,12 @@ extension OpenMetricsText {
             })
         append(
             "vpc", "the VPC's network interfaces on this host", reading.vpcs.map { ([("vpc", $0.name)], $0.traffic) })
+        counter(
+            "vpcctl_vpc_refused_connections",
+            "First packets that the bound or the rate of the VPC's connections refused.",
+            reading.vpcs.map { vpc in
+                Sample(labels: [("vpc", vpc.name)], value: .integer(reading.refused[vpc.name] ?? 0))
+            })
     }
 
     private mutating func append(_ subject: String, _ words: String, _ rows: [([Label], LinkTraffic)]) {

@@ -426,7 +426,7 @@ struct FirewallElementReader {
         return false
     }
 
-    private static func verdict(_ attributes: consuming AttributeReader) throws(CodecError) -> NFVerdict? {
+    static func verdict(_ attributes: consuming AttributeReader) throws(CodecError) -> NFVerdict? {
         while let attribute = try attributes.next() {
             guard attribute.type == Int(NFTA_DATA_VERDICT.rawValue) else { continue }
             var code: Int32 = 0

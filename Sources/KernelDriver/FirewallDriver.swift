@@ -8,7 +8,7 @@ public import Netlink
 ///
 /// Only the tables that it is asked for are listed, and only those are changed.
 public struct FirewallDriver: ~Copyable, Sendable {
-    private var socket: NFTablesSocket
+    var socket: NFTablesSocket
 
     public init(in namespace: NetworkNamespace = .current) throws(NetlinkError) {
         socket = try NFTablesSocket(in: namespace)

@@ -572,7 +572,7 @@ extension NFObservedChain {
 extension NFTable {
     /// The table that a message of nf_tables is about: its name is the first attribute of all of them
     /// (`NFTA_TABLE_NAME`, `NFTA_CHAIN_TABLE`, …). Nil for a family that is not known.
-    fileprivate init?(of message: borrowing Message) throws(CodecError) {
+    init?(of message: borrowing Message) throws(CodecError) {
         let header = try message.header(as: nfgenmsg.self)
         guard let family = NFFamily.allCases.first(where: { FirewallCodes.family($0) == header.nfgen_family }),
             let name = try message.text(NFTA_TABLE_NAME)

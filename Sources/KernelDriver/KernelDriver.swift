@@ -171,6 +171,18 @@ public struct KernelDriver: KernelAccess, Sendable {
         return connections
     }
 
+    public func trackingTable() throws -> TrackingTable? {
+        guard let namespace = try namespace else { return nil }
+        var socket = try ConntrackSocket(in: namespace)
+        let (count, room) = try socket.statistics()
+        return room > 0 ? TrackingTable(count: count, room: room) : nil
+    }
+
+    public func connectionCounts(sample: Int?) throws -> [UInt16: Int] {
+        guard let namespace = try namespace else { return [:] }
+        return try ConntrackSocket(in: namespace).countsByZone(sample: sample)
+    }
+
     public func localAddresses() throws -> Set<IPAddress> {
         var observer = try Observer(underlay, owner: Ownership(routeProtocol: RouteProtocol(0), aliasPrefix: ""))
         return try observer.localAddresses()

@@ -62,3 +62,16 @@ public struct Connection: Hashable, Sendable, CustomStringConvertible {
         return "connection \(from) to \(to) protocol \(ipProtocol)\(type) zone \(zone)"
     }
 }
+
+/// The table of a namespace's tracked connections.
+public struct TrackingTable: Hashable, Sendable {
+    /// Connections, of all zones.
+    public var count: Int
+    /// The most there can be (`net.netfilter.nf_conntrack_max`).
+    public var room: Int
+
+    public init(count: Int, room: Int) {
+        self.count = count
+        self.room = room
+    }
+}

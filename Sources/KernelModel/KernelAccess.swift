@@ -128,9 +128,20 @@ public protocol KernelAccess: Sendable {
     func counters(of table: NFTable) throws -> [NFObservedObject]
     /// What tables hold, without their elements and rules; those that exist.
     func listings(of tables: [NFTable], in place: Place) throws -> [NFListing]
+    /// The filters where the packets of tunnels travel, and the devices there.
+    /// - Parameter table: That which is read with its sets.
+    func filters(readingSetsOf table: NFTable) throws -> PresentFilters
+    /// What a set of those tables has for the key that these bytes begin with; a byte that is not known is nil.
+    func lookUp(_ key: [UInt8?], in set: String, of table: NFTable) throws -> NFLookup
     /// The tracked connections of the host's namespace, in the zones that packets of VPCs are in (all but 0), those of
     /// packets that are just being judged included.
     func connections() throws -> [Connection]
+    /// How full the table of tracked connections is that the host's namespace has; nil where there is no such namespace, or
+    /// nothing is tracked.
+    func trackingTable() throws -> TrackingTable?
+    /// How many connections the host's namespace tracks in each zone.
+    /// - Parameter sample: Only about so many are looked at, by chance; nil: all, in time that grows with their number.
+    func connectionCounts(sample: Int?) throws -> [UInt16: Int]
     /// What every device of the host's namespace has counted.
     func traffic() throws -> [InterfaceName: LinkTraffic]
     /// Why connections cannot pass by flowtables into tunnels without a far end of their own, in words; nil where they can.
@@ -141,4 +152,34 @@ public protocol KernelAccess: Sendable {
     /// Sets the loopback device up, sends a datagram by it, and says whether that made a tracked connection: in a namespace
     /// in which nobody has asked for connection tracking, something in the kernel asks for it everywhere.
     func tracksLoopback() throws -> Bool
+}
+
+/// What a set of nf_tables has for a key.
+public enum NFLookup: Hashable, Sendable {
+    /// Of a verdict map with what it decides.
+    case found(NFVerdict?)
+    case absent
+    /// Not all of the key is known, or it cannot be asked for.
+    case unknown
+}
+
+/// The filters that packets of IPv4 meet in a namespace, whoever made them.
+public struct PresentFilters: Sendable {
+    /// With their chains and rules, without sets.
+    public var tables: [NFObservedTable] = []
+    public var devices: [Device] = []
+
+    public struct Device: Hashable, Sendable {
+        public var name: InterfaceName
+        public var index: UInt32
+        public var group: UInt32
+
+        public init(name: InterfaceName, index: UInt32, group: UInt32) {
+            self.name = name
+            self.index = index
+            self.group = group
+        }
+    }
+
+    public init() {}
 }

@@ -14,6 +14,15 @@ public enum Place: Hashable, Sendable {
         if case .guest(let name) = self { name } else { nil }
     }
 
+    /// One word: `host`, `underlay` or `guest`.
+    public var word: String {
+        switch self {
+        case .host: "host"
+        case .underlay: "underlay"
+        case .guest: "guest"
+        }
+    }
+
     /// ` in namespace web1`, behind what is said of an object there; empty for the host's own.
     public var suffix: String {
         switch self {

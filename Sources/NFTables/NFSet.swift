@@ -96,8 +96,8 @@ public struct NFSet: Hashable, Sendable {
     ///     list while it changes. One without grows in the background.
     ///   - grows: See ``grows``; instead of a size.
     ///   - admits: See ``admits``.
-    ///   - limit: A rate for each element by itself: a packet that is over it finds nothing. The kernel's counts of it are
-    ///     no part of what is compared.
+    ///   - limit: A rate for each element by itself: a packet that is over it finds nothing; of a limit that matches what is
+    ///     over, a packet that is within. The kernel's counts of it are no part of what is compared.
     public init(
         _ name: String, of key: NFType..., to data: Data? = nil, isInterval: Bool = false, isConstant: Bool = false,
         size: UInt32? = nil, grows: Bool = false, admits: Bool = false, limit: NFLimit? = nil, origin: Origin = .none
@@ -135,6 +135,19 @@ public struct NFSet: Hashable, Sendable {
         precondition(!set.shape.isInterval && set.shape.data == nil, "intervals and data do not go by themselves")
         shape = NFSetShape(
             keyCode: set.shape.keyCode, keyLength: set.shape.keyLength, timeout: UInt64(seconds) * 1000)
+        elements = NFElements(layout: shape.layout)
+    }
+
+    /// Elements that somebody puts in as things are, each to be there for so many seconds: whoever compares and repairs the
+    /// table leaves them alone.
+    public init(_ name: String, of key: NFType..., seconds: UInt32, origin: Origin = .none) {
+        self.name = name
+        grows = false
+        admits = false
+        newcomersTo = nil
+        self.origin = origin
+        shape = NFSetShape(
+            keyCode: NFType.code(of: key), keyLength: Self.length(of: key), timeout: UInt64(seconds) * 1000)
         elements = NFElements(layout: shape.layout)
     }
 

@@ -142,9 +142,35 @@ public struct ConntrackSocket: ~Copyable, Sendable {
         return flows
     }
 
+    /// How many connections the namespace has in each zone. Nothing else of them is read.
+    ///
+    /// Connections that begin or end meanwhile may be missing or, rarely, count twice.
+    /// - Parameter sample: About so many are read, those with the lowest hashes. The hash (SipHash) has a secret of the
+    ///   kernel's, so nobody can choose to be among them. Nil: all are read.
+    public consuming func countsByZone(sample: Int? = nil) throws(NetlinkError) -> [UInt16: Int] {
+        try socket.dump(
+            Self.type(IPCTNL_MSG_CT_GET), nfgenmsg(family: UInt8(AF_UNSPEC)), into: [UInt16: Int](),
+            enough: sample ?? .max
+        ) { counts, message throws(CodecError) in
+            var zone: UInt16 = 0
+            var attributes = message.attributes(after: nfgenmsg.self)
+            while let attribute = try attributes.next() {
+                guard attribute.type == Int(CTA_ZONE.rawValue) else { continue }
+                zone = try attribute.value(as: BigEndian<UInt16>.self).value
+                break
+            }
+            counts[zone, default: 0] += 1
+        }
+    }
+
     /// How many connections the namespace has, in all zones.
-    public mutating func count() throws(NetlinkError) -> Int {
+    public mutating func count() throws(NetlinkError) -> Int { try statistics().count }
+
+    /// How many connections the namespace has, in all zones, and how many it has room for (`nf_conntrack_max`); 0 where
+    /// the kernel does not say (before 4.18).
+    public mutating func statistics() throws(NetlinkError) -> (count: Int, room: Int) {
         var count: UInt32 = 0
+        var room: UInt32 = 0
         try socket.query { writer in
             writer.message(Self.type(IPCTNL_MSG_CT_GET_STATS), [], nfgenmsg(family: UInt8(AF_UNSPEC)))
         } each: { message throws(CodecError) in
@@ -152,10 +178,12 @@ public struct ConntrackSocket: ~Copyable, Sendable {
             while let attribute = try attributes.next() {
                 if attribute.type == Int(CTA_STATS_GLOBAL_ENTRIES.rawValue) {
                     count = try attribute.value(as: BigEndian<UInt32>.self).value
+                } else if attribute.type == Int(CTA_STATS_GLOBAL_MAX_ENTRIES.rawValue) {
+                    room = try attribute.value(as: BigEndian<UInt32>.self).value
                 }
             }
         }
-        return Int(count)
+        return (Int(count), Int(room))
     }
 
     /// Forgets connections. One that ended meanwhile and began again is another entry and stays, unless the kernel happened

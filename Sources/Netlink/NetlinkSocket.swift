@@ -284,10 +284,12 @@ public struct NetlinkSocket: ~Copyable, Sendable {
     /// - Parameters:
     ///   - initial: What each attempt starts with.
     ///   - attempts: How many interrupted dumps are tolerated before giving up with `EINTR`.
+    ///   - enough: After so many objects, and those that came with the last of them, no more are read. The kernel is then in
+    ///     the middle of its answer: the socket is good for no other question.
     ///   - each: Called with every object; the message's bytes are valid only during the call.
     public mutating func dump<Header: BitwiseCopyable, State>(
         _ type: MessageType, _ header: Header, into initial: @autoclosure () -> State, attempts: Int = 16,
-        attributes: (inout MessageWriter) -> Void = { _ in },
+        enough: Int = .max, attributes: (inout MessageWriter) -> Void = { _ in },
         each: (inout State, borrowing Message) throws(CodecError) -> Void
     ) throws(NetlinkError) -> State {
         for _ in 0..<attempts {
@@ -299,7 +301,7 @@ public struct NetlinkSocket: ~Copyable, Sendable {
             if let failure = writer.takeFailure() { throw NetlinkError(failure, operation: family.name(of: type)) }
             try transport.send(writer.bytes) { Self.operation(family, of: writer.bytes) }
             var state = initial()
-            let complete = try answer { message throws(CodecError) in try each(&state, message) }
+            let complete = try answer(enough: enough) { message throws(CodecError) in try each(&state, message) }
             if complete { return state }
         }
         throw NetlinkError(
@@ -310,12 +312,14 @@ public struct NetlinkSocket: ~Copyable, Sendable {
     /// Takes messages until the one that ends the answer to the request in the writer.
     ///
     /// - Returns: False when the answer is not to be relied on and the request should be repeated.
-    private mutating func answer(_ each: (borrowing Message) throws(CodecError) -> Void) throws(NetlinkError) -> Bool {
+    private mutating func answer(
+        enough: Int = .max, _ each: (borrowing Message) throws(CodecError) -> Void
+    ) throws(NetlinkError) -> Bool {
         let family = self.family
         let portID = transport.portID
         let sequence = self.sequence
         var progress = AnswerProgress()
-        while !progress.isOver {
+        while !progress.isOver, progress.objects < enough {
             switch try transport.receive() {
             case .overrun:
                 // Nothing of a dump is thrown away by the kernel, which waits for us to read; but an error or the end

@@ -98,7 +98,9 @@ public struct PlanPresentation: Sendable {
 public struct PresentedOperation: Sendable, Hashable {
     public var action: Operation.Action
     public var kind: ObjectKind
-    /// The guest's; nil: the host's own.
+    /// In which of the host's namespaces, see ``Place/word``.
+    public var place: String
+    /// The guest's; nil: none of a guest's.
     public var namespace: String?
     /// The object as ip(8) would be told.
     public var object: String
@@ -110,6 +112,7 @@ public struct PresentedOperation: Sendable, Hashable {
     init(_ operation: Operation, resource: String?) {
         action = operation.action
         kind = operation.kind
+        place = operation.place.word
         namespace = operation.place.guest?.rawValue
         object = operation.object
         previous = operation.previous
@@ -119,18 +122,20 @@ public struct PresentedOperation: Sendable, Hashable {
     public var structured: StructuredValue {
         [
             "action": .string(action.rawValue), "kind": .string(kind.rawValue),
-            "namespace": .string(orNull: namespace), "object": .string(object),
+            "place": .string(place), "namespace": .string(orNull: namespace), "object": .string(object),
             "previous": .string(orNull: previous), "resource": .string(orNull: resource),
         ]
     }
 
     public init?(_ value: StructuredValue) {
         guard let action = value["action"]?.text.flatMap({ Operation.Action(rawValue: $0) }),
-            let kind = value["kind"]?.text.flatMap({ ObjectKind(rawValue: $0) }), let object = value["object"]?.text
+            let kind = value["kind"]?.text.flatMap({ ObjectKind(rawValue: $0) }), let object = value["object"]?.text,
+            let place = value["place"]?.text
         else { return nil }
         self.action = action
         self.kind = kind
         self.object = object
+        self.place = place
         namespace = value["namespace"]?.text
         previous = value["previous"]?.text
         resource = value["resource"]?.text

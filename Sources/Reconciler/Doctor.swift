@@ -10,6 +10,8 @@ public struct Finding: Sendable, Hashable {
     public var isGood: Bool
     /// Nothing is missing, but every packet costs more than it need.
     public var isCostly = false
+    /// It depends on what cannot be told from here.
+    public var isUncertain = false
     /// Two readers of the kernel tell different things of it.
     public var isDisputed = false
     /// What was found.
@@ -18,12 +20,13 @@ public struct Finding: Sendable, Hashable {
     public var remedy: String?
 
     public init(
-        subject: String, isGood: Bool, isCostly: Bool = false, isDisputed: Bool = false, detail: String,
-        remedy: String? = nil
+        subject: String, isGood: Bool, isCostly: Bool = false, isUncertain: Bool = false, isDisputed: Bool = false,
+        detail: String, remedy: String? = nil
     ) {
         self.subject = subject
         self.isGood = isGood
         self.isCostly = isCostly
+        self.isUncertain = isUncertain
         self.isDisputed = isDisputed
         self.detail = detail
         self.remedy = remedy

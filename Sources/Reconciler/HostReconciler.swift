@@ -42,10 +42,7 @@ public struct HostReconciler: Sendable {
 
     /// What of the kernel a plan is made from.
     public static func observation(of topology: Topology, host: Int) -> ObservationRequest {
-        var request = ObservationRequest(
-            owner: Conventions.ownership, sysctls: Conventions.sysctlPaths, guests: topology.guests(of: host),
-            firewall: FirewallTables.all)
-        request.underlayFirewall = [FirewallTables.underlay]
+        var request = ObservationRequest.ours(guests: topology.guests(of: host))
         request.paths = PathRequest(
             from: topology.hosts[host].underlayAddress, to: topology.hosts.map(\.underlayAddress))
         return request
@@ -80,10 +77,8 @@ public struct HostReconciler: Sendable {
 
     /// What `delete` would do. Reads only.
     public func removalPlan() throws -> HostPlan {
-        var request = ObservationRequest(
-            owner: Conventions.ownership, sysctls: Conventions.sysctlPaths, guestScope: .rules,
-            firewall: FirewallTables.all, readsFirewall: false)
-        request.underlayFirewall = [FirewallTables.underlay]
+        var request = ObservationRequest.ours()
+        (request.guestScope, request.readsFirewall) = (.rules, false)
         let snapshot = try kernel.observe(request)
         let intent = KernelIntent.removal(from: snapshot)
         let changes = intent.changes(from: snapshot, owner: Conventions.ownership)
@@ -138,11 +133,8 @@ public struct HostReconciler: Sendable {
     }
 
     private func remainingChanges(of plan: HostPlan) throws -> ChangePlan {
-        var request = ObservationRequest(
-            owner: Conventions.ownership, sysctls: Conventions.sysctlPaths,
-            guests: plan.intent.guests.map(\.namespace), firewall: FirewallTables.all,
-            readsFirewall: !plan.intent.host.firewall.isEmpty)
-        request.underlayFirewall = [FirewallTables.underlay]
+        var request = ObservationRequest.ours(guests: plan.intent.guests.map(\.namespace))
+        request.readsFirewall = !plan.intent.host.firewall.isEmpty
         request.likelyRoutes = plan.intent.host.routes.count
         let snapshot = try kernel.observe(request)
         return plan.intent.changes(from: snapshot, owner: Conventions.ownership, renewed: Self.allRenewed)
@@ -241,6 +233,17 @@ extension Topology {
             if case .namespace(let name, _) = interfaces[index].attachment { names.insert(NamespaceName(name)) }
         }
         return names.sorted()
+    }
+}
+
+extension ObservationRequest {
+    /// All that is ours: parameters and tables that have names of their own.
+    fileprivate static func ours(guests: [NamespaceName] = []) -> ObservationRequest {
+        var request = ObservationRequest(
+            owner: Conventions.ownership, sysctls: Conventions.sysctlPaths, guests: guests,
+            firewall: FirewallTables.all)
+        request.underlayFirewall = [FirewallTables.underlay]
+        return request
     }
 }
 

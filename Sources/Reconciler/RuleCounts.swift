@@ -8,4 +8,15 @@ extension HostReconciler {
         let named = counters.compactMap { counter in FirewallName(counter.name).map { ($0, counter.counts) } }
         return Dictionary(named, uniquingKeysWith: { first, _ in first })
     }
+
+    /// First packets of connections that the bounds of VPCs have refused, by VPC.
+    public func refusedConnections() throws -> [String: Int] {
+        var refused: [String: Int] = [:]
+        for (name, counts) in try ruleCounts() {
+            if let vpc = name.resource?.name, name == RuleCounter.refused(vpc: vpc) {
+                refused[vpc] = Int(clamping: counts.packets)
+            }
+        }
+        return refused
+    }
 }

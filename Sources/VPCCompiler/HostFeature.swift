@@ -25,9 +25,10 @@ extension HostFeature {
 extension HostCompiler {
     /// All there are. Rules of one place stand in this order.
     static let features: [any HostFeature] = [
-        HostBasics(), RoutingContexts(), GuestPorts(), GatewayTunnels(), Tunnels(), GuestFragments(), HostAccess(),
-        ConnectionMemory(), ConnectionErrors(), GatewayGuests(), NetworkACLs(), SecurityGroups(), DenialReports(),
-        GuestAddressResolution(), EstablishedConnections(), ExternalUplinks(), NATGateways(),
+        HostBasics(), RoutingContexts(), GuestPorts(), GatewayTunnels(), Tunnels(), GuestFragments(),
+        ConnectionBounds(), HostAccess(), ConnectionMemory(), ConnectionErrors(), GatewayGuests(), NetworkACLs(),
+        SecurityGroups(), DenialReports(), GuestAddressResolution(), EstablishedConnections(), ExternalUplinks(),
+        NATGateways(),
     ]
 }
 

@@ -88,8 +88,7 @@ public struct LabStore: Sendable, Hashable {
             // The latest first: guests, and with them what is plugged into hosts, before hosts.
             for entry in record.entries.reversed() where !removal.removed.contains(entry.namespace) {
                 if entry.isPresent {
-                    try Self.remove(entry)
-                    removal.removed.append(entry.namespace)
+                    removal.removed += try Self.remove(entry)
                 } else {
                     NamespaceFactory.removeLeftover(named: entry.namespace)
                 }
@@ -104,12 +103,16 @@ public struct LabStore: Sendable, Hashable {
     }
 
     /// With the one that a host has made for its VPCs.
-    static func remove(_ entry: LabRecord.Entry) throws {
+    /// - Returns: the names of what is gone.
+    @discardableResult
+    static func remove(_ entry: LabRecord.Entry) throws -> [String] {
+        var names = [entry.namespace]
         let kernel = KernelDriver(namespace: .named(entry.namespace))
         if entry.role == .host, let own = try kernel.ownNamespace(of: Conventions.ownership) {
-            try NetworkNamespace.remove(named: own.rawValue)
+            names.insert(own.rawValue, at: 0)
         }
-        try NetworkNamespace.remove(named: entry.namespace)
+        for name in names { try NetworkNamespace.remove(named: name) }
+        return names
     }
 
     // MARK: Nodes

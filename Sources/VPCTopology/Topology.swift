@@ -35,12 +35,17 @@ public struct ResolvedVPC: Sendable, Equatable {
     public var cidrs: [IPPrefix]
     /// Nil: what is denied is not reported.
     public var denialLog: DenialLog?
+    /// Tracked connections on one host; nil: a share of what the host has room for.
+    public var maxConnections: Int?
 
-    public init(name: String, id: VPCID, cidrs: [IPPrefix], denialLog: DenialLog? = nil) {
+    public init(
+        name: String, id: VPCID, cidrs: [IPPrefix], denialLog: DenialLog? = nil, maxConnections: Int? = nil
+    ) {
         self.name = name
         self.id = id
         self.cidrs = cidrs
         self.denialLog = denialLog
+        self.maxConnections = maxConnections
     }
 }
 

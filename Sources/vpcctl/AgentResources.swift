@@ -95,8 +95,29 @@ extension LocalAgent {
                 resources.compactMap { resource in
                     statuses[resource.reference.description].map { (resource.reference, $0) }
                 }, uniquingKeysWith: { first, _ in first })
-            let table = kind.listed.table(of: resources, manifests.topology, format, statuses: byReference)
+            var table = kind.listed.table(of: resources, manifests.topology, format, statuses: byReference)
+            if kind == .vpc, format == .wide { try addConnections(to: &table, global) }
             for line in table.lines(style: global.outputStyle) { Streams.outputLine(line) }
+        }
+    }
+}
+
+extension LocalAgent {
+    /// Tracked connections on the agent's host, of how many there may be; and how many were refused.
+    private func addConnections(to table: inout TextTable, _ global: GlobalOptions) throws {
+        let vpcs = try askingAgent(global) { () throws(AgentClientError) in
+            try quickClient.get("/v1/counters")["vpcs"]?.elements ?? []
+        }
+        let uses = Dictionary(
+            vpcs.map { ($0["name"]?.text ?? "?", $0["connections"]) }, uniquingKeysWith: { first, _ in first })
+        table.header += ["CONNECTIONS", "REFUSED"]
+        for index in table.rows.indices {
+            // None of its guests is on this host.
+            let use = uses[table.rows[index][0]] ?? nil
+            let count = use.flatMap { use in
+                use["tracked"]?.number.map { "\($0) of \(use["limit"]?.number ?? 0)" }
+            }
+            table.rows[index] += [count ?? "-", use?["refused"]?.number.map { "\($0)" } ?? "-"]
         }
     }
 }

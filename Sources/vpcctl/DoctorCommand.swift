@@ -11,7 +11,8 @@ struct DoctorCommand: KernelCommand {
     static let configuration = CommandConfiguration(
         commandName: "doctor", abstract: "Say what this kernel and machine offer and lack, each with its remedy.",
         discussion: """
-            'costly' is what makes every packet dearer than need be; nothing is missing, and the exit code is 0.
+            'costly' is what makes every packet dearer than need be; nothing is missing, and the exit code is 0. 'unsure' are \
+            rules of others that may drop the packets of tunnels: what they ask for cannot be told from here.
 
             With --witness libnl-3 and libnl-route-3 read this host and its guests as well: links, addresses, neighbours,
             rules, VRF tables and routes. 'DIFFERS' is what it reads otherwise than vpcctl.
@@ -36,6 +37,9 @@ struct DoctorCommand: KernelCommand {
                 }
             }
             findings += doctor.otherFilters()
+            findings += try Kernel.reporting(global) {
+                doctor.filters(try HostReconciler(kernel: KernelDriver()).tunnelObstacles())
+            }
             if witness { findings += try Kernel.reporting(global) { try WitnessFindings.all() } }
         }
         show(findings)
@@ -48,7 +52,8 @@ struct DoctorCommand: KernelCommand {
             let items = findings.map { finding -> StructuredValue in
                 [
                     "subject": .string(finding.subject), "good": .boolean(finding.isGood),
-                    "costly": .boolean(finding.isCostly), "disputed": .boolean(finding.isDisputed),
+                    "costly": .boolean(finding.isCostly), "uncertain": .boolean(finding.isUncertain),
+                    "disputed": .boolean(finding.isDisputed),
                     "detail": .string(finding.detail), "remedy": .string(orNull: finding.remedy),
                 ]
             }
@@ -61,8 +66,8 @@ struct DoctorCommand: KernelCommand {
             let style = global.outputStyle
             for finding in findings {
                 let mark =
-                    finding.isCostly
-                    ? style.yellow("costly ")
+                    finding.isCostly || finding.isUncertain
+                    ? style.yellow(finding.isCostly ? "costly " : "unsure ")
                     : finding.isGood
                         ? style.green("ok     ") : style.red(finding.isDisputed ? "DIFFERS" : "MISSING")
                 Streams.outputLine("\(mark) \(finding.subject): \(finding.detail)")

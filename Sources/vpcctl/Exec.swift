@@ -14,19 +14,13 @@ struct Exec: ParsableCommand {
             """)
 
     @OptionGroup var global: GlobalOptions
-    @Argument(parsing: .postTerminator, help: "The command, after --.") var command: [String] = []
+    @OptionGroup var command: CommandToRun
 
     func run() throws {
-        guard !command.isEmpty else { throw ValidationError("No command: write it behind --.") }
         let kernel = try Kernel.open(global, toModify: true)
         try Kernel.reporting(global) {
             let namespace = try Kernel.host(of: kernel)
-            do {
-                try namespace.replaceProcess(with: command)
-            } catch {
-                global.error("\(error)")
-                throw ExitCode(127)  // As a shell says it.
-            }
+            try command.start(global) { try namespace.replaceProcess(with: $0) }
         }
     }
 }

@@ -62,6 +62,16 @@ struct StatusCommand: ParsableCommand {
         if let complaint = status["livenessComplaint"]?.text {
             global.warning("next hops: \(complaint)")
         }
+        for obstacle in status["obstacles"]?.elements ?? [] {
+            global.warning(obstacle["message"]?.text ?? "?")
+            Streams.errorLine("  remedy: \(obstacle["remedy"]?.text ?? "?")")
+        }
+        for alarm in status["connections"]?["alarms"]?.elements ?? [] {
+            let isRefused = alarm["refused"] == .boolean(true)
+            global.warning(
+                "VPC/\(alarm["vpc"]?.text ?? "?") has \(alarm["tracked"]?.number ?? 0) of at most "
+                    + "\(alarm["limit"]?.number ?? 0) tracked connections\(isRefused ? "; new ones are refused" : "")")
+        }
         let rejected = status["rejected"]?.elements ?? []
         if !rejected.isEmpty {
             global.warning("the manifests there now are not valid; the last good ones stay in force:")

@@ -20,19 +20,13 @@ struct Exec: ParsableCommand {
     @OptionGroup var lab: LabOptions
     @OptionGroup var global: GlobalOptions
     @Argument(help: "The name of a host or guest.") var node: String
-    @Argument(parsing: .postTerminator, help: "The command, after --.") var command: [String] = []
+    @OptionGroup var command: CommandToRun
 
     func run() throws {
-        guard !command.isEmpty else { throw ValidationError("No command: write it behind --.") }
         try requirePrivileges(global)
         try reporting(global) {
             let namespace = try lab.store.namespace(of: node, in: try lab.name(forManifests: paths))
-            do {
-                try namespace.replaceProcess(with: command)
-            } catch {
-                global.error("\(error)")
-                throw ExitCode(127)  // As a shell says it.
-            }
+            try command.start(global) { try namespace.replaceProcess(with: $0) }
         }
     }
 }

@@ -53,7 +53,8 @@ import VPCManifest
         return answers + [try await run.curl("/metrics")]
     }
 
-    private let manifest = InProcessRun.sources(InProcessRun.manifest)
+    // Asked for inside of a run: it names the namespace of the machine that is played there.
+    private var manifest: String { InProcessRun.sources(InProcessRun.manifest) }
 
     private func beforeTheFirstRevision(_ run: InProcessRun) async throws -> [Answer] {
         [

@@ -135,6 +135,14 @@ package final class FakeKernel: KernelAccess {
 
     package func connections() throws -> [Connection] { world.connections }
 
+    package func filters(readingSetsOf table: NFTable) throws -> PresentFilters { PresentFilters() }
+
+    package func lookUp(_ key: [UInt8?], in set: String, of table: NFTable) throws -> NFLookup { .unknown }
+
+    package func trackingTable() throws -> TrackingTable? { nil }
+
+    package func connectionCounts(sample: Int?) throws -> [UInt16: Int] { [:] }
+
     package func traffic() throws -> [InterfaceName: LinkTraffic] { [:] }
 
     package func offloadObstacle() -> String? { nil }

@@ -40,6 +40,10 @@ import Testing
         func counters(of table: NFTable) throws -> [NFObservedObject] { [] }
         func listings(of tables: [NFTable], in place: Place) throws -> [NFListing] { [] }
         func connections() throws -> [Connection] { [] }
+        func filters(readingSetsOf table: NFTable) throws -> PresentFilters { PresentFilters() }
+        func lookUp(_ key: [UInt8?], in set: String, of table: NFTable) throws -> NFLookup { .unknown }
+        func trackingTable() throws -> TrackingTable? { nil }
+        func connectionCounts(sample: Int?) throws -> [UInt16: Int] { [:] }
         func traffic() throws -> [InterfaceName: LinkTraffic] { [:] }
         func offloadObstacle() -> String? { kernel.offloadObstacle() }
         func localAddresses() throws -> Set<IPAddress> { [] }

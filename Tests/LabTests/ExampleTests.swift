@@ -106,7 +106,7 @@ extension LabTests {
             #expect(again.output.contains("\"writes\": 0"), "\(again.output)")
 
             let down = Command.run("\(Self.vpclab) down -f \(one) \(choice)")
-            #expect(down.output.contains("removed 4 network namespaces"))
+            #expect(down.output.contains("removed 5 network namespaces"))
             #expect(namespaces().isEmpty)
             #expect(Command.run("\(Self.vpclab) down -f \(one) \(choice)").status == 0, "nothing to do is no error")
             #expect(access("/tmp/vpclab-\(prefix)state", F_OK) != 0)

@@ -108,6 +108,16 @@ extension LabTests {
                     """),
             Disturbance(what: "an empty set of rules of nf_tables", begin: "nft flush ruleset", end: "true"),
             Disturbance(
+                what: "bridged frames in IP filters, which drop them",
+                begin: """
+                    modprobe -a br_netfilter tun; sysctl -qw net.bridge.bridge-nf-call-iptables=1
+                    ip link add br7 type bridge; ip link set br7 up
+                    ip tuntap add tap7 mode tap; ip link set tap7 master br7 up
+                    nft add table ip bridged
+                    nft 'add chain ip bridged forward { type filter hook forward priority 0; policy drop; }'
+                    """,
+                end: "nft delete table ip bridged; ip link del tap7; ip link del br7"),
+            Disturbance(
                 what: "a VRF of somebody else",
                 begin: """
                     ip link add vrf9 type vrf table 9; ip link set vrf9 up

@@ -136,7 +136,8 @@ package struct RandomResources {
             return Resource(
                 VPC(
                     metadata: metadata, id: VPCID((isOne(in: 15) ? 1 : own) + 1) ?? Self.someID, cidrs: cidrs,
-                    denialLog: isOne(in: 3) ? DenialLog(group: 5) : nil))
+                    denialLog: isOne(in: 3) ? DenialLog(group: 5) : nil,
+                    maxConnections: isOne(in: 3) ? 100 : nil))
         case .routeTable:
             let vpc = reference(.vpc)
             let routes = ["0.0.0.0/0", "192.0.2.0/24", "10.0.2.0/28", "10.0.0.0/16"].prefix(isOne(in: 15) ? 4 : 3)

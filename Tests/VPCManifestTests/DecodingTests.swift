@@ -34,7 +34,8 @@ import VPCModel
                     note: |
                       two
                       lines
-                spec: {id: 0x65, cidrs: [10.0.0.0/16, 192.168.0.0/24], logDenied: {nflogGroup: 5, rate: 20}}
+                spec: {id: 0x65, cidrs: [10.0.0.0/16, 192.168.0.0/24], logDenied: {nflogGroup: 5, rate: 20},
+                  maxConnections: 50000}
                 """)
         #expect(findings(set) == [])
         let metadata = Metadata(
@@ -44,7 +45,7 @@ import VPCModel
                 VPC(
                     metadata: metadata, id: try #require(VPCID(101)),
                     cidrs: [try .parse("10.0.0.0/16"), try .parse("192.168.0.0/24")],
-                    denialLog: DenialLog(group: 5, rate: 20))
+                    denialLog: DenialLog(group: 5, rate: 20), maxConnections: 50_000)
             ])
     }
 
@@ -383,7 +384,7 @@ import VPCModel
         ),
         (
             document("VPC", "blue", "spec: {id: 101, cidrs: [10.0.0.0/8], zones: []}"),
-            "VPC blue: spec has no field \"zones\"", "the fields are id, cidrs, logDenied"
+            "VPC blue: spec has no field \"zones\"", "the fields are id, cidrs, logDenied, maxConnections"
         ),
         (
             document("VPC", "blue", "spec: {id: 101, cidsr: [10.0.0.0/8]}"),

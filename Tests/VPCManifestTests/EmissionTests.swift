@@ -87,7 +87,8 @@ private struct Planner {
             return Resource(
                 VPC(
                     metadata: metadata(), id: id, cidrs: (0...number(0...2)).map { _ in prefix() },
-                    denialLog: maybe(DenialLog(group: UInt16(number(0...65535)), rate: pick([1, 100, 10_000])))))
+                    denialLog: maybe(DenialLog(group: UInt16(number(0...65535)), rate: pick([1, 100, 10_000]))),
+                    maxConnections: maybe(number(1...1_000_000))))
         case 2:
             return Resource(
                 Subnet(

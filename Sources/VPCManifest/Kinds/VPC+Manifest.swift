@@ -18,6 +18,10 @@ extension VPC: ManifestResource {
                 hint: "write {nflogGroup: 5} to log, and leave the field out not to"),
             absent: "none: denied packets are counted only",
             "where every host reports the VPC's packets that it denies, see [security.md](security.md#denied-packets)"),
+        .optional(
+            "maxConnections", \.maxConnections, .integer(in: connectionLimits), absent: "a quarter of the host's table",
+            "1 to 2147483647: tracked connections that the VPC may have on one host; more are refused while it has so"
+                + " many, see [security.md](security.md#connections)"),
     ])
 }
 

@@ -25,12 +25,20 @@ public struct VPC: Hashable, Sendable {
     public var cidrs: [IPPrefix]
     /// Nil: what is denied is counted, not reported.
     public var denialLog: DenialLog?
+    /// Tracked connections that it may have on one host; nil: a share of what the host has room for.
+    public var maxConnections: Int?
 
-    public init(metadata: Metadata, id: VPCID, cidrs: [IPPrefix], denialLog: DenialLog? = nil) {
+    /// Those of ``maxConnections``.
+    public static let connectionLimits = 1...Int(Int32.max)
+
+    public init(
+        metadata: Metadata, id: VPCID, cidrs: [IPPrefix], denialLog: DenialLog? = nil, maxConnections: Int? = nil
+    ) {
         self.metadata = metadata
         self.id = id
         self.cidrs = cidrs
         self.denialLog = denialLog
+        self.maxConnections = maxConnections
     }
 }
 

@@ -17,7 +17,7 @@ extension VPC: ResolvableResource {
     init(_ resolved: ResolvedVPC, in topology: Topology) {
         self.init(
             metadata: Metadata(name: resolved.name), id: resolved.id, cidrs: resolved.cidrs,
-            denialLog: resolved.denialLog)
+            denialLog: resolved.denialLog, maxConnections: resolved.maxConnections)
     }
 
     static func enter(_ number: Int, _ resolver: inout Resolver) {
@@ -55,7 +55,8 @@ extension Resolver {
         for index in order {
             let vpc = vpcs[index]
             let resolved = ResolvedVPC(
-                name: vpc.metadata.name, id: vpc.id, cidrs: vpc.cidrs.sorted().outermost, denialLog: vpc.denialLog)
+                name: vpc.metadata.name, id: vpc.id, cidrs: vpc.cidrs.sorted().outermost, denialLog: vpc.denialLog,
+                maxConnections: vpc.maxConnections)
             numbers[index] = place(VPC.self, vpc.metadata.name, resolved)
             checkCIDRs(vpc)
         }
