@@ -17,12 +17,12 @@ public final class LivenessService: Sendable {
         /// Rung when the plan has changed or the end has come.
         let bell: Bell
         let whenChanged: @Sendable (LivenessReport) -> Void
+        let ended = DispatchSemaphore(value: 0)
 
         struct State {
             var plan = LivenessPlan()
             var report = LivenessReport()
             var isEnding = false
-            var hasEnded = false
         }
 
         init(_ whenChanged: @escaping @Sendable (LivenessReport) -> Void) throws(LivenessError) {
@@ -49,10 +49,11 @@ public final class LivenessService: Sendable {
             setpriority(Int32(PRIO_PROCESS.rawValue), 0, -4)
             var engine = LivenessEngine(shared, underlay, seal, remembered)
             engine.run()
+            shared.ended.signal()
         }
     }
 
-    deinit { stop() }
+    deinit { end() }
 
     /// Says what is to be watched from now on. Sessions that stay go on.
     public func follow(_ plan: LivenessPlan) {
@@ -66,7 +67,14 @@ public final class LivenessService: Sendable {
     public var report: LivenessReport { shared.state.withLock { $0.report } }
 
     /// Ends the thread. Guests are told that this is no failure; hosts are not: what they know stays.
+    ///
+    /// Waits for that, but not for long: once.
     public func stop() {
+        end()
+        _ = shared.ended.wait(timeout: .now() + .milliseconds(500))
+    }
+
+    private func end() {
         shared.state.withLock { $0.isEnding = true }
         shared.bell.ring()
     }
