@@ -144,7 +144,7 @@ extension HostCompiler {
 
     /// None where the guest is not there: then `unreachable` answers.
     /// - Parameter isLocal: Whether guests of this host are reached directly; from the VRF of a NAT gateway they are not.
-    private mutating func row(
+    mutating func row(
         to destination: Destination, _ key: Route.Key, isLocal: Bool
     ) -> Attributed<Route>? {
         let index = destination.interface

@@ -36,6 +36,11 @@ struct HostCompiler: Sendable {
     var natGateways: [Int: Context.Key] = [:]
     /// Routes by which uplinks know what to answer for.
     var announcements: Set<Route.Key> = []
+    /// Elastic IPs that come in here.
+    var elasticIPs: [Int: ElasticIP.Mode] = [:]
+    var madeElasticIPs: Set<Int> = []
+    /// By elastic IP.
+    var elasticRoutes: [Int: Route.Key] = [:]
     /// By id, how many routes and groups use each nexthop of the intent.
     var nexthopUses: [UInt32: Int] = [:]
     /// Nexthops that may be used no longer, some of them twice.
@@ -113,6 +118,7 @@ struct HostCompiler: Sendable {
         concerned.interfaces = Set(topology.interfacesOfHost[host])
         concerned.networks = Set(topology.externalNetworks.indices)
         concerned.natGateways = Set(topology.natGateways(on: host))
+        concerned.elasticIPs = Set(topology.elasticIPs.indices)
         concerned.peers = Set(topology.hosts.indices.filter { $0 != host })
         bring(concerned)
         numbering.forgetAll(

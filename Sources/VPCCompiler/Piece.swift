@@ -37,6 +37,8 @@ enum Piece: Hashable, Sendable {
     case edge(Int)
     /// The device that leads to an external network.
     case uplink(Int)
+    /// An elastic IP that comes in here.
+    case elasticIP(Int)
 
     /// Whose elements are in the same sets.
     var kind: Int {
@@ -50,6 +52,7 @@ enum Piece: Hashable, Sendable {
         case .acl, .subnet, .relay, .report: 6
         case .edge: 7
         case .uplink: 8
+        case .elasticIP: 9
         }
     }
 
@@ -67,6 +70,7 @@ enum Piece: Hashable, Sendable {
         case .report(let number): Origin(.vpc, number)
         case .edge(let number): Origin(.host, number)
         case .uplink(let number): Origin(.externalNetwork, number)
+        case .elasticIP(let number): Origin(.elasticIP, number)
         }
     }
 }
@@ -130,6 +134,7 @@ struct HostTraits: Equatable, Sendable {
     /// Whether this host is connected to a provider, and has NAT gateways.
     var hasUplinks = false
     var hasNATGateways = false
+    var elasticIPs: ElasticIPModes = []
     var ports = 0
     /// Bytes, of the port with the largest; nil: there is no port.
     var largestMTU: Int?

@@ -75,7 +75,7 @@ private struct Planner {
     }
 
     mutating func resource() -> Resource {
-        switch number(0...9) {
+        switch number(0...10) {
         case 0:
             return Resource(
                 Host(
@@ -128,7 +128,9 @@ private struct Planner {
                 ExternalNetwork(
                     metadata: metadata(), pools: (0...number(0...2)).map { _ in prefix() }, nextHop: address(),
                     gateways: (0...number(0...1)).map { _ in
-                        .init(host: name(), device: pick(["eth0", "bond0.200", "7"]), mode: pick([.macvlan, .ipvlan, .move]))
+                        .init(
+                            host: name(), device: pick(["eth0", "bond0.200", "7"]),
+                            mode: pick([.macvlan, .ipvlan, .move]))
                     }, endpoint: maybe(address()), uplinkAddress: address(), announcement: pick([.arp, .routes]),
                     liveness: maybe(
                         .init(
@@ -139,6 +141,11 @@ private struct Planner {
                 NATGateway(
                     metadata: metadata(), subnet: name(), address: address(), externalNetwork: name(),
                     addresses: (0...number(0...2)).map { _ in address() }))
+        case 9:
+            return Resource(
+                ElasticIP(
+                    metadata: metadata(), externalNetwork: name(), address: address(), interface: maybe(name()),
+                    mode: pick([.nat, .stateless, .passThrough])))
         default:
             let transports: [Probe.Transport] = [
                 .icmp, .tcp(port: 1), .udp(port: 65535), .sctp(port: 2905),
