@@ -48,6 +48,8 @@ stage1() {
     mount -t 9p -o rw,trans=virtio,version=9p2000.L,cache=none,msize=524288 out "$root$out"
 
     mount --bind "/host$(cat "$run/kernel-folder")/lib/modules" $root/run/lab/modules/lib/modules
+    # Also where programs look for them; scripts/lab.sh makes the folder where it is missing.
+    if [ -d $root/lib/modules ]; then mount --bind "/host$(cat "$run/kernel-folder")/lib/modules" $root/lib/modules; fi
     cp /bin/busybox /init "$run/job" $root/run/lab/
 
     mount --move /dev $root/dev
@@ -66,7 +68,7 @@ stage2() {
     mount -t tmpfs -o mode=1777 shm /dev/shm
     mount -t cgroup2 cgroup2 /sys/fs/cgroup
 
-    # /lib is read-only and need not have a modules folder: tell modprobe, ours and the one the kernel calls by itself.
+    # /lib need not have a modules folder: tell modprobe, ours and the one the kernel calls by itself.
     export MODPROBE_OPTIONS=--dirname=/run/lab/modules
     printf '#!/bin/sh\nexec /sbin/modprobe %s "$@"\n' "$MODPROBE_OPTIONS" >/run/lab/modprobe
     chmod +x /run/lab/modprobe

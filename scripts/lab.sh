@@ -76,6 +76,8 @@ esac
 for tool in qemu-system-x86_64 busybox modprobe setpriv; do
     command -v "$tool" >/dev/null || fail "'$tool' is missing; run 'make setup' first"
 done
+# Where the virtual machine's modules are mounted: a machine that is a container has none.
+[[ -d /lib/modules ]] || mkdir -p /lib/modules 2>/dev/null || true
 kernel_folder=$("$scripts/lab-kernel.sh" "$kernel") || fail "no $kernel kernel"
 release=$(<"$kernel_folder/release")
 

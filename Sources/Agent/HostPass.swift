@@ -176,7 +176,8 @@ struct HostPass {
         let outcome = try reconciler.converge(plan) { changes in
             note(try mirror.update(after: changes))
             return compilation.intent.changes(
-                from: mirror.snapshot, owner: Conventions.ownership, suspects: suspects
+                from: mirror.snapshot, owner: Conventions.ownership, suspects: suspects,
+                renewed: HostReconciler.allRenewed
             ).without(paused)
         }
 

@@ -42,6 +42,36 @@ extension NFObservedObject {
     }
 }
 
+extension NFObservedFlowtable {
+    init(_ message: borrowing Message) throws(CodecError) {
+        self.init(name: "")
+        var attributes = message.attributes(after: nfgenmsg.self)
+        while let attribute = try attributes.next() {
+            switch UInt32(attribute.type) {
+            case NFTA_FLOWTABLE_NAME.rawValue: name = attribute.string()
+            case NFTA_FLOWTABLE_FLAGS.rawValue: flags = try attribute.number()
+            case NFTA_FLOWTABLE_HOOK.rawValue: try readHook(attribute.nested)
+            default: break
+            }
+        }
+        devices.sort()
+    }
+
+    private mutating func readHook(_ attributes: consuming AttributeReader) throws(CodecError) {
+        while let attribute = try attributes.next() {
+            switch UInt32(attribute.type) {
+            case NFTA_FLOWTABLE_HOOK_PRIORITY.rawValue: priority = Int32(bitPattern: try attribute.number())
+            case NFTA_FLOWTABLE_HOOK_DEVS.rawValue:
+                var list = attribute.nested
+                while let device = try list.next() {
+                    if let name = InterfaceName(device.string()) { devices.append(name) }
+                }
+            default: break
+            }
+        }
+    }
+}
+
 extension NFCounts {
     init(_ attributes: consuming AttributeReader) throws(CodecError) {
         self.init()

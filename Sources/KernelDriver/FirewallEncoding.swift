@@ -1,5 +1,6 @@
 import CLinux
 import KernelModel
+import KernelNames
 import NFTables
 import Netlink
 
@@ -36,6 +37,11 @@ struct FirewallEncoder {
                     put(elements, shape, set, name, header, isAddition: true, adding: [.create], subject, &writer)
                     put(elements, shape, set, name, header, isAddition: false, subject, &writer)
                     put(elements, shape, set, name, header, isAddition: true, subject, &writer)
+                case .createFlowtable(let flowtable):
+                    put(flowtable, flowtable.devices, isNew: true, name, header, subject, &writer)
+                case .addDevices(let devices, let flowtable):
+                    put(flowtable, devices, isNew: false, name, header, subject, &writer)
+                case .deleteFlowtable(let flowtable): putDeletion(of: flowtable, name, header, subject, &writer)
                 default:
                     message(subject, Self.type(of: operation), Self.flags(of: operation), header, &writer) {
                         Self.put(operation, name, set.table.family, &$0)
@@ -65,6 +71,8 @@ struct FirewallEncoder {
         case .createSet: NFT_MSG_NEWSET
         case .deleteSet: NFT_MSG_DELSET
         case .addElements, .renewElements: NFT_MSG_NEWSETELEM
+        case .createFlowtable, .addDevices: NFT_MSG_NEWFLOWTABLE
+        case .deleteFlowtable: NFT_MSG_DELFLOWTABLE
         case .removeElements, .flushSet: NFT_MSG_DELSETELEM
         case .createChain, .changePolicy: NFT_MSG_NEWCHAIN
         case .deleteChain: NFT_MSG_DELCHAIN
@@ -136,7 +144,7 @@ struct FirewallEncoder {
             writer.put(NFTA_RULE_TABLE, table)
             writer.put(NFTA_RULE_CHAIN, chain)
             writer.put(NFTA_RULE_HANDLE, BigEndian(handle))
-        case .addElements, .removeElements, .renewElements: break
+        case .addElements, .removeElements, .renewElements, .createFlowtable, .addDevices, .deleteFlowtable: break
         }
     }
 
@@ -194,6 +202,66 @@ struct FirewallEncoder {
                     for device in base.devices { devices.put(NFTA_DEVICE_NAME, device.description) }
                 }
             }
+        }
+    }
+
+    // MARK: Flowtables
+
+    /// Devices in one message. The kernel takes 256 (NFT_FLOWTABLE_DEVICE_MAX of net/netfilter/nf_tables.h), but what it tells
+    /// its listeners of one has to fit into a page (nf_tables_flowtable_notify), or all of them lose track.
+    private static let deviceLimit = 128
+
+    private mutating func put(
+        _ flowtable: NFFlowtable, _ devices: [InterfaceName], isNew: Bool, _ table: String, _ header: nfgenmsg,
+        _ subject: Subject, _ writer: inout MessageWriter
+    ) {
+        for (index, part) in Self.parts(devices).enumerated() {
+            let flags: MessageFlags = isNew && index == 0 ? [.create, .exclusive] : [.create]
+            message(subject, NFT_MSG_NEWFLOWTABLE, flags, header, &writer) { message in
+                message.put(NFTA_FLOWTABLE_TABLE, table)
+                message.put(NFTA_FLOWTABLE_NAME, flowtable.name)
+                Self.putHook(flowtable.priority, part, &message)
+                message.put(
+                    NFTA_FLOWTABLE_FLAGS, number: flowtable.counts ? NFObservedFlowtable.counterFlag : 0)
+            }
+        }
+    }
+
+    /// Its devices first, where they are too many for one notification.
+    private mutating func putDeletion(
+        of flowtable: NFObservedFlowtable, _ table: String, _ header: nfgenmsg, _ subject: Subject,
+        _ writer: inout MessageWriter
+    ) {
+        let parts = Self.parts(flowtable.devices)
+        for part in parts.count > 1 ? parts : [] {
+            message(subject, NFT_MSG_DELFLOWTABLE, [], header, &writer) { message in
+                message.put(NFTA_FLOWTABLE_TABLE, table)
+                message.put(NFTA_FLOWTABLE_NAME, flowtable.name)
+                Self.putHook(flowtable.priority, part, &message)
+            }
+        }
+        message(subject, NFT_MSG_DELFLOWTABLE, [], header, &writer) { message in
+            message.put(NFTA_FLOWTABLE_TABLE, table)
+            message.put(NFTA_FLOWTABLE_NAME, flowtable.name)
+        }
+    }
+
+    private static func putHook(_ priority: Int32, _ devices: ArraySlice<InterfaceName>, _ writer: inout MessageWriter)
+    {
+        writer.nested(NFTA_FLOWTABLE_HOOK) { hook in
+            hook.put(NFTA_FLOWTABLE_HOOK_NUM, number: UInt32(NF_NETDEV_INGRESS.rawValue))
+            hook.put(NFTA_FLOWTABLE_HOOK_PRIORITY, number: UInt32(bitPattern: priority))
+            hook.nested(NFTA_FLOWTABLE_HOOK_DEVS) { list in
+                for device in devices { list.put(NFTA_DEVICE_NAME, device.description) }
+            }
+        }
+    }
+
+    /// At least one, also of no devices.
+    private static func parts(_ devices: [InterfaceName]) -> [ArraySlice<InterfaceName>] {
+        if devices.count <= deviceLimit { return [devices[...]] }
+        return stride(from: 0, to: devices.count, by: deviceLimit).map {
+            devices[$0..<min($0 + deviceLimit, devices.count)]
         }
     }
 

@@ -104,6 +104,7 @@ extension MessageWriter {
             put(NFTA_LOOKUP_SREG, key)
             put(NFTA_LOOKUP_DREG, number: NFT_REG_VERDICT.rawValue)
         case .counter, .notrack: break
+        case .offload(let flowtable): put(NFTA_FLOW_TABLE_NAME, flowtable)
         case .namedCounter(let name):
             put(NFTA_OBJREF_IMM_TYPE, number: UInt32(NFT_OBJECT_COUNTER))
             put(NFTA_OBJREF_IMM_NAME, name)
@@ -213,6 +214,7 @@ extension NFExpression {
         case .log: "log"
         case .limit: "limit"
         case .notrack: "notrack"
+        case .offload: "flow_offload"
         case .reject: "reject"
         case .translate: "nat"
         case .masquerade: "masq"
@@ -307,6 +309,7 @@ extension NFExpression {
         case "fwd":
             guard read.register(NFTA_FWD_SREG_ADDR) == nil else { return nil }
             return read.register(NFTA_FWD_SREG_DEV).map { .forward($0) }
+        case "flow_offload": return read.text(NFTA_FLOW_TABLE_NAME).map { .offload(flowtable: $0) }
         case "objref":
             if let set = read.text(NFTA_OBJREF_SET_NAME) {
                 return read.register(NFTA_OBJREF_SET_SREG).map { .counterMap(set: set, $0) }

@@ -87,6 +87,7 @@ struct FirewallState {
         case chains(NFTable)
         case rules(NFTable, chain: String)
         case set(NFTable, String)
+        case flowtables(NFTable)
     }
 
     /// What has to be read again.
@@ -169,7 +170,9 @@ struct FirewallState {
         case .tables(NFT_MSG_DELRULE): try removeRule(message, generation, &table, &shortened)
         case .tables(NFT_MSG_NEWOBJ): try setObject(message, isRemoved: false, &table)
         case .tables(NFT_MSG_DELOBJ): try setObject(message, isRemoved: true, &table)
-        case .tables(NFT_MSG_NEWFLOWTABLE), .tables(NFT_MSG_DELFLOWTABLE): break  // Not known to the model.
+        case .tables(NFT_MSG_NEWFLOWTABLE): try addFlowtable(message, generation, &table)
+        // Whether it is gone or has lost these devices is not said.
+        case .tables(NFT_MSG_DELFLOWTABLE): stale.parts.insert(.flowtables(table.table))
         default: stale.parts.insert(.table(table.table))
         }
     }
@@ -196,6 +199,8 @@ struct FirewallState {
             touch(.chain, try message.text(NFTA_CHAIN_NAME), table)
         case .tables(NFT_MSG_NEWRULE), .tables(NFT_MSG_DELRULE):
             touch(.chain, try message.text(NFTA_RULE_CHAIN), table)
+        case .tables(NFT_MSG_NEWFLOWTABLE), .tables(NFT_MSG_DELFLOWTABLE):
+            touch(.flowtable, try message.text(NFTA_FLOWTABLE_NAME), table)
         case .tables(NFT_MSG_NEWOBJ), .tables(NFT_MSG_DELOBJ): touch(.counter, try message.text(NFTA_OBJ_NAME), table)
         default: touched = nil
         }
@@ -377,14 +382,35 @@ struct FirewallState {
         }
     }
 
+    // MARK: Flowtables
+
+    /// Of one that is there only the devices are told that it gets.
+    private mutating func addFlowtable(
+        _ message: borrowing Message, _ generation: UInt32, _ table: inout NFObservedTable
+    ) throws(CodecError) {
+        if isContained(.flowtables(table.table), generation) { return }
+        let told = try NFObservedFlowtable(message)
+        let index = table.flowtables.partitionPoint { $0.name < told.name }
+        if index == table.flowtables.count || table.flowtables[index].name != told.name {
+            table.flowtables.insert(told, at: index)
+        } else {
+            let devices = Set(table.flowtables[index].devices).union(told.devices)
+            table.flowtables[index] = told
+            table.flowtables[index].devices = devices.sorted()
+        }
+    }
+
     // MARK: Settling
 
-    /// Chains lose their devices, and older kernels whole chains with them, without a word.
+    /// Chains and flowtables lose their devices, and older kernels whole chains with them, without a word.
     mutating func note(_ vanished: Set<InterfaceName>, _ snapshot: NFSnapshot) {
         if vanished.isEmpty { return }
         for table in snapshot.tables {
             let isConcerned = table.chains.contains { $0.base?.devices.contains(where: vanished.contains) ?? false }
             if isConcerned { stale.parts.insert(.chains(table.table)) }
+            if table.flowtables.contains(where: { $0.devices.contains(where: vanished.contains) }) {
+                stale.parts.insert(.flowtables(table.table))
+            }
         }
     }
 
@@ -415,8 +441,17 @@ struct FirewallState {
             readings = [:]
             unnamed = []
         } else {
-            for part in parts where !isCovered(part, by: parts) { try read(part, &driver, &snapshot) }
-            changes.insert(.firewall)
+            for part in parts where !isCovered(part, by: parts) {
+                let former = snapshot.flowtables(part.table)
+                try read(part, &driver, &snapshot)
+                guard case .flowtables(let table) = part else {
+                    changes.insert(.firewall)
+                    continue
+                }
+                let different = Set(former).symmetricDifference(snapshot.flowtables(table)).map(\.name)
+                changes.kinds.insert(.firewall)
+                changes.objects.firewall.insert(Set(different).map { NFPart(table, .flowtable, $0) })
+            }
         }
         changes.objectsRead += driver.objectCount
     }
@@ -439,7 +474,7 @@ struct FirewallState {
     private func isCovered(_ part: Part, by parts: Set<Part>) -> Bool {
         switch part {
         case .table: false
-        case .chains(let table), .set(let table, _): parts.contains(.table(table))
+        case .chains(let table), .set(let table, _), .flowtables(let table): parts.contains(.table(table))
         case .rules(let table, _): parts.contains(.table(table)) || parts.contains(.chains(table))
         }
     }
@@ -495,6 +530,12 @@ struct FirewallState {
             }
             observed.sets[position] = set
             return generation
+        case .flowtables(let table):
+            let (flowtables, generation) = try driver.consistently { driver throws(NetlinkError) in
+                try driver.flowtables(of: table)
+            }
+            observed.flowtables = flowtables
+            return generation
         }
     }
 }
@@ -502,9 +543,14 @@ struct FirewallState {
 extension FirewallState.Part {
     var table: NFTable {
         switch self {
-        case .table(let table), .chains(let table), .rules(let table, _), .set(let table, _): table
+        case .table(let table), .chains(let table), .rules(let table, _), .set(let table, _), .flowtables(let table):
+            table
         }
     }
+}
+
+extension NFSnapshot {
+    fileprivate func flowtables(_ table: NFTable) -> [NFObservedFlowtable] { self.table(table)?.flowtables ?? [] }
 }
 
 extension NFObservedTable {

@@ -1,5 +1,6 @@
 import CLinux
 import IPAddressing
+import KernelModel
 import KernelNames
 import Netlink
 
@@ -60,6 +61,11 @@ extension Attribute {
         guard payload.byteCount == 6, let high = try? value(as: BigEndian<UInt32>.self).value else { return nil }
         let low = element(2, as: BigEndian<UInt16>.self).value
         return MACAddress(rawValue: UInt64(high) << 16 | UInt64(low))
+    }
+
+    /// The value as what a neighbour has; nil for a length that is known of no device.
+    func linkLayerAddress() throws(CodecError) -> LinkLayerAddress? {
+        payload.byteCount == 4 ? .tunnel(try address()) : macAddress().map { .ethernet($0) }
     }
 
     /// The value as a device's name.

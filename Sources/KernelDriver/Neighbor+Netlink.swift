@@ -16,7 +16,10 @@ extension Neighbor {
         writer.message(type, flags, header) { message in
             message.put(NDA_DST, address)
             if type == MessageType(RTM_NEWNEIGH) {
-                message.put(NDA_LLADDR, hardwareAddress)
+                switch linkLayerAddress {
+                case .ethernet(let address): message.put(NDA_LLADDR, address)
+                case .tunnel(let address): message.put(NDA_LLADDR, address)
+                }
                 message.put(NDA_PROTOCOL, owner.routeProtocol.rawValue)
             }
         }
@@ -28,7 +31,7 @@ struct NeighborReading {
     var index: UInt32
     var isPermanent: Bool
     var address: IPAddress
-    var hardwareAddress: MACAddress?
+    var linkLayerAddress: LinkLayerAddress?
     var routeProtocol = RouteProtocol(0)
 
     /// Nil for an entry of another kind: a bridge's, a proxied one.
@@ -44,7 +47,7 @@ struct NeighborReading {
         while let attribute = try attributes.next() {
             switch attribute.type {
             case NDA_DST: address = try attribute.address()
-            case NDA_LLADDR: hardwareAddress = attribute.macAddress()
+            case NDA_LLADDR: linkLayerAddress = try attribute.linkLayerAddress()
             case NDA_PROTOCOL: routeProtocol = RouteProtocol(try attribute.value(as: UInt8.self))
             default: break
             }
@@ -55,8 +58,8 @@ struct NeighborReading {
 
     /// The entry as the model sees it; nil when it is not the owner's, or not permanent.
     func neighbor(_ owner: RouteProtocol, _ names: DeviceNames) -> Neighbor? {
-        guard isPermanent, routeProtocol == owner, let hardwareAddress else { return nil }
-        return Neighbor(device: names[index], address: address, hardwareAddress: hardwareAddress)
+        guard isPermanent, routeProtocol == owner, let linkLayerAddress else { return nil }
+        return Neighbor(device: names[index], address: address, linkLayerAddress: linkLayerAddress)
     }
 }
 

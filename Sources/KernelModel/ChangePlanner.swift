@@ -11,17 +11,21 @@ struct ChangePlanner {
     let elementLimit: Int
     /// Where anything may differ.
     let suspects: SuspectObjects
+    /// The flowtables whose connections have to be judged anew after something was done to the firewall.
+    let renewed: FlowRenewal
     private var plan = ChangePlan()
     /// The generation of nf_tables that the transactions planned so far lead to.
     private var generations: (host: UInt32?, underlay: UInt32?)
 
     init(
-        intent: KernelIntent, snapshot: KernelSnapshot, owner: Ownership, elementLimit: Int, suspects: SuspectObjects
+        intent: KernelIntent, snapshot: KernelSnapshot, owner: Ownership, elementLimit: Int, suspects: SuspectObjects,
+        renewed: @escaping FlowRenewal
     ) {
         self.intent = intent
         self.snapshot = snapshot
         self.owner = owner
         self.elementLimit = elementLimit
+        self.renewed = renewed
         self.suspects = suspects.withPorts(of: intent)
         generations = (snapshot.host.firewall.generation, snapshot.underlay.firewall.generation)
     }
@@ -47,7 +51,7 @@ struct ChangePlanner {
         plan.append(ChangeSet(deletions: rules.displaced), as: { .rules($0) })
 
         planAbandonedGuests()
-        let removals = planFirewall(in: .host, links.leavingNames)
+        let (completions, removals) = planFirewall(in: .host, links.leavingNames, absent: links.goneAtFirst)
         planEndOfDeviceChains(links)
         plan.append(ChangeSet(deletions: links.givingWay), as: { .links($0) })
         for rank in 0...3 {
@@ -94,6 +98,7 @@ struct ChangePlanner {
             plan.append(ChangeSet(deletions: links.deletions.filter { $0.rank == rank }), as: { .links($0) })
         }
         append(removals, in: .host)
+        append(completions, in: .host)
         plan.append(ChangeSet(replacements: parameters.loweredDevices), as: { .links($0) })
         plan.append(ChangeSet(replacements: parameters.loweredDefaults), as: { .sysctls($0) })
         plan.append(ChangeSet(replacements: parameters.forgetting), as: { .links($0) })
@@ -130,25 +135,48 @@ struct ChangePlanner {
         guard snapshot.standing.isApart, suspects.underlay else { return }
         let remains = snapshot.underlay.links.filter(\.isOwned).map(\.link)
         plan.append(ChangeSet(deletions: remains), in: .underlay, as: { .links($0) })
-        append(planFirewall(in: .underlay, []), in: .underlay)
+        append(planFirewall(in: .underlay, [], absent: []).removals, in: .underlay)
     }
 
     // MARK: - Firewall
 
     /// Before any port: nobody is reachable before the policy for it is in.
-    /// - Returns: what is to be done when the departing devices are gone, and the packets that were on their way.
-    private mutating func planFirewall(in place: Place, _ departing: Set<InterfaceName>) -> [NFChangeSet] {
+    /// - Parameters:
+    ///   - departing: Devices that go at the end.
+    ///   - absent: Those that go at the beginning, and may come again.
+    /// - Returns: what is to be done when the devices that come are there, and when the departing ones are gone, and the
+    ///   packets that were on their way.
+    private mutating func planFirewall(
+        in place: Place, _ departing: Set<InterfaceName>, absent: Set<InterfaceName>
+    ) -> (completions: [NFChangeSet], removals: [NFChangeSet]) {
         let observed = place == .underlay ? snapshot.underlay.firewall : snapshot.host.firewall
-        let tables = place == .underlay ? intent.underlay.firewall : intent.host.firewall
+        // Those of devices come when their devices are there.
+        let tables = (place == .underlay ? intent.underlay.firewall : intent.host.firewall).filter {
+            $0.table.family != .netdev
+        }
         let parts = place == .underlay || !departing.isEmpty ? .any : suspects.firewall
-        let phases = tables.compactMap { table -> NFChangeSet.Phases? in
-            if table.table.family == .netdev { return nil }
-            guard let (wanted, seen) = table.reduced(to: parts, observed.table(table.table)) else { return nil }
-            return wanted.changes(from: seen, departing: departing).phases(limit: elementLimit)
+        let isFlowing = { (table: NFTable) in observed.table(table)?.flowtables.isEmpty == false }
+        var phases: [NFChangeSet.Phases] = []
+        for table in tables where !table.leadsByFlowtables && !isFlowing(table.table) {
+            guard let (wanted, seen) = table.reduced(to: parts, observed.table(table.table)) else { continue }
+            phases.append(wanted.changes(from: seen, departing: departing).phases(limit: elementLimit))
+        }
+        let renewing = renewed(phases.flatMap { $0.turn })
+        for table in tables where table.leadsByFlowtables || isFlowing(table.table) {
+            let (wanted, seen) =
+                renewing.isNone && absent.isEmpty
+                ? table.reduced(to: parts, observed.table(table.table)) ?? (nil, nil)
+                : (table, observed.table(table.table))
+            guard let wanted else { continue }
+            phases.append(wanted.changes(from: seen, renewing: renewing, absent: absent).phases(limit: elementLimit))
         }
         appendTogether(phases.map(\.preparation), in: place)
-        appendTogether(phases.map(\.turn), in: place)
-        return phases.compactMap(\.removal)
+        // Nobody passes by flowtables that are to go.
+        let unwanted = observed.tables.filter { seen in
+            !seen.flowtables.isEmpty && !tables.contains { $0.table == seen.table }
+        }
+        appendTogether(phases.map(\.turn) + unwanted.map { [$0.removal] }, in: place)
+        return (phases.compactMap(\.completion), phases.compactMap(\.removal))
     }
 
     /// Chains of devices that give way to others: the kernel would remove them in silence.
@@ -197,7 +225,8 @@ struct ChangePlanner {
         let (intent, observed) =
             place == .underlay ? (self.intent.underlay, snapshot.underlay) : (self.intent.host, snapshot.host)
         let wanted = Set(intent.firewall.map(\.table))
-        append(observed.firewall.tables.filter { !wanted.contains($0.table) }.map(\.removal), in: place)
+        let unwanted = observed.firewall.tables.filter { !wanted.contains($0.table) && $0.flowtables.isEmpty }
+        append(unwanted.map(\.removal), in: place)
     }
 
     // MARK: - Rules

@@ -58,6 +58,9 @@ func difference<Object: KernelObject>(
     return changes
 }
 
+/// Which flowtables, by name, have to be empty once these changes take effect: what they forbid may pass by those.
+public typealias FlowRenewal = @Sendable (_ changes: [NFChangeSet]) -> ChangedKeys<String>
+
 extension KernelIntent {
     /// The work that turns `snapshot` into this intent.
     ///
@@ -68,12 +71,14 @@ extension KernelIntent {
     /// - Parameters:
     ///   - elementLimit: Elements of nf_tables per transaction, see ``NFChangeSet/transactions(limit:)``.
     ///   - suspects: Where anything may differ.
+    ///   - renewed: Which flowtables' connections have to be judged anew.
     public func changes(
         from snapshot: KernelSnapshot, owner: Ownership, elementLimit: Int = NFChangeSet.elementLimit,
-        suspects: SuspectObjects = .everything
+        suspects: SuspectObjects = .everything, renewed: @escaping FlowRenewal = { _ in .none }
     ) -> ChangePlan {
         var planner = ChangePlanner(
-            intent: self, snapshot: snapshot, owner: owner, elementLimit: elementLimit, suspects: suspects)
+            intent: self, snapshot: snapshot, owner: owner, elementLimit: elementLimit, suspects: suspects,
+            renewed: renewed)
         return planner.planned()
     }
 }

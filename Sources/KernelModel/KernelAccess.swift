@@ -133,6 +133,9 @@ public protocol KernelAccess: Sendable {
     func connections() throws -> [Connection]
     /// What every device of the host's namespace has counted.
     func traffic() throws -> [InterfaceName: LinkTraffic]
+    /// Why connections cannot pass by flowtables into tunnels without a far end of their own, in words; nil where they can.
+    /// It is the same as long as the kernel runs.
+    func offloadObstacle() -> String?
     /// The host's addresses.
     func localAddresses() throws -> Set<IPAddress>
     /// Sets the loopback device up, sends a datagram by it, and says whether that made a tracked connection: in a namespace

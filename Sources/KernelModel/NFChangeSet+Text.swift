@@ -44,6 +44,9 @@ extension NFOperation {
         case .createTable, .wakeTable, .deleteTable: "table \(table)"
         case .createCounter(let counter): "counter \(table) \(counter.name)"
         case .deleteObject(let name, let type): type == 1 ? "counter \(table) \(name)" : "object \(table) \(name)"
+        case .createFlowtable(let flowtable): Self.text(of: flowtable, flowtable.devices, in: table)
+        case .deleteFlowtable(let flowtable): "flowtable \(table) \(flowtable.name)"
+        case .addDevices(let devices, let flowtable): Self.text(of: flowtable, devices, in: table)
         case .createSet(let set): "\(set.shape.data == nil ? "set" : "map") \(table) \(set.name)"
         case .deleteSet(let name): "set \(table) \(name)"
         case .flushSet(let name): "elements of set \(table) \(name)"
@@ -56,6 +59,12 @@ extension NFOperation {
         case .addElements(let set, _, _), .removeElements(let set, _, _), .renewElements(let set, _, _):
             "elements of set \(table) \(set)"
         }
+    }
+
+    private static func text(of flowtable: NFFlowtable, _ devices: [InterfaceName], in table: NFTable) -> String {
+        let list = devices.map(\.description).joined(separator: ", ")
+        return
+            "flowtable \(table) \(flowtable.name) { hook ingress priority \(flowtable.priority) devices { \(list) } }"
     }
 }
 

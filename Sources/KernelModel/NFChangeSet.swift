@@ -1,7 +1,7 @@
 public import KernelNames
 public import NFTables
 
-/// The work that turns one table into what it shall be, in three parts.
+/// The work that turns one table into what it shall be, in four parts.
 ///
 /// All of it fits into one transaction; ``transactions(limit:)`` keeps the parts apart, so that no packet is lost: a
 /// transaction is not one instant for packets. The kernel (6.1 to 6.18) first switches to the new rules and elements and
@@ -16,6 +16,8 @@ public struct NFChangeSet: Sendable, Hashable {
     public var turn: [NFOperation]
     /// What nothing leads to any more.
     public var removal: [NFOperation] = []
+    /// What needs devices that are made meanwhile: flowtables, and what leads into them.
+    public var completion: [NFOperation] = []
     /// Names of sets whose elements are loaded last, see ``NFSet/admits``.
     var admissions: Set<String> = []
 
@@ -25,9 +27,9 @@ public struct NFChangeSet: Sendable, Hashable {
     }
 
     /// All parts, in the order in which one transaction holds them.
-    public var operations: [NFOperation] { preparation + turn + removal }
+    public var operations: [NFOperation] { preparation + turn + completion + removal }
 
-    public var isEmpty: Bool { preparation.isEmpty && turn.isEmpty && removal.isEmpty }
+    public var isEmpty: Bool { preparation.isEmpty && turn.isEmpty && completion.isEmpty && removal.isEmpty }
 
     /// Objects of the kernel that are created, changed and deleted: an element is one.
     public var counts: ChangePlan.Counts {
@@ -52,6 +54,12 @@ public enum NFOperation: Sendable, Hashable {
     /// With everything in it.
     case deleteTable
     case createCounter(NFCounter)
+    /// With its devices, which have to exist.
+    case createFlowtable(NFFlowtable)
+    /// Takes further devices into one that is there; of `flowtable` nothing else is another.
+    case addDevices([InterfaceName], to: NFFlowtable)
+    /// With all connections in it; no rule may refer to it any more.
+    case deleteFlowtable(NFObservedFlowtable)
     /// `type` is one of `NFT_OBJECT_*`.
     case deleteObject(name: String, type: UInt32)
     /// Without its elements.
@@ -83,9 +91,12 @@ public enum NFOperation: Sendable, Hashable {
 extension NFOperation {
     public var action: Operation.Action {
         switch self {
-        case .createTable, .createCounter, .createSet, .addElements, .renewElements, .createChain, .addRule: .create
-        case .wakeTable, .changePolicy: .change
-        case .deleteTable, .deleteObject, .deleteSet, .removeElements, .flushSet, .deleteChain, .flushChain,
+        case .createTable, .createCounter, .createSet, .addElements, .renewElements, .createChain, .addRule,
+            .createFlowtable:
+            .create
+        case .wakeTable, .changePolicy, .addDevices: .change
+        case .deleteTable, .deleteObject, .deleteFlowtable, .deleteSet, .removeElements, .flushSet, .deleteChain,
+            .flushChain,
             .deleteRule:
             .delete
         }
@@ -109,6 +120,7 @@ extension NFOperation {
         case .createSet(let set): set.origin
         case .createChain(let chain), .changePolicy(let chain): chain.origin
         case .addRule(_, let rule, _): rule.origin
+        case .createFlowtable(let flowtable), .addDevices(_, let flowtable): flowtable.origin
         default: .none
         }
     }

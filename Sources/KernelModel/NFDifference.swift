@@ -6,6 +6,9 @@ extension NFTableIntent {
     ///
     /// - Parameter departing: Devices that will be gone soon: what the table says about them stays until its removal.
     public func changes(from observed: NFObservedTable?, departing: Set<InterfaceName> = []) -> NFChangeSet {
+        if leadsByFlowtables || observed?.flowtables.isEmpty == false {
+            return changes(from: observed, renewing: .none)
+        }
         var changes = changes(from: observed, departing, inPlace: true)
         if changes.isTorn { changes = self.changes(from: observed, departing, inPlace: false) }
         // In the transaction with which they come.
@@ -40,6 +43,67 @@ extension NFTableIntent {
         if planner.remakesChains { return self.changes(from: observed, [], inPlace: inPlace) }
         changes.removal.insert(contentsOf: departure.farewell(settled.names), at: 0)
         return changes
+    }
+}
+
+extension NFTableIntent {
+    /// Whether connections pass by flowtables of this table.
+    public var leadsByFlowtables: Bool { !flowtables.isEmpty || chains.contains { $0.leadsByFlowtables } }
+
+    /// The work that takes all connections out of its flowtables, where the table is as it shall be.
+    public var flowRenewal: NFChangeSet {
+        let leading = chains.filter(\.leadsByFlowtables)
+        var changes = NFChangeSet(table)
+        changes.turn = leading.map { .flushChain(name: $0.name) }
+        changes.turn += flowtables.map {
+            .deleteFlowtable(NFObservedFlowtable(name: $0.name, priority: $0.priority, devices: $0.devices))
+        }
+        changes.completion = flowtables.map { .createFlowtable($0) }
+        for chain in leading { changes.completion += chain.rules.map { .addRule(chain: chain.name, $0, .last) } }
+        return changes
+    }
+
+    /// The work that turns `observed` into this table, which has flowtables: what ends the way of connections past the rules is
+    /// done with what the rules forbid (``NFChangeSet/turn``), everything else when the devices are there
+    /// (``NFChangeSet/completion``). Until then the connections pass by the rules.
+    ///
+    /// - Parameters:
+    ///   - renewing: Flowtables whose connections are to be judged anew: they are made again, empty.
+    ///   - absent: Devices that are there, but are made anew before the completion, or get other names.
+    func changes(
+        from observed: NFObservedTable?, renewing: ChangedKeys<String>, absent: Set<InterfaceName> = []
+    ) -> NFChangeSet {
+        var changes = NFChangeSet(table)
+        var rest = observed ?? NFObservedTable(table)
+        for index in rest.flowtables.indices { rest.flowtables[index].devices.removeAll(where: absent.contains) }
+        let gone = rest.flowtables.filter { seen in
+            let wanted = flowtables.first { $0.name == seen.name }
+            return renewing.contains(seen.name) || !(wanted.map(seen.canGrow) ?? false)
+        }.map(\.name)
+        if !gone.isEmpty {
+            let names = Set(gone)
+            for index in rest.chains.indices where rest.chains[index].leads(into: names) {
+                changes.turn.append(.flushChain(name: rest.chains[index].name))
+                rest.chains[index].rules = []
+            }
+            changes.turn += (observed?.flowtables ?? []).filter { names.contains($0.name) }.map { .deleteFlowtable($0) }
+            rest.flowtables.removeAll { names.contains($0.name) }
+        }
+        var planner = NFPlanner(intent: NFSetNames(self, rest, inPlace: true).table, observed: rest)
+        changes.completion = planner.planned(isNew: observed == nil).operations
+        return changes
+    }
+}
+
+extension NFChain {
+    fileprivate var leadsByFlowtables: Bool {
+        rules.contains { rule in rule.expressions.contains { $0.flowtable != nil } }
+    }
+}
+
+extension NFObservedChain {
+    fileprivate func leads(into flowtables: Set<String>) -> Bool {
+        rules.contains { seen in seen.rule.expressions.contains { $0.flowtable.map(flowtables.contains) ?? false } }
     }
 }
 
@@ -89,13 +153,14 @@ private struct NFPlanner {
     private struct Additions {
         var objects: [NFOperation] = []
         var sets: [NFOperation] = []
+        var flowtables: [NFOperation] = []
         var chains: [NFOperation] = []
         /// Of constant sets: they cannot be changed any more once a rule refers to them.
         var constantElements: [NFOperation] = []
         var rules: [NFOperation] = []
         var elements: [NFOperation] = []
 
-        var all: [NFOperation] { objects + sets + chains + constantElements + rules + elements }
+        var all: [NFOperation] { objects + sets + flowtables + chains + constantElements + rules + elements }
     }
     private var additions = Additions()
 
@@ -123,12 +188,14 @@ private struct NFPlanner {
     mutating func planned(isNew: Bool) -> NFChangeSet {
         planObjects()
         planSets()
+        planFlowtables()
         planChains()
         var changes = NFChangeSet(intent.table)
         changes.admissions = Set(intent.sets.filter(\.admits).map(\.name))
         if isNew {
             changes.turn =
-                [.createTable(comment: intent.comment)] + additions.objects + additions.sets + additions.chains
+                [.createTable(comment: intent.comment)] + additions.objects + additions.sets + additions.flowtables
+                + additions.chains
                 + chainChanges + additions.constantElements + additions.rules + ruleCreations + additions.elements
             return changes
         }
@@ -137,7 +204,8 @@ private struct NFPlanner {
         if remakesChains {
             changes.turn =
                 deletions + leftovers.sets + chainDeletions + leftovers.chains + leftovers.objects + wakening
-                + additions.objects + additions.sets + additions.chains + chainChanges + additions.constantElements
+                + additions.objects + additions.sets + additions.flowtables + additions.chains + chainChanges
+                + additions.constantElements
                 + additions.rules + ruleCreations + additions.elements + elementCreations
         } else {
             changes.preparation = additions.all
@@ -203,6 +271,17 @@ private struct NFPlanner {
         let (removed, added) = wanted.elements.difference(from: seen.elements)
         if !removed.isEmpty { elementDeletions.append(.removeElements(set: seen.name, seen.shape, removed)) }
         if !added.isEmpty { elementCreations.append(.addElements(set: wanted.name, wanted.shape, added)) }
+    }
+
+    // MARK: Flowtables
+
+    private mutating func planFlowtables() {
+        Self.merge(intent.flowtables, observed.flowtables, { $0.name }, { $0.name }) { wanted, seen in
+            guard let wanted else { return }
+            guard let seen else { return additions.flowtables.append(.createFlowtable(wanted)) }
+            let missing = Set(wanted.devices).subtracting(seen.devices).sorted()
+            if !missing.isEmpty { additions.flowtables.append(.addDevices(missing, to: wanted)) }
+        }
     }
 
     // MARK: Chains

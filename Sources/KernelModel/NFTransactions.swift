@@ -12,7 +12,7 @@ extension NFChangeSet {
     /// - Parameter limit: Elements per transaction.
     public func transactions(limit: Int = Self.elementLimit) -> [NFChangeSet] {
         let phases = phases(limit: limit)
-        return phases.preparation + phases.turn + (phases.removal.map { [$0] } ?? [])
+        return phases.preparation + phases.turn + [phases.completion, phases.removal].compactMap(\.self)
     }
 
     /// Elements per transaction, where nobody says otherwise.
@@ -23,6 +23,7 @@ extension NFChangeSet {
         var preparation: [NFChangeSet] = []
         /// More than one for a first load only.
         var turn: [NFChangeSet] = []
+        var completion: NFChangeSet?
         var removal: NFChangeSet?
     }
 
@@ -38,6 +39,11 @@ extension NFChangeSet {
             turn.removal = []
             phases.removal = NFChangeSet(table)
             phases.removal?.removal = removal
+        }
+        if !completion.isEmpty {
+            turn.completion = []
+            phases.completion = NFChangeSet(table)
+            phases.completion?.completion = completion
         }
         if turn.isFirstLoad {
             phases.turn = cut(turn.operations, limit) { change, operations in change.turn = operations }

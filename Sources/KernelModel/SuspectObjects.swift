@@ -110,6 +110,8 @@ extension NFTableIntent {
         guard case .some(let parts) = parts, let observed, !observed.isDormant else { return (self, observed) }
         let own = parts.filter { $0.table == table }
         if own.isEmpty { return nil }
+        // Small, and made of what refers to each other.
+        if leadsByFlowtables || !observed.flowtables.isEmpty { return (self, observed) }
         func names(_ kind: NFPart.Kind) -> Set<String> {
             Set(own.filter { $0.kind == kind }.map(\.name))
         }

@@ -137,7 +137,7 @@ extension Address: Witnessed {
 
 extension Neighbor: Witnessed {
     var title: String { "neigh \(address) dev \(device)" }
-    var fields: [(name: String, value: String)] { [("lladdr", "\(hardwareAddress)")] }
+    var fields: [(name: String, value: String)] { [("lladdr", "\(linkLayerAddress)")] }
 }
 
 extension Rule: Witnessed {

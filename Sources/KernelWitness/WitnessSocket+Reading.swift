@@ -65,11 +65,11 @@ extension WitnessSocket {
                 guard nl.pointee.rtnl_neigh_get_state(object) & NUD_PERMANENT != 0,
                     nl.pointee.rtnl_neigh_get_flags(object) & UInt32(NTF_PROXY) == 0,
                     let address = IPAddress(nl.pointee.rtnl_neigh_get_dst(object), nl),
-                    let hardware = MACAddress(nl.pointee.rtnl_neigh_get_lladdr(object), nl)
+                    let linkLayer = LinkLayerAddress(nl.pointee.rtnl_neigh_get_lladdr(object), nl)
                 else { return nil }
                 return Neighbor(
                     device: names[nl.pointee.rtnl_neigh_get_ifindex(object)], address: address,
-                    hardwareAddress: hardware)
+                    linkLayerAddress: linkLayer)
             }
         }
         return neighbors.sorted { $0.key < $1.key }
@@ -316,10 +316,24 @@ extension IPPrefix {
 extension MACAddress {
     /// Nil for a hardware address of another kind.
     fileprivate init?(_ address: OpaquePointer?, _ nl: UnsafePointer<libnl>) {
-        guard let address, nl.pointee.nl_addr_get_len(address) == 6,
-            let start = nl.pointee.nl_addr_get_binary_addr(address)
-        else { return nil }
-        let bytes = UnsafeRawBufferPointer(start: start, count: 6)
+        guard let bytes = linkLayerBytes(address, nl), bytes.count == 6 else { return nil }
         self.init(rawValue: bytes.reduce(0) { $0 << 8 | UInt64($1) })
     }
+}
+
+extension LinkLayerAddress {
+    fileprivate init?(_ address: OpaquePointer?, _ nl: UnsafePointer<libnl>) {
+        if let mac = MACAddress(address, nl) {
+            self = .ethernet(mac)
+        } else if let bytes = linkLayerBytes(address, nl), bytes.count == 4 {
+            self = .tunnel(IPAddress(v4: bytes.reduce(0) { $0 << 8 | UInt32($1) }))
+        } else {
+            return nil
+        }
+    }
+}
+
+private func linkLayerBytes(_ address: OpaquePointer?, _ nl: UnsafePointer<libnl>) -> UnsafeRawBufferPointer? {
+    guard let address, let start = nl.pointee.nl_addr_get_binary_addr(address) else { return nil }
+    return UnsafeRawBufferPointer(start: start, count: Int(nl.pointee.nl_addr_get_len(address)))
 }

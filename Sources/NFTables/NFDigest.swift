@@ -124,6 +124,9 @@ extension NFExpression {
             digest.add(set)
             digest.add(key)
         case .notrack: digest.add("notrack")
+        case .offload(let flowtable):
+            digest.add("offload")
+            digest.add(flowtable)
         // Rare, and said in full by their descriptions.
         case .log, .limit, .reject, .translate, .masquerade, .hash, .forward: digest.add(description)
         case .unknown(let name, let bytes):

@@ -231,12 +231,17 @@ public enum NFExpression: Hashable, Sendable {
     case notrack
     /// Gives the packet to the device whose number is in the register; in the family netdev.
     case forward(NFRegister)
+    /// Puts the connection into a flowtable (`NFTA_FLOW_TABLE_NAME`); where that cannot be, the rule ends.
+    case offload(flowtable: String)
     case reject(NFReject)
     case translate(NFTranslation)
     case masquerade(NFTranslation.Options)
     case hash(NFRegister, length: UInt32, into: NFRegister, NFHash)
     /// Something that is not known here; what the kernel says about it, byte for byte.
     case unknown(name: String, [UInt8])
+
+    /// The flowtable that it refers to.
+    package var flowtable: String? { if case .offload(let name) = self { name } else { nil } }
 
     /// The set that it refers to by name; setting it is for those that refer to one.
     package var set: String? {
@@ -304,6 +309,7 @@ extension NFExpression: CustomStringConvertible {
                 + "burst \(limit.burst)"
         case .notrack: return "notrack"
         case .forward(let device): return "fwd to \(device)"
+        case .offload(let name): return "flow add @\(name)"
         case .reject(let reject): return "reject \(reject)"
         case .translate(let translation):
             let last = { (register: NFRegister?) in register.map { "-\($0)" } ?? "" }

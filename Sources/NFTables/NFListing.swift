@@ -7,6 +7,8 @@ public struct NFListing: Hashable, Sendable {
     public var sets: [Set] = []
     /// By name.
     public var chains: [Chain] = []
+    /// By name.
+    public var flowtables: [NFObservedFlowtable] = []
 
     public init(_ table: NFTable) { self.table = table }
 

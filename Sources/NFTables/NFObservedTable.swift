@@ -11,6 +11,8 @@ public struct NFObservedTable: Hashable, Sendable {
     public var sets: [NFObservedSet] = []
     /// By name.
     public var chains: [NFObservedChain] = []
+    /// By name.
+    public var flowtables: [NFObservedFlowtable] = []
 
     public init(_ table: NFTable) { self.table = table }
 }

@@ -1,6 +1,6 @@
 /// A named part of a table.
 public struct NFPart: Sendable, Hashable {
-    public enum Kind: Sendable, Hashable { case set, chain, counter }
+    public enum Kind: Sendable, Hashable { case set, chain, counter, flowtable }
 
     public var table: NFTable
     public var kind: Kind

@@ -181,6 +181,11 @@ public struct NFStatement: Sendable {
             lowering.expressions.append(.forward(0))
         }
     }
+
+    /// `flow add @FLOWTABLE`: an established TCP or UDP connection needs no rules from here on. Of any other packet the rule
+    /// ends here.
+    public static func offload(to flowtable: String) -> NFStatement { NFStatement(.offload(flowtable: flowtable)) }
+
     public static func reject(_ reject: NFReject) -> NFStatement { NFStatement(.reject(reject)) }
 
     // MARK: Translating

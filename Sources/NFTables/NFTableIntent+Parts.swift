@@ -12,12 +12,16 @@ extension NFTableIntent {
     /// - Returns: whether it is another than before.
     public mutating func put(_ counter: NFCounter) -> Bool { counters.put(counter) { $0 == counter } }
 
+    /// - Returns: whether it is another than before.
+    public mutating func put(_ flowtable: NFFlowtable) -> Bool { flowtables.put(flowtable) { $0 == flowtable } }
+
     /// Does nothing where there is none of that name.
     public mutating func remove(_ kind: NFPart.Kind, named name: String) {
         switch kind {
         case .set: sets.remove(named: name)
         case .chain: chains.remove(named: name)
         case .counter: counters.remove(named: name)
+        case .flowtable: flowtables.remove(named: name)
         }
     }
 
@@ -34,6 +38,7 @@ private protocol Named { var name: String { get } }
 extension NFSet: Named {}
 extension NFChain: Named {}
 extension NFCounter: Named {}
+extension NFFlowtable: Named {}
 
 /// Of a list that is in order of the names.
 extension Array where Element: Named {

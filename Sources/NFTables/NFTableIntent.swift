@@ -17,6 +17,7 @@ public struct NFTableIntent: Hashable, Sendable {
     public var counters: [NFCounter] = []
     public var sets: [NFSet] = []
     public var chains: [NFChain] = []
+    public var flowtables: [NFFlowtable] = []
 
     public init(_ table: NFTable, comment: String? = nil) {
         self.table = table
@@ -37,6 +38,7 @@ public struct NFTableIntent: Hashable, Sendable {
         counters.sort { $0.name < $1.name }
         sets.sort { $0.name < $1.name }
         chains.sort { $0.name < $1.name }
+        flowtables.sort { $0.name < $1.name }
         for index in sets.indices { sets[index].elements.normalize() }
         for index in chains.indices { chains[index].base?.devices.sort() }
     }

@@ -10,7 +10,9 @@ extension ChangePlan {
     var mayTightenPolicy: Bool {
         steps.contains { step in
             guard case .firewall(let tables, _) = step.work else { return false }
-            return tables.contains { $0.operations.contains(where: \.mayTightenPolicy) }
+            return tables.contains {
+                $0.table != FirewallTables.flow && $0.operations.contains(where: \.mayTightenPolicy)
+            }
         }
     }
 
@@ -58,6 +60,9 @@ extension ChangePlan.Step {
             (connections.filter { !hasFirstPackets($0) }, end),
         ].filter { !$0.0.isEmpty }.map { Self(.connections($0.0, $0.1)) }
     }
+
+    /// Whether connections are ended by what the rules make of their marks.
+    var marksConnections: Bool { if case .connections(_, .marked) = work { true } else { false } }
 
     fileprivate var changesPolicy: Bool {
         guard case .firewall(let tables, _) = work else { return false }

@@ -18,7 +18,15 @@ extension Doctor {
                 report.failures.first { if case .refused = $0.reason { true } else { false } } ?? report.failures.first
             return Finding(of: trial.subject, failure, remedy: trial.remedy)
         }
-        return findings + [connectionList(kernel)]
+        return findings + [connectionList(kernel), flowtables(kernel)]
+    }
+
+    /// Nothing is missing without them, but every packet meets the rules.
+    private func flowtables(_ kernel: some KernelAccess) -> Finding {
+        let obstacle = kernel.offloadObstacle()
+        return Finding(
+            subject: "established connections past the rules", isGood: true, isCostly: obstacle != nil,
+            detail: obstacle ?? "works")
     }
 
     private func connectionList(_ kernel: some KernelAccess) -> Finding {

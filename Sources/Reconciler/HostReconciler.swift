@@ -62,7 +62,8 @@ public struct HostReconciler: Sendable {
     public func plan(
         _ compilation: Compilation, from snapshot: KernelSnapshot, suspects: SuspectObjects = .everything
     ) throws -> HostPlan {
-        var changes = compilation.intent.changes(from: snapshot, owner: Conventions.ownership, suspects: suspects)
+        var changes = compilation.intent.changes(
+            from: snapshot, owner: Conventions.ownership, suspects: suspects, renewed: compilation.renewedFlows)
         let isTightened = changes.mayTightenPolicy && !compilation.policy.isEmpty
         let arriving = changes.arrivingPorts
         if isTightened || !arriving.isEmpty && !compilation.policy.isEmpty {
@@ -132,6 +133,11 @@ public struct HostReconciler: Sendable {
         if late.isEmpty { return }
         var changes = ChangePlan()
         changes.steps = ChangePlan.Step.cutting(late)
+        // One that is kept closed by its mark may be in a flowtable by now, where nobody looks at marks.
+        let flows = plan.intent.host.firewall.filter(\.leadsByFlowtables).map(\.flowRenewal)
+        if !flows.isEmpty, changes.steps.contains(where: \.marksConnections) {
+            changes.steps.append(.init(.firewall(flows, generation: nil)))
+        }
         report = report.followed(by: kernel.commit(changes, owner: Conventions.ownership))
     }
 
@@ -143,7 +149,12 @@ public struct HostReconciler: Sendable {
         request.underlayFirewall = [FirewallTables.underlay]
         request.likelyRoutes = plan.intent.host.routes.count
         let snapshot = try kernel.observe(request)
-        return plan.intent.changes(from: snapshot, owner: Conventions.ownership)
+        return plan.intent.changes(from: snapshot, owner: Conventions.ownership, renewed: Self.allRenewed)
+    }
+
+    /// For what is left of a plan that others came between: whatever it forbids, all connections are judged anew.
+    public static let allRenewed: FlowRenewal = { changes in
+        changes.contains { $0.table == FirewallTables.filter && !$0.isEmpty } ? .any : .none
     }
 
     /// Follows a change, see ``Compilation/take(_:in:_:from:)``.

@@ -64,7 +64,7 @@ extension HostReconciler {
 }
 
 extension NFListing {
-    /// A line for the table and for each of its chains, sets and counters.
+    /// A line for the table and for each of its chains, sets, flowtables and counters.
     fileprivate func ownedObjects(ofHost host: String?) -> [OwnedObject] {
         func object(_ text: String, _ name: String, _ detail: String?) -> OwnedObject {
             let resource = FirewallName(name)?.resource.map { "\($0)" }
@@ -79,6 +79,10 @@ extension NFListing {
         for set in sets {
             let word = set.shape.data == nil ? "set" : "map"
             list.append(object("\(word) \(table) \(set.name)", set.name, count(set.count, "element")))
+        }
+        for flowtable in flowtables {
+            let devices = count(flowtable.devices.count, "device")
+            list.append(object("flowtable \(table) \(flowtable.name)", flowtable.name, devices))
         }
         for counter in objects {
             let counts = counter.counts

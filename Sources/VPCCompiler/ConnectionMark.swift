@@ -33,6 +33,13 @@ enum ConnectionMark {
     /// A port here that may use any address was given packets of the original direction by another port or host, and its
     /// groups let them in.
     static let given: UInt32 = 1 << 25
+    /// Whether exactly `bits` of those that stand for having passed are set, in that epoch, and nothing else is known of the
+    /// connection but who let it begin.
+    static func hasPassed(_ bits: UInt32, in epoch: UInt32) -> NFStatement {
+        let mask = ~(allowed(.original, .leaving) | allowed(.original, .arriving) | free)
+        return .match(.ctMark, masked: mask, .equal, epoch | bits)
+    }
+
     /// What outlasts an epoch.
     static let lasting: UInt32 = 0x0E00_0000
 

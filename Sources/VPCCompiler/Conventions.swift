@@ -1,7 +1,7 @@
 public import IPAddressing
 import KernelModel
 public import KernelNames
-import VPCModel
+public import VPCModel
 import VPCTopology
 
 /// The numbers and names by which our kernel objects are known. docs/ownership.md says why.
@@ -64,13 +64,18 @@ public enum Conventions {
         static let uplink: UInt32 = 52
     }
 
-    /// The device that sends to other hosts.
+    /// The device that sends to gateways on other hosts.
     public static let external = device("vpc-gx")
     /// What the names of all VRFs begin with.
     static let vrfPrefix = "vpc-v"
 
     /// Whether the device is a VRF of ours, which packets pass after their port and before their routes.
     public static func isVRF(_ device: InterfaceName) -> Bool { device.description.hasPrefix(vrfPrefix) }
+
+    /// Whether the packets of a VPC leave by it for other hosts.
+    public static func isTunnel(_ device: InterfaceName, ofVPC vpc: VPCID) -> Bool {
+        device == external || device == receiver(vpc)
+    }
 
     static func vrf(_ table: TableID) -> InterfaceName { device("\(vrfPrefix)\(table)") }
     static func receiver(_ vpc: VPCID) -> InterfaceName { device("vpc-g\(vpc)") }

@@ -5,12 +5,14 @@ public import NFTables
 public enum FirewallTables {
     public static let filter = NFTable(.inet, "vpcctl")
     public static let arp = NFTable(.arp, "vpcctl")
+    /// By which established connections pass the rules; only where that is possible and wanted.
+    public static let flow = NFTable(.inet, "vpcctl_flow")
     /// Chains of devices; only where there is an uplink.
     public static let devices = NFTable(.netdev, "vpcctl")
     /// Those of the host's namespace.
-    public static let all = [filter, arp, devices]
+    public static let all = [filter, arp, flow, devices]
     /// In the namespace in which the packets of tunnels travel.
-    public static let underlay = NFTable(.inet, "vpcctl_underlay")
+    public static let underlay = NFTable(.ip, "vpcctl_underlay")
 }
 
 /// A place in a chain that features fill with rules: the chain is an enumeration, its places are the cases in the order
@@ -36,6 +38,7 @@ struct Firewall {
     /// Sets, counters and chains that have no places.
     var filter = NFTableIntent(FirewallTables.filter)
     var arp = NFTableIntent(FirewallTables.arp)
+    var flow = NFTableIntent(FirewallTables.flow)
     var underlay = NFTableIntent(FirewallTables.underlay)
     var devices = NFTableIntent(FirewallTables.devices)
     /// Few: looking at all of them takes less than a dictionary.
@@ -90,15 +93,17 @@ struct Firewall {
             let whole = NFChain(chain.name, chain.base, rules: chain.rules, origin: origin)
             switch chain.table {
             case FirewallTables.arp: arp.chains.append(whole)
+            case FirewallTables.flow: flow.chains.append(whole)
             case FirewallTables.underlay: underlay.chains.append(whole)
             default: filter.chains.append(whole)
             }
         }
         filter.normalize()
         arp.normalize()
+        flow.normalize()
         underlay.normalize()
         devices.normalize()
-        return [filter, arp, devices, underlay]
+        return [filter, arp, flow, devices, underlay]
     }
 }
 

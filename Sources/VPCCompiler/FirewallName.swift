@@ -62,6 +62,14 @@ final class FirewallFamily: Sendable {
         words = word.split(separator: "_")
     }
 
+    /// The kind of resource that its objects are made for; nil where that is the host, or a digest.
+    var kind: ResourceKind? {
+        switch subject {
+        case .host, .digest: nil
+        case .one(let kind), .several(let kind): kind
+        }
+    }
+
     /// Objects of the host's, each with a name of its own.
     convenience init(_ names: String..., tightens: Tightening) {
         self.init("", of: .host, roles: names, tightens: tightens)
@@ -126,6 +134,9 @@ public struct FirewallName: Sendable, CustomStringConvertible {
         case .one(let kind), .several(let kind): subject.count == 1 ? ResourceReference(kind, subject[0]) : nil
         }
     }
+
+    /// Whether it is made for the host as a whole.
+    var isOfHost: Bool { if case .host = family.subject { true } else { false } }
 
     /// Whether connections that groups have let begin may be forbidden when something is taken out of it.
     public var tightensByLosing: Bool { family.tightens.contains(.losing) }

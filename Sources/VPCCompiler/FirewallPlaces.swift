@@ -6,7 +6,8 @@ extension FirewallFamily {
     static let places = FirewallFamily(
         BeforeRouting.chain, FromGuest.chain, Spoofed.chain, FromHost.chain, NATBeforeRouting.chain, ToHost.chain,
         GuestToHost.chain, Forwarded.chain, Arriving.chain, Staying.chain, RelatedErrors.chain,
-        FromGatewayGuest.chain, ToGatewayGuest.chain, NATAfterRouting.chain, UnderlayReceived.chain, UnderlaySent.chain,
+        FromGatewayGuest.chain, ToGatewayGuest.chain, NATAfterRouting.chain, Established.chain, UnderlayReceived.chain,
+        UnderlaySent.chain,
         tightens: [])
 }
 
@@ -207,6 +208,18 @@ enum AfterRouting: Int, FirewallPlace {
 
     static let chain = "rewrite"
     static let base: NFBaseChain? = NFBaseChain(.filter, .postrouting, priority: 90)
+}
+
+// MARK: - Past the rules
+
+/// What is forwarded, before ``Forwarded``.
+enum Established: Int, FirewallPlace {
+    /// Connections that have passed, in both directions.
+    case judged
+
+    static let table = FirewallTables.flow
+    static let chain = "established"
+    static let base = Forwarded.base.map { NFBaseChain(.filter, .forward, priority: $0.priority - 10) }
 }
 
 // MARK: - Where the packets of tunnels travel

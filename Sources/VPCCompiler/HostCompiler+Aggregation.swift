@@ -50,7 +50,7 @@ extension HostCompiler {
         for destination in topology.furtherOfVPC[context.vpc]
         where !vpc.cidrs.contains(where: { $0.contains(destination.prefix) }) {
             let key = Route.Key(table: context.table, destination: destination.prefix)
-            if let route = row(to: destination, key, isLocal: true) {
+            if let route = row(to: destination, key, of: context) {
                 routes.append(route)
                 single += 1
             }
@@ -66,7 +66,7 @@ extension HostCompiler {
             return Attributed(.unreachable(key), from: Origin(.vpc, context.vpc))
         }
         let remote = ranked[rank]
-        let id = tunnel(to: remote, key: vpc.id.rawValue, from: Origin(.host, remote))
+        let id = tunnel(to: remote, ofVPC: context.vpc, from: Origin(.host, remote))
         return Attributed(.via(id, key), from: interface.map { Origin(.networkInterface, $0) } ?? Origin(.host, remote))
     }
 

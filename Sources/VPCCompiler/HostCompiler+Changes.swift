@@ -28,6 +28,8 @@ struct Concerned {
     var networks: Set<Int> = []
     var natGateways: Set<Int> = []
     var elasticIPs: Set<Int> = []
+    /// VPCs whose ports or contexts here may be others.
+    var flows: Set<Int> = []
 }
 
 extension HostCompiler {
@@ -37,7 +39,8 @@ extension HostCompiler {
         _ change: TopologyChange, in topology: Topology, _ facts: HostFacts, from snapshot: NamespaceSnapshot
     ) -> Bool {
         guard change.hosts.changed[host] == nil, change.hosts.removed[host] == nil,
-            snapshot.foreignNexthops.allSatisfy({ nexthopUses[$0.rawValue] == nil })
+            snapshot.foreignNexthops.allSatisfy({ nexthopUses[$0.rawValue] == nil }),
+            facts.offloadObstacle == self.facts.offloadObstacle
         else { return false }
         let former = self.facts
         self.topology = topology
@@ -105,12 +108,27 @@ extension HostCompiler {
     private func note(_ subnets: TopologyChange.Part<ResolvedSubnet>, in concerned: inout Concerned) {
         for number in Array(subnets.changed.keys) + subnets.added + Array(subnets.removed.keys) {
             concerned.subnets.insert(number)
+            noteGateway(number, subnets, in: &concerned)
             let isThere = topology.subnets.contains(number: number)
             let now = isThere ? topology.subnets[number].vpc : nil
             for vpc in Set([subnets.changed[number]?.vpc, subnets.removed[number]?.vpc, now].compactMap(\.self)) {
                 noteRelays(of: vpc, in: &concerned)
             }
             if let now { notePorts(of: now, in: &concerned) { $0 == number } }
+        }
+    }
+
+    /// The ways to a host are others where a gateway gets its address, or loses it.
+    private func noteGateway(
+        _ number: Int, _ subnets: TopologyChange.Part<ResolvedSubnet>, in concerned: inout Concerned
+    ) {
+        let now = topology.subnets.contains(number: number) ? topology.subnets[number] : nil
+        let former = subnets.changed[number] ?? subnets.removed[number]
+        for subnet in [former, now].compactMap(\.self) where former?.gateway != now?.gateway || former?.vpc != now?.vpc
+        {
+            if topology.hosts.contains(where: { $0.underlayAddress == subnet.gateway }) {
+                concerned.tables.formUnion(contexts.keys.filter { $0.vpc == subnet.vpc })
+            }
         }
     }
 
@@ -176,6 +194,7 @@ extension HostCompiler {
             bringAnnouncements()
         }
         bringElasticIPs(concerned.elasticIPs)
+        bringFlows(concerned.flows.union(concerned.contexts.union(concerned.tables).map(\.vpc)))
         bringPolicies(concerned, change)
         for context in gone.contexts { dropTable(context.table) }
         for gateway in gone.gateways { dropTable(gateway.table) }
@@ -210,6 +229,7 @@ extension HostCompiler {
                 if let former { demand.drop(former) }
             }
             ports[number] = now
+            if now != former { concerned.flows.formUnion([now, former].compactMap { $0?.context.vpc }) }
             for port in [former, now].compactMap(\.self) {
                 concerned.places[port.context.vpc, default: []] += port.blocks
                 if port.gatewayKey == nil { continue }
@@ -269,6 +289,7 @@ extension HostCompiler {
         let (added, removed) = demand.contexts.take()
         for key in removed {
             if let context = contexts.removeValue(forKey: key) { gone.contexts.append(context) }
+            concerned.flows.insert(key.vpc)
             routing[key] = nil
             drop(.context(key))
         }
@@ -284,6 +305,7 @@ extension HostCompiler {
         concerned.tables.formUnion(added)
         // Of a resource that is another VPC's now the table stays, with other routes.
         gone.contexts.removeAll { former in added.contains { contexts[$0]?.table == former.table } }
+        concerned.flows.formUnion(added.map(\.vpc))
         return gone
     }
 
@@ -314,6 +336,13 @@ extension HostCompiler {
             guard let key = ports[number]?.gatewayKey, gateways[number] == nil else { continue }
             let alias = gatewayAlias(number)
             gateways[number] = Gateway(key: key, table: numbering.table(forAlias: alias), alias: alias)
+        }
+    }
+
+    private mutating func bringFlows(_ vpcs: Set<Int>) {
+        guard offloads else { return }
+        for vpc in vpcs {
+            if contexts[Context.Key(vpc: vpc, routeTable: nil)] == nil { drop(.flow(vpc)) } else { bring(.flow(vpc)) }
         }
     }
 

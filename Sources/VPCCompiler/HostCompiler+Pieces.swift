@@ -141,6 +141,11 @@ extension HostCompiler {
             names.parts.append(part)
             if intent[tablesWith: table.table][index].put(chain) { note(part) }
         }
+        for flowtable in table.flowtables {
+            let part = NFPart(table.table, .flowtable, flowtable.name)
+            names.parts.append(part)
+            if intent[tablesWith: table.table][index].put(flowtable) { note(part) }
+        }
         for counter in table.counters {
             let part = NFPart(table.table, .counter, counter.name)
             names.parts.append(part)

@@ -39,7 +39,7 @@ extension HostCompiler {
 
     /// A route to every address and prefix of the interfaces, and the others where they belong.
     private mutating func rows(of context: Context, among state: ContextRoutes) -> [Attributed<Route>] {
-        let (vpc, special) = (topology.vpcs[context.vpc], state.special)
+        let special = state.special
         var overridden = OverriddenAddresses(state.overriding)
         var table: [Attributed<Route>] = []
         table.reserveCapacity(
@@ -66,7 +66,7 @@ extension HostCompiler {
                 continue
             }
             if tunnels[remote] == .none {
-                tunnels[remote] = tunnel(to: remote, key: vpc.id.rawValue, from: Origin(.host, remote))
+                tunnels[remote] = tunnel(to: remote, from: context)
             }
             uses[remote] += 1
             table.append(Attributed(.via(tunnels[remote], key), from: Origin(.networkInterface, index)))
@@ -139,22 +139,29 @@ extension HostCompiler {
         if state.special.position(of: key) != nil { return }
         let isOverridden = state.overriding.contains { $0.contains(block) }
         let destination = isOverridden ? nil : topology.destination(block, inVPC: context.vpc)
-        put(destination.flatMap { row(to: $0, key, isLocal: context.natGateway == nil) }, at: key)
+        put(destination.flatMap { row(to: $0, key, of: context) }, at: key)
     }
 
     /// None where the guest is not there: then `unreachable` answers.
-    /// - Parameter isLocal: Whether guests of this host are reached directly; from the VRF of a NAT gateway they are not.
     mutating func row(
-        to destination: Destination, _ key: Route.Key, isLocal: Bool
+        to destination: Destination, _ key: Route.Key, of context: Context
     ) -> Attributed<Route>? {
         let index = destination.interface
-        let (remote, vpc) = (topology.interfaces[index].host, topology.interfaces[index].vpc)
+        let remote = topology.interfaces[index].host
         let origin = Origin(.networkInterface, index)
-        if remote == host, isLocal {
+        if remote == host, context.natGateway == nil {
             return isAttachedHere(index) ? Attributed(routeHere(to: destination, key), from: origin) : nil
         }
-        let id = tunnel(to: remote, key: topology.vpcs[vpc].id.rawValue, from: Origin(.host, remote))
+        let id = tunnel(to: remote, from: context)
         return Attributed(.via(id, key), from: origin)
+    }
+
+    /// To the interfaces of a VPC on a host. From the VRF of a NAT gateway also to those of this one: it may have no other device
+    /// of the VPC.
+    private mutating func tunnel(to remote: Int, from context: Context) -> NexthopID {
+        let origin = Origin(.host, remote)
+        if context.natGateway == nil { return tunnel(to: remote, ofVPC: context.vpc, from: origin) }
+        return tunnel(to: remote, key: topology.vpcs[context.vpc].id.rawValue, from: origin)
     }
 
     /// - Parameter route: Nil: there is none.

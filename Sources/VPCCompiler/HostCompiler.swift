@@ -94,7 +94,11 @@ struct HostCompiler: Sendable {
         self.host = host
         self.facts = facts
         self.numbering = numbering
-        intent.host.firewall = [FirewallTables.filter, FirewallTables.arp].map { NFTableIntent($0) }
+        let hasFlows = topology.hosts[host].dataPlane.offloads && facts.offloadObstacle == nil
+        let tables = FirewallTables.all.filter { table in
+            table != FirewallTables.devices && (table != FirewallTables.flow || hasFlows)
+        }
+        intent.host.firewall = tables.map { NFTableIntent($0) }
         intent.underlay.firewall = [NFTableIntent(FirewallTables.underlay)]
         let name = topology.hosts[host].metadata.name
         intent.namespace = Attributed(
@@ -151,6 +155,14 @@ struct HostCompiler: Sendable {
     }
 }
 
+extension Topology {
+    /// Whether the address is that of a subnet's gateway.
+    fileprivate func isGateway(_ address: IPAddress, ofVPC vpc: Int) -> Bool {
+        vpcs[vpc].cidrs.contains { $0.contains(address) }
+            && subnets.contains { $0.vpc == vpc && $0.gateway == address }
+    }
+}
+
 // MARK: - Nexthops
 
 extension HostCompiler {
@@ -203,11 +215,47 @@ extension HostCompiler {
             let body = intent.host.nexthops.remove(at: place).object.body
             changed.nexthops.insert(id)
             if case .group(let group) = body { for member in group.members { leave(member.id) } }
+            dropNeighbor(of: body)
             numbering.release(id, body)
         }
     }
 
-    /// Sends to another host, to be delivered there as `key` says.
+    /// Sends to the interfaces of a VPC on another host: by the device that receives from there, whose neighbour the host is.
+    /// Its address is but a name, beside which guests may have the same one. Only where it is a gateway's address the kernel
+    /// takes no such nexthop (fib_check_nh of net/ipv4/fib_semantics.c), and the way is that to gateways.
+    mutating func tunnel(to remote: Int, ofVPC vpc: Int, from origin: Origin) -> NexthopID {
+        let address = topology.hosts[remote].underlayAddress
+        if topology.isGateway(address, ofVPC: vpc) {
+            return tunnel(to: remote, key: topology.vpcs[vpc].id.rawValue, from: origin)
+        }
+        let device = Conventions.receiver(topology.vpcs[vpc].id)
+        let neighbor = Neighbor(device: device, address: address, linkLayerAddress: .tunnel(address))
+        put(Attributed(neighbor, from: origin))
+        return nexthop(.gateway(address, device: device), from: origin)
+    }
+
+    private mutating func put(_ neighbor: Attributed<Neighbor>) {
+        let place = intent.host.neighbors.partitionPoint { $0.object.key < neighbor.object.key }
+        let isHeld =
+            place < intent.host.neighbors.count && intent.host.neighbors[place].object.key == neighbor.object.key
+        if isHeld, intent.host.neighbors[place] == neighbor { return }
+        if isHeld { intent.host.neighbors[place] = neighbor } else { intent.host.neighbors.insert(neighbor, at: place) }
+        changed.neighbors.insert(neighbor.object.key)
+    }
+
+    /// Takes the neighbour away that a nexthop led to which is gone; a guest's is its port's.
+    private mutating func dropNeighbor(of body: Nexthop.Body) {
+        guard case .gateway(let address, let device) = body else { return }
+        let key = Neighbor.Key(device: device, address: address)
+        let place = intent.host.neighbors.partitionPoint { $0.object.key < key }
+        guard place < intent.host.neighbors.count, intent.host.neighbors[place].object.key == key,
+            case .tunnel = intent.host.neighbors[place].object.linkLayerAddress
+        else { return }
+        intent.host.neighbors.remove(at: place)
+        changed.neighbors.insert(key)
+    }
+
+    /// Sends to a gateway on another host, which is known there by its key.
     mutating func tunnel(to remote: Int, key: UInt32, from origin: Origin) -> NexthopID {
         let encapsulation = GREEncapsulation(
             key: key, source: underlayAddress, destination: topology.hosts[remote].underlayAddress,

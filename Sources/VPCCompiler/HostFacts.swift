@@ -19,6 +19,8 @@ public struct HostFacts: Sendable, Hashable {
     public var missingUplinks: Set<InterfaceName> = []
     /// Devices to adopt that others use, and for what: `it has the address 192.0.2.1/24`.
     public var foreignDevices: [InterfaceName: String] = [:]
+    /// Why established connections cannot pass by flowtables; nil where they can.
+    public var offloadObstacle: String?
 
     public init(underlayDevice: InterfaceName, underlayMTU: UInt32, paths: [Path] = []) {
         self.underlayDevice = underlayDevice

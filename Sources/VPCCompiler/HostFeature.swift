@@ -27,7 +27,7 @@ extension HostCompiler {
     static let features: [any HostFeature] = [
         HostBasics(), RoutingContexts(), GuestPorts(), GatewayTunnels(), Tunnels(), GuestFragments(), HostAccess(),
         ConnectionMemory(), ConnectionErrors(), GatewayGuests(), NetworkACLs(), SecurityGroups(), DenialReports(),
-        GuestAddressResolution(), ExternalUplinks(), NATGateways(), ElasticIPs(),
+        GuestAddressResolution(), EstablishedConnections(), ExternalUplinks(), NATGateways(), ElasticIPs(),
     ]
 }
 

@@ -39,6 +39,8 @@ enum Piece: Hashable, Sendable {
     case uplink(Int)
     /// An elastic IP that comes in here.
     case elasticIP(Int)
+    /// The flowtable of a VPC that is here.
+    case flow(Int)
 
     /// Whose elements are in the same sets.
     var kind: Int {
@@ -53,6 +55,7 @@ enum Piece: Hashable, Sendable {
         case .edge: 7
         case .uplink: 8
         case .elasticIP: 9
+        case .flow: 10
         }
     }
 
@@ -67,7 +70,7 @@ enum Piece: Hashable, Sendable {
         case .group(let number), .members(let number): Origin(.securityGroup, number)
         case .acl(let number, _): Origin(.networkACL, number)
         case .subnet(let number), .relay(let number): Origin(.subnet, number)
-        case .report(let number): Origin(.vpc, number)
+        case .report(let number), .flow(let number): Origin(.vpc, number)
         case .edge(let number): Origin(.host, number)
         case .uplink(let number): Origin(.externalNetwork, number)
         case .elasticIP(let number): Origin(.elasticIP, number)

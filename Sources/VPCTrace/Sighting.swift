@@ -23,6 +23,9 @@ public struct Sighting: Sendable, Hashable {
 
     public init() {}
 
+    /// The names of the devices of the exits to other hosts.
+    public var tunnels: Set<String> = []
+
     /// A way out of a host.
     public enum Exit: Sendable, Hashable, Comparable {
         /// To a guest of the same host: a number of `Topology.interfaces`.

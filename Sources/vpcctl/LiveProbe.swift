@@ -147,7 +147,9 @@ private struct PacketWatch {
             switch direction {
             case .entering:
                 if name.description == topology.interfaces[sender].portName.rawValue { sighting.hasEnteredHost = true }
-            case .leaving: sighting.exits.insert(exit(by: name))
+            case .leaving:
+                let exit = exit(by: name)
+                sighting.exits.insert(exit)
             }
         } else if direction == .entering, packet.isAnswered(by: seen) {
             sighting.hasAnswerEnteredHost = true
@@ -161,9 +163,13 @@ private struct PacketWatch {
         return name
     }
 
-    private func exit(by device: InterfaceName) -> Sighting.Exit {
-        if device == Conventions.external { return .tunnel }
-        let own = topology.interfacesOfHost[topology.interfaces[sender].host]
+    private mutating func exit(by device: InterfaceName) -> Sighting.Exit {
+        let interface = topology.interfaces[sender]
+        if Conventions.isTunnel(device, ofVPC: topology.vpcs[interface.vpc].id) {
+            sighting.tunnels.insert(device.description)
+            return .tunnel
+        }
+        let own = topology.interfacesOfHost[interface.host]
         let port = own.first { topology.interfaces[$0].portName.rawValue == device.description }
         return port.map { .port($0) } ?? .other(device.description)
     }

@@ -171,11 +171,11 @@ struct TracePresentation {
             case .error(let text): text
             case nil: nil
             }
-        let exits = sighting.exits.sorted().map { exit -> StructuredValue in
+        let exits = sighting.exits.sorted().flatMap { exit -> [StructuredValue] in
             switch exit {
-            case .port(let index): .string(topology.interfaces[index].portName.rawValue)
-            case .tunnel: .string(Conventions.external.description)
-            case .other(let device): .string(device)
+            case .port(let index): [.string(topology.interfaces[index].portName.rawValue)]
+            case .tunnel: sighting.tunnels.sorted().map { .string($0) }
+            case .other(let device): [.string(device)]
             }
         }
         return [

@@ -137,6 +137,7 @@ package final class FakeKernel: KernelAccess {
 
     package func traffic() throws -> [InterfaceName: LinkTraffic] { [:] }
 
+    package func offloadObstacle() -> String? { nil }
     package func localAddresses() throws -> Set<IPAddress> {
         let host = world.host.state
         return Set((host.addresses + host.foreignAddresses).map(\.address))

@@ -61,6 +61,19 @@ extension NFObservedTable {
             sets[position].elements = NFElements(layout: sets[position].shape.layout)
             sets[position].isIrregular = false
             return true
+        case .createFlowtable(let flowtable):
+            if flowtables.contains(where: { $0.name == flowtable.name }) { return false }
+            flowtables.append(
+                NFObservedFlowtable(
+                    name: flowtable.name, priority: flowtable.priority, devices: flowtable.devices,
+                    flags: flowtable.counts ? 2 : 0))
+            flowtables.sort { $0.name < $1.name }
+            return true
+        case .addDevices(let devices, let wanted):
+            guard let position = flowtables.firstIndex(where: { $0.name == wanted.name }) else { return false }
+            flowtables[position].devices = Set(flowtables[position].devices).union(devices).sorted()
+            return true
+        case .deleteFlowtable(let seen): return flowtables.removeOne { $0.name == seen.name }
         case .createChain(let chain):
             if chains.contains(where: { $0.name == chain.name }) { return false }
             chains.append(NFObservedChain(name: chain.name, base: chain.base))

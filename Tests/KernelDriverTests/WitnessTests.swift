@@ -41,6 +41,7 @@ import Testing
         func listings(of tables: [NFTable], in place: Place) throws -> [NFListing] { [] }
         func connections() throws -> [Connection] { [] }
         func traffic() throws -> [InterfaceName: LinkTraffic] { [:] }
+        func offloadObstacle() -> String? { kernel.offloadObstacle() }
         func localAddresses() throws -> Set<IPAddress> { [] }
         func tracksLoopback() throws -> Bool { false }
     }
@@ -112,7 +113,7 @@ import Testing
             ),
             (
                 "neigh 10.1.0.2 dev p1", "lladdr 00:00:00:00:00:00",
-                { $0.neighbors[0].hardwareAddress = .init(rawValue: 0) }
+                { $0.neighbors[0].linkLayerAddress = .ethernet(MACAddress(rawValue: 0)) }
             ),
             ("rule pref 1001 l3mdev unreachable", "reads not there", { $0.rules.removeAll { $0.priority == 1001 } }),
             (

@@ -70,12 +70,12 @@ extension LabTests {
             Damage(what: "everything of nf_tables deleted", line: "nft flush ruleset", kind: "table"),
             Damage(
                 what: "host's table: element added", place: "h1",
-                line: "nft add element inet vpcctl_underlay hosts '{ u0 . 192.0.2.7 }'", kind: "element"),
+                line: "nft add element ip vpcctl_underlay hosts '{ u0 . 192.0.2.7 }'", kind: "element"),
             Damage(
                 what: "host's table: rule added", place: "h1",
-                line: "nft insert rule inet vpcctl_underlay received accept", kind: "rule"),
+                line: "nft insert rule ip vpcctl_underlay received accept", kind: "rule"),
             Damage(
-                what: "host's table deleted", place: "h1", line: "nft delete table inet vpcctl_underlay", kind: "table"),
+                what: "host's table deleted", place: "h1", line: "nft delete table ip vpcctl_underlay", kind: "table"),
             Damage(
                 what: "everything of the host's nf_tables deleted", place: "h1", line: "nft flush ruleset",
                 kind: "table"),

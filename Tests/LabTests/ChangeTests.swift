@@ -90,7 +90,8 @@ extension LabTests {
             #expect(try ways() == before)
             try lab.become(.tenants)
             #expect(
-                before.contains { $0.contains("dst 172.31.0.2") } && before.contains { $0.contains("No route to host") }
+                before.contains { $0.contains("via 172.31.0.2 dev vpc-g") }
+                    && before.contains { $0.contains("No route to host") }
             )
             for stream in streams {
                 let report = stream.finish()

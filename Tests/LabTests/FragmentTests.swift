@@ -75,7 +75,7 @@ extension LabTests {
         /// What the kernel counted on h1.
         private func count(_ counter: String, of table: NFTable = FirewallTables.filter) throws -> Int {
             let place = table == FirewallTables.underlay ? "h1" : "vpc-h1"
-            let text = try lab.shell(place, "nft -j list counter inet \(table.name) \(counter)")
+            let text = try lab.shell(place, "nft -j list counter \(table) \(counter)")
             let digits = text.components(separatedBy: "\"packets\": ").last?.prefix { $0.isNumber }
             return try #require(digits.flatMap { Int($0) }, "\(text)")
         }

@@ -150,7 +150,7 @@ extension LabTests {
             let text = try lab.shell("vpc-h1", "nft list ruleset")
             #expect(text.contains("chain forward") && text.contains("e-web1"))
             #expect(try lab.shell("vpc-h1", "nft -j list ruleset").contains("\"forward\""))
-            #expect(try lab.shell("h1", "nft list ruleset").contains("table inet vpcctl_underlay"))
+            #expect(try lab.shell("h1", "nft list ruleset").contains("table ip vpcctl_underlay"))
         }
 
         @Test(arguments: disturbances) func tenantsDoNotNotice(_ disturbance: Disturbance) throws {

@@ -97,16 +97,16 @@ extension LabTests {
             try expect(
                 "h1", "near server --port 7001", 0, "agrees", answer: "reply", leaving: ["e-server"],
                 counting: ["acl_back_in_200", "acl_back_out_200"])
-            try expect("h1", "near far", 0, "agrees", answer: "reply", leaving: ["vpc-gx"])
-            try expect("h1", "near far --port 9 --protocol tcp", 0, "agrees", answer: "refused", leaving: ["vpc-gx"])
+            try expect("h1", "near far", 0, "agrees", answer: "reply", leaving: ["vpc-g101"])
+            try expect("h1", "near far --port 9 --protocol tcp", 0, "agrees", answer: "refused", leaving: ["vpc-g101"])
             try expect(
-                "h1", "near store --protocol udp --port 7000", 0, "agrees", answer: "reply", leaving: ["vpc-gx"])
+                "h1", "near store --protocol udp --port 7000", 0, "agrees", answer: "reply", leaving: ["vpc-g101"])
             try expect(
-                "h1", "near far --protocol udp --port 9", 0, "agrees", answer: "portUnreachable", leaving: ["vpc-gx"])
+                "h1", "near far --protocol udp --port 9", 0, "agrees", answer: "portUnreachable", leaving: ["vpc-g101"])
             try expect("h1", "near 10.0.1.1", 0, "agrees", answer: "reply")
             try expect("h1", "near near", 0, "agrees", answer: "reply")
             // The other way, from the other host.
-            try expect("h2", "far server", 0, "agrees", answer: "reply", leaving: ["vpc-gx"])
+            try expect("h2", "far server", 0, "agrees", answer: "reply", leaving: ["vpc-g101"])
         }
 
         @Test func whatIsDenied() throws {
@@ -114,7 +114,7 @@ extension LabTests {
             try expect(
                 "h1", "mute near --timeout 1", 1, "agrees", counting: ["denied_by_group"],
                 saying: "came into h1 and did not leave it")
-            try expect("h1", "near store --port 7000 --timeout 1", 1, "agrees", leaving: ["vpc-gx"])
+            try expect("h1", "near store --port 7000 --timeout 1", 1, "agrees", leaving: ["vpc-g101"])
             // The answer, by the ACL: on this host, and on that one.
             try expect(
                 "h1", "near server --timeout 1", 1, "agrees", leaving: ["e-server"], counting: ["acl_back_out_100"],
@@ -141,7 +141,7 @@ extension LabTests {
         /// What it does with the packet is the gateway's decision: it has no way to the internet here.
         @Test func aGatewaysDecision() throws {
             let result = try live("h1", "near 8.8.8.8 --timeout 1")
-            #expect(result.status == 75 && result.verdict == "cannotTell" && result.leftBy == ["vpc-gx"], "\(result)")
+            #expect(result.status == 75 && result.verdict == "cannotTell" && result.leftBy == ["vpc-g101"], "\(result)")
             #expect(result.findings.contains("no answer came: a gateway decides what becomes of it"), "\(result)")
         }
 
@@ -163,13 +163,13 @@ extension LabTests {
             try lab.shell("vpc-h1", "nft delete table inet theirs")
             try rule(places[0], "ip saddr 10.0.1.13 drop")
             try expect(
-                "h1", "near far --timeout 1", 3, "differs", leaving: ["vpc-gx"],
+                "h1", "near far --timeout 1", 3, "differs", leaving: ["vpc-g101"],
                 saying: "the answer came back to h1 and did not reach near")
             // On the other host it cannot be told from a guest that is silent.
             try lab.shell("vpc-h1", "nft delete table inet theirs")
             try rule(places[1], "ip daddr 10.0.1.13 drop")
             try expect(
-                "h1", "near far --timeout 1", 75, "cannotTell", leaving: ["vpc-gx"],
+                "h1", "near far --timeout 1", 75, "cannotTell", leaving: ["vpc-g101"],
                 saying: "no answer came: h2 dropped it, or far said nothing")
         }
 
@@ -181,7 +181,7 @@ extension LabTests {
             try lab.shell("vpc-h1", "nft 'delete element inet vpcctl port_zone { \(element) }'")
             try expect("h1", "near far --timeout 1", 3, "differs", counting: ["spoofed"], saying: "did not leave it")
             try lab.requireClean(lab.lab.apply(hosts: ["h1"]))
-            try expect("h1", "near far", 0, "agrees", answer: "reply", leaving: ["vpc-gx"])
+            try expect("h1", "near far", 0, "agrees", answer: "reply", leaving: ["vpc-g101"])
 
             try lab.shell("vpc-h1", "nft insert rule inet vpcctl forward accept")
             try expect(

@@ -56,7 +56,7 @@ extension LabTests {
                 echo "# $kind"; ip -j -p $kind | grep -v '_timer": [0-9.]*,$'
             done
             echo "# sysctl"; grep -rs . /proc/sys/net | grep -v /nf_conntrack_count: | sort
-            echo "# nft"; nft list tables | grep -vx "table inet vpcctl_underlay" | while read -r table; do
+            echo "# nft"; nft list tables | grep -vx "table ip vpcctl_underlay" | while read -r table; do
                 nft -j list $table | sed 's/"packets": [0-9]*, "bytes": [0-9]*//g'
             done
             """

@@ -220,7 +220,7 @@ extension LabTests {
             let objects = try HostReconciler(kernel: lab.kernel("h1")).ownedObjects().filter { $0.kind == .firewall }
             let listing =
                 try lab.shell("vpc-h1", "nft list table inet vpcctl; nft list table arp vpcctl")
-                + lab.shell("h1", "nft list table inet vpcctl_underlay")
+                + lab.shell("h1", "nft list table ip vpcctl_underlay")
             let words = ["table", "chain", "set", "map", "counter"]
             let named = listing.split(separator: "\n").filter { line in
                 line.hasSuffix(" {") && words.contains { line.drop { $0 == "\t" }.hasPrefix("\($0) ") }

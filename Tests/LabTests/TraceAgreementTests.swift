@@ -43,6 +43,44 @@ extension LabTests {
             #expect(counts.count >= 10, "\(counts)")
         }
 
+        /// The same of the later packets of connections, which pass by flowtables, and of those that come after the policies
+        /// have changed: what is forbidden then is as if it had never been allowed. (TCP begins with a handshake, and its later
+        /// packets with another flag: `EstablishedTests`.)
+        @Test(arguments: Seeds.fresh(with: 1)) func establishedPacketsGoWhereTheTraceSays(_ seed: UInt64) throws {
+            var dice = Dice(seed: seed)
+            let scenario = Scenario.drawn(&dice, hasLongLists: false)
+            let lab = try TestLab(scenario)
+            defer { lab.tearDown() }
+            let responders = try Responders()
+            defer { responders.stop() }
+            let services = Question.ports.filter { $0 != Station.udpPort && $0 != Station.tcpPort }
+            for guest in lab.lab.plan.guests {
+                try responders.serve(as: guest.name, in: .named(guest.namespace), udp: services, tcp: [])
+            }
+            var numbers = UInt16(20000)
+            let questions = (0..<900).map { _ in
+                Question.drawn(lab.lab.plan.topology, scenario.model, &numbers, &dice)
+            }.filter { $0.isDatagram && $0.isRepeatable }
+            for number in 1...5 { try compare(questions, in: lab, seed: seed, "packet \(number), ") }
+            let offloaded = try (1...3).map { number in
+                try lab.shell("vpc-h\(number)", "conntrack -L 2>/dev/null | grep -c OFFLOAD || true")
+            }
+            // A draw in which nothing passes would show nothing.
+            #expect(
+                offloaded.compactMap { Int($0.trimmingCharacters(in: .whitespacesAndNewlines)) }.reduce(0, +) > 50,
+                "\(offloaded)")
+
+            let other = scenario.withOtherPolicies(&dice)
+            try lab.become(other)
+            let topology = lab.lab.plan.topology
+            let again = questions.map { $0.asked(in: topology, other.model) }
+            let turned = zip(questions, again).filter { $0.0.trace.isDelivered != $0.1.trace.isDelivered }
+            #expect(turned.contains { $0.0.trace.isDelivered } && turned.contains { $0.1.trace.isDelivered })
+            // A connection by a middlebox is cut where its far end is here, too, before it leaves for the middlebox.
+            let direct = again.filter { !$0.goesByGateways }
+            for number in 6...7 { try compare(direct, in: lab, seed: seed, "packet \(number), ") }
+        }
+
         /// The policies of a server are asked when a gateway sends a packet on to it, although the host has seen the
         /// same connection before: on its way to the gateway, or, where the client is there too, on its way out.
         @Test(arguments: [("h1", "h2"), ("h2", "h2"), ("h3", "h2"), ("h2", "h1"), ("h1", "h1")])
@@ -102,7 +140,7 @@ extension LabTests {
             #expect(try !hasAnswered(80))
         }
 
-        private func compare(_ questions: [Question], in lab: TestLab, seed: UInt64) throws {
+        private func compare(_ questions: [Question], in lab: TestLab, seed: UInt64, _ which: String = "") throws {
             let plan = lab.lab.plan
             let everybody = Dictionary(
                 uniqueKeysWithValues: plan.guests.map { ($0.name, NetworkNamespace.named($0.namespace)) })
@@ -113,7 +151,7 @@ extension LabTests {
                     let sender = plan.topology.interfaces[question.from].name
                     Issue.record(
                         """
-                        seed \(seed): \(sender): \(complaint)
+                        seed \(seed): \(which)\(sender): \(complaint)
                         \(question.story(plan.topology))
                         """)
                 }
@@ -126,6 +164,7 @@ extension LabTests {
 private struct Question {
     var from: Int
     var packet: OutgoingPacket
+    var content: Packet.Content
     var trace: Trace
 
     static let ports: [UInt16] = [80, 443, 5432, Station.udpPort, Station.tcpPort]
@@ -170,7 +209,39 @@ private struct Question {
         let source = drawn == destination ? own : drawn
         return Question(
             from: from, packet: OutgoingPacket(from: source, to: destination, OutgoingPacket.Content(content, number)),
+            content: content,
             trace: topology.traced(from: from, to: destination, content, source: source, model: model))
+    }
+
+    /// Whether it is of a protocol whose later packets look like the first one.
+    var isDatagram: Bool {
+        switch content {
+        case .icmp, .udp: true
+        default: false
+        }
+    }
+
+    /// Whether it can be sent again at once: of a neighbour that was sought in vain the kernel does not ask for a while.
+    var isRepeatable: Bool {
+        switch trace.forward.verdict {
+        case .staysInGuest, .unreachable: false
+        default: true
+        }
+    }
+
+    var goesByGateways: Bool {
+        switch trace.forward.verdict {
+        case .deliveredToGateways, .dependsOnGateway: true
+        default: false
+        }
+    }
+
+    /// The same packet, where the policies are others.
+    func asked(in topology: Topology, _ model: Model) -> Question {
+        var question = self
+        question.trace = topology.traced(
+            from: from, to: packet.destination, content, source: packet.source, model: model)
+        return question
     }
 
     func shot(_ plan: LabPlan) -> PacketVolley.Shot {
@@ -286,6 +357,29 @@ extension Scenario {
         scenario.interface("dual-green", "green-2", on: "h1", "10.0.2.60", netns: "dual", device: "eth1")
         // Which way packets go does not depend on it.
         for index in scenario.model.hosts.indices { scenario.model.hosts[index].aggregatesRoutes = dice.happens(50) }
+        return scenario
+    }
+
+    /// The same guests and ways under other policies, some of them.
+    fileprivate func withOtherPolicies(_ dice: inout Dice) -> Scenario {
+        var scenario = self
+        for vpc in ["blue", "green"] {
+            var drawn = Scenario()
+            drawn.drawPolicies(vpc, &dice)
+            for group in drawn.model.securityGroups where dice.happens(60) {
+                let index = scenario.model.securityGroups.firstIndex { $0.metadata.name == group.metadata.name }
+                if let index { scenario.model.securityGroups[index] = group }
+            }
+            for acl in drawn.model.acls where dice.happens(60) {
+                let index = scenario.model.acls.firstIndex { $0.metadata.name == acl.metadata.name }
+                if let index { scenario.model.acls[index] = acl }
+            }
+        }
+        for index in scenario.model.interfaces.indices where dice.happens(30) {
+            let subnet = scenario.model.interfaces[index].subnet
+            let vpc = subnet.hasPrefix("blue") ? "blue" : "green"
+            scenario.model.interfaces[index].securityGroups = drawGroups(vpc, &dice)
+        }
         return scenario
     }
 

@@ -94,7 +94,10 @@ import VPCTopology
                 table.sets.allSatisfy {
                     $0.grows || $0.shape.size != nil || $0.shape.isInterval || $0.shape.timeout != nil
                 })
-            for names in [table.chains.map(\.name), table.sets.map(\.name), table.counters.map(\.name)] {
+            for names in [
+                table.chains.map(\.name), table.sets.map(\.name), table.counters.map(\.name),
+                table.flowtables.map(\.name),
+            ] {
                 let twice = Dictionary(grouping: names) { $0 }.filter { $0.value.count > 1 }.keys
                 #expect(twice.isEmpty, "\(twice)")
                 for name in names {
@@ -178,7 +181,9 @@ import VPCTopology
     }
 
     private static func names(_ tables: [NFTableIntent]) -> [String] {
-        tables.flatMap { $0.chains.map(\.name) + $0.sets.map(\.name) + $0.counters.map(\.name) }
+        tables.flatMap {
+            $0.chains.map(\.name) + $0.sets.map(\.name) + $0.counters.map(\.name) + $0.flowtables.map(\.name)
+        }
     }
 
     private static func check(_ tables: [NFTableIntent]) throws -> Int {

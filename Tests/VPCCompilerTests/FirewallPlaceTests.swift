@@ -45,7 +45,7 @@ import Testing
         firewall.rule(at: GuestARP.forged, .drop)
         let tables = firewall.completed()
         #expect(tables.map(\.table) == FirewallTables.all + [FirewallTables.underlay])
-        #expect(tables.map { $0.chains.map(\.name) } == [[], ["input"], [], []])
+        #expect(tables.map { $0.chains.map(\.name) } == [[], ["input"], [], [], []])
     }
 
     /// For what translates there are chains of their own kind, before and after routing.

@@ -195,6 +195,10 @@ extension NFTableIntent {
         seen.objects = counters.map { NFObservedObject(name: $0.name, type: 1) }
         seen.sets = sets.map { NFObservedSet(name: $0.name, shape: $0.shape, elements: $0.elements) }
         for index in seen.sets.indices where sets[index].grows { seen.sets[index].shape.size = 1 << 20 }
+        seen.flowtables = flowtables.map { flowtable in
+            NFObservedFlowtable(
+                name: flowtable.name, priority: flowtable.priority, devices: flowtable.devices, flags: 2)
+        }
         var handle: UInt64 = 0
         seen.chains = chains.map { chain in
             NFObservedChain(

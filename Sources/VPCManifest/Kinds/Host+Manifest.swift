@@ -19,7 +19,11 @@ extension Host: ManifestResource {
     private static let dataPlaneFields = FieldList<DataPlane>([
         .optional(
             "namespace", \.namespace, .ownNamespace, absent: "`vpc-` and the host's name",
-            "the network namespace that is made for [all that is the VPCs'](datapath.md#the-namespace)")
+            "the network namespace that is made for [all that is the VPCs'](datapath.md#the-namespace)"),
+        .optional(
+            "offload", \.offloads, .boolean, default: true,
+            "whether packets of established connections go [past the rules](datapath.md#established-connections) where the"
+                + " kernel can do that"),
     ])
 
     private static let underlay = FieldList<Host>([

@@ -33,8 +33,13 @@ public struct Host: Hashable, Sendable {
     public struct DataPlane: Hashable, Sendable {
         /// What ``networkNamespace`` is called where it has not the usual name.
         public var namespace: String?
+        /// Whether established connections pass by flowtables, past the rules, where the kernel can do that.
+        public var offloads: Bool
 
-        public init(namespace: String? = nil) { self.namespace = namespace }
+        public init(namespace: String? = nil, offloads: Bool = true) {
+            self.namespace = namespace
+            self.offloads = offloads
+        }
     }
 }
 
