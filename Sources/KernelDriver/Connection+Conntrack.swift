@@ -8,7 +8,8 @@ extension Connection {
         self.init(
             id: flow.id, zone: flow.zone, ipProtocol: tuple.protocol, source: IPAddress(tuple.source),
             destination: IPAddress(tuple.destination), sourcePort: tuple.sourcePort,
-            destinationPort: tuple.destinationPort,
+            destinationPort: tuple.destinationPort, replySource: IPAddress(flow.reply.source),
+            replyDestination: IPAddress(flow.reply.destination),
             icmp: tuple.icmp.map { ICMP(type: $0.type, code: $0.code, id: $0.id) }, mark: flow.mark,
             status: flow.status)
     }

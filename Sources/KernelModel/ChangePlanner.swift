@@ -150,7 +150,10 @@ struct ChangePlanner {
         in place: Place, _ departing: Set<InterfaceName>, absent: Set<InterfaceName>
     ) -> (completions: [NFChangeSet], removals: [NFChangeSet]) {
         let observed = place == .underlay ? snapshot.underlay.firewall : snapshot.host.firewall
-        let tables = place == .underlay ? intent.underlay.firewall : intent.host.firewall
+        // Those of devices come when their devices are there.
+        let tables = (place == .underlay ? intent.underlay.firewall : intent.host.firewall).filter {
+            $0.table.family != .netdev
+        }
         let parts = place == .underlay || !departing.isEmpty ? .any : suspects.firewall
         let isFlowing = { (table: NFTable) in observed.table(table)?.flowtables.isEmpty == false }
         var phases: [NFChangeSet.Phases] = []

@@ -20,6 +20,9 @@ public struct Connection: Hashable, Sendable, CustomStringConvertible {
     /// 0 for protocols without ports.
     public var sourcePort: UInt16
     public var destinationPort: UInt16
+    /// Of the answers; others than the ones above where addresses are translated.
+    public var replySource: IPAddress
+    public var replyDestination: IPAddress
     public var icmp: ICMP?
     /// `ct mark`.
     public var mark: UInt32
@@ -40,7 +43,8 @@ public struct Connection: Hashable, Sendable, CustomStringConvertible {
 
     public init(
         id: UInt32, zone: UInt16, ipProtocol: UInt8, source: IPAddress, destination: IPAddress, sourcePort: UInt16,
-        destinationPort: UInt16, icmp: ICMP? = nil, mark: UInt32 = 0, status: UInt32 = 0
+        destinationPort: UInt16, replySource: IPAddress? = nil, replyDestination: IPAddress? = nil, icmp: ICMP? = nil,
+        mark: UInt32 = 0, status: UInt32 = 0
     ) {
         self.id = id
         self.zone = zone
@@ -49,6 +53,8 @@ public struct Connection: Hashable, Sendable, CustomStringConvertible {
         self.destination = destination
         self.sourcePort = sourcePort
         self.destinationPort = destinationPort
+        self.replySource = replySource ?? destination
+        self.replyDestination = replyDestination ?? source
         self.icmp = icmp
         self.mark = mark
         self.status = status

@@ -37,6 +37,16 @@ extension ChangePlan {
     }
 }
 
+extension ChangePlan {
+    /// This plan, with connections forgotten when nothing leads to where they led.
+    func forgetting(_ connections: [Connection]) -> ChangePlan {
+        guard !connections.isEmpty, let position = steps.lastIndex(where: \.changesPolicy) else { return self }
+        var plan = self
+        plan.steps.insert(Step(.connections(connections, .forgotten)), at: position + 1)
+        return plan
+    }
+}
+
 extension ChangePlan.Step {
     /// TCP, SCTP and ICMP connections are forgotten, because only a first packet can begin one. All others are kept closed for a
     /// while: their next packet, from whichever end, would be a beginning.

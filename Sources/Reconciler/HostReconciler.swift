@@ -69,6 +69,10 @@ public struct HostReconciler: Sendable {
             let others = Set(connections).subtracting(forbidden)
             changes = changes.cutting(forbidden + compilation.policy.outdated(Array(others), arriving: arriving))
         }
+        if changes.takesPublicAddresses {
+            let outdated = compilation.translations.outdated(try kernel.connections())
+            changes = changes.forgetting(outdated)
+        }
         return HostPlan(
             intent: compilation.intent, unattached: compilation.unattached, unreachable: compilation.unreachable,
             disconnected: compilation.disconnected, changes: changes,

@@ -24,6 +24,8 @@ public struct Compilation: Sendable {
     }
     /// To judge connections by when the policy is tightened.
     public var policy: HostPolicy { compiler.policy }
+    /// To judge connections by when a public address gets another owner.
+    public var translations: Translations { compiler.translations }
     /// Nil where every interface has a route of its own.
     public var aggregation: RouteAggregation? {
         guard compiler.aggregatesRoutes else { return nil }

@@ -115,5 +115,6 @@ enum LinkGroups {
     static let vrf = NFInterfaceGroup(Conventions.LinkGroup.vrf)
     static let gatewayVRF = NFInterfaceGroup(Conventions.LinkGroup.gatewayVRF)
     static let leg = NFInterfaceGroup(Conventions.LinkGroup.leg)
+    static let gatewayReceive = NFInterfaceGroup(Conventions.LinkGroup.gatewayReceive)
     static let uplink = NFInterfaceGroup(Conventions.LinkGroup.uplink)
 }

@@ -20,6 +20,8 @@ enum BeforeRouting: Int, FirewallPlace {
     case secondPass
     /// To ``FromGuest``.
     case guests
+    /// What is translated without connections, or not at all.
+    case untracked
     /// Out of a tunnel.
     case received
 
@@ -188,12 +190,24 @@ enum ToGatewayGuest: Int, FirewallPlace {
 
 /// Translations of sources: first packets of connections only.
 enum NATAfterRouting: Int, FirewallPlace {
+    case elastic
     case sources
+    /// From a VPC to itself, by its public addresses.
+    case hairpins
     /// What nobody has translated and must not leave.
     case untranslated
 
     static let chain = "nat_postrouting"
     static let base: NFBaseChain? = NFBaseChain(.nat, .postrouting, priority: 100)
+}
+
+/// What is written into packets that have no connection.
+enum AfterRouting: Int, FirewallPlace {
+    case addresses
+    case errors
+
+    static let chain = "rewrite"
+    static let base: NFBaseChain? = NFBaseChain(.filter, .postrouting, priority: 90)
 }
 
 // MARK: - Past the rules

@@ -46,6 +46,15 @@ extension HostCompiler {
                 routes.append(route(aggregate, key, vpc, interface: interface, context, ranked))
             }
         }
+        // Public addresses of guests are beside the VPC's own.
+        for destination in topology.furtherOfVPC[context.vpc]
+        where !vpc.cidrs.contains(where: { $0.contains(destination.prefix) }) {
+            let key = Route.Key(table: context.table, destination: destination.prefix)
+            if let route = row(to: destination, key, of: context) {
+                routes.append(route)
+                single += 1
+            }
+        }
         return (routes.sortedByKey(), RouteAggregation(routes: routes.count, withoutAggregation: single))
     }
 

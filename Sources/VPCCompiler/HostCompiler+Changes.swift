@@ -25,10 +25,11 @@ struct Concerned {
     var subnets: Set<Int> = []
     var relays: Set<Int> = []
     var reports: Set<Int> = []
-    /// VPCs whose ports or contexts here may be others.
-    var flows: Set<Int> = []
     var networks: Set<Int> = []
     var natGateways: Set<Int> = []
+    var elasticIPs: Set<Int> = []
+    /// VPCs whose ports or contexts here may be others.
+    var flows: Set<Int> = []
 }
 
 extension HostCompiler {
@@ -183,17 +184,21 @@ extension HostCompiler {
     ) {
         var concerned = concerned
         let formerNames = bringGuests(&concerned)
-        bringNATGateways(concerned)
+        bringNATGateways(&concerned)
         var gone = bringContexts(&concerned)
         bringGateways(concerned.interfaces, &gone)
+        noteElasticIPs(concerned.elasticIPs)
         countMiddleboxes(change)
         bringPeers(&concerned, change)
         bringRelays(&concerned)
         bringTraits(concerned)
         bringPorts(Array(concerned.interfaces), former: formerNames)
         bringRoutes(concerned)
+        if !concerned.natGateways.isEmpty || !concerned.networks.isEmpty || !concerned.elasticIPs.isEmpty {
+            bringAnnouncements()
+        }
+        bringElasticIPs(concerned.elasticIPs)
         bringFlows(concerned.flows.union(concerned.contexts.union(concerned.tables).map(\.vpc)))
-        if !concerned.natGateways.isEmpty || !concerned.networks.isEmpty { bringAnnouncements() }
         bringPolicies(concerned, change)
         for context in gone.contexts { dropTable(context.table) }
         for gateway in gone.gateways { dropTable(gateway.table) }
@@ -302,9 +307,9 @@ extension HostCompiler {
             { add(key) }
         }
         concerned.tables.formUnion(added)
-        concerned.flows.formUnion(added.map(\.vpc))
         // Of a resource that is another VPC's now the table stays, with other routes.
         gone.contexts.removeAll { former in added.contains { contexts[$0]?.table == former.table } }
+        concerned.flows.formUnion(added.map(\.vpc))
         return gone
     }
 
@@ -312,8 +317,8 @@ extension HostCompiler {
         let alias = alias(of: key)
         let table = numbering.table(forAlias: alias)
         contexts[key] = Context(
-            vpc: key.vpc, routeTable: key.routeTable, natGateway: key.natGateway, table: table, device: Conventions.vrf(table), alias: alias,
-            origin: key.origin)
+            vpc: key.vpc, routeTable: key.routeTable, natGateway: key.natGateway, table: table,
+            device: Conventions.vrf(table), alias: alias, origin: key.origin)
         if key.isMain {
             countedAnew.insert(key.vpc)
             middleboxes[key.vpc] = topology.interfacesOfVPC[key.vpc].count { !topology.interfaces[$0].sourceDestCheck }
@@ -400,6 +405,7 @@ extension HostCompiler {
         now.isLogging = !demand.reports.isEmpty
         now.hasUplinks = !uplinks.isEmpty
         now.hasNATGateways = !natGateways.isEmpty
+        now.elasticIPs = elasticIPs.values.reduce(into: []) { $0.formUnion(ElasticIPModes($1)) }
         now.ports = ports.count
         now.largestMTU = demand.mtus.keys.max()
         if concerned.isHost { (now.overlayMTU, now.tunnelDevice) = (overlayMTU, tunnelDevice) }
@@ -415,7 +421,9 @@ extension HostCompiler {
         if traits.hasUplinks, tables == nil { intent.host.firewall.append(NFTableIntent(FirewallTables.devices)) }
         if !traits.hasUplinks, let tables { intent.host.firewall.remove(at: tables) }
         if isFirst || alike != traits { bring(.host) }
-        bringUplinks(concerned, hasComeOrGone: former.hasNATGateways != traits.hasNATGateways)
+        bringUplinks(
+            former.elasticIPs == traits.elasticIPs ? concerned.networks : concerned.networks.union(uplinks.keys),
+            hasComeOrGone: former.hasNATGateways != traits.hasNATGateways)
         let isAnew = { (key: Context.Key) in
             self.made[.context(key)] == nil || key.natGateway.map(concerned.natGateways.contains) ?? false
         }

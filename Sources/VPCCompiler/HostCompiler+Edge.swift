@@ -1,3 +1,4 @@
+import IPAddressing
 import KernelModel
 import KernelNames
 import NFTables
@@ -16,6 +17,13 @@ extension HostCompiler {
         var vpcs = Set((Array(gateways.changed.values) + Array(gateways.removed.values)).map(\.vpc))
         for number in gateways.added + gateways.changed.keys { vpcs.insert(topology.natGateways[number].vpc) }
         if !vpcs.isEmpty { concerned.contexts.formUnion(contexts.keys.filter { vpcs.contains($0.vpc) }) }
+        let elastic = change.elasticIPs
+        concerned.elasticIPs.formUnion(elastic.added + Array(elastic.changed.keys) + Array(elastic.removed.keys))
+        let interfaces = Set(change.interfaces.changed.keys)
+        if interfaces.isEmpty { return }
+        for (number, own) in topology.elasticIPs.numbered where own.interface.map(interfaces.contains) ?? false {
+            concerned.elasticIPs.insert(number)
+        }
     }
 
     /// All that is led to a network is led elsewhere, perhaps.
@@ -29,8 +37,13 @@ extension HostCompiler {
     }
 
     /// Finds out which uplinks and NAT gateways are here, and what these ask for.
-    mutating func bringNATGateways(_ concerned: Concerned) {
+    mutating func bringNATGateways(_ concerned: inout Concerned) {
         for number in concerned.networks { uplinks[number] = uplink(of: number) }
+        // They lie on both.
+        for (number, own) in topology.elasticIPs.numbered
+        where concerned.networks.contains(own.network)
+            || own.gateway.map(concerned.natGateways.contains) ?? false
+        { concerned.elasticIPs.insert(number) }
         for number in concerned.natGateways {
             let (former, now) = (natGateways[number], contextKey(ofNATGateway: number))
             if former == now { continue }
@@ -47,12 +60,32 @@ extension HostCompiler {
     }
 
     /// - Parameter hasComeOrGone: Whether there are NAT gateways here and were none, or the other way round.
-    mutating func bringUplinks(_ concerned: Concerned, hasComeOrGone: Bool) {
-        for number in concerned.networks.sorted() {
+    mutating func bringUplinks(_ networks: Set<Int>, hasComeOrGone: Bool) {
+        for number in networks.sorted() {
             if uplinks[number] == nil { drop(.uplink(number)) } else { bring(.uplink(number)) }
         }
         guard hasComeOrGone else { return }
         if traits.hasNATGateways { bring(.edge(host)) } else { drop(.edge(host)) }
+    }
+
+    /// Finds out which elastic IPs come in here.
+    mutating func noteElasticIPs(_ numbers: Set<Int>) {
+        for number in numbers { elasticIPs[number] = elasticIP(number)?.elastic.mode }
+    }
+
+    mutating func bringElasticIPs(_ numbers: Set<Int>) {
+        for number in numbers where elasticIPs[number] == nil && madeElasticIPs.remove(number) != nil {
+            drop(.elasticIP(number))
+            if let key = elasticRoutes.removeValue(forKey: number) { put(nil, at: key) }
+        }
+        for number in topology.inOrder(numbers.filter { elasticIPs[$0] != nil }, of: \.elasticIPs) {
+            madeElasticIPs.insert(number)
+            bring(.elasticIP(number))
+            let route = route(ofElasticIP: number)
+            if let former = elasticRoutes[number], former != route?.object.key { put(nil, at: former) }
+            if let route { put(route, at: route.object.key) }
+            elasticRoutes[number] = route?.object.key
+        }
     }
 
     /// What uplinks answer for, see ``announcedRoutes(of:_:)``.
@@ -62,9 +95,26 @@ extension HostCompiler {
             guard let context = contexts[key] else { continue }
             for route in announcedRoutes(of: context, number) { wanted[route.object.key] = route }
         }
+        let stateless = Set(
+            elasticIPs.filter { $0.value == .stateless }.map { topology.elasticIPs[$0.key].network })
+        for number in stateless {
+            if let route = errorRoute(of: number) { wanted[route.object.key] = route }
+        }
         for key in announcements where wanted[key] == nil { put(nil, at: key) }
         for (key, route) in wanted { put(route, at: key) }
         announcements = Set(wanted.keys)
+    }
+}
+
+extension HostCompiler {
+    /// The way of errors about packets to stateless addresses, which are in no VRF. Of several networks one has it.
+    private func errorRoute(of number: Int) -> Attributed<Route>? {
+        guard let uplink = uplinks[number], uplink.isPresent else { return nil }
+        let network = topology.externalNetworks[number]
+        let metric = GatewayKey(interfaceName: network.name).rawValue & 0x7FFF_FFFF
+        let key = Route.Key(table: .main, destination: .defaultIPv4, metric: metric)
+        return Attributed(
+            .gateway(network.nextHop, device: uplink.device, key), from: Origin(.externalNetwork, number))
     }
 }
 

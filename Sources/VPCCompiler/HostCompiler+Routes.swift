@@ -139,13 +139,12 @@ extension HostCompiler {
         if state.special.position(of: key) != nil { return }
         let isOverridden = state.overriding.contains { $0.contains(block) }
         let destination = isOverridden ? nil : topology.destination(block, inVPC: context.vpc)
-        put(destination.flatMap { row(to: $0, key, context) }, at: key)
+        put(destination.flatMap { row(to: $0, key, of: context) }, at: key)
     }
 
     /// None where the guest is not there: then `unreachable` answers.
-    /// From the VRF of a NAT gateway guests of this host are not reached directly.
-    private mutating func row(
-        to destination: Destination, _ key: Route.Key, _ context: Context
+    mutating func row(
+        to destination: Destination, _ key: Route.Key, of context: Context
     ) -> Attributed<Route>? {
         let index = destination.interface
         let remote = topology.interfaces[index].host

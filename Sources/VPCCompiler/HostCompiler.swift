@@ -36,6 +36,11 @@ struct HostCompiler: Sendable {
     var natGateways: [Int: Context.Key] = [:]
     /// Routes by which uplinks know what to answer for.
     var announcements: Set<Route.Key> = []
+    /// Elastic IPs that come in here.
+    var elasticIPs: [Int: ElasticIP.Mode] = [:]
+    var madeElasticIPs: Set<Int> = []
+    /// By elastic IP.
+    var elasticRoutes: [Int: Route.Key] = [:]
     /// By id, how many routes and groups use each nexthop of the intent.
     var nexthopUses: [UInt32: Int] = [:]
     /// Nexthops that may be used no longer, some of them twice.
@@ -91,7 +96,9 @@ struct HostCompiler: Sendable {
         self.facts = facts
         self.numbering = numbering
         let hasFlows = topology.hosts[host].dataPlane.offloads && facts.offloadObstacle == nil
-        let tables = [FirewallTables.filter, FirewallTables.arp] + (hasFlows ? [FirewallTables.flow] : [])
+        let tables = FirewallTables.all.filter { table in
+            table != FirewallTables.devices && (table != FirewallTables.flow || hasFlows)
+        }
         intent.host.firewall = tables.map { NFTableIntent($0) }
         intent.underlay.firewall = [NFTableIntent(FirewallTables.underlay)]
         let name = topology.hosts[host].metadata.name
@@ -116,6 +123,7 @@ struct HostCompiler: Sendable {
         concerned.interfaces = Set(topology.interfacesOfHost[host])
         concerned.networks = Set(topology.externalNetworks.indices)
         concerned.natGateways = Set(topology.natGateways(on: host))
+        concerned.elasticIPs = Set(topology.elasticIPs.indices)
         concerned.peers = Set(topology.hosts.indices.filter { $0 != host })
         bring(concerned)
         numbering.forgetAll(

@@ -33,12 +33,14 @@ enum Piece: Hashable, Sendable {
     case relay(Int)
     /// A VPC with a guest here whose denied packets are reported.
     case report(Int)
-    /// The flowtable of a VPC that is here.
-    case flow(Int)
     /// That this host, by its number, has NAT gateways.
     case edge(Int)
     /// The device that leads to an external network.
     case uplink(Int)
+    /// An elastic IP that comes in here.
+    case elasticIP(Int)
+    /// The flowtable of a VPC that is here.
+    case flow(Int)
 
     /// Whose elements are in the same sets.
     var kind: Int {
@@ -50,9 +52,10 @@ enum Piece: Hashable, Sendable {
         case .peer: 4
         case .list, .group, .members: 5
         case .acl, .subnet, .relay, .report: 6
-        case .flow: 7
-        case .edge: 8
-        case .uplink: 9
+        case .edge: 7
+        case .uplink: 8
+        case .elasticIP: 9
+        case .flow: 10
         }
     }
 
@@ -70,6 +73,7 @@ enum Piece: Hashable, Sendable {
         case .report(let number), .flow(let number): Origin(.vpc, number)
         case .edge(let number): Origin(.host, number)
         case .uplink(let number): Origin(.externalNetwork, number)
+        case .elasticIP(let number): Origin(.elasticIP, number)
         }
     }
 }
@@ -135,6 +139,7 @@ struct HostTraits: Equatable, Sendable {
     /// Whether this host is connected to a provider, and has NAT gateways.
     var hasUplinks = false
     var hasNATGateways = false
+    var elasticIPs: ElasticIPModes = []
     var ports = 0
     /// Bytes, of the port with the largest; nil: there is no port.
     var largestMTU: Int?

@@ -4,5 +4,6 @@
 /// conform to a protocol of the stage's, so that a kind that lacks a stage does not compile. New ones come last: numbers
 /// are nowhere kept beyond a process, but what is printed kind by kind keeps its order.
 public typealias DeclaredKinds = KindList<
-    Host, VPC, Subnet, RouteTable, NetworkInterface, SecurityGroup, NetworkACL, Probe, ExternalNetwork, NATGateway
+    Host, VPC, Subnet, RouteTable, NetworkInterface, SecurityGroup, NetworkACL, Probe, ExternalNetwork, NATGateway,
+    ElasticIP
 >

@@ -6,10 +6,13 @@ public struct FurtherDestination: Hashable, Sendable {
     public var prefix: IPPrefix
     /// The guest has the block whole and its device has no address of it; else this is a further address of the device.
     public var isDelegated: Bool
+    /// Whether it is an elastic IP, and no field of the interface.
+    public var isPublic: Bool
 
-    public init(_ prefix: IPPrefix, isDelegated: Bool) {
+    public init(_ prefix: IPPrefix, isDelegated: Bool, isPublic: Bool = false) {
         self.prefix = prefix
         self.isDelegated = isDelegated
+        self.isPublic = isPublic
     }
 }
 

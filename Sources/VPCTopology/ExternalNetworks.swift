@@ -60,7 +60,35 @@ public struct ResolvedNATGateway: Sendable, Equatable {
     }
 }
 
+public struct ResolvedElasticIP: Sendable, Equatable {
+    public var name: String
+    /// A number of `Topology.externalNetworks`.
+    public var network: Int
+    public var address: IPAddress
+    /// A number of `Topology.interfaces`; nil: it is reserved.
+    public var interface: Int?
+    /// A number of `Topology.natGateways`: by which the interface's packets leave. Nil: nobody is reached by it.
+    public var gateway: Int?
+    public var mode: ElasticIP.Mode
+
+    public init(
+        name: String, network: Int, address: IPAddress, interface: Int?, gateway: Int?, mode: ElasticIP.Mode
+    ) {
+        self.name = name
+        self.network = network
+        self.address = address
+        self.interface = interface
+        self.gateway = gateway
+        self.mode = mode
+    }
+}
+
 extension Topology {
+    public var elasticIPs: Slots<ResolvedElasticIP> {
+        get { self[ResolvedElasticIP.self] }
+        _modify { yield &self[ResolvedElasticIP.self] }
+    }
+
     public var externalNetworks: Slots<ResolvedExternalNetwork> {
         get { self[ResolvedExternalNetwork.self] }
         _modify { yield &self[ResolvedExternalNetwork.self] }
@@ -96,6 +124,11 @@ extension TopologyChange {
         set { self[ResolvedExternalNetwork.self] = newValue }
     }
 
+    public internal(set) var elasticIPs: Part<ResolvedElasticIP> {
+        get { self[ResolvedElasticIP.self] }
+        set { self[ResolvedElasticIP.self] = newValue }
+    }
+
     public internal(set) var natGateways: Part<ResolvedNATGateway> {
         get { self[ResolvedNATGateway.self] }
         set { self[ResolvedNATGateway.self] = newValue }
@@ -121,5 +154,19 @@ extension ResolvedNATGateway: ResolvedResource, NamedInVPC {
         vpc = numbers.vpcs[vpc]
         subnet = numbers.subnets[subnet]
         network = numbers.externalNetworks[network]
+    }
+}
+
+extension ResolvedElasticIP: ResolvedResource {
+    package static var kind: ResourceKind { .elasticIP }
+    @usableFromInline package var resourceName: String { name }
+
+    @usableFromInline
+    package func isBefore(_ other: ResolvedElasticIP, _ vpcs: Slots<ResolvedVPC>) -> Bool { name < other.name }
+
+    package mutating func renumber(_ numbers: TopologyNumbers) {
+        network = numbers.externalNetworks[network]
+        interface = interface.map { numbers.interfaces[$0] }
+        gateway = gateway.map { numbers.natGateways[$0] }
     }
 }

@@ -53,10 +53,31 @@ extension Resolver {
             guard isKnown == (changes.removed[reference] != nil) else { return nil }
             batch.model.append(new)
         }
+        for resource in elasticIPs(with: concerned.union(batch.replaced)) { concerned.insert(resource) }
         for resource in concerned where !batch.gone.contains(resource) && batch.replaced.insert(resource).inserted {
             batch.model.append(Self.kinds[resource.kind.ordinal].resource(resource.number, in: topology))
         }
         return batch
+    }
+
+    /// Elastic IPs whose interface, or whose way out, may be another one.
+    private func elasticIPs(with resources: Set<NumberedResource>) -> [NumberedResource] {
+        if topology.elasticIPs.isEmpty { return [] }
+        var interfaces: Set<Int> = []
+        for resource in resources {
+            switch resource.kind {
+            case .networkInterface: interfaces.insert(resource.number)
+            case .subnet: interfaces.formUnion(index.interfaces(of: resource.number, in: topology))
+            case .routeTable:
+                for subnet in index.subnetsOfRouteTable[resource.number] {
+                    interfaces.formUnion(index.interfaces(of: subnet, in: topology))
+                }
+            default: break
+            }
+        }
+        return interfaces.flatMap { index.elasticIPsOfInterface[$0] }.map {
+            NumberedResource(kind: .elasticIP, number: $0)
+        }
     }
 
     private func reference(of resource: NumberedResource) -> ResourceReference {

@@ -43,6 +43,7 @@ public struct TopologyIndex: Sendable {
     var routeTablesOfInterface = Referrers<Int>()
     var routeTablesOfNATGateway = Referrers<Int>()
     var probesOfInterface = Referrers<Int>()
+    var elasticIPsOfInterface = Referrers<Int>()
     /// Probes that end in another VPC, by their address in the VPC in which they begin.
     var probesAbroad = Referrers<Place>()
 

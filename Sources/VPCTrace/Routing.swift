@@ -36,6 +36,8 @@ extension Topology {
         let custom = routes.filter { $0.destination.contains(address) }
             .max { $0.destination.length < $1.destination.length }
         guard let cidr = vpc.cidrs.first(where: { $0.contains(address) }) else {
+            // One that a guest has beside the VPC's: an elastic IP.
+            if let owner = interface(at: address, inVPC: context.vpc) { return .local(owner) }
             return custom.map { .custom($0) } ?? .none
         }
         if let custom, cidr.contains(custom.destination) { return .custom(custom) }

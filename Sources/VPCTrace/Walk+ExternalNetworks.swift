@@ -61,10 +61,19 @@ extension Walk {
                 .route, .deny, "NAT gateways send nothing to \(block)", reference(gateway))
             return .unreachable
         }
-        let outside = gateway.publicAddress(of: source)
-        way.add(
-            .translation, .allow, "\(source) becomes \(outside), of NAT gateway \(gateway.name)", reference(gateway),
-            ["spec", "addresses"])
+        let elastic = elasticIP(of: source, inVPC: gateway.vpc)
+        let outside = elastic?.address ?? gateway.publicAddress(of: source)
+        if let elastic, elastic.mode == .passThrough {
+            way.add(.translation, .note, "\(source) is elastic IP \(elastic.name): it stays", reference(elastic))
+        } else if let elastic {
+            way.add(
+                .translation, .allow, "\(source) becomes \(outside), elastic IP \(elastic.name)", reference(elastic),
+                ["spec", "address"])
+        } else {
+            way.add(
+                .translation, .allow, "\(source) becomes \(outside), of NAT gateway \(gateway.name)",
+                reference(gateway), ["spec", "addresses"])
+        }
         translated = Translation(inside: source, outside: outside)
         let network = topology.externalNetworks[gateway.network]
         way.add(
@@ -107,6 +116,21 @@ extension Walk {
                 + " (\(hostName(host))), key \(gateway.key) (NAT gateway \(gateway.name))",
             ResourceReference(.host, hostName(host)))
         way.host = host
+    }
+
+    /// The one by which something with this address leaves; nil: by the NAT gateway's own.
+    private func elasticIP(of source: IPAddress, inVPC vpc: Int) -> ResolvedElasticIP? {
+        topology.elasticIPs.first { elastic in
+            guard elastic.gateway != nil, let interface = elastic.interface.map({ topology.interfaces[$0] }) else {
+                return false
+            }
+            let inside = elastic.mode == .passThrough ? elastic.address : interface.address
+            return interface.vpc == vpc && inside == source
+        }
+    }
+
+    private func reference(_ elastic: ResolvedElasticIP) -> ResourceReference {
+        ResourceReference(.elasticIP, elastic.name)
     }
 
     private func reference(_ gateway: ResolvedNATGateway) -> ResourceReference {

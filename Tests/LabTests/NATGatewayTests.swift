@@ -198,7 +198,8 @@ extension LabTests {
             ] { #expect(sender.send(OutgoingPacket(from: "10.0.1.11", to: Self.internet, content)) == 0) }
             #expect(try seen("blue1") == "203.0.113.10")
             let before = try count("private_source", "netdev")
-            try lab.shell("vpc-gw", "nft flush chain inet vpcctl nat_postrouting; nft flush map inet vpcctl nat_address")
+            try lab.shell(
+                "vpc-gw", "nft flush chain inet vpcctl nat_postrouting; nft flush map inet vpcctl nat_address")
             #expect(try lab.station("blue2").ask(Self.internet, timeout: .milliseconds(300), attempts: 2) == nil)
             #expect(try count("private_source", "netdev") > before)
             #expect(!watch.has { inside.contains($0.source) })
@@ -209,7 +210,8 @@ extension LabTests {
         @Test func someAddressesAreNobodysBusiness() throws {
             let watch = try Capture(in: .named(lab.namespace(Self.provider)))
             for address in ["169.254.169.254", "240.0.0.1", "255.1.2.3"] as [IPAddress] {
-                let outcome = try lab.station("blue1").ping(address, PingOptions(timeout: .milliseconds(300), attempts: 2))
+                let outcome = try lab.station("blue1").ping(
+                    address, PingOptions(timeout: .milliseconds(300), attempts: 2))
                 #expect(!outcome.isReply, "\(address)")
                 #expect(!watch.has { $0.destination == address }, "\(address)")
             }

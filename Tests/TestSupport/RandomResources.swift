@@ -16,7 +16,7 @@ package struct RandomResources {
     /// Such that what is referred to comes first.
     private static let order: [ResourceKind] = [
         .host, .externalNetwork, .vpc, .routeTable, .networkACL, .subnet, .natGateway, .securityGroup,
-        .networkInterface, .probe,
+        .networkInterface, .elasticIP, .probe,
     ]
 
     package var model: Model {
@@ -82,6 +82,7 @@ package struct RandomResources {
         case .networkInterface: (0..<9).map { "i\($0)" } + ["a-rather-long-name-1", "a-rather-long-name-2"]
         case .externalNetwork: ["x0", "x1"]
         case .natGateway: ["n0", "n1", "n2"]
+        case .elasticIP: ["e0", "e1", "e2"]
         default: ["p0", "p1", "p2"]
         }
     }
@@ -240,6 +241,16 @@ package struct RandomResources {
                     addresses: (0..<number(1..<4)).map { position in
                         address("203.0.113.\(pool + own * 10 + (isOne(in: 30) ? 10 : position))")
                     }))
+        case .elasticIP:
+            let network = reference(.externalNetwork)
+            let pool = (Int(network.suffix(1)) ?? 0) * 64
+            let own = Int(name.suffix(1)) ?? 0
+            return Resource(
+                ElasticIP(
+                    metadata: metadata, externalNetwork: network,
+                    address: address("203.0.113.\(pool + (isOne(in: 30) ? 10 : 40 + own))"),
+                    interface: isOne(in: 8) ? nil : outgoing(by: network),
+                    mode: pick([.nat, .nat, .stateless, .passThrough])))
         default:
             let isElsewhere = isOne(in: 4)
             let to: Probe.Target =
@@ -271,6 +282,26 @@ package struct RandomResources {
             return (all[ResourceReference(.subnet, gateway.subnet)]?.value as? Subnet)?.vpc == vpc
         }.map(\.metadata.name).sorted()
         return there.isEmpty ? nil : pick(there)
+    }
+
+    /// An interface whose packets leave for a network, if there is any.
+    private mutating func outgoing(by network: String) -> String {
+        let all = resources
+        func value<Kind: ResourceType>(_ kind: ResourceKind, _ name: String, _: Kind.Type) -> Kind? {
+            all[ResourceReference(kind, name)]?.value as? Kind
+        }
+        return reference(.networkInterface) { resource in
+            guard let interface = resource as? NetworkInterface,
+                let table = value(.subnet, interface.subnet, Subnet.self)?.routeTable,
+                let routes = value(.routeTable, table, RouteTable.self)?.routes
+            else { return false }
+            return routes.contains { route in
+                guard route.destination == .defaultIPv4, case .nextHops(let hops) = route.target,
+                    case .natGateway(let gateway) = hops.first?.target
+                else { return false }
+                return value(.natGateway, gateway, NATGateway.self)?.externalNetwork == network
+            }
+        }
     }
 
     /// An interface of a VPC that forwards.

@@ -397,7 +397,7 @@ import VPCModel
         (
             document("Elephant", "blue", "spec: {}"), "there is no kind \"Elephant\"",
             "the kinds are Host, VPC, Subnet, RouteTable, NetworkInterface, SecurityGroup, NetworkACL, Probe,"
-            + " ExternalNetwork, NATGateway"
+                + " ExternalNetwork, NATGateway, ElasticIP"
         ),
         (
             document("VPC", "blue", "spec: {id: 101, cidrs: 10.0.0.0/8}"),

@@ -75,7 +75,7 @@ private struct Planner {
     }
 
     mutating func resource() -> Resource {
-        switch number(0...9) {
+        switch number(0...10) {
         case 0:
             return Resource(
                 Host(
@@ -144,6 +144,11 @@ private struct Planner {
                 NATGateway(
                     metadata: metadata(), subnet: name(), address: address(), externalNetwork: name(),
                     addresses: (0...number(0...2)).map { _ in address() }))
+        case 9:
+            return Resource(
+                ElasticIP(
+                    metadata: metadata(), externalNetwork: name(), address: address(), interface: maybe(name()),
+                    mode: pick([.nat, .stateless, .passThrough])))
         default:
             let transports: [Probe.Transport] = [
                 .icmp, .tcp(port: 1), .udp(port: 65535), .sctp(port: 2905),

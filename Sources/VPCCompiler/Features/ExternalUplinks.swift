@@ -114,7 +114,9 @@ extension HostCompiler {
     func uplink(of number: Int) -> Uplink? {
         guard topology.externalNetworks.contains(number: number) else { return nil }
         let network = topology.externalNetworks[number]
-        guard let own = network.uplinks.first, own.host == host, let base = InterfaceName(own.device) else { return nil }
+        guard let own = network.uplinks.first, own.host == host, let base = InterfaceName(own.device) else {
+            return nil
+        }
         return Uplink(
             device: Conventions.uplink(network.name), base: base, mode: own.mode,
             isPresent: !facts.missingUplinks.contains(base))

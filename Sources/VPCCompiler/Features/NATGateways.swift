@@ -32,7 +32,7 @@ struct NATGateways: HostFeature {
     private static let echoRate = NFLimit(100, burst: 100)
 
     /// Which is a leg or receives what is for a gateway: 50 and 51, in one comparison.
-    private static let isOfGateway = NFStatement.match(
+    static let isOfGateway = NFStatement.match(
         .iifgroup, masked: ~1, .equal, Conventions.LinkGroup.leg)
 
     func contribute(_ piece: Piece, to part: inout Part, of host: HostCompiler) {
@@ -112,7 +112,8 @@ struct NATGateways: HostFeature {
             chain.rule(Self.isOfGateway, .set(.ctZone, map: "dev_zone", .iifname), .accept)
             chain.rule(Self.isOfGateway, .drop)
         }
-        firewall.rule(at: NATBeforeRouting.unsolicited, .match(.iifgroup, LinkGroups.leg), .counter("unsolicited"), .drop)
+        firewall.rule(
+            at: NATBeforeRouting.unsolicited, .match(.iifgroup, LinkGroups.leg), .counter("unsolicited"), .drop)
         firewall.rule(at: Forwarded.external, .match(.iifgroup, LinkGroups.gatewayVRF), .goto("from_gateway_vrf"))
         firewall.filter.chain("from_gateway_vrf", origin: firewall.origin) { chain in
             chain.rule(.match([.invalid]), .counter("external_invalid"), .drop)
@@ -126,19 +127,21 @@ struct NATGateways: HostFeature {
         }
     }
 
+    /// The public addresses of gateways as sources.
+    static func addSources(where conditions: [NFStatement], to chain: inout NFChainBuilder) {
+        chain.rule(conditions + [.translate(.source, map: whole.name, .iifname)])
+        chain.rule(
+            conditions + [
+                .translate(
+                    .source, map: several.name, .iifname, by: NFHash(modulus: places, seed: seed), of: .ipSource)
+            ])
+    }
+
     private func addSources(to firewall: inout Firewall) {
         let isLeaving: [NFStatement] = [
             .match(.oifgroup, LinkGroups.uplink), .match(.iifgroup, LinkGroups.gatewayVRF),
         ]
-        firewall.rules(at: NATAfterRouting.sources) { chain in
-            chain.rule(isLeaving + [.translate(.source, map: Self.whole.name, .iifname)])
-            chain.rule(
-                isLeaving + [
-                    .translate(
-                        .source, map: Self.several.name, .iifname, by: NFHash(modulus: Self.places, seed: Self.seed),
-                        of: .ipSource)
-                ])
-        }
+        firewall.rules(at: NATAfterRouting.sources) { Self.addSources(where: isLeaving, to: &$0) }
         // Only the first packet of a connection comes here: it costs nothing.
         firewall.rule(at: NATAfterRouting.untranslated, isLeaving[0], isLeaving[1], .counter("untranslated"), .drop)
     }

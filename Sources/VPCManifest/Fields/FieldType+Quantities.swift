@@ -33,7 +33,8 @@ extension DocumentReader {
         guard range.contains(duration) else {
             report(
                 "out-of-range",
-                "\(path(node)) must be from \(range.lowerBound.text) to \(range.upperBound.text), not \(tree.text(node))", at: node)
+                "\(path(node)) must be from \(range.lowerBound.text) to \(range.upperBound.text), not \(tree.text(node))",
+                at: node)
             return nil
         }
         return duration

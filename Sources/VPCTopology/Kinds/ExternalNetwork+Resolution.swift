@@ -32,6 +32,9 @@ extension ExternalNetwork: ResolvableResource {
         resolver.topology.natGateways.numbered.filter { $0.element.network == number }.map {
             NumberedResource(kind: .natGateway, number: $0.number)
         }
+            + resolver.topology.elasticIPs.numbered.filter { $0.element.network == number }.map {
+                NumberedResource(kind: .elasticIP, number: $0.number)
+            }
     }
 
     func concerned(by new: ExternalNetwork, _ number: Int, _ resolver: Resolver) -> [NumberedResource]? {

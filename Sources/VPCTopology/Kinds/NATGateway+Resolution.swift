@@ -107,7 +107,8 @@ extension Resolver {
     }
 
     /// - Parameter number: Of the NAT gateway that has the address.
-    mutating func reportGateway(_ address: IPAddress, _ number: Int, at resource: ResourceReference, _ path: FieldPath) {
+    mutating func reportGateway(_ address: IPAddress, _ number: Int, at resource: ResourceReference, _ path: FieldPath)
+    {
         let other = topology.natGateways[number].name
         report(
             "duplicate-address", "the address \(address) is that of NAT gateway \(other)", hint: Self.uniqueAddresses,

@@ -21,7 +21,8 @@ extension NetworkInterface: ResolvableResource {
             metadata: Metadata(name: resolved.name), subnet: topology.subnets[resolved.subnet].name,
             host: topology.hosts[resolved.host].metadata.name,
             address: resolved.hasChosenAddress ? nil : resolved.address,
-            addresses: resolved.furtherAddresses, prefixes: resolved.prefixes,
+            addresses: resolved.further.filter { !$0.isDelegated && !$0.isPublic }.map(\.prefix.address),
+            prefixes: resolved.prefixes,
             mac: resolved.hasOwnMAC ? resolved.mac : nil, sourceDestCheck: resolved.sourceDestCheck,
             securityGroups: resolved.securityGroups.map { topology.securityGroups[$0].name },
             attachment: resolved.attachment, mtu: resolved.mtu)
@@ -50,6 +51,7 @@ extension NetworkInterface: ResolvableResource {
     static func referrers(to number: Int, _ resolver: Resolver) -> [NumberedResource] {
         resolver.index.routeTablesOfInterface[number].map { NumberedResource(kind: .routeTable, number: $0) }
             + resolver.index.probesOfInterface[number].map { NumberedResource(kind: .probe, number: $0) }
+            + resolver.index.elasticIPsOfInterface[number].map { NumberedResource(kind: .elasticIP, number: $0) }
     }
 
     func concerned(by new: NetworkInterface, _ number: Int, _ resolver: Resolver) -> [NumberedResource]? {

@@ -1,0 +1,17 @@
+import VPCModel
+import VPCTopology
+
+extension ElasticIP: ListedResource {
+    static func columns(in topology: Topology) -> [Column<ElasticIP>] {
+        let resolved = Dictionary(uniqueKeysWithValues: topology.elasticIPs.map { ($0.name, $0) })
+        return [
+            Column("EXTERNAL-NETWORK") { $0.externalNetwork },
+            Column("ADDRESS") { "\($0.address)" },
+            Column("INTERFACE") { $0.interface ?? "-" },
+            Column("MODE") { $0.mode.rawValue },
+            Column("NAT-GATEWAY", in: [.wide]) { address in
+                resolved[address.metadata.name]?.gateway.map { topology.natGateways[$0].name } ?? "-"
+            },
+        ]
+    }
+}
