@@ -399,8 +399,6 @@ private struct RuleReading {
                 return nil
             default: return doubt()
             }
-        // It is sent elsewhere.
-        case "fwd": return .drop
         case "ct" where walk.packet.isUntracked: require(false)
         case "log", "dup", "quota", "counter": return name == "quota" ? doubt() : nil
         default:

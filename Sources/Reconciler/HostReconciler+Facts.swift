@@ -8,7 +8,9 @@ extension HostReconciler {
     /// What the compiler has to know of the machine, which devices not to take among it.
     public func facts(of host: Int, in topology: Topology, from snapshot: KernelSnapshot) throws -> HostFacts {
         var facts = try HostFacts(of: host, in: topology, from: snapshot)
-        if topology.hosts[host].dataPlane.offloads { facts.offloadObstacle = kernel.offloadObstacle() }
+        // Where there are flowtables the kernel has been asked before.
+        let hasFlows = snapshot.host.firewall.tables.contains { !$0.flowtables.isEmpty }
+        if topology.hosts[host].dataPlane.offloads, !hasFlows { facts.offloadObstacle = kernel.offloadObstacle() }
         let devices = topology.adoptedDevices(of: host)
         if devices.isEmpty { return facts }
         let use = ForeignUse(snapshot.outside, Conventions.ownership)

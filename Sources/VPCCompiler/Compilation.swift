@@ -20,7 +20,7 @@ public struct Compilation: Sendable {
     public var tables: [TableID] { compiler.tables }
     /// The VPCs that are here, numbers of `Topology.vpcs`, and the zones of their connections.
     public var zones: [(vpc: Int, zone: UInt16)] {
-        compiler.contexts.keys.filter { $0.routeTable == nil }.map { ($0.vpc, compiler.zone(ofVPC: $0.vpc).rawValue) }
+        compiler.contexts.keys.filter(\.isMain).map { ($0.vpc, compiler.zone(ofVPC: $0.vpc).rawValue) }
     }
     /// To judge connections by when the policy is tightened.
     public var policy: HostPolicy { compiler.policy }

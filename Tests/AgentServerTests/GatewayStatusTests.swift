@@ -7,7 +7,7 @@ import VPCModel
 @testable import AgentServer
 
 /// What is told of next hops that have to answer.
-@Suite(.timeLimit(minutes: 2)) struct GatewayStatusTests {
+@Suite(.timeLimit(minutes: 10)) struct GatewayStatusTests {
     private static var status: AgentStatus {
         var status = AgentStatus()
         (status.examinedRevision, status.desiredRevision, status.resourceCount) = (3, 3, 2)

@@ -3,7 +3,7 @@ import Testing
 
 @testable import Liveness
 
-@Suite(.timeLimit(minutes: 2))
+@Suite(.timeLimit(minutes: 10))
 struct JudgeTests {
     private static let key = FactKey(.bfd, "fw")
     private let now = ContinuousClock.now

@@ -27,7 +27,7 @@ struct ConnectionBounds: HostFeature {
     private static let counters = NFSet("refused", of: .zone, to: .counter, grows: true)
 
     func contribute(_ piece: Piece, to part: inout Part, of host: HostCompiler) {
-        guard case .context(let key) = piece, key.routeTable == nil else { return }
+        guard case .context(let key) = piece, key.isMain else { return }
         let (zone, origin) = (host.zone(ofVPC: key.vpc), piece.origin)
         let counter = RuleCounter.refused(vpc: host.topology.vpcs[key.vpc].name).description
         part.filter.counters.append(NFCounter(counter, origin: origin))
