@@ -42,7 +42,8 @@ public struct TopologyChange: Sendable {
     /// Whether it is about what the machine of a host has to be asked for: who its guests are, and who the other hosts.
     /// - Parameter topology: As it is now.
     public func concernsMachine(of host: Int, in topology: Topology) -> Bool {
-        !hosts.isEmpty || !externalNetworks.isEmpty || interfaces.added.contains { topology.interfaces[$0].host == host }
+        !hosts.isEmpty || !externalNetworks.isEmpty
+            || interfaces.added.contains { topology.interfaces[$0].host == host }
             || interfaces.removed.contains { $0.value.host == host }
             || interfaces.changed.contains { number, former in
                 let now = topology.interfaces[number]

@@ -7,7 +7,8 @@ extension ExternalNetwork: ManifestResource {
 
     static let spec = FieldList<ExternalNetwork>([
         .required(
-            "pools", \.pools, .list(of: .prefix, "CIDR blocks", emptyHint: "name the addresses that the provider gives"),
+            "pools", \.pools,
+            .list(of: .prefix, "CIDR blocks", emptyHint: "name the addresses that the provider gives"),
             "public addresses that NAT gateways may take; disjoint from every other pool"),
         .required("nextHop", \.nextHop, .address, "the provider's router"),
         .required(
