@@ -201,7 +201,8 @@ extension LabTests {
             try establish("blue-far", to: "10.0.1.11", 20501, on: ["h1", "h2"], answeredBy: "blue-near")
             var scenario = Scenario.guarded
             scenario.interface("blue-new", "blue-front", on: "h1", "10.0.1.50")
-            let reports = try lab.become(scenario)
+            scenario.group("open", "blue", ingress: [.all])
+            let reports = try lab.become(scenario.with(groups: ["open"], of: "blue-new"))
             let operations = try reports.flatMap { try $0.result.get().plan.changes.operations.map(\.object) }
             #expect(
                 operations.contains {

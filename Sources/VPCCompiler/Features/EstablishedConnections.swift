@@ -133,15 +133,18 @@ extension Compilation {
     /// has passed. A flowtable that loses a port is made anew anyway.
     public func renewedFlows(after changes: [NFChangeSet]) -> ChangedKeys<String> {
         var names = ChangedKeys<String>.none
-        for change in changes where change.table == FirewallTables.filter {
-            for operation in change.operations { names.formUnion(compiler.flows(concernedBy: operation)) }
-        }
+        let operations = changes.filter { $0.table == FirewallTables.filter }.flatMap(\.operations)
+        let newcomers = GuestPorts.newcomers(in: operations)
+        for operation in operations { names.formUnion(compiler.flows(concernedBy: operation, newcomers)) }
         return names
     }
 }
 
 extension HostCompiler {
-    fileprivate func flows(concernedBy operation: NFOperation) -> ChangedKeys<String> {
+    /// - Parameter newcomers: Ports that come, of which there are no connections yet.
+    fileprivate func flows(
+        concernedBy operation: NFOperation, _ newcomers: Set<InterfaceName>
+    ) -> ChangedKeys<String> {
         switch operation {
         case .createTable, .wakeTable, .deleteTable, .changePolicy: return .any
         case .createSet, .createChain, .deleteChain, .createCounter, .deleteObject, .renewElements, .createFlowtable,
@@ -152,7 +155,7 @@ extension HostCompiler {
         case .addRule(let name, _, _), .flushChain(let name), .deleteRule(let name, _, _):
             return operation.mayTightenPolicy ? flows(of: name) : .none
         case .addElements(let set, _, let elements):
-            return operation.mayTightenPolicy ? flows(of: set, elements) : .none
+            return operation.mayTightenPolicy ? flows(of: set, elements, but: newcomers) : .none
         case .removeElements(let set, _, let elements):
             let isOfPorts = FirewallName(set).map { $0.family === FirewallFamily.ports } ?? true
             return isOfPorts || operation.mayTightenPolicy ? flows(of: set, elements) : .none
@@ -170,9 +173,12 @@ extension HostCompiler {
     }
 
     /// Of elements of the host's sets by the ports that they are about, of others' by whose they are.
-    private func flows(of set: String, _ elements: NFElements) -> ChangedKeys<String> {
+    private func flows(
+        of set: String, _ elements: NFElements, but newcomers: Set<InterfaceName> = []
+    ) -> ChangedKeys<String> {
         guard FirewallName(set)?.isOfHost ?? false else { return flows(of: set) }
-        let devices = Set((0..<elements.count).map(elements.device))
+        let devices = Set((0..<elements.count).map(elements.device)).subtracting(newcomers)
+        if devices.isEmpty { return .none }
         let table = intent.host.firewall.first { $0.table == FirewallTables.flow }
         return ChangedKeys((table?.flowtables ?? []).filter { !devices.isDisjoint(with: $0.devices) }.map(\.name))
     }

@@ -27,6 +27,16 @@ struct GuestPorts: HostFeature {
     private static let forwarders = NFSet(
         "open_port_zone", of: .interfaceName, .etherAddress, to: .values(.zone), grows: true, admits: true)
 
+    /// The ports that these operations bring.
+    static func newcomers(in operations: [NFOperation]) -> Set<InterfaceName> {
+        operations.reduce(into: []) { ports, operation in
+            guard case .addElements(let set, _, let elements) = operation,
+                NFSet.wantedName(ofSetNamed: set) == Self.ports.name
+            else { return }
+            ports.formUnion((0..<elements.count).map(elements.device))
+        }
+    }
+
     /// A port per interface: enslaved to its context, with the subnet's gateway address, answering ARP for everything
     /// that is reachable, and with a permanent neighbour entry for its guest.
     func contribute(_ piece: Piece, to part: inout Part, of host: HostCompiler) {
