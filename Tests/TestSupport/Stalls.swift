@@ -36,16 +36,17 @@ package final class Stalls: Sendable {
     }
 
     /// Tries until the machine did not stand still, or all is well all the same.
+    /// - Returns: nil where it always stood still: then nothing can be told.
     package static func undisturbed<Result>(
         _ isGood: (Result) -> Bool, _ body: () async throws -> Result
-    ) async throws -> Result {
-        for _ in 0..<9 {
+    ) async throws -> Result? {
+        for _ in 0..<4 {
             let stalls = Stalls()
             let result = try await body()
             let longest = stalls.end()
             if isGood(result) || longest < bearable { return result }
-            print("once more, because the machine stood still for \(longest): \(result)")
+            print("cannot be told, because the machine stood still for \(longest): \(result)")
         }
-        return try await body()
+        return nil
     }
 }
