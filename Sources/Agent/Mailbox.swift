@@ -1,27 +1,18 @@
 import Glibc
 import Synchronization
+import Traffic
 
 /// Work handed to a thread that waits in poll(2).
 final class Mailbox<Message: Sendable>: Sendable {
-    /// Readable when there is something.
-    let fileDescriptor: Int32
-    private let bell: Int32
+    private let bell: Bell
     private let messages = Mutex<[Message]?>([])
 
     init() throws(AgentError) {
-        var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0 else { throw .system("pipe") }
-        for end in ends {
-            _ = fcntl(end, F_SETFL, O_NONBLOCK)
-            _ = fcntl(end, F_SETFD, FD_CLOEXEC)
-        }
-        (fileDescriptor, bell) = (ends[0], ends[1])
+        do { bell = try Bell() } catch { throw .system("pipe") }
     }
 
-    deinit {
-        Glibc.close(fileDescriptor)
-        Glibc.close(bell)
-    }
+    /// Readable when there is something.
+    var fileDescriptor: Int32 { bell.descriptor }
 
     /// - Returns: False where nobody takes anything any more.
     func post(_ message: Message) -> Bool {
@@ -29,14 +20,12 @@ final class Mailbox<Message: Sendable>: Sendable {
             messages?.append(message)
             return messages != nil
         }
-        // A pipe that is full rings already.
-        _ = write(bell, [0], 1)
+        bell.ring()
         return isTaken
     }
 
     func take() -> [Message] {
-        var rings = [UInt8](repeating: 0, count: 4096)
-        while read(fileDescriptor, &rings, rings.count) == rings.count {}
+        bell.hush()
         return messages.withLock { messages in
             defer { if messages != nil { messages = [] } }
             return messages ?? []

@@ -7,8 +7,10 @@ struct pktinfo_buffer {
     _Alignas(struct cmsghdr) unsigned char bytes[CMSG_SPACE(sizeof(struct in_pktinfo))];
 };
 
-ssize_t receive_with_destination(
-    int descriptor, void *buffer, size_t length, struct sockaddr_in *source, struct in_addr *destination) {
+/* A datagram, and what the kernel says beside it of that type; `value` stays as it is where it says nothing. */
+static ssize_t receive_with(
+    int type, void *value, size_t size, int descriptor, void *buffer, size_t length, struct sockaddr_in *source) {
+    /* Room for the largest that is asked for. */
     struct pktinfo_buffer control;
     struct iovec vector = {.iov_base = buffer, .iov_len = length};
     struct msghdr message = {
@@ -21,13 +23,17 @@ ssize_t receive_with_destination(
     };
     ssize_t count = recvmsg(descriptor, &message, 0);
     if (count < 0) return count;
-    destination->s_addr = INADDR_ANY;
     for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
-        if (header->cmsg_level != IPPROTO_IP || header->cmsg_type != IP_PKTINFO) continue;
-        struct in_pktinfo info;
-        memcpy(&info, CMSG_DATA(header), sizeof info);
-        *destination = info.ipi_addr;
+        if (header->cmsg_level == IPPROTO_IP && header->cmsg_type == type) memcpy(value, CMSG_DATA(header), size);
     }
+    return count;
+}
+
+ssize_t receive_with_destination(
+    int descriptor, void *buffer, size_t length, struct sockaddr_in *source, struct in_addr *destination) {
+    struct in_pktinfo info = {.ipi_addr.s_addr = INADDR_ANY};
+    ssize_t count = receive_with(IP_PKTINFO, &info, sizeof info, descriptor, buffer, length, source);
+    if (count >= 0) *destination = info.ipi_addr;
     return count;
 }
 
@@ -53,23 +59,8 @@ ssize_t send_from(
 }
 
 ssize_t receive_with_ttl(int descriptor, void *buffer, size_t length, struct sockaddr_in *source, int *ttl) {
-    union {
-        _Alignas(struct cmsghdr) unsigned char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
-    struct iovec vector = {.iov_base = buffer, .iov_len = length};
-    struct msghdr message = {
-        .msg_name = source,
-        .msg_namelen = sizeof *source,
-        .msg_iov = &vector,
-        .msg_iovlen = 1,
-        .msg_control = control.bytes,
-        .msg_controllen = sizeof control.bytes,
-    };
-    ssize_t count = recvmsg(descriptor, &message, 0);
-    if (count < 0) return count;
-    *ttl = -1;
-    for (struct cmsghdr *header = CMSG_FIRSTHDR(&message); header; header = CMSG_NXTHDR(&message, header)) {
-        if (header->cmsg_level == IPPROTO_IP && header->cmsg_type == IP_TTL) memcpy(ttl, CMSG_DATA(header), sizeof *ttl);
-    }
+    int value = -1;
+    ssize_t count = receive_with(IP_TTL, &value, sizeof value, descriptor, buffer, length, source);
+    if (count >= 0) *ttl = value;
     return count;
 }

@@ -3,6 +3,7 @@ import Glibc
 public import IPAddressing
 public import Netlink
 import Synchronization
+import Traffic
 
 /// Watches, tells and hears on a thread of its own, whatever the rest of the process is busy with: packets of a session that
 /// are sent too late are a failure to the other end.
@@ -27,7 +28,11 @@ public final class LivenessService: Sendable {
 
         init(_ whenChanged: @escaping @Sendable (LivenessReport) -> Void) throws(LivenessError) {
             state = Mutex(State())
-            bell = try Bell()
+            do {
+                bell = try Bell()
+            } catch {
+                throw LivenessError("pipe: \(String(cString: strerror(error.errno)))")
+            }
             self.whenChanged = whenChanged
         }
     }
@@ -115,32 +120,4 @@ public struct LivenessReport: Hashable, Sendable {
 public struct LivenessError: Error, Hashable, Sendable, CustomStringConvertible {
     public var description: String
     init(_ description: String) { self.description = description }
-}
-
-/// Wakes a thread that waits in poll(2).
-final class Bell: Sendable {
-    let descriptor: Int32
-    private let end: Int32
-
-    init() throws(LivenessError) {
-        var ends: [Int32] = [-1, -1]
-        guard pipe(&ends) == 0 else { throw LivenessError("pipe: \(String(cString: strerror(errno)))") }
-        for end in ends {
-            _ = fcntl(end, F_SETFL, O_NONBLOCK)
-            _ = fcntl(end, F_SETFD, FD_CLOEXEC)
-        }
-        (descriptor, end) = (ends[0], ends[1])
-    }
-
-    deinit {
-        close(descriptor)
-        close(end)
-    }
-
-    func ring() { _ = write(end, [0], 1) }
-
-    func hush() {
-        var rings = [UInt8](repeating: 0, count: 64)
-        while read(descriptor, &rings, rings.count) == rings.count {}
-    }
 }

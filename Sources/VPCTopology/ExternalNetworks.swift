@@ -135,12 +135,8 @@ extension TopologyChange {
     }
 }
 
-extension ResolvedExternalNetwork: ResolvedResource {
+extension ResolvedExternalNetwork: ResolvedResource, NamedAlone {
     package static var kind: ResourceKind { .externalNetwork }
-    @usableFromInline package var resourceName: String { name }
-
-    @usableFromInline
-    package func isBefore(_ other: ResolvedExternalNetwork, _ vpcs: Slots<ResolvedVPC>) -> Bool { name < other.name }
 
     package mutating func renumber(_ numbers: TopologyNumbers) {
         for index in uplinks.indices { uplinks[index].host = numbers.hosts[uplinks[index].host] }
@@ -157,12 +153,8 @@ extension ResolvedNATGateway: ResolvedResource, NamedInVPC {
     }
 }
 
-extension ResolvedElasticIP: ResolvedResource {
+extension ResolvedElasticIP: ResolvedResource, NamedAlone {
     package static var kind: ResourceKind { .elasticIP }
-    @usableFromInline package var resourceName: String { name }
-
-    @usableFromInline
-    package func isBefore(_ other: ResolvedElasticIP, _ vpcs: Slots<ResolvedVPC>) -> Bool { name < other.name }
 
     package mutating func renumber(_ numbers: TopologyNumbers) {
         network = numbers.externalNetworks[network]

@@ -40,6 +40,18 @@ extension [Int] {
     }
 }
 
+/// What the manifests name, of no VPC: in the order of the names.
+@usableFromInline
+package protocol NamedAlone: TopologyElement {
+    var name: String { get }
+}
+
+extension NamedAlone {
+    @usableFromInline package var resourceName: String { name }
+
+    @usableFromInline package func isBefore(_ other: Self, _ vpcs: Slots<ResolvedVPC>) -> Bool { name < other.name }
+}
+
 /// What the manifests name, of a VPC.
 @usableFromInline
 package protocol NamedInVPC: TopologyElement {

@@ -150,29 +150,20 @@ private struct Connection {
 private final class Service: Sendable {
     private let arrivals = Mutex<[Listener]>([])
     private let stopping = Atomic<Bool>(false)
-    private let wakeReader: Socket
-    private let wakeWriter: Socket
+    private let bell: Bell
 
     init() throws(LabError) {
-        var ends: [Int32] = [0, 0]
-        guard pipe(&ends) == 0 else { throw .system("make a pipe") }
-        wakeReader = Socket(owning: ends[0])
-        wakeWriter = Socket(owning: ends[1])
+        do { bell = try Bell() } catch { throw .system("make a pipe") }
     }
 
     func add(_ listeners: [Listener]) {
         arrivals.withLock { $0 += listeners }
-        wake()
+        bell.ring()
     }
 
     func stop() {
         stopping.store(true, ordering: .sequentiallyConsistent)
-        wake()
-    }
-
-    private func wake() {
-        var byte: UInt8 = 0
-        _ = write(wakeWriter.descriptor, &byte, 1)
+        bell.ring()
     }
 
     func run() {
@@ -186,12 +177,12 @@ private final class Service: Sendable {
                 return arrivals
             }
             polls.removeAll()
-            polls.add(wakeReader.descriptor, POLLIN)
+            polls.add(bell.descriptor, POLLIN)
             for listener in listeners { polls.add(listener.socket.descriptor, POLLIN) }
             for connection in connections { polls.add(connection.socket.descriptor, POLLIN) }
             polls.wait(until: nil)
 
-            if polls.isReady(0) { _ = read(wakeReader.descriptor, &buffer, buffer.count) }
+            if polls.isReady(0) { bell.hush() }
             let firstConnection = 1 + listeners.count
             for index in connections.indices.reversed() where polls.isReady(firstConnection + index) {
                 if !connections[index].serve(&buffer) { connections.remove(at: index) }

@@ -104,12 +104,8 @@ extension Resolver {
     }
 }
 
-extension ResolvedProbe: ResolvedResource {
+extension ResolvedProbe: ResolvedResource, NamedAlone {
     package static var kind: ResourceKind { .probe }
-    @usableFromInline package var resourceName: String { name }
-
-    @usableFromInline
-    package func isBefore(_ other: ResolvedProbe, _ vpcs: Slots<ResolvedVPC>) -> Bool { name < other.name }
 
     package mutating func renumber(_ numbers: TopologyNumbers) {
         from = numbers.interfaces[from]
