@@ -221,8 +221,7 @@ struct FirewallEncoder {
                 message.put(NFTA_FLOWTABLE_TABLE, table)
                 message.put(NFTA_FLOWTABLE_NAME, flowtable.name)
                 Self.putHook(flowtable.priority, part, &message)
-                message.put(
-                    NFTA_FLOWTABLE_FLAGS, number: flowtable.counts ? NFObservedFlowtable.counterFlag : 0)
+                message.put(NFTA_FLOWTABLE_FLAGS, number: flowtable.flags)
             }
         }
     }

@@ -155,20 +155,17 @@ struct ChangePlanner {
             $0.table.family != .netdev
         }
         let parts = place == .underlay || !departing.isEmpty ? .any : suspects.firewall
-        let isFlowing = { (table: NFTable) in observed.table(table)?.flowtables.isEmpty == false }
         var phases: [NFChangeSet.Phases] = []
-        for table in tables
-        where table.table.family != .netdev && !table.leadsByFlowtables && !isFlowing(table.table) {
+        for table in tables where !table.isPassed(asSeenIn: observed) {
             guard let (wanted, seen) = table.reduced(to: parts, observed.table(table.table)) else { continue }
             phases.append(wanted.changes(from: seen, departing: departing).phases(limit: elementLimit))
         }
         let renewing = renewed(phases.flatMap { $0.turn })
-        for table in tables where table.leadsByFlowtables || isFlowing(table.table) {
-            let (wanted, seen) =
-                renewing.isNone && absent.isEmpty
-                ? table.reduced(to: parts, observed.table(table.table)) ?? (nil, nil)
-                : (table, observed.table(table.table))
-            guard let wanted else { continue }
+        let isOther = !renewing.isNone || !absent.isEmpty
+        for table in tables where table.isPassed(asSeenIn: observed) {
+            guard let (wanted, seen) = table.reduced(to: isOther ? .any : parts, observed.table(table.table)) else {
+                continue
+            }
             phases.append(wanted.changes(from: seen, renewing: renewing, absent: absent).phases(limit: elementLimit))
         }
         appendTogether(phases.map(\.preparation), in: place)

@@ -6,9 +6,7 @@ extension NFTableIntent {
     ///
     /// - Parameter departing: Devices that will be gone soon: what the table says about them stays until its removal.
     public func changes(from observed: NFObservedTable?, departing: Set<InterfaceName> = []) -> NFChangeSet {
-        if leadsByFlowtables || observed?.flowtables.isEmpty == false {
-            return changes(from: observed, renewing: .none)
-        }
+        if isPassed(observed) { return changes(from: observed, renewing: .none) }
         var changes = changes(from: observed, departing, inPlace: true)
         if changes.isTorn { changes = self.changes(from: observed, departing, inPlace: false) }
         // In the transaction with which they come.
@@ -49,6 +47,13 @@ extension NFTableIntent {
 extension NFTableIntent {
     /// Whether connections pass by flowtables of this table.
     public var leadsByFlowtables: Bool { !flowtables.isEmpty || chains.contains { $0.leadsByFlowtables } }
+
+    /// Whether they do, or have done so.
+    func isPassed(_ observed: NFObservedTable?) -> Bool {
+        leadsByFlowtables || observed?.flowtables.isEmpty == false
+    }
+
+    func isPassed(asSeenIn snapshot: NFSnapshot) -> Bool { isPassed(snapshot.table(table)) }
 
     /// The work that takes all connections out of its flowtables, where the table is as it shall be.
     public var flowRenewal: NFChangeSet {

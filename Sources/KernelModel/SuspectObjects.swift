@@ -111,7 +111,7 @@ extension NFTableIntent {
         let own = parts.filter { $0.table == table }
         if own.isEmpty { return nil }
         // Small, and made of what refers to each other.
-        if leadsByFlowtables || !observed.flowtables.isEmpty { return (self, observed) }
+        if isPassed(observed) { return (self, observed) }
         func names(_ kind: NFPart.Kind) -> Set<String> {
             Set(own.filter { $0.kind == kind }.map(\.name))
         }

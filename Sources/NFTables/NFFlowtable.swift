@@ -24,6 +24,9 @@ public struct NFFlowtable: Hashable, Sendable {
         self.counts = counts
         self.origin = origin
     }
+
+    /// NFT_FLOWTABLE_COUNTER, or none.
+    package var flags: UInt32 { counts ? 2 : 0 }
 }
 
 /// A flowtable as it was seen.
@@ -42,12 +45,8 @@ public struct NFObservedFlowtable: Hashable, Sendable {
         self.flags = flags
     }
 
-    /// NFT_FLOWTABLE_COUNTER
-    package static let counterFlag: UInt32 = 2
-
     /// Whether it becomes `wanted` by getting more devices: connections in it may have used those that it has.
     package func canGrow(to wanted: NFFlowtable) -> Bool {
-        priority == wanted.priority && flags == (wanted.counts ? Self.counterFlag : 0)
-            && Set(devices).isSubset(of: wanted.devices)
+        priority == wanted.priority && flags == wanted.flags && Set(devices).isSubset(of: wanted.devices)
     }
 }

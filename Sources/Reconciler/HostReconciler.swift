@@ -63,16 +63,15 @@ public struct HostReconciler: Sendable {
             from: snapshot, owner: Conventions.ownership, suspects: suspects, renewed: compilation.renewedFlows)
         let isTightened = changes.mayTightenPolicy && !compilation.policy.isEmpty
         let arriving = changes.arrivingPorts
-        if isTightened || !arriving.isEmpty && !compilation.policy.isEmpty {
-            let connections = try kernel.connections()
+        let isJudging = isTightened || !arriving.isEmpty && !compilation.policy.isEmpty
+        let isTaking = changes.takesPublicAddresses
+        let connections = isJudging || isTaking ? try kernel.connections() : []
+        if isJudging {
             let forbidden = isTightened ? compilation.policy.forbidden(connections) : []
             let others = Set(connections).subtracting(forbidden)
             changes = changes.cutting(forbidden + compilation.policy.outdated(Array(others), arriving: arriving))
         }
-        if changes.takesPublicAddresses {
-            let outdated = compilation.translations.outdated(try kernel.connections())
-            changes = changes.forgetting(outdated)
-        }
+        if isTaking { changes = changes.forgetting(compilation.translations.outdated(connections)) }
         return HostPlan(
             intent: compilation.intent, unattached: compilation.unattached, unreachable: compilation.unreachable,
             disconnected: compilation.disconnected, changes: changes,

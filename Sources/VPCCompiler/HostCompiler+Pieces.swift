@@ -75,7 +75,7 @@ extension HostCompiler {
     }
 
     /// Puts objects in the place of those with a value of what the list is sorted by in the first place.
-    private static func replace<Object: KernelObject, Part: Comparable>(
+    static func replace<Object: KernelObject, Part: Comparable>(
         _ list: inout [Attributed<Object>], _ part: (Object) -> Part, _ value: Part, by objects: [Attributed<Object>],
         _ changed: inout ChangedKeys<Object.Key>
     ) {

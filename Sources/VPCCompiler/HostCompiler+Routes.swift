@@ -295,9 +295,11 @@ extension HostCompiler {
 
 extension [Attributed<Route>] {
     func sortedByKey() -> Self { sorted { $0.object.key < $1.object.key } }
+}
 
+extension Array {
     /// Of a list that is sorted by key.
-    func position(of key: Route.Key) -> Int? {
+    func position<Object: KernelObject>(of key: Object.Key) -> Int? where Element == Attributed<Object> {
         let position = partitionPoint { $0.object.key < key }
         return position < count && self[position].object.key == key ? position : nil
     }

@@ -95,10 +95,7 @@ struct HostCompiler: Sendable {
         self.host = host
         self.facts = facts
         self.numbering = numbering
-        let hasFlows = topology.hosts[host].dataPlane.offloads && facts.offloadObstacle == nil
-        let tables = FirewallTables.all.filter { table in
-            table != FirewallTables.devices && (table != FirewallTables.flow || hasFlows)
-        }
+        let tables = [FirewallTables.filter, FirewallTables.arp] + (offloads ? [FirewallTables.flow] : [])
         intent.host.firewall = tables.map { NFTableIntent($0) }
         intent.underlay.firewall = [NFTableIntent(FirewallTables.underlay)]
         let name = topology.hosts[host].metadata.name
@@ -232,29 +229,22 @@ extension HostCompiler {
         }
         let device = Conventions.receiver(id)
         let neighbor = Neighbor(device: device, address: address, linkLayerAddress: .tunnel(address))
-        put(Attributed(neighbor, from: origin))
+        put([Attributed(neighbor, from: origin)], at: neighbor.key)
         return nexthop(.gateway(address, device: device), from: origin)
     }
 
-    private mutating func put(_ neighbor: Attributed<Neighbor>) {
-        let place = intent.host.neighbors.partitionPoint { $0.object.key < neighbor.object.key }
-        let isHeld =
-            place < intent.host.neighbors.count && intent.host.neighbors[place].object.key == neighbor.object.key
-        if isHeld, intent.host.neighbors[place] == neighbor { return }
-        if isHeld { intent.host.neighbors[place] = neighbor } else { intent.host.neighbors.insert(neighbor, at: place) }
-        changed.neighbors.insert(neighbor.object.key)
+    private mutating func put(_ neighbors: [Attributed<Neighbor>], at key: Neighbor.Key) {
+        Self.replace(&intent.host.neighbors, \.key, key, by: neighbors, &changed.neighbors)
     }
 
     /// Takes the neighbour away that a nexthop led to which is gone; a guest's is its port's.
     private mutating func dropNeighbor(of body: Nexthop.Body) {
         guard case .gateway(let address, let device) = body else { return }
         let key = Neighbor.Key(device: device, address: address)
-        let place = intent.host.neighbors.partitionPoint { $0.object.key < key }
-        guard place < intent.host.neighbors.count, intent.host.neighbors[place].object.key == key,
+        guard let place = intent.host.neighbors.position(of: key),
             case .tunnel = intent.host.neighbors[place].object.linkLayerAddress
         else { return }
-        intent.host.neighbors.remove(at: place)
-        changed.neighbors.insert(key)
+        put([], at: key)
     }
 
     /// Sends to a gateway on another host, which is known there by its key.

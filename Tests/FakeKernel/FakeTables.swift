@@ -66,7 +66,7 @@ extension NFObservedTable {
             flowtables.append(
                 NFObservedFlowtable(
                     name: flowtable.name, priority: flowtable.priority, devices: flowtable.devices,
-                    flags: flowtable.counts ? 2 : 0))
+                    flags: flowtable.flags))
             flowtables.sort { $0.name < $1.name }
             return true
         case .addDevices(let devices, let wanted):

@@ -50,11 +50,12 @@ struct EstablishedConnections: HostFeature {
         table.chain(entry, origin: origin) { $0.rule(.offload(to: flowtable)) }
         part.tables.append(table)
         part.rows(of: Self.tunnels, in: FirewallTables.flow) { $0.add(receiver, origin: origin) }
+        let homes = ports.map { (context: host.contexts[$0.context]?.device ?? main.device, port: $0.name) }
         part.rows(of: Self.homes, in: FirewallTables.flow) { set in
-            for port in ports { set.add(host.contexts[port.context]?.device ?? main.device, port.name, origin: origin) }
+            for home in homes { set.add(home.context, home.port, origin: origin) }
         }
         part.rows(of: Self.vpcs, in: FirewallTables.flow) { map in
-            for device in Set(ports.map { host.contexts[$0.context]?.device ?? main.device }).union([main.device]) {
+            for device in Set(homes.map(\.context)).union([main.device]) {
                 map.add(device, verdict: .goto(entry), origin: origin)
             }
         }
@@ -135,7 +136,11 @@ extension Compilation {
         var names = ChangedKeys<String>.none
         let operations = changes.filter { $0.table == FirewallTables.filter }.flatMap(\.operations)
         let newcomers = GuestPorts.newcomers(in: operations)
-        for operation in operations { names.formUnion(compiler.flows(concernedBy: operation, newcomers)) }
+        for operation in operations {
+            names.formUnion(compiler.flows(concernedBy: operation, newcomers))
+            // There is no more than all: of a first load each operation would be looked at.
+            if case .any = names { break }
+        }
         return names
     }
 }
@@ -165,11 +170,15 @@ extension HostCompiler {
 
     /// Of what a group, or a list of them, is made into.
     private func flows(of object: String) -> ChangedKeys<String> {
-        let known = Set(demand.groups.keys).union(demand.members.keys)
         guard let name = FirewallName(object), name.family.kind == .securityGroup, let group = name.subject.first,
-            let number = known.first(where: { topology.securityGroups[$0].name == group })
+            let number = groupHere(named: group)
         else { return .any }
         return ChangedKeys([FirewallName(.flow, topology.vpcs[topology.securityGroups[number].vpc].name).description])
+    }
+
+    private func groupHere(named name: String) -> Int? {
+        let isIt = { topology.securityGroups[$0].name == name }
+        return demand.groups.keys.first(where: isIt) ?? demand.members.keys.first(where: isIt)
     }
 
     /// Of elements of the host's sets by the ports that they are about, of others' by whose they are.
