@@ -155,6 +155,7 @@ struct ChangePlanner {
             $0.table.family != .netdev
         }
         let parts = place == .underlay || !departing.isEmpty ? .any : suspects.firewall
+        if parts.isNone, absent.isEmpty, observed.holds(tables) { return ([], []) }
         var phases: [NFChangeSet.Phases] = []
         for table in tables where !table.isPassed(asSeenIn: observed) {
             guard let (wanted, seen) = table.reduced(to: parts, observed.table(table.table)) else { continue }
@@ -698,4 +699,11 @@ extension ChangeSet<Route> {
 
 extension Route {
     fileprivate var length: UInt8 { key.destination.length }
+}
+
+extension NFSnapshot {
+    /// Whether these tables are there, and awake.
+    fileprivate func holds(_ tables: [NFTableIntent]) -> Bool {
+        tables.allSatisfy { wanted in table(wanted.table).map { !$0.isDormant } ?? false }
+    }
 }

@@ -45,8 +45,8 @@ extension NFTableIntent {
 }
 
 extension NFTableIntent {
-    /// Whether connections pass by flowtables of this table.
-    public var leadsByFlowtables: Bool { !flowtables.isEmpty || chains.contains { $0.leadsByFlowtables } }
+    /// Whether connections pass by flowtables of this table: rules can lead by none of another.
+    public var leadsByFlowtables: Bool { !flowtables.isEmpty }
 
     /// Whether they do, or have done so.
     func isPassed(_ observed: NFObservedTable?) -> Bool {
@@ -344,7 +344,7 @@ private struct NFPlanner {
         {
             return
         }
-        let kept = commonRules(wanted.rules, seen.rules)
+        let kept = keptRules(wanted.rules, seen.rules)
         if kept.isEmpty, !seen.rules.isEmpty {
             ruleDeletions.append(.flushChain(name: seen.name))
         } else {
@@ -370,23 +370,36 @@ private struct NFPlanner {
         }
     }
 
-    /// Pairs of equal rules in the same order on both sides, ascending: the longest such list, except that the n-th of
-    /// several equal rules only ever goes with the n-th of the other side.
+    /// Pairs of equal rules in the same order on both sides, ascending. What both begin and end with is paired without
+    /// being looked for.
+    private func keptRules(_ wanted: [NFRule], _ seen: [NFObservedRule]) -> [(wanted: Int, seen: Int)] {
+        let shorter = min(wanted.count, seen.count)
+        let head = (0..<shorter).prefix { wanted[$0].isSame(as: seen[$0].rule) }.count
+        let tail = (0..<shorter - head).prefix {
+            wanted[wanted.count - 1 - $0].isSame(as: seen[seen.count - 1 - $0].rule)
+        }.count
+        let middle = commonRules(wanted[head..<wanted.count - tail], seen[head..<seen.count - tail])
+        return (0..<head).map { ($0, $0) } + middle
+            + (0..<tail).reversed().map { (wanted.count - 1 - $0, seen.count - 1 - $0) }
+    }
+
+    /// The longest list of pairs of equal rules in the same order on both sides, except that the n-th of several equal
+    /// rules only ever goes with the n-th of the other side.
     private func commonRules(
-        _ wanted: [NFRule], _ seen: [NFObservedRule]
+        _ wanted: ArraySlice<NFRule>, _ seen: ArraySlice<NFObservedRule>
     ) -> [(wanted: Int, seen: Int)] {
         struct Content: Hashable {
             var expressions: [NFExpression]
             var comment: String?
         }
         var positions: [Content: [Int]] = [:]
-        for (index, rule) in seen.enumerated() {
+        for (index, rule) in zip(seen.indices, seen) {
             positions[Content(expressions: rule.rule.expressions, comment: rule.rule.comment), default: []]
                 .append(index)
         }
         var used: [Content: Int] = [:]
         var pairs: [(wanted: Int, seen: Int)] = []
-        for (index, rule) in wanted.enumerated() {
+        for (index, rule) in zip(wanted.indices, wanted) {
             let content = Content(expressions: rule.expressions, comment: rule.comment)
             guard let list = positions[content] else { continue }
             let nth = used[content, default: 0]
