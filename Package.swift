@@ -72,6 +72,7 @@ let package = Package(
         module("Traffic", ["CLinux", "CTraffic", "IPAddressing", "Netlink"]),
         // To authenticate with: Debian's, so that Debian mends it.
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        module("DHCP", ["IPAddressing", "Traffic"]),
         module("Liveness", ["COpenSSL", "CTraffic", "IPAddressing", "Netlink", "Traffic"]),
         module(
             "VPCLab",
@@ -86,9 +87,8 @@ let package = Package(
         module(
             "Agent",
             [
-                "CLinux", "IPAddressing", "KernelDriver", "KernelModel", "KernelNames", "Liveness", "NFTables",
-                "Netlink",
-                "Reconciler", "Traffic", "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology",
+                "CLinux", "DHCP", "IPAddressing", "KernelDriver", "KernelModel", "KernelNames", "Liveness", "NFTables",
+                "Netlink", "Reconciler", "Traffic", "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .target(name: "COpenAPI"),
@@ -165,6 +165,7 @@ let package = Package(
             "VPCTraceTests",
             ["IPAddressing", "TestSupport", "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology", "VPCTrace"]),
         tests("NetlinkTests", ["CLinux", "Netlink", "TestSupport"]),
+        tests("DHCPTests", ["DHCP", "IPAddressing", "TestSupport"]),
         tests("LivenessTests", ["IPAddressing", "Liveness", "Netlink", "TestSupport"]),
         tests("TrafficTests", ["IPAddressing", "Netlink", "TestSupport", "Traffic"]),
         tests(

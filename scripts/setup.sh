@@ -16,6 +16,8 @@ packages=(
     iproute2 nftables iptables conntrack tcpdump iperf3 iputils-ping procps
     # other hands at BFD
     bird2 frr
+    # guests that ask for their addresses
+    udhcpc isc-dhcp-client dhcpcd-base
     # an independent client of the API, and what judges its answers
     curl python3-jsonschema python3-prometheus-client
     # for `make lint`

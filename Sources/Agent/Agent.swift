@@ -23,6 +23,7 @@ public final class Agent: Sendable {
     let revisions: RevisionStore
     let connections: ConnectionWatch
     let filters: FilterWatch
+    let guestServices: GuestServices
     let mailbox: Mailbox<Command>
     /// Nil where nobody is watched.
     let liveness: HostLiveness?
@@ -83,6 +84,7 @@ public final class Agent: Sendable {
         publication = Publication(log)
         connections = ConnectionWatch(publication)
         filters = FilterWatch(publication)
+        guestServices = try GuestServices(publication)
         revisions = try RevisionStore(stateDirectory: configuration.stateDirectory, limit: configuration.revisions)
         let mailbox = try Mailbox<Command>()
         self.mailbox = mailbox
@@ -104,6 +106,7 @@ public final class Agent: Sendable {
         liveness?.stop()
         connections.stop()
         filters.stop()
+        guestServices.stop()
         for command in mailbox.close() { refuse(command) }
         preparer.close()
         planner.close()

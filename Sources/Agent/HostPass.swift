@@ -1,5 +1,6 @@
 import KernelModel
 import KernelNames
+import Netlink
 import Reconciler
 import VPCCompiler
 import VPCTopology
@@ -27,6 +28,10 @@ struct HostPass {
     private var foreignAddresses: [Address] = []
     /// Whether this desired state was reached once: what is found to do since was done by somebody else.
     private var wasReached = false
+    /// Whether something else was compiled since somebody asked.
+    private var isIntentNew = true
+    /// The namespace in which guests are answered.
+    private var servedNamespace: UInt64?
     /// Since something was settled last: then no short cut is taken.
     private var hasFailed = false
 
@@ -76,6 +81,17 @@ struct HostPass {
             ConnectionShare(vpc: topology.vpcs[vpc].name, zone: zone, maximum: topology.vpcs[vpc].maxConnections)
         }
         return (shares, reconciler.kernel)
+    }
+
+    /// Whose guests are answered when they ask; nil where that is as it was when this was asked last.
+    mutating func newGuestServices(of desired: Desired) -> GuestServicePlan? {
+        guard let compilation = compiled.compilation else { return nil }
+        // Another one may have got the name: sockets are in the one that they were made in.
+        let identity = compilation.servesDHCP ? namespace.flatMap { try? NetworkNamespace.named($0).identity() } : nil
+        if !isIntentNew, identity == servedNamespace { return nil }
+        (isIntentNew, servedNamespace) = (false, identity)
+        return GuestServicePlan(
+            compilation.servedPorts, in: desired.topology, namespace: namespace ?? "", identity: identity ?? 0)
     }
 
     /// As of the last look.
@@ -215,6 +231,7 @@ struct HostPass {
         (self.facts, foreignAddresses) = (facts, snapshot.host.foreignAddresses)
         let change = try compiled.bring(
             to: desired, facts, reconciler, from: snapshot.host, distrusting: hasFailed)
+        if change != .none { isIntentNew = true }
         switch change {
         case .none: return true
         case .repeated: suspects = .everything

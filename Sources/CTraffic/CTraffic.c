@@ -1,6 +1,7 @@
 #include "CTraffic.h"
 
 #include <string.h>
+#include <sys/ioctl.h>
 
 /* Room for one IP_PKTINFO message. */
 struct pktinfo_buffer {
@@ -63,4 +64,19 @@ ssize_t receive_with_ttl(int descriptor, void *buffer, size_t length, struct soc
     ssize_t count = receive_with(IP_TTL, &value, sizeof value, descriptor, buffer, length, source);
     if (count >= 0) *ttl = value;
     return count;
+}
+
+int device_name(int descriptor, unsigned index, char *name) {
+    struct ifreq request = {.ifr_ifindex = (int)index};
+    if (ioctl(descriptor, SIOCGIFNAME, &request) != 0) return -1;
+    memcpy(name, request.ifr_name, IFNAMSIZ);
+    return 0;
+}
+
+int device_index(int descriptor, const char *name, unsigned *index) {
+    struct ifreq request = {0};
+    strncpy(request.ifr_name, name, IFNAMSIZ - 1);
+    if (ioctl(descriptor, SIOCGIFINDEX, &request) != 0) return -1;
+    *index = (unsigned)request.ifr_ifindex;
+    return 0;
 }

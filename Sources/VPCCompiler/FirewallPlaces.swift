@@ -37,6 +37,8 @@ enum FromGuest: Int, FirewallPlace {
     case exceptions
     /// Port, MAC and address.
     case check
+    /// Of those who have no address yet.
+    case unaddressed
     case forged
 
     static let chain = "from_guest"

@@ -275,7 +275,8 @@ extension HostCompiler {
             list: interface.securityGroups, subnet: acl == nil ? nil : interface.subnet, acl: acl,
             relay: interface.sourceDestCheck ? nil : interface.subnet, mtu: interface.mtu,
             report: topology.vpcs[interface.vpc].denialLog == nil ? nil : interface.vpc, guest: nil,
-            isForwarder: !interface.sourceDestCheck, speaksBFD: interface.speaksBFD, gatewayKey: interface.gatewayKey)
+            isForwarder: !interface.sourceDestCheck, speaksBFD: interface.speaksBFD,
+            servesDHCP: topology.subnets[interface.subnet].servesDHCP, gatewayKey: interface.gatewayKey)
         if case .namespace(let name, _) = interface.attachment { port.guest = NamespaceName(name) }
         return port
     }
@@ -396,6 +397,7 @@ extension HostCompiler {
         var now = traits
         now.hasForwarders = demand.forwarders > 0
         now.hasBFD = demand.bfd > 0
+        now.servesDHCP = demand.dhcp > 0
         now.hasPrefixesOfForwarders = demand.prefixes.forwarders > 0
         now.hasPrefixesOfSpeakers = demand.prefixes.speakers > 0
         now.hasMiddleboxes = middleboxes.values.contains { $0 > 0 }

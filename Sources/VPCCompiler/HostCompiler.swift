@@ -87,6 +87,7 @@ struct HostCompiler: Sendable {
         var guest: NamespaceName?
         var isForwarder: Bool
         var speaksBFD: Bool
+        var servesDHCP: Bool
         var gatewayKey: GatewayKey?
     }
 

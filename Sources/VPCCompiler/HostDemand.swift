@@ -16,6 +16,7 @@ struct HostDemand: Sendable {
     var vpcs = Demand<Int>()
     var forwarders = 0
     var bfd = 0
+    var dhcp = 0
     /// Ports with blocks of addresses, by whether they are forwarders'.
     var prefixes = (speakers: 0, forwarders: 0)
 
@@ -51,6 +52,7 @@ extension HostDemand {
         mtus.count(port.mtu, number)
         if port.isForwarder { forwarders += number }
         if port.speaksBFD { bfd += number }
+        if port.servesDHCP { dhcp += number }
         guard port.hasPrefixes else { return }
         if port.isForwarder { prefixes.forwarders += number } else { prefixes.speakers += number }
     }

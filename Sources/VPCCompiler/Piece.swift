@@ -124,6 +124,8 @@ struct HostTraits: Equatable, Sendable {
     var hasForwarders = false
     /// Whether a guest here may speak BFD with the host.
     var hasBFD = false
+    /// Whether a guest here is answered when it asks by DHCP.
+    var servesDHCP = false
     /// Whether such a guest has blocks of addresses, and whether another one has.
     var hasPrefixesOfForwarders = false
     var hasPrefixesOfSpeakers = false

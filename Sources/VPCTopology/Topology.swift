@@ -60,15 +60,23 @@ public struct ResolvedSubnet: Sendable, Equatable {
     public var routeTable: Int?
     /// A number of `Topology.acls`; nil allows everything.
     public var acl: Int?
+    public var dhcp: DHCPOptions?
 
-    public init(name: String, vpc: Int, cidr: IPPrefix, gateway: IPAddress, routeTable: Int?, acl: Int? = nil) {
+    public init(
+        name: String, vpc: Int, cidr: IPPrefix, gateway: IPAddress, routeTable: Int?, acl: Int? = nil,
+        dhcp: DHCPOptions? = nil
+    ) {
         self.name = name
         self.vpc = vpc
         self.cidr = cidr
         self.gateway = gateway
         self.routeTable = routeTable
         self.acl = acl
+        self.dhcp = dhcp
     }
+
+    /// Whether its guests are answered when they ask by DHCP.
+    public var servesDHCP: Bool { dhcp?.isEnabled == true }
 }
 
 public struct ResolvedRouteTable: Sendable, Equatable {
@@ -139,6 +147,8 @@ public struct ResolvedInterface: Sendable, Equatable {
     public var sourceDestCheck: Bool
     public var attachment: NetworkInterface.Attachment
     public var mtu: Int
+    /// What the guest is called; nil: as the interface is.
+    public var hostName: String?
     /// The GRE key that names this interface where it is the target of a route, nil where it is none.
     public var gatewayKey: GatewayKey?
     /// Whether it is the target of a route that says `liveness: bfd`, so that its guest may speak BFD with its host.
@@ -151,7 +161,8 @@ public struct ResolvedInterface: Sendable, Equatable {
     public init(
         name: String, vpc: Int, subnet: Int, host: Int, address: IPAddress, hasChosenAddress: Bool = false,
         mac: MACAddress, hasOwnMAC: Bool = false, sourceDestCheck: Bool, attachment: NetworkInterface.Attachment,
-        mtu: Int, gatewayKey: GatewayKey? = nil, securityGroups: [Int] = [], further: [FurtherDestination] = []
+        mtu: Int, hostName: String? = nil, gatewayKey: GatewayKey? = nil, securityGroups: [Int] = [],
+        further: [FurtherDestination] = []
     ) {
         self.name = name
         self.vpc = vpc
@@ -164,6 +175,7 @@ public struct ResolvedInterface: Sendable, Equatable {
         self.sourceDestCheck = sourceDestCheck
         self.attachment = attachment
         self.mtu = mtu
+        self.hostName = hostName
         self.gatewayKey = gatewayKey
         self.securityGroups = securityGroups
         self.further = further

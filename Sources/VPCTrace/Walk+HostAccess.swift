@@ -11,6 +11,10 @@ extension Walk {
             way.add(.host, .allow, "\(packet.destination) is a subnet's gateway: the host answers pings itself", nil)
             return .answeredByHost(host)
         }
+        if case .udp(_, 67) = packet.content, topology.subnets[topology.interfaces[asker].subnet].servesDHCP {
+            way.add(.host, .allow, "the host's daemon answers what is asked by DHCP", nil)
+            return .answeredByHost(host)
+        }
         way.add(
             .host, .deny, "\(packet.destination) is a subnet's gateway: of what is for it the host takes pings only",
             nil, counter: RuleCounter.toHost)

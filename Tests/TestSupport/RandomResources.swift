@@ -179,7 +179,8 @@ package struct RandomResources {
             return Resource(
                 Subnet(
                     metadata: metadata, vpc: vpc, cidr: prefix("10.0.\(own).0/\(isOne(in: 6) ? 28 : 24)"),
-                    gateway: isOne(in: 4) ? address("10.0.\(own).\(number(1..<6))") : nil, routeTable: table, acl: acl))
+                    gateway: isOne(in: 4) ? address("10.0.\(own).\(number(1..<6))") : nil, routeTable: table, acl: acl,
+                    dhcp: isOne(in: 3) ? DHCPOptions(isEnabled: !isOne(in: 4), lease: .seconds(number(60..<90))) : nil))
         case .securityGroup:
             let vpc = reference(.vpc)
             let rules = (0..<number(0..<3)).map { _ in

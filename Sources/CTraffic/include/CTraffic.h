@@ -21,3 +21,9 @@ ssize_t send_from(
 
 /* recvmsg(2) that also says with which TTL the datagram came (the socket has IP_RECVTTL); -1 where that is not known. */
 ssize_t receive_with_ttl(int descriptor, void *buffer, size_t length, struct sockaddr_in *source, int *ttl);
+
+/* The name of a device of the namespace that the socket was made in, IFNAMSIZ bytes; 0, or -1 and errno. */
+int device_name(int descriptor, unsigned index, char *name);
+
+/* The index of the device of that name; 0, or -1 and errno. */
+int device_index(int descriptor, const char *name, unsigned *index);

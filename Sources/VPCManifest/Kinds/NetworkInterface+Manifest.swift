@@ -37,6 +37,9 @@ extension NetworkInterface: ManifestResource {
             "mtu", \.mtu, .integer(in: mtus), absent: "1500",
             "68 to 65535. Fragments longer than the largest of a host's interfaces are dropped, also where the device of"
                 + " an attachment lets more through"),
+        .optional(
+            "hostname", \.hostName, .hostName, absent: "the interface's name",
+            "what the guest is called, without a domain; told by [DHCP](guests.md#dhcp)"),
     ])
 }
 

@@ -19,5 +19,8 @@ extension Subnet: ManifestResource {
             absent: "the VPC's main table: local routes only", "of the same VPC"),
         .optional(
             "acl", \.acl, .name(of: NetworkACL.self), absent: "none: everything is allowed", "of the same VPC"),
+        .optional(
+            "dhcp", \.dhcp, .object(DHCPOptions.fields, from: DHCPOptions()), absent: "none: nobody is answered",
+            "guests of the subnet that ask by DHCP get their addresses from `vpcd`, see [guests.md](guests.md#dhcp)"),
     ])
 }

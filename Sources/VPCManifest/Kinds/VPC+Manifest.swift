@@ -29,7 +29,7 @@ extension DenialLog {
     fileprivate static let fields = FieldList<DenialLog>([
         .required(
             "nflogGroup", \.group, .integer(in: 0...UInt16.max),
-            "0 to 65535: the group of nfnetlink_log, in the host's network namespace. VPCs may share one"),
+            "0 to 65535 without 1180: the group of nfnetlink_log, in the host's network namespace. VPCs may share one"),
         .optional(
             "rate", \.rate, .integer(in: rates), default: defaultRate,
             "1 to 10000: packets a second that each line of an ACL and each list of security groups may report; the"

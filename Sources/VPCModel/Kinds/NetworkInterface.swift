@@ -23,6 +23,8 @@ public struct NetworkInterface: Hashable, Sendable {
     public var attachment: Attachment
     /// Bytes; 1500 when nil.
     public var mtu: Int?
+    /// What the guest is called, without a domain; the interface's name when nil.
+    public var hostName: String?
 
     /// From what IPv4 needs at least (RFC 791) to what an IP packet's length field holds.
     public static let mtus = 68...65535
@@ -39,7 +41,7 @@ public struct NetworkInterface: Hashable, Sendable {
     public init(
         metadata: Metadata, subnet: String, host: String, address: IPAddress?, addresses: [IPAddress] = [],
         prefixes: [IPPrefix] = [], mac: MACAddress? = nil, sourceDestCheck: Bool = true, securityGroups: [String] = [],
-        attachment: Attachment, mtu: Int? = nil
+        attachment: Attachment, mtu: Int? = nil, hostName: String? = nil
     ) {
         self.metadata = metadata
         self.subnet = subnet
@@ -52,6 +54,7 @@ public struct NetworkInterface: Hashable, Sendable {
         self.securityGroups = securityGroups
         self.attachment = attachment
         self.mtu = mtu
+        self.hostName = hostName
     }
 }
 

@@ -12,10 +12,12 @@ public struct Subnet: Hashable, Sendable {
     public var routeTable: String?
     /// Name of the network ACL.
     public var acl: String?
+    /// What its guests are told by DHCP; nobody is answered when nil.
+    public var dhcp: DHCPOptions?
 
     public init(
         metadata: Metadata, vpc: String, cidr: IPPrefix, gateway: IPAddress? = nil, zone: String? = nil,
-        routeTable: String? = nil, acl: String? = nil
+        routeTable: String? = nil, acl: String? = nil, dhcp: DHCPOptions? = nil
     ) {
         self.metadata = metadata
         self.vpc = vpc
@@ -24,6 +26,7 @@ public struct Subnet: Hashable, Sendable {
         self.zone = zone
         self.routeTable = routeTable
         self.acl = acl
+        self.dhcp = dhcp
     }
 }
 

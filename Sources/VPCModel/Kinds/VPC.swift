@@ -49,6 +49,8 @@ public struct DenialLog: Hashable, Sendable {
     /// Packets a second that each reason for denying (a line of an ACL, a list of security groups) may report.
     public var rate: Int
 
+    /// The group by which guests' own requests, such as DHCP's, are handed to the host's daemon.
+    public static let requestGroup: UInt16 = 1180
     public static let rates = 1...10_000
     public static let defaultRate = 100
 

@@ -25,7 +25,7 @@ extension NetworkInterface: ResolvableResource {
             prefixes: resolved.prefixes,
             mac: resolved.hasOwnMAC ? resolved.mac : nil, sourceDestCheck: resolved.sourceDestCheck,
             securityGroups: resolved.securityGroups.map { topology.securityGroups[$0].name },
-            attachment: resolved.attachment, mtu: resolved.mtu)
+            attachment: resolved.attachment, mtu: resolved.mtu, hostName: resolved.hostName)
     }
 
     static func enter(_ number: Int, _ resolver: inout Resolver) {
@@ -117,6 +117,7 @@ extension Resolver {
             address: placement.address, hasChosenAddress: all[index].address == nil, mac: mac(of: placement),
             hasOwnMAC: all[index].mac != nil, sourceDestCheck: all[index].sourceDestCheck,
             attachment: all[index].attachment, mtu: all[index].mtu ?? NetworkInterface.defaultMTU,
+            hostName: all[index].hostName,
             further: all[index].hasFurther ? all[index].further : [])
         let number = place(NetworkInterface.self, name, resolved)
         placements[position].number = number

@@ -19,7 +19,7 @@ extension Subnet: ResolvableResource {
         self.init(
             metadata: Metadata(name: resolved.name), vpc: topology.vpcs[resolved.vpc].name, cidr: resolved.cidr,
             gateway: resolved.gateway, routeTable: resolved.routeTable.map { topology.routeTables[$0].name },
-            acl: resolved.acl.map { topology.acls[$0].name })
+            acl: resolved.acl.map { topology.acls[$0].name }, dhcp: resolved.dhcp)
     }
 
     static func enter(_ number: Int, _ resolver: inout Resolver) {
@@ -91,6 +91,7 @@ extension Resolver {
                 )
             }
             let isUsable = checkCIDR(subnet, vpc: vpc)
+            if let options = subnet.dhcp { check(options, of: subnet) }
             if let vpc, isUsable {
                 found.append((vpc, index, table))
             } else {
@@ -105,7 +106,7 @@ extension Resolver {
             let subnet = subnets[entry.index]
             let resolved = ResolvedSubnet(
                 name: subnet.metadata.name, vpc: entry.vpc, cidr: subnet.cidr, gateway: subnet.usableGateway,
-                routeTable: entry.routeTable)
+                routeTable: entry.routeTable, dhcp: subnet.dhcp)
             let number = place(Subnet.self, subnet.metadata.name, resolved)
             if let other = overlapping(resolved) {
                 // Of the two, the one whose document comes later.

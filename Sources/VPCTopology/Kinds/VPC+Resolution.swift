@@ -59,6 +59,7 @@ extension Resolver {
                 maxConnections: vpc.maxConnections)
             numbers[index] = place(VPC.self, vpc.metadata.name, resolved)
             checkCIDRs(vpc)
+            checkLog(vpc)
         }
         topology.makeRoomForVPCs()
         for (vpc, number) in zip(vpcs, numbers) {
@@ -73,6 +74,13 @@ extension Resolver {
                 VPC.enter(number, &self)
             }
         }
+    }
+
+    private mutating func checkLog(_ vpc: VPC) {
+        guard vpc.denialLog?.group == DenialLog.requestGroup else { return }
+        report(
+            "log-group-taken", "nflog group \(DenialLog.requestGroup) is that of what guests ask of vpcd, such as DHCP",
+            hint: "a group has one reader: name another one", at: vpc.reference, ["spec", "logDenied", "nflogGroup"])
     }
 
     private mutating func checkCIDRs(_ vpc: VPC) {
