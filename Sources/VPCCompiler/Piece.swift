@@ -142,6 +142,11 @@ struct HostTraits: Equatable, Sendable {
     var hasUplinks = false
     var hasNATGateways = false
     var elasticIPs: ElasticIPModes = []
+    /// Whether one of those has only some ports of addresses, be it for itself or for each guest.
+    var dividesPorts = false
+    /// Whether one of those shares an address.
+    var sharesAddresses = false
+    var hasPortForwards = false
     var ports = 0
     /// Bytes, of the port with the largest; nil: there is no port.
     var largestMTU: Int?
