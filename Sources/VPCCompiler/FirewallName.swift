@@ -214,6 +214,11 @@ public enum RuleCounter {
     /// Of what was for a NAT gateway's own address, and was denied.
     public static let toNATGateway = FirewallName(.natGateways, role: "to_nat_gateway_denied")
 
+    /// Of what belongs to no connection of a NAT gateway's, and begins none.
+    public static let externalInvalid = FirewallName(.natGateways, role: "external_invalid")
+    /// Of what came from outside for a NAT gateway's public address, and was no answer.
+    public static let unsolicited = FirewallName(.natGateways, role: "unsolicited")
+
     /// Of the rule at that position of a security group's direction.
     public static func ofGroup(_ name: String, _ direction: TrafficDirection, rule: Int) -> FirewallName {
         FirewallName(.group, name, direction: direction, role: "\(rule)")

@@ -24,6 +24,11 @@ extension Walk {
         way.add(
             .host, .note, "host \(name) answers: \(way.packet)",
             ResourceReference(.host, name))
-        return forward(in: topology.interfaces[asker].context(topology), from: nil, &way)
+        switch asker {
+        case .interface(let asker): return forward(in: topology.interfaces[asker].context(topology), from: nil, &way)
+        case .external(let network): return answer(to: network, &way)
+        // Hosts ask nobody.
+        case .host: return .dropped
+        }
     }
 }
