@@ -25,6 +25,8 @@ public struct AgentStatus: Sendable {
     public var trackingTable: TrackingTable?
     /// Who has how many of them, by the VPC's name, as of the last count.
     public var connections: [ConnectionUse] = []
+    /// The NAT gateways of this host, by name, as of the last count.
+    public var natGateways: [NATGatewayUse] = []
     /// What of the machine's own filters keeps tunnels from other hosts, or may do so.
     public var obstacles: [TunnelObstacle] = []
     /// The revision that the last pass was made for, however it ended.

@@ -16,6 +16,30 @@ public struct ConnectionShare: Sendable, Hashable {
     }
 }
 
+/// A NAT gateway of this host.
+public struct NATGatewayShare: Sendable, Hashable {
+    public var name: String
+    /// That of its connections.
+    public var zone: UInt16
+    /// Of all its public addresses: to one port of one destination there can be so many sessions at once.
+    public var ports: Int
+
+    /// Those of an address that translation gives away: not the first 1024 (`nf_nat_core.c`).
+    static let portsOfAddress = 65536 - 1024
+}
+
+/// How many sessions a NAT gateway translates on this host.
+public struct NATGatewayUse: Sendable, Hashable {
+    public var name: String
+    public var sessions: Int
+    public var ports: Int
+    /// Whether there are so many that ports may run short.
+    public var isAlarming = false
+
+    /// Of a hundred.
+    public var percentage: Int { ports > 0 ? sessions * 100 / ports : 0 }
+}
+
 /// How many tracked connections a VPC has on a host, and may have.
 public struct ConnectionUse: Sendable, Hashable {
     public var vpc: String
@@ -33,6 +57,7 @@ public struct ConnectionUse: Sendable, Hashable {
 /// there is: those that have more than it are refused, so that the others find room.
 struct ConnectionLedger: Sendable {
     private(set) var uses: [ConnectionUse] = []
+    private(set) var gateways: [NATGatewayUse] = []
     private var table = TrackingTable(count: 0, room: 0)
     private var nextCount: ContinuousClock.Instant?
     /// When it may be counted again where there are so many more that somebody may be over his limit.
@@ -57,7 +82,7 @@ struct ConnectionLedger: Sendable {
     func mustCount(_ now: TrackingTable, _ shares: [ConnectionShare], at time: ContinuousClock.Instant) -> Bool {
         guard let nextCount, let nextHurry else { return true }
         let growth = now.count - table.count
-        let quiet = shares.map { Self.limit(of: $0, now.room) }.min() ?? 0
+        let quiet = shares.map { Self.limit(of: $0, now.room) }.min() ?? Self.usable(now.room)
         let isQuiet = now.count < quiet && !uses.contains { $0.isRefused || $0.isAlarming }
         // Fewer than that are no hurry: nobody else is hurt by them.
         if !isQuiet, growth >= max(headroom, now.room / 32, 1) { return time >= nextHurry }
@@ -80,10 +105,11 @@ struct ConnectionLedger: Sendable {
     /// Takes in a count.
     /// - Parameters:
     ///   - counts: By zone, of all connections or of a sample.
+    ///   - gateways: The NAT gateways that are here.
     ///   - cost: What it took to count.
     mutating func take(
-        _ counts: [UInt16: Int], of table: TrackingTable, _ shares: [ConnectionShare], isSample: Bool = false,
-        cost: Duration, at time: ContinuousClock.Instant
+        _ counts: [UInt16: Int], of table: TrackingTable, _ shares: [ConnectionShare],
+        _ gateways: [NATGatewayShare] = [], isSample: Bool = false, cost: Duration, at time: ContinuousClock.Instant
     ) {
         self.table = table
         let seen = max(counts.values.reduce(0, +), 1)
@@ -91,6 +117,7 @@ struct ConnectionLedger: Sendable {
         let scale = isSample ? Double(table.count) / Double(seen) : 1
         let counts = counts.mapValues { Int((Double($0) * scale).rounded()) }
         let before = Dictionary(uses.map { ($0.vpc, $0) }, uniquingKeysWith: { first, _ in first })
+        take(gateways, counts)
         let level = Self.evenShare(of: Self.usable(table.room), among: shares.map { counts[$0.zone] ?? 0 })
         uses = shares.map { share in
             var use = ConnectionUse(
@@ -104,10 +131,21 @@ struct ConnectionLedger: Sendable {
         }
         // Their own, and what is left of the whole table.
         let left = max(Self.usable(table.room) - table.count, 0)
-        headroom = min(uses.filter { !$0.isRefused }.map { $0.limit - $0.tracked }.min() ?? 0, left)
+        let own = uses.filter { !$0.isRefused }.map { $0.limit - $0.tracked }.min()
+        headroom = min(own ?? (uses.isEmpty ? left : 0), left)
         let soonest = Duration.seconds(headroom) / ConnectionBound.beginsPerSecond
         nextCount = time + max(min(soonest, Self.longestPause), Self.shortestPause, cost * Self.costFactor)
         nextHurry = time + max(Self.shortestPause, cost * Self.costFactorInHurry)
+    }
+
+    private mutating func take(_ shares: [NATGatewayShare], _ counts: [UInt16: Int]) {
+        let alarming = Set(gateways.filter(\.isAlarming).map(\.name))
+        gateways = shares.map { share in
+            var use = NATGatewayUse(name: share.name, sessions: counts[share.zone] ?? 0, ports: share.ports)
+            // Who is near the end has to go well below it, or he would come and go with each count.
+            use.isAlarming = use.sessions * 10 >= use.ports * (alarming.contains(share.name) ? 7 : 8)
+            return use
+        }
     }
 
     /// The number that those who have more of `room` have to keep to so that all fit into it; nil where they fit anyway.

@@ -16,19 +16,20 @@ final class ConnectionWatch: Sendable {
     private struct Subject {
         var kernel: any KernelAccess
         var shares: [ConnectionShare]
+        var gateways: [NATGatewayShare]
     }
 
     init(_ publication: Publication) { self.publication = publication }
 
-    /// From now on these are the VPCs of the host.
-    func follow(_ shares: [ConnectionShare], in kernel: any KernelAccess) {
-        subject.withLock { $0 = Subject(kernel: kernel, shares: shares) }
+    /// From now on these are the VPCs and the NAT gateways of the host.
+    func follow(_ shares: [ConnectionShare], _ gateways: [NATGatewayShare], in kernel: any KernelAccess) {
+        subject.withLock { $0 = Subject(kernel: kernel, shares: shares, gateways: gateways) }
     }
 
     func start() {
         thread.start(Counting(publication: publication)) { [self] counting in
             guard let subject = subject.withLock(\.self) else { return }
-            counting.look(at: subject.kernel, subject.shares)
+            counting.look(at: subject.kernel, subject.shares, subject.gateways)
         }
     }
 
@@ -46,14 +47,16 @@ private struct Counting: Sendable {
 
     init(publication: Publication) { self.publication = publication }
 
-    mutating func look(at kernel: any KernelAccess, _ shares: [ConnectionShare]) {
+    mutating func look(
+        at kernel: any KernelAccess, _ shares: [ConnectionShare], _ gateways: [NATGatewayShare]
+    ) {
         do {
             guard let table = try kernel.trackingTable() else { return ledger = ConnectionLedger() }
             let isDue = ledger.mustCount(table, shares, at: .now)
-            if isDue { try count(table, kernel, shares) }
+            if isDue { try count(table, kernel, shares, gateways) }
             refuse(ledger.uses, kernel, shares)
             // What is told of is in force.
-            if isDue { publication.counted(ledger.uses, table) }
+            if isDue { publication.counted(ledger.uses, ledger.gateways, table) }
             complaint = nil
         } catch {
             // Who cannot read the kernel at all hears of it from the loop.
@@ -63,13 +66,13 @@ private struct Counting: Sendable {
     }
 
     private mutating func count(
-        _ table: TrackingTable, _ kernel: any KernelAccess, _ shares: [ConnectionShare]
+        _ table: TrackingTable, _ kernel: any KernelAccess, _ shares: [ConnectionShare], _ gateways: [NATGatewayShare]
     ) throws {
         let begin = Self.processorTime
         let sample = ledger.sample(of: table, shares)
         let counts = try table.count > 0 ? kernel.connectionCounts(sample: sample) : [:]
         ledger.take(
-            counts, of: table, shares, isSample: sample != nil, cost: Self.processorTime - begin, at: .now)
+            counts, of: table, shares, gateways, isSample: sample != nil, cost: Self.processorTime - begin, at: .now)
     }
 
     /// Says again and again who is refused: what is not said again goes by itself.

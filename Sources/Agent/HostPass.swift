@@ -75,12 +75,19 @@ struct HostPass {
     }
 
     /// What there is to count, and where; nil as long as nothing was compiled.
-    func connectionShares(in topology: Topology) -> (shares: [ConnectionShare], kernel: any KernelAccess)? {
-        guard let zones = compiled.compilation?.zones else { return nil }
-        let shares = zones.map { vpc, zone in
+    func connectionShares(
+        in topology: Topology
+    ) -> (shares: [ConnectionShare], gateways: [NATGatewayShare], kernel: any KernelAccess)? {
+        guard let compilation = compiled.compilation else { return nil }
+        let shares = compilation.zones.map { vpc, zone in
             ConnectionShare(vpc: topology.vpcs[vpc].name, zone: zone, maximum: topology.vpcs[vpc].maxConnections)
         }
-        return (shares, reconciler.kernel)
+        let gateways = compilation.natGatewayZones.map { number, zone in
+            let gateway = topology.natGateways[number]
+            let ports = gateway.addresses.count * NATGatewayShare.portsOfAddress
+            return NATGatewayShare(name: gateway.name, zone: zone, ports: ports)
+        }
+        return (shares, gateways, reconciler.kernel)
     }
 
     /// Whose guests are answered when they ask; nil where that is as it was when this was asked last.

@@ -206,15 +206,31 @@ final class Publication: Sendable {
     // MARK: - Connections
 
     /// The host's connections were counted.
-    func counted(_ uses: [ConnectionUse], _ table: TrackingTable) {
+    func counted(_ uses: [ConnectionUse], _ gateways: [NATGatewayUse], _ table: TrackingTable) {
         let uses = uses.sorted { $0.vpc < $1.vpc }
-        let (before, revision) = published.withLock { published -> ([ConnectionUse], Int?) in
-            let before = published.status.connections
+        let gateways = gateways.sorted { $0.name < $1.name }
+        let before = published.withLock { published -> AgentStatus in
+            let before = published.status
             (published.status.connections, published.status.trackingTable) = (uses, table)
-            return (before, published.status.observedRevision)
+            published.status.natGateways = gateways
+            return before
         }
-        let known = Dictionary(before.map { ($0.vpc, $0) }, uniquingKeysWith: { first, _ in first })
+        let revision = before.observedRevision
+        let known = Dictionary(before.connections.map { ($0.vpc, $0) }, uniquingKeysWith: { first, _ in first })
         for use in uses { note(use, since: known[use.vpc], revision) }
+        let alarming = Set(before.natGateways.filter(\.isAlarming).map(\.name))
+        for use in gateways where use.isAlarming != alarming.contains(use.name) { turned(use, revision) }
+    }
+
+    private func turned(_ use: NATGatewayUse, _ revision: Int?) {
+        let resource = "NATGateway/\(use.name)"
+        let text = "it translates \(use.sessions) sessions; to one destination there are \(use.ports) ports"
+        if use.isAlarming {
+            log.warning("\(resource): \(text)")
+        } else {
+            log.notice("\(resource): \(text)")
+        }
+        events.add(use.isAlarming ? .alarmRaised : .alarmCleared, text, resource: resource, revision: revision)
     }
 
     private func note(_ use: ConnectionUse, since former: ConnectionUse?, _ revision: Int?) {

@@ -155,6 +155,7 @@ extension API {
                                     + [Self.connections(uses[vpc.name], refused: reading.refused[vpc.name])])
                         })
                 ),
+                ("natGateways", .list(agent.status.natGateways.map(\.structured))),
             ], "interfaces", count: reading.interfaces.count
         ) { index in
             let interface = reading.interfaces[index]

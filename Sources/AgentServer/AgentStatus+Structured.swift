@@ -56,6 +56,7 @@ extension AgentStatus {
             "gateways": .list(gateways.map(\.structured)), "livenessComplaint": .string(orNull: livenessComplaint),
             "obstacles": .list(obstacles.map(\.structured)),
             "connections": trackingTable.map(connections(in:)) ?? .null,
+            "natGateways": .list(natGateways.map(\.structured)),
             "started": .string(timestamp(started)),
         ]
     }
@@ -71,6 +72,15 @@ extension AgentStatus {
                         "refused": .boolean(use.isRefused),
                     ]
                 }),
+        ]
+    }
+}
+
+extension NATGatewayUse {
+    var structured: StructuredValue {
+        [
+            "name": .string(name), "sessions": .integer(sessions), "ports": .integer(ports),
+            "alarming": .boolean(isAlarming),
         ]
     }
 }

@@ -98,6 +98,12 @@ extension OpenMetricsText {
                 status.connections.map { Sample(labels: [("vpc", $0.vpc)], value: .integer(gauge.number($0))) })
         }
         gauge(
+            "vpcctl_nat_gateway_sessions", "Sessions that the NAT gateway translates on this host.",
+            status.natGateways.map { Sample(labels: [("natgateway", $0.name)], value: .integer($0.sessions)) })
+        gauge(
+            "vpcctl_nat_gateway_ports", "The most sessions that it can have to one port of one destination.",
+            status.natGateways.map { Sample(labels: [("natgateway", $0.name)], value: .integer($0.ports)) })
+        gauge(
             "vpcctl_manifests_rejected", "Whether what the manifest directory holds now is not valid.",
             [Sample(value: .integer(status.rejected.isEmpty ? 0 : 1))])
     }

@@ -22,6 +22,12 @@ public struct Compilation: Sendable {
     public var zones: [(vpc: Int, zone: UInt16)] {
         compiler.contexts.keys.filter(\.isMain).map { ($0.vpc, compiler.zone(ofVPC: $0.vpc).rawValue) }
     }
+    /// The NAT gateways that are here, numbers of `Topology.natGateways`, and the zones of their connections.
+    public var natGatewayZones: [(natGateway: Int, zone: UInt16)] {
+        compiler.contexts.values.compactMap { context in
+            context.natGateway.map { ($0, compiler.zone(of: context.table).rawValue) }
+        }
+    }
     /// To judge connections by when the policy is tightened.
     public var policy: HostPolicy { compiler.policy }
     /// To judge connections by when a public address gets another owner.

@@ -33,7 +33,7 @@ extension LabPlan {
                 }
             }
             let vpcs = Set(topology.natGateways.filter { $0.network == number }.map(\.vpc))
-            let addresses = vpcs.flatMap { outside[$0] ?? [] }.filter { address in
+            let addresses = (vpcs.flatMap { outside[$0] ?? [] } + senders(into: network, topology)).filter { address in
                 !network.pools.contains { $0.contains(address) } && address != network.nextHop
                     && address != network.uplinkAddress
             }
@@ -43,6 +43,14 @@ extension LabPlan {
                     name: name, namespace: prefix + name, network: number, addresses: Set(addresses).sorted()))
         }
         return nodes
+    }
+
+    /// Those out there from whom probes come.
+    private static func senders(into network: ResolvedExternalNetwork, _ topology: Topology) -> [IPAddress] {
+        topology.probes.compactMap { probe in
+            guard case .external(let source) = probe.from, network.gives(probe.toAddress) else { return nil }
+            return source
+        }
     }
 
     /// Providers, and the hosts that are connected to them.

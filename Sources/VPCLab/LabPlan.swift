@@ -156,7 +156,7 @@ public struct LabPlan: Sendable {
         let underlay = Set(topology.hosts.map(\.underlayAddress))
         var outside: [Int: [IPAddress]] = [:]
         for probe in topology.probes where probe.toInterface == nil && probe.toAddress.family == .ipv4 {
-            let vpc = topology.interfaces[probe.from].vpc
+            guard let vpc = probe.from.interface.map({ topology.interfaces[$0].vpc }) else { continue }
             guard !topology.vpcs[vpc].cidrs.contains(where: { $0.contains(probe.toAddress) }),
                 !underlay.contains(probe.toAddress)
             else { continue }

@@ -112,6 +112,13 @@ public struct ResolvedElasticIP: Sendable, Equatable {
     }
 }
 
+extension ResolvedExternalNetwork {
+    /// Whether the provider sends what is for that address here.
+    public func gives(_ address: IPAddress) -> Bool {
+        uplinkAddress == address || nextHop != address && pools.contains { $0.contains(address) }
+    }
+}
+
 extension Topology {
     public var elasticIPs: Slots<ResolvedElasticIP> {
         get { self[ResolvedElasticIP.self] }
@@ -126,6 +133,12 @@ extension Topology {
     public var natGateways: Slots<ResolvedNATGateway> {
         get { self[ResolvedNATGateway.self] }
         _modify { yield &self[ResolvedNATGateway.self] }
+    }
+
+    /// The external network that sends here what is for an address.
+    public func network(ofPublic address: IPAddress) -> Int? {
+        let networks = externalNetworks
+        return networks.indices.first { networks[$0].gives(address) }
     }
 
     /// The host that packets for a NAT gateway are sent to.

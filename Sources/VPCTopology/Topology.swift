@@ -191,23 +191,33 @@ extension Topology {
 
 public struct ResolvedProbe: Sendable, Equatable {
     public var name: String
-    /// A number of `Topology.interfaces`.
-    public var from: Int
+    public var from: Sender
     /// The named interface, where the target is one.
     public var toInterface: Int?
     public var toAddress: IPAddress
+    /// Whether it is said that the address is somebody's in an external network.
+    public var isToExternal: Bool
     public var transport: Probe.Transport
     public var expect: Probe.Expectation
 
     public init(
-        name: String, from: Int, toInterface: Int?, toAddress: IPAddress, transport: Probe.Transport,
-        expect: Probe.Expectation
+        name: String, from: Sender, toInterface: Int?, toAddress: IPAddress, isToExternal: Bool = false,
+        transport: Probe.Transport, expect: Probe.Expectation
     ) {
         self.name = name
         self.from = from
         self.toInterface = toInterface
         self.toAddress = toAddress
+        self.isToExternal = isToExternal
         self.transport = transport
         self.expect = expect
+    }
+
+    public enum Sender: Sendable, Hashable {
+        /// A number of `Topology.interfaces`.
+        case interface(Int)
+        case external(IPAddress)
+
+        public var interface: Int? { if case .interface(let number) = self { number } else { nil } }
     }
 }

@@ -20,7 +20,11 @@ public struct Comparison: Sendable, Hashable {
 
     /// - Parameter topology: The one that was traced.
     public init(of trace: Trace, with sighting: Sighting, _ topology: Topology) {
-        let judge = Judge(trace: trace, sighting: sighting, topology: topology)
+        guard let from = trace.from else {
+            leaveOpen("what comes from outside is sent by nobody here")
+            return
+        }
+        let judge = Judge(trace: trace, from: from, sighting: sighting, topology: topology)
         judge.forward(&self)
         judge.answer(&self)
         judge.counters(&self)
@@ -41,10 +45,12 @@ public struct Comparison: Sendable, Hashable {
 
 private struct Judge {
     let trace: Trace
+    /// The sender, a number of `topology.interfaces`.
+    let from: Int
     let sighting: Sighting
     let topology: Topology
 
-    private var sender: ResolvedInterface { topology.interfaces[trace.from] }
+    private var sender: ResolvedInterface { topology.interfaces[from] }
     private var host: Int { sender.host }
     private var hostName: String { topology.hosts[host].metadata.name }
 

@@ -7,8 +7,8 @@ public import VPCTopology
 ///
 /// A pure function of the topology: it says what the kernels do once every host is applied and every guest is there.
 public struct Trace: Sendable, Hashable {
-    /// A number of `Topology.interfaces`.
-    public var from: Int
+    /// A number of `Topology.interfaces`; nil: somebody outside sends it.
+    public var from: Int?
     /// The interface that was meant, where one was named.
     public var toInterface: Int?
     /// Whether that one is in another VPC, where no packet of the sender gets to.
@@ -29,18 +29,25 @@ public struct Trace: Sendable, Hashable {
     /// Whether an answer comes back, whichever way it takes.
     public var isAnswered: Bool {
         guard isDelivered else { return false }
-        return returns.allSatisfy {
-            switch $0.verdict {
-            case .delivered, .deliveredToGateways, .staysInGuest: true
-            case .answeredByHost, .dependsOnGateway, .sentOut, .dropped, .unreachable, .blackhole: false
-            }
+        return returns.allSatisfy(isAnswer)
+    }
+
+    /// Whether a packet on its way back gets to whoever has asked, from whom he has asked.
+    public func isAnswer(_ journey: Journey) -> Bool {
+        switch journey.verdict {
+        case .delivered, .deliveredToGateways, .staysInGuest: journey.arrival == forward.packet.answer
+        case .sentOut: from == nil && journey.arrival == forward.packet.answer
+        case .answeredByHost, .dependsOnGateway, .dropped, .unreachable, .blackhole: false
         }
     }
 }
 
 /// One packet's way.
 public struct Journey: Sendable, Hashable {
+    /// As it is sent.
     public var packet: Packet
+    /// As it is at the end, where its addresses may be others.
+    public var arrival: Packet
     /// Who sends it.
     public var sender: Sender
     /// In the order in which they are taken. Where several gateways share the traffic, the steps of each follow one
@@ -93,6 +100,8 @@ public struct TraceStep: Sendable, Hashable {
     public var path: FieldPath
     /// The counter of the host's kernel that counts what is decided here, where there is one (``RuleCounter``).
     public var counter: FirewallName?
+    /// The packet from here on, where its addresses or ports have become others.
+    public var translated: Packet?
     /// The gateway on whose branch this is, where several share the traffic: a number of `Topology.interfaces`.
     public var gateway: Int?
 
@@ -157,7 +166,22 @@ extension Topology {
         if isOtherVPC, let toInterface {
             trace.forward.steps.insert(walk.otherVPC(toInterface, from), at: 1)
         }
-        trace.returns = walk.answers(to: forward, from: from)
+        trace.returns = walk.answers(to: forward)
         return trace
+    }
+
+    /// Follows one packet that somebody outside sends, and its answer.
+    /// - Parameters:
+    ///   - source: Whose it is, out there.
+    ///   - network: By which it comes, a number of `externalNetworks`.
+    ///   - destination: A public address.
+    public func traced(
+        fromOutside source: IPAddress, by network: Int, to destination: IPAddress, _ content: Packet.Content,
+        model: Model? = nil
+    ) -> Trace {
+        var walk = Walk(topology: self, model: model)
+        let forward = walk.journey(of: Packet(from: source, to: destination, content), from: .external(network))
+        return Trace(
+            from: nil, toInterface: nil, isOtherVPC: false, forward: forward, returns: walk.answers(to: forward))
     }
 }

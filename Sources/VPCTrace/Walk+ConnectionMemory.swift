@@ -28,8 +28,8 @@ extension Walk {
         return isPassedOn || sides.contains(.originator)
     }
 
-    mutating func remember(_ packet: Packet, from port: Int?, to target: Int?, on host: Int) {
-        var sides = seen[host] ?? []
+    mutating func remember(_ connection: SeenConnection, _ packet: Packet, from port: Int?, to target: Int?) {
+        var sides = seen[connection] ?? []
         if let port, !isOpen(port) || topology.interfaces[port].has(packet.source) { sides.insert(.originator) }
         if let target {
             if !isOpen(target) {
@@ -40,10 +40,25 @@ extension Walk {
                 sides.insert(.gateway)
             }
         }
-        seen[host] = sides
+        seen[connection] = sides
     }
 
     func isOpen(_ interface: Int) -> Bool { !topology.interfaces[interface].sourceDestCheck }
+}
+
+/// A connection on a host, in the zone of its VPC.
+struct SeenConnection: Hashable {
+    var host: Int
+    /// A number of `Topology.vpcs`.
+    var vpc: Int
+    /// What answers look like.
+    var answer: Packet
+
+    init(_ way: Way, vpc: Int) {
+        host = way.host
+        self.vpc = vpc
+        answer = way.isAnswer ? way.packet : way.packet.answer
+    }
 }
 
 /// What connection tracking makes of a packet.
@@ -51,6 +66,11 @@ enum ConnectionState {
     case new
     case established
     case invalid
+}
+
+extension Way {
+    /// The state of a packet where nobody knows its connection.
+    var unknownState: ConnectionState { isAnswer ? packet.lateState : packet.firstState }
 }
 
 extension Packet {

@@ -3,8 +3,11 @@ import VPCCompiler
 import VPCModel
 import VPCTopology
 
-/// What leaves for external networks, and what comes from there.
+/// What leaves for external networks by NAT gateways, and what comes from there. What a gateway makes of a packet is in
+/// `Walk+Translations.swift`.
 extension Walk {
+    // MARK: From a VPC
+
     /// By a NAT gateway.
     mutating func followOut(
         by number: Int, _ route: ResolvedRoute, in context: RoutingContext, _ path: FieldPath, from port: Int?,
@@ -23,7 +26,7 @@ extension Walk {
         if let port, !judge(from: port, to: nil, &way) { return .dropped }
         enterTunnel(toGatewayOf: gateway, on: host, &way)
         if isItself { return ask(gateway, host, &way) }
-        return sendOut(by: number, &way)
+        return passOut(by: number, &way)
     }
 
     /// To the gateway's own address.
@@ -38,106 +41,6 @@ extension Walk {
         return .dropped
     }
 
-    private mutating func sendOut(by number: Int, _ way: inout Way) -> TraceVerdict {
-        let gateway = topology.natGateways[number]
-        let (source, destination) = (way.packet.source, way.packet.destination)
-        let vpc = topology.vpcs[gateway.vpc]
-        if let cidr = vpc.cidrs.first(where: { $0.contains(destination) }) {
-            // A route of a part of the VPC leads here.
-            guard let target = topology.interface(at: destination, inVPC: gateway.vpc) else {
-                way.add(
-                    .route, .deny, "no interface has \(destination), which is inside the VPC's \(cidr)",
-                    ResourceReference(.vpc, vpc.name), ["spec", "cidrs"])
-                return .unreachable
-            }
-            way.add(
-                .route, .allow, "\(destination) is in the VPC: NAT gateway \(gateway.name) sends it there as it is",
-                reference(gateway))
-            return arrive(at: target, &way) ? .delivered(target) : .dropped
-        }
-        if let block = Conventions.unroutable.first(where: { $0.contains(destination) }) {
-            way.add(
-                .route, .deny, "NAT gateways send nothing to \(block)", reference(gateway))
-            return .unreachable
-        }
-        let elastic = elasticIP(of: source, inVPC: gateway.vpc)
-        let block = topology.portBlock(of: source, byNATGateway: number)
-        let outside = elastic?.address ?? block?.address ?? gateway.publicAddress(of: source)
-        if let elastic, elastic.mode == .passThrough {
-            way.add(.translation, .note, "\(source) is elastic IP \(elastic.name): it stays", reference(elastic))
-        } else if let elastic {
-            way.add(
-                .translation, .allow, "\(source) becomes \(outside), elastic IP \(elastic.name)", reference(elastic),
-                ["spec", "address"])
-        } else if gateway.dividesPorts {
-            guard translatePorts(of: number, &way) else { return .dropped }
-        } else {
-            way.add(
-                .translation, .allow, "\(source) becomes \(outside), of NAT gateway \(gateway.name)",
-                reference(gateway), ["spec", "addresses"])
-        }
-        translated = Translation(inside: source, outside: outside)
-        let network = topology.externalNetworks[gateway.network]
-        way.add(
-            .delivery, .allow, "sent to \(network.nextHop), the router of external network \(network.name)",
-            ResourceReference(.externalNetwork, network.name), ["spec", "nextHop"])
-        return .sentOut(gateway.network)
-    }
-
-    /// By a gateway that has ports of addresses, for itself or for each inside address.
-    private func translatePorts(of number: Int, _ way: inout Way) -> Bool {
-        let (gateway, source) = (topology.natGateways[number], way.packet.source)
-        let path: FieldPath = ["spec", gateway.portsPerInterface == nil ? "shared" : "portsPerInterface"]
-        switch way.packet.content {
-        case .tcp, .udp, .icmp: break
-        default:
-            way.add(
-                .translation, .deny, "NAT gateway \(gateway.name) has ports only, which \(way.packet.traffic) has not",
-                reference(gateway), path, counter: RuleCounter.untranslated)
-            return false
-        }
-        let block = topology.portBlock(of: source, byNATGateway: number)
-        guard let ports = gateway.portsPerInterface == nil ? gateway.pool.ports.first : block else {
-            way.add(
-                .translation, .deny,
-                "\(source) is in no subnet whose route table leads to NAT gateway \(gateway.name): it has no ports of it",
-                reference(gateway), path, counter: RuleCounter.untranslated)
-            return false
-        }
-        way.add(
-            .translation, .allow,
-            "\(source) becomes \(ports.address), one of the ports \(ports.ports.lowerBound) to"
-                + " \(ports.ports.upperBound), of NAT gateway \(gateway.name)", reference(gateway), path)
-        return true
-    }
-
-    /// The answer from outside.
-    mutating func answer(from network: Int, _ way: inout Way) -> TraceVerdict {
-        way.host = topology.host(ofNetwork: network)
-        let name = topology.externalNetworks[network].name
-        way.add(
-            .interface, .note, "external network \(name) sends \(way.packet)",
-            ResourceReference(.externalNetwork, name))
-        guard let translated, translated.outside == way.packet.destination else { return .dropped }
-        way.add(
-            .translation, .allow,
-            "an answer of a connection that was translated: \(translated.outside) becomes \(translated.inside) again",
-            nil)
-        way.packet.destination = translated.inside
-        guard let target = topology.interface(at: translated.inside, inVPC: topology.interfaces[asker].vpc) else {
-            way.add(.route, .deny, "no interface has \(translated.inside)", nil)
-            return .unreachable
-        }
-        return arrive(at: target, &way) ? .delivered(target) : .dropped
-    }
-
-    /// Out of the VRF of a gateway, to an interface of the VPC: always by the tunnel.
-    private mutating func arrive(at target: Int, _ way: inout Way) -> Bool {
-        let interface = topology.interfaces[target]
-        enterTunnel(to: interface, isGateway: false, &way)
-        return judge(from: nil, to: target, &way) && deliver(to: interface, isGateway: false, &way)
-    }
-
     private func enterTunnel(toGatewayOf gateway: ResolvedNATGateway, on host: Int, _ way: inout Way) {
         way.add(
             .tunnel, .note,
@@ -147,35 +50,143 @@ extension Walk {
         way.host = host
     }
 
-    /// The one by which something with this address leaves; nil: by the NAT gateway's own.
-    private func elasticIP(of source: IPAddress, inVPC vpc: Int) -> ResolvedElasticIP? {
-        topology.elasticIPs.first { elastic in
-            guard elastic.gateway != nil, let interface = elastic.interface.map({ topology.interfaces[$0] }) else {
-                return false
-            }
-            let inside = elastic.mode == .passThrough ? elastic.address : interface.address
-            return interface.vpc == vpc && inside == source
-        }
+    /// By the uplink. The provider sends back what is for the addresses that it has given.
+    mutating func leave(for number: Int, _ way: inout Way) -> TraceVerdict {
+        let network = topology.externalNetworks[number]
+        let destination = way.packet.destination
+        way.add(
+            .delivery, .allow, "sent to \(network.nextHop), the router of external network \(network.name)",
+            ResourceReference(.externalNetwork, network.name), ["spec", "nextHop"])
+        guard network.gives(destination), let pool = network.pools.first(where: { $0.contains(destination) }),
+            destination != network.uplinkAddress
+        else { return .sentOut(number) }
+        way.add(
+            .delivery, .allow, "\(destination) is in \(pool), the network's own: the router sends it back",
+            ResourceReference(.externalNetwork, network.name), ["spec", "pools"])
+        return takeIn(from: number, &way)
     }
 
-    private func reference(_ elastic: ResolvedElasticIP) -> ResourceReference {
+    // MARK: From outside
+
+    mutating func comeIn(from number: Int, _ way: inout Way) -> TraceVerdict {
+        way.host = topology.host(ofNetwork: number)
+        let name = topology.externalNetworks[number].name
+        way.add(
+            .interface, .note, "external network \(name) sends \(way.packet)",
+            ResourceReference(.externalNetwork, name))
+        return takeIn(from: number, &way)
+    }
+
+    /// At the uplink: whose the address is.
+    private mutating func takeIn(from number: Int, _ way: inout Way) -> TraceVerdict {
+        let network = topology.externalNetworks[number]
+        let destination = way.packet.destination
+        if destination == network.uplinkAddress { return ask(uplinkOf: network, &way) }
+        if let elastic = topology.elasticIPs.first(where: { $0.address == destination }) {
+            return take(for: elastic, &way)
+        }
+        let port = way.packet.content.ports?.destination
+        if let gateway = topology.natGateways.indices.first(where: {
+            topology.natGateways[$0].pool.has(destination, port: port)
+        }) {
+            return passIn(by: gateway, &way)
+        }
+        way.add(
+            .route, .deny, "nobody has \(destination) of external network \(network.name)",
+            ResourceReference(.externalNetwork, network.name), ["spec", "pools"])
+        return .dropped
+    }
+
+    private func ask(uplinkOf network: ResolvedExternalNetwork, _ way: inout Way) -> TraceVerdict {
+        let resource = ResourceReference(.externalNetwork, network.name)
+        if way.packet.content == Packet.echoRequest {
+            way.add(
+                .host, .allow, "\(network.uplinkAddress) is the uplink's own: it answers pings", resource,
+                ["spec", "uplinkAddress"])
+            return .answeredByHost(way.host)
+        }
+        way.add(
+            .host, .deny, "\(network.uplinkAddress) is the uplink's own: of what is for it, it takes pings only",
+            resource, ["spec", "uplinkAddress"])
+        return .dropped
+    }
+
+    /// Of the uplink's own address. Where nothing is stateless the host has no way beyond the segment.
+    mutating func answer(to number: Int, _ way: inout Way) -> TraceVerdict {
+        let network = topology.externalNetworks[number]
+        let hasDefault = topology.elasticIPs.contains {
+            $0.network == number && $0.mode == .stateless && $0.gateway != nil
+        }
+        guard hasDefault || network.segment.contains(way.packet.destination) else {
+            way.add(
+                .route, .deny,
+                "\(way.packet.destination) is not in \(network.segment), with which the uplink is connected: pings from"
+                    + " elsewhere are not answered",
+                ResourceReference(.externalNetwork, network.name), ["spec", "uplinkAddress"])
+            return .unreachable
+        }
+        return leave(for: number, &way)
+    }
+
+    private mutating func take(for elastic: ResolvedElasticIP, _ way: inout Way) -> TraceVerdict {
+        let resource = reference(elastic)
+        guard let number = elastic.interface else {
+            way.add(.route, .deny, "elastic IP \(elastic.name) is reserved: no interface has it", resource, ["spec"])
+            return .dropped
+        }
+        let interface = topology.interfaces[number]
+        guard let gateway = elastic.gateway else {
+            way.add(
+                .route, .deny,
+                "elastic IP \(elastic.name): what \(interface.name) sends does not leave by this network",
+                resource, ["spec", "interface"])
+            return .dropped
+        }
+        switch elastic.mode {
+        case .nat: return passIn(by: gateway, &way)
+        case .passThrough:
+            way.add(
+                .translation, .note,
+                "\(elastic.address) is \(interface.name)'s, by elastic IP \(elastic.name): it stays",
+                resource, ["spec", "mode"])
+        case .stateless:
+            var packet = way.packet
+            packet.destination = interface.address
+            way.translate(
+                to: packet,
+                "\(elastic.address) becomes \(interface.address) of \(interface.name), elastic IP"
+                    + " \(elastic.name)", resource, ["spec", "address"])
+        }
+        return arrive(at: number, &way)
+    }
+
+    /// Out of the VRF of a gateway, to an interface of the VPC: always by the tunnel.
+    mutating func arrive(at target: Int, _ way: inout Way) -> TraceVerdict {
+        let interface = topology.interfaces[target]
+        enterTunnel(to: interface, isGateway: false, &way)
+        guard judge(from: nil, to: target, &way), deliver(to: interface, isGateway: false, &way) else {
+            return .dropped
+        }
+        return .delivered(target)
+    }
+
+    // MARK: Words
+
+    func reference(_ elastic: ResolvedElasticIP) -> ResourceReference {
         ResourceReference(.elasticIP, elastic.name)
     }
 
-    private func reference(_ gateway: ResolvedNATGateway) -> ResourceReference {
+    func reference(_ gateway: ResolvedNATGateway) -> ResourceReference {
         ResourceReference(.natGateway, gateway.name)
     }
 }
 
-extension ResolvedNATGateway {
-    /// Whether it has ports of addresses rather than addresses.
-    fileprivate var dividesPorts: Bool {
-        if case .shared = pool { true } else { portsPerInterface != nil }
+extension PublicPool {
+    /// Whether it has an address, or of one that it shares with others the port. Of what has no ports somebody has it.
+    fileprivate func has(_ address: IPAddress, port: UInt16?) -> Bool {
+        switch self {
+        case .addresses(let addresses): addresses.contains(address)
+        case .shared(let shared): shared.address == address && port.map(shared.ports.contains) ?? true
+        }
     }
-}
-
-/// What became of an address on its way out.
-struct Translation {
-    var inside: IPAddress
-    var outside: IPAddress
 }

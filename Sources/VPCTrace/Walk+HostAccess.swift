@@ -11,7 +11,9 @@ extension Walk {
             way.add(.host, .allow, "\(packet.destination) is a subnet's gateway: the host answers pings itself", nil)
             return .answeredByHost(host)
         }
-        if case .udp(_, 67) = packet.content, topology.subnets[topology.interfaces[asker].subnet].servesDHCP {
+        if case .udp(_, 67) = packet.content, case .interface(let number) = asker,
+            topology.subnets[topology.interfaces[number].subnet].servesDHCP
+        {
             way.add(.host, .allow, "the host's daemon answers what is asked by DHCP", nil)
             return .answeredByHost(host)
         }
@@ -28,6 +30,11 @@ extension Walk {
         way.add(
             .host, .note, "host \(name) answers: \(way.packet)",
             ResourceReference(.host, name))
-        return forward(in: topology.interfaces[asker].context(topology), from: nil, &way)
+        switch asker {
+        case .interface(let asker): return forward(in: topology.interfaces[asker].context(topology), from: nil, &way)
+        case .external(let network): return answer(to: network, &way)
+        // Hosts ask nobody.
+        case .host: return .dropped
+        }
     }
 }

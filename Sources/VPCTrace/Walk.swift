@@ -7,12 +7,12 @@ import VPCTopology
 struct Walk {
     let topology: Topology
     let model: Model?
-    /// By host, what let the first packet of the connection pass there.
-    var seen: [Int: Sides] = [:]
+    /// What let the first packet of a connection pass on a host.
+    var seen: [SeenConnection: Sides] = [:]
     /// Whose question a host answers: it does so in that interface's routing context.
-    var asker = 0
-    /// By a gateway to an external network.
-    var translated: Translation?
+    var asker = Journey.Sender.interface(0)
+    /// What NAT gateways have made of first packets.
+    var translations: [Translation] = []
 
     init(topology: Topology, model: Model?) {
         self.topology = topology
@@ -27,26 +27,22 @@ struct Walk {
         switch sender {
         case .interface(let index): verdict = leave(index, &way)
         case .host(let host): verdict = answer(by: host, &way)
-        case .external(let network): verdict = answer(from: network, &way)
+        case .external(let network): verdict = comeIn(from: network, &way)
         }
-        return Journey(packet: packet, sender: sender, steps: way.steps, verdict: verdict)
+        return Journey(packet: packet, arrival: way.packet, sender: sender, steps: way.steps, verdict: verdict)
     }
 
     /// What those that the packet reached send back.
-    mutating func answers(to journey: Journey, from: Int) -> [Journey] {
-        let answer = journey.packet.answer
+    mutating func answers(to journey: Journey) -> [Journey] {
+        let answer = journey.arrival.answer
         switch journey.verdict {
         case .delivered(let interface): return [self.journey(of: answer, from: .interface(interface), isAnswer: true)]
         case .deliveredToGateways(let gateways), .dependsOnGateway(let gateways, _):
             return gateways.map { self.journey(of: answer, from: .interface($0), isAnswer: true) }
         case .answeredByHost(let host):
-            asker = from
+            asker = journey.sender
             return [self.journey(of: answer, from: .host(host), isAnswer: true)]
-        case .sentOut(let network):
-            asker = from
-            let outside = translated?.outside ?? journey.packet.source
-            let packet = Packet(from: answer.source, to: outside, answer.content)
-            return [self.journey(of: packet, from: .external(network), isAnswer: true)]
+        case .sentOut(let network): return [self.journey(of: answer, from: .external(network), isAnswer: true)]
         case .staysInGuest, .dropped, .unreachable, .blackhole: return []
         }
     }
@@ -167,9 +163,10 @@ struct Walk {
         if let port, !passesACL(of: port, .egress, &way) { return false }
         if let port, isOpen(port), !passesRelay(from: port, to: receivers, &way) { return false }
         if let target, !passesACL(of: target, .ingress, &way) { return false }
-        let known = seen[way.host]
-        let state: ConnectionState =
-            !way.isAnswer ? way.packet.firstState : known != nil ? .established : way.packet.lateState
+        let own = port ?? target
+        let connection = own.map { SeenConnection(way, vpc: topology.interfaces[$0].vpc) }
+        let known = connection.flatMap { seen[$0] }
+        let state = way.isAnswer && known != nil ? .established : way.unknownState
         let isSent = way.isAnswer && port.map { hasBeenAsked($0, known) } ?? true
         let isAwaited = way.isAnswer && target.map { awaits($0, way.packet, known) } ?? true
         if isSent, isAwaited, known != nil, way.isAnswer {
@@ -178,7 +175,9 @@ struct Walk {
         }
         if let port, !isSent, !passesGroups(of: port, .egress, state, &way) { return false }
         if let target, !isAwaited, !passesGroups(of: target, .ingress, state, &way) { return false }
-        if !way.isAnswer, state == .new { remember(way.packet, from: port, to: target, on: way.host) }
+        if !way.isAnswer, state == .new, let connection {
+            remember(connection, way.packet, from: port, to: target)
+        }
         return true
     }
 
@@ -242,5 +241,14 @@ struct Way {
             TraceStep(
                 host: host, stage: stage, verdict: verdict, text: text, resource: resource, path: path,
                 counter: counter, gateway: gateway))
+    }
+
+    /// The packet becomes another one.
+    mutating func translate(
+        to packet: Packet, _ text: String, _ resource: ResourceReference?, _ path: FieldPath = []
+    ) {
+        self.packet = packet
+        add(.translation, .allow, text, resource, path)
+        steps[steps.count - 1].translated = packet
     }
 }

@@ -97,6 +97,7 @@ extension LocalAgent {
                 }, uniquingKeysWith: { first, _ in first })
             var table = kind.listed.table(of: resources, manifests.topology, format, statuses: byReference)
             if kind == .vpc, format == .wide { try addConnections(to: &table, global) }
+            if kind == .natGateway, format == .wide { try addSessions(to: &table, global) }
             for line in table.lines(style: global.outputStyle) { Streams.outputLine(line) }
         }
     }
@@ -118,6 +119,22 @@ extension LocalAgent {
                 use["tracked"]?.number.map { "\($0) of \(use["limit"]?.number ?? 0)" }
             }
             table.rows[index] += [count ?? "-", use?["refused"]?.number.map { "\($0)" } ?? "-"]
+        }
+    }
+}
+
+extension LocalAgent {
+    /// What NAT gateways translate on the agent's host.
+    private func addSessions(to table: inout TextTable, _ global: GlobalOptions) throws {
+        let gateways = try askingAgent(global) { () throws(AgentClientError) in
+            try quickClient.get("/v1/counters")["natGateways"]?.elements ?? []
+        }
+        let uses = Dictionary(gateways.map { ($0["name"]?.text ?? "?", $0) }, uniquingKeysWith: { first, _ in first })
+        table.header += ["SESSIONS", "PORTS"]
+        for index in table.rows.indices {
+            // It is on another host.
+            let use = uses[table.rows[index][0]]
+            table.rows[index] += ["sessions", "ports"].map { use?[$0]?.number.map { "\($0)" } ?? "-" }
         }
     }
 }

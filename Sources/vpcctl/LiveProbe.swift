@@ -22,6 +22,8 @@ struct LiveResult {
 /// what is between the two addresses.
 struct LiveProbe {
     let trace: Trace
+    /// The sender, a number of `topology.interfaces`.
+    let from: Int
     let topology: Topology
     /// How long to wait for an answer.
     let timeout: Duration
@@ -34,7 +36,7 @@ struct LiveProbe {
         var description: String
     }
 
-    private var sender: ResolvedInterface { topology.interfaces[trace.from] }
+    private var sender: ResolvedInterface { topology.interfaces[from] }
 
     /// The namespace of a guest, from which its packets can be sent.
     static func namespace(of interface: ResolvedInterface) throws -> NetworkNamespace {
@@ -56,7 +58,7 @@ struct LiveProbe {
         let packet = OutgoingPacket(trace.forward.packet)
         let filter = CaptureFilter(between: packet.source, and: packet.destination)
         var watch = PacketWatch(
-            packet: packet, sender: trace.from, topology: topology, namespace: namespace,
+            packet: packet, sender: from, topology: topology, namespace: namespace,
             host: try Capture(in: namespace, filter: filter), guest: try Capture(in: guest, filter: filter))
         // Datagrams come to somebody: else the guest's own kernel would answer the answer. Where the port is not to be had,
         // it does, which changes nothing of what is seen.

@@ -72,6 +72,11 @@ struct StatusCommand: ParsableCommand {
                 "VPC/\(alarm["vpc"]?.text ?? "?") has \(alarm["tracked"]?.number ?? 0) of at most "
                     + "\(alarm["limit"]?.number ?? 0) tracked connections\(isRefused ? "; new ones are refused" : "")")
         }
+        for gateway in status["natGateways"]?.elements ?? [] where gateway["alarming"] == .boolean(true) {
+            global.warning(
+                "NATGateway/\(gateway["name"]?.text ?? "?") translates \(gateway["sessions"]?.number ?? 0) sessions; to one"
+                    + " destination there are \(gateway["ports"]?.number ?? 0) ports: give it another address")
+        }
         let rejected = status["rejected"]?.elements ?? []
         if !rejected.isEmpty {
             global.warning("the manifests there now are not valid; the last good ones stay in force:")

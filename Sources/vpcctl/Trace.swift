@@ -17,15 +17,26 @@ struct TraceCommand: ParsableCommand {
             interface db1, and the answer back. Nothing is sent and no kernel is asked: it says what the hosts do once \
             all of them are applied. Exit codes: 0 delivered and answered, 1 not.
 
+            'vpcctl trace --from external:198.51.100.7 --to 203.0.113.50:443 -f manifests' follows one that somebody in \
+            an external network sends to a public address.
+
             With --live the packet is also sent, from the sender's namespace: run it on the sender's host. What the \
             kernel does is compared with what the trace says. Exit codes then: 3 where they differ, 75 where no answer \
             came in time and what was seen leaves that open, else 0 and 1 as above.
             """)
 
-    @Argument(help: "The name of the sending network interface.", completion: .resourceNames(.networkInterface))
-    var from: String
-    @Argument(help: "The name of a network interface, or an address.", completion: .resourceNames(.networkInterface))
-    var to: String
+    @Argument(
+        help: "The name of the sending network interface, or external:ADDRESS.",
+        completion: .resourceNames(.networkInterface))
+    var from: TraceEndpoint?
+    @Argument(
+        help: "The name of a network interface, or an address; with :PORT, as --port.",
+        completion: .resourceNames(.networkInterface))
+    var to: TraceEndpoint?
+    @Option(name: .customLong("from"), help: "FROM, anywhere.", completion: .resourceNames(.networkInterface))
+    var fromAnywhere: TraceEndpoint?
+    @Option(name: .customLong("to"), help: "TO, anywhere.", completion: .resourceNames(.networkInterface))
+    var toAnywhere: TraceEndpoint?
     @Option(
         name: .customLong("protocol"),
         help: "tcp, udp, sctp or icmp (an echo request); by default tcp with --port, else icmp.")
@@ -43,6 +54,17 @@ struct TraceCommand: ParsableCommand {
     @OptionGroup var global: GlobalOptions
 
     func validate() throws {
+        let (sender, receiver) = try ends
+        if sender.port != nil { throw ValidationError("The sender's port is --source-port.") }
+        if let port, let other = receiver.port, port != other {
+            throw ValidationError("The destination port is \(other) or \(port), not both.")
+        }
+        if case .external = sender.place {
+            if live { throw ValidationError("--live sends from a guest of this host, not from outside.") }
+            if source != nil { throw ValidationError("Name the source address behind external:, without --source.") }
+            if case .external = receiver.place { throw ValidationError("Both ends are outside.") }
+        }
+        let port = self.port ?? receiver.port
         switch transport {
         case .tcp, .udp, .sctp:
             if port == nil { throw ValidationError("Name the destination port of \(protocolName) with --port.") }
@@ -58,11 +80,8 @@ struct TraceCommand: ParsableCommand {
     func run() throws {
         let manifests = try Manifests(manifests, global)
         let topology = manifests.topology
-        let from = try interface(named: from, topology)
-        let (address, target) = try destination(topology)
-        let trace = topology.traced(
-            from: from, to: address, toInterface: target, content, source: source?.address, model: manifests.set.model)
-        let result = try live ? compare(trace, manifests) : nil
+        let trace = try trace(topology, manifests.set.model)
+        let result = try live ? trace.from.map { try compare(trace, from: $0, manifests) } : nil
         TracePresentation(trace: trace, live: result, manifests: manifests).show(output.format, global)
         switch result?.comparison.verdict {
         case .differs: throw ExitStatus.verificationFailed.code
@@ -76,11 +95,11 @@ struct TraceCommand: ParsableCommand {
         trace.isAnswered || result?.sighting.isAnswered == true && !trace.isOtherVPC
     }
 
-    private func compare(_ trace: Trace, _ manifests: Manifests) throws -> LiveResult {
+    private func compare(_ trace: Trace, from: Int, _ manifests: Manifests) throws -> LiveResult {
         let kernel = try Kernel.open(global, toModify: true)
         return try Kernel.reporting(global) {
             let topology = manifests.topology
-            let sender = topology.interfaces[trace.from]
+            let sender = topology.interfaces[from]
             let here = try manifests.host(host, kernel)
             guard sender.host == here else {
                 throw ValidationError(
@@ -88,7 +107,8 @@ struct TraceCommand: ParsableCommand {
                         + " \(topology.hosts[here].metadata.name): --live sends from the sender's host.")
             }
             let probe = LiveProbe(
-                trace: trace, topology: topology, timeout: .seconds(timeout ?? 3), isNewConnection: sourcePort == nil)
+                trace: trace, from: from, topology: topology, timeout: .seconds(timeout ?? 3),
+                isNewConnection: sourcePort == nil)
             let sighting = try probe.run(
                 HostReconciler(kernel: kernel, for: here, in: topology), in: Kernel.host(of: kernel))
             return LiveResult(sighting: sighting, comparison: Comparison(of: trace, with: sighting, topology))
@@ -100,7 +120,7 @@ struct TraceCommand: ParsableCommand {
     private var content: Packet.Content {
         // A connection that was there before would not be judged anew.
         let sourcePort = sourcePort ?? (live ? .random(in: Packet.ephemeralPort ... .max) : Packet.ephemeralPort)
-        guard let port else { return Packet.echoRequest }
+        guard let port = port ?? (try? ends)?.receiver.port else { return Packet.echoRequest }
         return switch transport {
         case .udp: .udp(sourcePort: sourcePort, destinationPort: port)
         case .sctp: .sctp(sourcePort: sourcePort, destinationPort: port)
@@ -108,18 +128,47 @@ struct TraceCommand: ParsableCommand {
         }
     }
 
-    private func destination(_ topology: Topology) throws -> (IPAddress, interface: Int?) {
-        if let address = IPAddress(to) {
-            guard address.family == .ipv4 else { throw ValidationError("'\(to)': VPCs are IPv4.") }
-            return (address, nil)
+    // MARK: Ends
+
+    /// What is not named by an option is so by its position.
+    private var ends: (sender: TraceEndpoint, receiver: TraceEndpoint) {
+        get throws {
+            var words = [from, to].compactMap(\.self)[...]
+            guard let sender = fromAnywhere ?? words.popFirst(), let receiver = toAnywhere ?? words.popFirst() else {
+                throw ValidationError("Name the sender and the receiver: vpcctl trace FROM TO.")
+            }
+            guard words.isEmpty else { throw ValidationError("Name the sender and the receiver once.") }
+            return (sender, receiver)
         }
-        let index = try interface(named: to, topology)
-        return (topology.interfaces[index].address, index)
     }
 
-    private func interface(named name: String, _ topology: Topology) throws -> Int {
-        if let index = topology.interfaces.firstIndex(where: { $0.name == name }) { return index }
-        throw ValidationError("No NetworkInterface is named '\(name)' in the manifests (see 'vpcctl get enis').")
+    private func trace(_ topology: Topology, _ model: Model) throws -> Trace {
+        let (sender, receiver) = try ends
+        switch sender.place {
+        case .external(let source):
+            let address: IPAddress =
+                switch receiver.place {
+                case .interface(let name): try topology.publicAddress(ofInterface: name)
+                case .address(let address), .external(let address): address
+                }
+            return topology.traced(
+                fromOutside: source, by: try topology.requireNetwork(ofPublic: address), to: address, content,
+                model: model)
+        case .address(let address):
+            throw ValidationError("'\(address)': name a network interface, or external:\(address) for one outside.")
+        case .interface(let name):
+            let from = try topology.interface(named: name)
+            var target: Int?
+            let address: IPAddress
+            switch receiver.place {
+            case .interface(let name):
+                let index = try topology.interface(named: name)
+                (target, address) = (index, topology.interfaces[index].address)
+            case .address(let literal), .external(let literal): address = literal
+            }
+            return topology.traced(
+                from: from, to: address, toInterface: target, content, source: source?.address, model: model)
+        }
     }
 }
 

@@ -35,9 +35,10 @@ struct TracePresentation {
     // MARK: Text
 
     private func append(_ live: LiveResult, _ style: Style, to text: inout String) {
-        let sender = topology.interfaces[trace.from]
-        text +=
-            style.bold("live") + ": sent from \(sender.name), seen on \(topology.hosts[sender.host].metadata.name)\n"
+        if let sender = trace.from.map({ topology.interfaces[$0] }) {
+            let host = topology.hosts[sender.host].metadata.name
+            text += style.bold("live") + ": sent from \(sender.name), seen on \(host)\n"
+        }
         for finding in live.comparison.findings { text += "  \(finding)\n" }
         if !live.sighting.counted.isEmpty {
             let counts = countedNames(live.sighting).map { "\($0.name) +\($0.packets)" }
@@ -101,10 +102,7 @@ struct TracePresentation {
 
     private func isGood(_ journey: Journey) -> Bool {
         if journey == trace.forward { return trace.isDelivered }
-        switch journey.verdict {
-        case .delivered, .deliveredToGateways, .staysInGuest: return true
-        case .answeredByHost, .dependsOnGateway, .sentOut, .dropped, .unreachable, .blackhole: return false
-        }
+        return trace.isAnswer(journey)
     }
 
     private func outcome(of journey: Journey) -> String {
@@ -117,7 +115,7 @@ struct TracePresentation {
         switch journey.verdict {
         case .delivered(let index):
             let target = topology.interfaces[index]
-            return "delivered to \(target.name) on \(topology.hosts[target.host].metadata.name)"
+            return "delivered to \(target.name) on \(topology.hosts[target.host].metadata.name)" + change(of: journey)
         case .deliveredToGateways(let gateways):
             return gateways.count == 1
                 ? "delivered to the gateway \(names(gateways)), which decides what becomes of it"
@@ -125,12 +123,18 @@ struct TracePresentation {
         case .dependsOnGateway(let reaching, let dropped):
             return "flows that go to \(names(reaching)) are delivered, those to \(names(dropped)) are dropped"
         case .answeredByHost(let host): return "answered by host \(topology.hosts[host].metadata.name) itself"
-        case .sentOut(let index): return "sent out to external network \(topology.externalNetworks[index].name)"
+        case .sentOut(let index):
+            return "sent out to external network \(topology.externalNetworks[index].name)" + change(of: journey)
         case .staysInGuest: return "answered inside the guest"
         case .dropped: return "dropped\(place)"
         case .unreachable: return "unreachable\(place)"
         case .blackhole: return "dropped\(place): blackhole"
         }
+    }
+
+    /// What it is when it arrives, where that is another packet.
+    private func change(of journey: Journey) -> String {
+        journey.arrival == journey.packet ? "" : ", as \(journey.arrival)"
     }
 
     /// `blue.yaml:12:8`, for each step that something in the manifests decides.
@@ -147,7 +151,8 @@ struct TracePresentation {
     private var structured: StructuredValue {
         [
             "apiVersion": "vpcctl.dev/v1", "kind": "Trace",
-            "from": .string(topology.interfaces[trace.from].name),
+            "from": .string(
+                trace.from.map { topology.interfaces[$0].name } ?? "external:\(trace.forward.packet.source)"),
             "to": .string(
                 trace.toInterface.map { topology.interfaces[$0].name } ?? trace.forward.packet.destination.description),
             "delivered": .boolean(trace.isDelivered), "answered": .boolean(trace.isAnswered),
@@ -198,18 +203,27 @@ struct TracePresentation {
                 "resource": .string(orNull: step.resource?.description),
                 "field": .string(orNull: step.path.components.isEmpty ? nil : step.path.description),
                 "place": .string(orNull: places[index]),
+                "translated": step.translated.map { .object(members(of: $0)) } ?? .null,
             ]
         }
-        let packet = journey.packet
+        let sender: [StructuredValue.Member] = [.init("sender", .string(name(of: journey.sender)))]
+        return .object(
+            sender + members(of: journey.packet) + [
+                .init("protocol", .string(journey.packet.ipProtocol.description)),
+                .init("arrival", .object(members(of: journey.arrival))),
+                .init("verdict", .string(journey.verdict.word)),
+                .init("reached", .list(journey.verdict.reached.map { .string(topology.interfaces[$0].name) })),
+                .init("summary", .string(outcome(of: journey))), .init("steps", .list(steps)),
+            ])
+    }
+
+    private func members(of packet: Packet) -> [StructuredValue.Member] {
         let ports = packet.content.ports
         return [
-            "sender": .string(name(of: journey.sender)), "source": .string(packet.source.description),
-            "destination": .string(packet.destination.description), "protocol": .string(packet.ipProtocol.description),
-            "sourcePort": ports.map { .integer(Int($0.source)) } ?? .null,
-            "destinationPort": ports.map { .integer(Int($0.destination)) } ?? .null,
-            "verdict": .string(journey.verdict.word),
-            "reached": .list(journey.verdict.reached.map { .string(topology.interfaces[$0].name) }),
-            "summary": .string(outcome(of: journey)), "steps": .list(steps),
+            .init("source", .string(packet.source.description)),
+            .init("destination", .string(packet.destination.description)),
+            .init("sourcePort", ports.map { .integer(Int($0.source)) } ?? .null),
+            .init("destinationPort", ports.map { .integer(Int($0.destination)) } ?? .null),
         ]
     }
 }

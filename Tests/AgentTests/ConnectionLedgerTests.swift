@@ -47,6 +47,30 @@ import Testing
         #expect(alarming(ledger([1: 1399], after: near)) == [])
     }
 
+    @Test func natGatewaysAlarmByTheirPorts() {
+        let shares = [NATGatewayShare(name: "nat", zone: 9, ports: 1000)]
+        func alarming(_ sessions: Int, after former: ConnectionLedger) -> (ConnectionLedger, Bool) {
+            var ledger = former
+            let table = TrackingTable(count: sessions, room: 8000)
+            ledger.take([9: sessions], of: table, [], shares, cost: .zero, at: Self.now)
+            #expect(ledger.gateways.map(\.sessions) == [sessions])
+            return (ledger, ledger.gateways[0].isAlarming)
+        }
+        let quiet = alarming(799, after: ConnectionLedger())
+        #expect(!quiet.1)
+        let near = alarming(800, after: quiet.0)
+        #expect(near.1)
+        #expect(alarming(700, after: near.0).1)
+        #expect(!alarming(699, after: near.0).1)
+    }
+
+    /// A gateway's host without guests has nobody to hurry for.
+    @Test func whoHasNoVPCsCountsSeldom() {
+        let ledger = ledger([9: 50], of: [])
+        #expect(!ledger.mustCount(TrackingTable(count: 60, room: 8000), [], at: Self.now + .seconds(5)))
+        #expect(ledger.mustCount(TrackingTable(count: 60, room: 8000), [], at: Self.now + .seconds(21)))
+    }
+
     /// Nobody is over his own limit, but all together fill the table: those that have more than an even share are refused.
     @Test func allTogetherKeepToTheTable() {
         #expect(ConnectionLedger.evenShare(of: 6000, among: [2000, 2000, 2000]) == nil)

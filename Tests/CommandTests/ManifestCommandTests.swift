@@ -135,6 +135,40 @@ import Testing
         #expect(forward?["sourcePort"] as? Int == 49152)
     }
 
+    @Test func aTraceComesFromOutside() throws {
+        let run = try Run.vpcctl(
+            "trace", "-o", "json", "-f", example("public-server.yaml"), "--from", "external:198.51.100.7", "--to",
+            "203.0.113.50:443")
+        #expect(run.status == 0)
+        let value = try JSONSerialization.jsonObject(with: Data(run.output.utf8)) as? [String: Any]
+        #expect(value?["from"] as? String == "external:198.51.100.7")
+        let forward = try #require(value?["forward"] as? [String: Any])
+        #expect((forward["arrival"] as? [String: Any])?["destination"] as? String == "10.0.1.11")
+        let back = try #require((value?["returns"] as? [[String: Any]])?.first)
+        #expect((back["arrival"] as? [String: Any])?["source"] as? String == "203.0.113.50")
+        let steps = try #require(back["steps"] as? [[String: Any]])
+        let translated = steps.compactMap { ($0["translated"] as? [String: Any])?["source"] as? String }
+        #expect(translated == ["203.0.113.50"])
+        // By the name of whoever has the address, and denied.
+        let denied = try Run.vpcctl(
+            "trace", "external:198.51.100.7", "web1:8080", "-o", "name", "-f", example("public-server.yaml"))
+        #expect(denied.status == 1)
+        #expect(denied.output == "deny\n")
+    }
+
+    @Test(arguments: [
+        ["external:198.51.100.7", "10.0.1.11"], ["external:198.51.100.7", "db1"], ["external:web1", "203.0.113.50"],
+        ["external:198.51.100.7", "203.0.113.50:443", "--port", "80"], ["external:198.51.100.7:5", "203.0.113.50"],
+        ["web1", "db1", "--from", "web2"], ["--from", "web1"], ["external:198.51.100.7", "203.0.113.50", "--live"],
+        ["external:198.51.100.7", "external:198.51.100.8"], ["10.0.1.11", "203.0.113.50"], ["web1", "db1:0"],
+    ])
+    func aTraceFromOutsideNamesWhatIsWrong(_ arguments: [String]) throws {
+        let vpcctl = Run.program("vpcctl")
+        let run = try Run([vpcctl, "trace"] + arguments + ["-f", example("public-server.yaml")])
+        #expect(run.status == 64, "\(arguments): \(run.output)\(run.error)")
+        #expect(run.output.isEmpty)
+    }
+
     @Test(arguments: [
         ["client1", "nobody"], ["client1", "::1"], ["client1", "client2", "--protocol", "tcp"],
         ["client1", "client2", "--protocol", "icmp", "--port", "1"], ["client1", "client2", "--source-port", "1"],

@@ -168,7 +168,11 @@ extension LabTests {
                 #expect(try outside().ask("203.0.113.50")?.name == "blue2", "\(mode)")
                 try requireNothingToDo()
             }
-            try lab.become(Scenario.elastic.inOneSegment(.ipvlan))
+            // Of an ipvlan the host would take what is stateless for its own.
+            var ipvlan = Scenario.elastic.inOneSegment(.ipvlan)
+            ipvlan.model.elasticIPs[2].mode = .nat
+            try lab.become(ipvlan)
+            #expect(try outside().ask("203.0.113.60")?.name == "green1", "ipvlan")
             #expect(try outside().ask("203.0.113.50")?.name == "blue2", "ipvlan")
             try lab.become(Scenario.elastic.inOneSegment(.macvlan))
             // The router would keep the former MAC address for a while.

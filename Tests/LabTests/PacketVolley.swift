@@ -22,49 +22,67 @@ struct PacketVolley {
         /// The sender asked on the wire for the destination's MAC address, and got no further without an answer.
         fileprivate(set) var isNeighborSought = false
         fileprivate(set) var arrivedAt: Set<String> = []
+        /// As what: the source and destination that it had there.
+        fileprivate(set) var ends: [String: Set<Ends>] = [:]
         fileprivate(set) var isAnswered = false
         fileprivate(set) var failure: Int32 = 0
 
         fileprivate var isComplete: Bool { receivers.isSubset(of: arrivedAt) && (isAnswered || !isAnswerAwaited) }
     }
 
+    struct Ends: Hashable, CustomStringConvertible {
+        var source: IPAddress
+        var destination: IPAddress
+        var description: String { "\(source) → \(destination)" }
+    }
+
     private(set) var shots: [Shot]
+    /// Whether addresses may change on the way: then packets are known by their numbers alone.
+    private let areTranslated: Bool
     private let places: [String: NetworkNamespace]
     private let captures: [(name: String, capture: Capture)]
     private var senders: [IPAddress: [String: PacketSender]] = [:]
     /// Which shots a packet with these addresses and numbers may be, or may answer.
-    private var questions: [Key: Int] = [:]
-    private var answers: [Key: Int] = [:]
+    private var questions: [[UInt8]: Int] = [:]
+    private var answers: [[UInt8]: Int] = [:]
 
-    private struct Key: Hashable {
-        var packet: [UInt8]
+    /// What tells a packet from others, and what tells its answer from them.
+    private struct Keys {
+        var own: [UInt8]
+        var answer: [UInt8]
 
         /// Addresses, protocol, and the first numbers of its payload.
-        init?(_ packet: IPv4Packet) {
+        init?(_ packet: IPv4Packet, withAddresses: Bool) {
             guard packet.isFirstFragment, packet.payload.count >= 8 else { return nil }
-            let isICMP = Int(packet.protocolNumber) == IPPROTO_ICMP
-            self.packet = Array(packet.bytes.dropFirst(12).prefix(8)) + [packet.protocolNumber]
-            self.packet += isICMP ? packet.payload.dropFirst(4).prefix(2) : packet.payload.prefix(4)
-        }
-
-        /// That of an answer.
-        var reversed: Key {
-            var key = self
-            key.packet.replaceSubrange(0..<8, with: packet[4..<8] + packet[0..<4])
-            if packet.count == 13 { key.packet.replaceSubrange(9..<13, with: packet[11..<13] + packet[9..<11]) }
-            return key
+            let head = Array(packet.payload.prefix(6))
+            let ends = withAddresses ? Array(packet.bytes.dropFirst(12).prefix(8)) : []
+            let reversed = Array(ends.suffix(4) + ends.prefix(4))
+            let kind = [packet.protocolNumber]
+            guard Int(packet.protocolNumber) == IPPROTO_ICMP else {
+                own = ends + kind + head[0..<4]
+                answer = reversed + kind + head[2..<4] + head[0..<2]
+                return
+            }
+            // Echo and timestamp requests are answered by another type, errors quote what they are about (RFC 792).
+            guard ![3, 11].contains(head[0]) else { return nil }
+            let answerType: UInt8 = [8: 0, 13: 14][head[0]] ?? 255
+            own = ends + kind + head[0..<1] + head[4..<6]
+            answer = reversed + kind + [answerType] + head[4..<6]
         }
     }
 
     /// - Parameter places: Where to look, by name.
-    init(_ shots: [Shot], places: [String: NetworkNamespace]) throws {
+    init(_ shots: [Shot], places: [String: NetworkNamespace], areTranslated: Bool = false) throws {
         self.shots = shots
         self.places = places
+        self.areTranslated = areTranslated
         captures = try places.sorted { $0.key < $1.key }.map { ($0.key, try Capture(in: $0.value)) }
         for (index, shot) in shots.enumerated() {
-            guard let packet = IPv4Packet(shot.packet.bytes[...]), let key = Key(packet) else { continue }
-            questions[key] = index
-            answers[key.reversed] = index
+            guard let packet = IPv4Packet(shot.packet.bytes[...]),
+                let keys = Keys(packet, withAddresses: !areTranslated)
+            else { continue }
+            questions[keys.own] = index
+            answers[keys.answer] = index
         }
     }
 
@@ -130,11 +148,14 @@ struct PacketVolley {
     }
 
     private mutating func note(_ packet: IPv4Packet, _ direction: Capture.Direction, at name: String) -> Bool {
-        guard let key = Key(packet) else { return false }
-        if let index = questions[key], shots[index].packet.isSame(as: packet) {
+        guard let key = Keys(packet, withAddresses: !areTranslated)?.own else { return false }
+        if let index = questions[key], areTranslated || shots[index].packet.isSame(as: packet) {
             switch direction {
             case .leaving: if shots[index].sender == name { shots[index].hasLeft = true }
-            case .entering: shots[index].arrivedAt.insert(name)
+            case .entering:
+                shots[index].arrivedAt.insert(name)
+                let ends = Ends(source: packet.source, destination: packet.destination)
+                shots[index].ends[name, default: []].insert(ends)
             }
             return true
         }

@@ -51,14 +51,18 @@ struct Scenario: Sendable, Equatable {
         _ expect: Probe.Expectation
     ) {
         model.probes.append(
-            Probe(metadata: Metadata(name: name), from: from, to: .address(to), transport: transport, expect: expect))
+            Probe(
+                metadata: Metadata(name: name), from: .interface(from), to: .address(to), transport: transport,
+                expect: expect))
     }
 
     mutating func probe(
         _ name: String, _ from: String, to: String, _ transport: Probe.Transport, _ expect: Probe.Expectation
     ) {
         model.probes.append(
-            Probe(metadata: Metadata(name: name), from: from, to: .interface(to), transport: transport, expect: expect))
+            Probe(
+                metadata: Metadata(name: name), from: .interface(from), to: .interface(to), transport: transport,
+                expect: expect))
     }
 
     static func via(_ destination: String, _ hops: (String, Int)...) -> CustomRoute {

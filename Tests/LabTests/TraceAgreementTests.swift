@@ -326,7 +326,7 @@ private struct Question {
 }
 
 extension OutgoingPacket.Content {
-    fileprivate init(_ content: Packet.Content, _ number: UInt16) {
+    init(_ content: Packet.Content, _ number: UInt16) {
         self =
             switch content {
             case .icmp(let type, let code): .icmp(type: type, code: code, identifier: number, sequence: 1)
@@ -438,13 +438,13 @@ extension Scenario {
             destination: Self.prefix(destination), target: .nextHops(gateways.map { NextHop(interface: $0) }))
     }
 
-    private func drawGroups(_ vpc: String, _ dice: inout Dice) -> [String] {
+    func drawGroups(_ vpc: String, _ dice: inout Dice) -> [String] {
         if dice.happens(40) { return [] }
         let all = (1...3).map { "\(vpc)-sg-\($0)" }
         return dice.happens(60) ? [dice.pick(all)] : Array(all.shuffled(using: &dice).prefix(2))
     }
 
-    private mutating func drawPolicies(_ vpc: String, _ dice: inout Dice) {
+    mutating func drawPolicies(_ vpc: String, _ dice: inout Dice) {
         for number in 1...3 {
             var group = SecurityGroup(metadata: Metadata(name: "\(vpc)-sg-\(number)"), vpc: vpc)
             group.ingress = (0..<Int.random(in: 0...4, using: &dice)).map { _ in Self.drawnRule(vpc, &dice) }

@@ -253,11 +253,17 @@ package struct RandomResources {
                     mode: pick([.nat, .nat, .stateless, .passThrough])))
         default:
             let isElsewhere = isOne(in: 4)
+            let isFromOutside = isOne(in: 5)
+            let target = pick([Probe.Target.address(address("192.0.2.1")), .external(address("198.51.100.7"))])
             let to: Probe.Target =
-                isOne(in: 4) ? .address(address("192.0.2.1")) : .interface(reference(.networkInterface))
+                isFromOutside
+                ? .address(address("203.0.113.\(number(0..<256))"))
+                : isOne(in: 4) ? target : .interface(reference(.networkInterface))
+            let from: Probe.Sender =
+                isFromOutside ? .external(address("198.51.100.7")) : .interface(reference(.networkInterface))
             return Resource(
                 Probe(
-                    metadata: metadata, from: reference(.networkInterface), to: to, transport: .icmp,
+                    metadata: metadata, from: from, to: to, transport: .icmp,
                     expect: isElsewhere ? .allow : .deny))
         }
     }

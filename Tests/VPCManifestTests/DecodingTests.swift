@@ -144,12 +144,15 @@ import VPCModel
         #expect(
             set.model.probes == [
                 Probe(
-                    metadata: Metadata(name: "a"), from: "x", to: .interface("y"), transport: .tcp(port: 65535),
+                    metadata: Metadata(name: "a"), from: .interface("x"), to: .interface("y"),
+                    transport: .tcp(port: 65535),
                     expect: .allow),
                 Probe(
-                    metadata: Metadata(name: "b"), from: "x", to: .address(IPAddress(v4: 0x0A00_0001)),
+                    metadata: Metadata(name: "b"), from: .interface("x"), to: .address(IPAddress(v4: 0x0A00_0001)),
                     transport: .udp(port: 1), expect: .deny),
-                Probe(metadata: Metadata(name: "c"), from: "x", to: .interface("7"), transport: .icmp, expect: .deny),
+                Probe(
+                    metadata: Metadata(name: "c"), from: .interface("x"), to: .interface("7"), transport: .icmp,
+                    expect: .deny),
             ])
     }
 

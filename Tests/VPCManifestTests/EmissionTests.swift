@@ -163,8 +163,8 @@ private struct Planner {
             ]
             return Resource(
                 Probe(
-                    metadata: metadata(), from: name(),
-                    to: number(0...1) == 0 ? .interface(name()) : .address(address()),
+                    metadata: metadata(), from: number(0...3) == 0 ? .external(address()) : .interface(name()),
+                    to: pick([.interface(name()), .address(address()), .external(address())]),
                     transport: pick(transports), expect: pick([.allow, .deny])))
         }
     }

@@ -152,7 +152,7 @@ import VPCTopology
                 resources.append(
                     Resource(
                         Probe(
-                            metadata: Metadata(name: "p\(number)"), from: "interface-\(number)",
+                            metadata: Metadata(name: "p\(number)"), from: .interface("interface-\(number)"),
                             to: .interface("interface-\(number - 1)"), transport: .icmp, expect: .allow)))
             }
         }
@@ -240,7 +240,8 @@ import VPCTopology
         #expect(topology.interfaces.count { $0.gatewayKey != nil } == 3)
         #expect(topology.probes.map(\.name) == topology.probes.map(\.name).sorted())
         for probe in topology.probes {
-            #expect(topology.interfaces[probe.from].name == "interface-" + probe.name.dropFirst())
+            #expect(
+                topology.interfaces[try #require(probe.from.interface)].name == "interface-" + probe.name.dropFirst())
             #expect(probe.toInterface.map { topology.interfaces[$0].address } == probe.toAddress)
         }
     }

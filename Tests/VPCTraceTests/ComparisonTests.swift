@@ -171,7 +171,8 @@ import VPCTopology
             Issue.record("\(trace.forward.verdict)")
             return
         }
-        let here = gateways.filter { scene.topology.interfaces[$0].host == scene.topology.interfaces[trace.from].host }
+        let sender = scene.topology.interfaces[try #require(trace.from)]
+        let here = gateways.filter { scene.topology.interfaces[$0].host == sender.host }
         let exits = gateways.map { here.contains($0) ? Exit.port($0) : .tunnel }
         for exit in exits {
             #expect(verdict(scene, trace, seen(leavingBy: [exit], answer: .reply)) == .agrees)

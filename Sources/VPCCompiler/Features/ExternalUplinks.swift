@@ -1,9 +1,9 @@
-import IPAddressing
+public import IPAddressing
 import KernelModel
 import KernelNames
 import NFTables
 import VPCModel
-import VPCTopology
+public import VPCTopology
 
 extension FirewallFamily {
     static let uplink = FirewallFamily(
@@ -43,7 +43,7 @@ struct ExternalUplinks: HostFeature {
         // In a block with the router: that is what the kernel chooses the address by that it asks for the router with.
         let own = Address(
             device: uplink.device, address: network.uplinkAddress,
-            prefixLength: network.uplinkAddress.block(with: network.nextHop))
+            prefixLength: network.segment.length)
         part.addresses.append(Attributed(own, from: origin))
         part.rows(of: Self.sources, in: FirewallTables.devices) { $0.add(network.uplinkAddress, origin: origin) }
         var table = NFTableIntent(FirewallTables.devices)
@@ -94,6 +94,13 @@ struct ExternalUplinks: HostFeature {
             $0.rule(isARP, .accept)
             $0.rule(.counter("private_source"), .drop)
         }
+    }
+}
+
+extension ResolvedExternalNetwork {
+    /// What the uplink reaches without the router.
+    public var segment: IPPrefix {
+        IPPrefix(containing: uplinkAddress, length: Int(uplinkAddress.block(with: nextHop)))
     }
 }
 

@@ -1,9 +1,9 @@
-public import IPAddressing
+import IPAddressing
 import KernelModel
 import KernelNames
 import NFTables
 import VPCModel
-public import VPCTopology
+import VPCTopology
 
 extension FirewallFamily {
     static let natGatewayLeg = FirewallFamily("leg", of: .one(.natGateway), tightens: [])

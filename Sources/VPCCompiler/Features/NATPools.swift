@@ -2,7 +2,7 @@ public import IPAddressing
 import KernelModel
 import KernelNames
 import NFTables
-public import VPCModel
+import VPCModel
 public import VPCTopology
 
 extension FirewallFamily {

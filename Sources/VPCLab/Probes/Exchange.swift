@@ -9,6 +9,8 @@ import VPCModel
 struct Exchange {
     let sender: Station
     let destination: IPAddress
+    /// What the destination has become where the question arrives.
+    let arrivalAddress: IPAddress
     let transport: Probe.Transport
     /// Those whose answer counts, by name, with their namespaces: there the question is looked out for.
     let witnesses: [String: NetworkNamespace]
@@ -46,11 +48,12 @@ struct Exchange {
     }
 
     init(
-        from sender: Station, to destination: IPAddress, _ transport: Probe.Transport,
-        witnesses: [String: NetworkNamespace], isAwaited: Bool
+        from sender: Station, to destination: IPAddress, arrivingAt arrivalAddress: IPAddress? = nil,
+        _ transport: Probe.Transport, witnesses: [String: NetworkNamespace], isAwaited: Bool
     ) {
         self.sender = sender
         self.destination = destination
+        self.arrivalAddress = arrivalAddress ?? destination
         self.transport = transport
         self.witnesses = witnesses
         self.isAwaited = isAwaited
@@ -84,9 +87,11 @@ struct Exchange {
         }
     }
 
-    /// What the exchange's packets look like.
-    func flow(_ identifier: UInt16) -> Flow {
-        Flow(protocolNumber: protocolNumber, destination: destination, sender: identifier, port: port)
+    /// What the exchange's packets look like, where they are sent and where they arrive.
+    func flows(_ identifier: UInt16) -> [Flow] {
+        [destination, arrivalAddress].map {
+            Flow(protocolNumber: protocolNumber, destination: $0, sender: identifier, port: port)
+        }
     }
 
     private func question(_ identifier: UInt16) -> String { "probe-\(identifier)" }

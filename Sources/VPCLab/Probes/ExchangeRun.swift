@@ -79,7 +79,7 @@ struct ExchangeRun {
             let next = now + interval(after: exchange.attempts, isAwaited: exchange.isAwaited)
             let isLast = exchange.attempts >= (exchange.isAwaited ? 4 : 2)
             for identifier in exchanges[index].send(&identifiers, next: isLast ? nil : next) {
-                owners[exchanges[index].flow(identifier)] = index
+                for flow in exchanges[index].flows(identifier) { owners[flow] = index }
             }
         }
     }

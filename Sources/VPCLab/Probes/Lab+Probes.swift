@@ -10,7 +10,7 @@ extension Lab {
     /// was seen to leave its sender, several times, and although the target answers those in its own namespace: a lab
     /// that is broken denies nothing.
     public func runProbes(timing: ProbeTiming = ProbeTiming()) throws -> ProbeReport {
-        let tasks = plan.topology.probes.map { ProbeTask($0, plan) }
+        let tasks = try plan.topology.probes.map { try ProbeTask($0, plan) }
         let responders = try Responders()
         defer { responders.stop() }
         let occupied = serve(tasks, responders)
@@ -97,19 +97,55 @@ private struct ProbeTask {
         var address: IPAddress
     }
 
-    init(_ probe: ResolvedProbe, _ plan: LabPlan) {
+    init(_ probe: ResolvedProbe, _ plan: LabPlan) throws(LabError) {
         let topology = plan.topology
-        let from = topology.interfaces[probe.from]
-        let guest = plan.guests[plan.guestOfInterface[probe.from]]
         self.probe = probe
-        sender = Station(.named(guest.namespace), source: from.address)
-        senderName = guest.name
-        fromName = from.name
         toName = probe.toInterface.map { topology.interfaces[$0].name } ?? "\(probe.toAddress)"
-        witnesses = Self.witnesses(of: probe, plan)
+        switch probe.from {
+        case .interface(let number):
+            let from = topology.interfaces[number]
+            let guest = plan.guests[plan.guestOfInterface[number]]
+            sender = Station(.named(guest.namespace), source: from.address)
+            senderName = guest.name
+            fromName = from.name
+            witnesses = Self.witnesses(of: probe, from: from, plan)
+        case .external(let source):
+            let network = topology.network(ofPublic: probe.toAddress)
+            guard let provider = plan.providers.first(where: { $0.network == network }),
+                provider.addresses.contains(source)
+            else {
+                throw LabError(
+                    .unsupported, "Probe \(probe.name): nobody outside has \(source)",
+                    hint:
+                        "name an address that is in none of the pools, and neither the provider's router nor the uplink"
+                )
+            }
+            sender = Station(.named(provider.namespace), source: source)
+            senderName = provider.name
+            fromName = "external:\(source)"
+            witnesses = Self.witnesses(ofPublic: probe.toAddress, plan)
+        }
     }
 
-    private static func witnesses(of probe: ResolvedProbe, _ plan: LabPlan) -> [Witness] {
+    /// Who is to answer for a public address.
+    private static func witnesses(ofPublic address: IPAddress, _ plan: LabPlan) -> [Witness] {
+        let topology = plan.topology
+        let uplinks = topology.externalNetworks.filter { $0.uplinkAddress == address }.flatMap(\.uplinks)
+        let hosts = uplinks.map { topology.hosts[$0.host] }.map {
+            Witness(name: $0.metadata.name, namespace: .named($0.networkNamespace), address: address)
+        }
+        let interfaces = topology.elasticIPs.filter { $0.address == address }.compactMap(\.interface)
+        return hosts
+            + interfaces.map {
+                let guest = plan.guests[plan.guestOfInterface[$0]]
+                return Witness(
+                    name: guest.name, namespace: .named(guest.namespace), address: topology.interfaces[$0].address)
+            }
+    }
+
+    private static func witnesses(
+        of probe: ResolvedProbe, from: ResolvedInterface, _ plan: LabPlan
+    ) -> [Witness] {
         let topology = plan.topology
         let address = probe.toAddress
         let inGuest = { (interface: Int) in
@@ -117,10 +153,11 @@ private struct ProbeTask {
             return Witness(name: guest.name, namespace: .named(guest.namespace), address: address)
         }
         if let target = probe.toInterface { return [inGuest(target)] }
-        let vpc = topology.interfaces[probe.from].vpc
+        let vpc = from.vpc
         if let own = topology.interface(at: address, inVPC: vpc) {
             return [inGuest(own)]
         }
+        if topology.network(ofPublic: address) != nil { return witnesses(ofPublic: address, plan) }
         var witnesses = plan.hosts.filter { $0.address == address }.map {
             Witness(name: $0.name, namespace: .named($0.namespace), address: address)
         }
@@ -145,7 +182,7 @@ private struct ProbeTask {
 
     var exchange: Exchange {
         Exchange(
-            from: sender, to: probe.toAddress, probe.transport,
+            from: sender, to: probe.toAddress, arrivingAt: witnesses.first?.address, probe.transport,
             witnesses: Dictionary(witnesses.map { ($0.name, $0.namespace) }, uniquingKeysWith: { first, _ in first }),
             isAwaited: probe.expect == .allow)
     }

@@ -3,12 +3,15 @@ internal import VPCModel
 
 extension Probe: ManifestResource {
     static let blank = Probe(
-        metadata: Metadata(name: ""), from: "", to: .interface(""), transport: .icmp, expect: .allow)
+        metadata: Metadata(name: ""), from: .interface(""), to: .interface(""), transport: .icmp, expect: .allow)
 
     static let spec = FieldList<Probe>(
         [
-            .required("from", \.from, .name(of: NetworkInterface.self)),
-            .required("to", \.to, .probeTarget, "not `from`"),
+            .required(
+                "from", \.from, .probeSender,
+                "from outside (`external`): the lab alone can send that, by the network that"
+                    + " has the address `to`"),
+            .required("to", \.to, .probeTarget, "not `from`; with `from: {external: …}` a public address"),
             transportFields,
             .required("expect", \.expect, .word, "`deny` where `to` is in another VPC"),
         ],
@@ -63,18 +66,52 @@ extension Probe.Transport {
     }
 }
 
+/// `{external: 198.51.100.7}`.
+private struct ExternalAddress {
+    var address = IPAddress.anyIPv4
+
+    static let fields = FieldList<ExternalAddress>([.required("external", \.address, .address)])
+    static let type = FieldType.object(fields, from: ExternalAddress())
+}
+
+extension FieldType<Probe.Sender> {
+    fileprivate static let probeSender = FieldType(
+        "name of a [NetworkInterface](#networkinterface), or `{external: ADDRESS}`",
+        read: { reader, node in
+            if let outside = reader.outside(node) { return outside.map(Probe.Sender.external) }
+            return reader.name(node).map(Probe.Sender.interface)
+        },
+        write: {
+            switch $0 {
+            case .interface(let name): .string(name)
+            case .external(let address): ExternalAddress.type.write(ExternalAddress(address: address))
+            }
+        })
+}
+
 extension FieldType<Probe.Target> {
     fileprivate static let probeTarget = FieldType(
-        "name of a [NetworkInterface](#networkinterface), or address", read: { $0.probeTarget($1) },
+        "name of a [NetworkInterface](#networkinterface), address, or `{external: ADDRESS}`",
+        read: { reader, node in
+            if let outside = reader.outside(node) { return outside.map(Probe.Target.external) }
+            return reader.probeTarget(node)
+        },
         write: {
             switch $0 {
             case .interface(let name): .string(name)
             case .address(let address): .string(address.description)
+            case .external(let address): ExternalAddress.type.write(ExternalAddress(address: address))
             }
         })
 }
 
 extension DocumentReader {
+    /// Nil: it is no mapping; an inner nil: it is one, and was reported.
+    fileprivate mutating func outside(_ node: Int) -> IPAddress?? {
+        guard tree[node].kind == .mapping else { return .none }
+        return .some(ExternalAddress.type.read(&self, node)?.address)
+    }
+
     /// An address, or the name of an interface: a name has no dots.
     fileprivate mutating func probeTarget(_ node: Int) -> Probe.Target? {
         guard tree[node].kind == .scalar, tree.type(node) == .string else {

@@ -1,18 +1,26 @@
 public import IPAddressing
 
-/// An expectation about traffic between two interfaces.
+/// An expectation about traffic between two interfaces, or between one and somebody outside.
 public struct Probe: Hashable, Sendable {
     public var metadata: Metadata
-    /// Name of the sending interface.
-    public var from: String
+    public var from: Sender
     public var to: Target
     public var transport: Transport
     public var expect: Expectation
+
+    public enum Sender: Hashable, Sendable {
+        /// Name of a network interface.
+        case interface(String)
+        /// Somebody in an external network.
+        case external(IPAddress)
+    }
 
     public enum Target: Hashable, Sendable {
         /// Name of a network interface.
         case interface(String)
         case address(IPAddress)
+        /// Somebody in an external network.
+        case external(IPAddress)
     }
 
     public enum Transport: Hashable, Sendable {
@@ -27,7 +35,7 @@ public struct Probe: Hashable, Sendable {
         case deny
     }
 
-    public init(metadata: Metadata, from: String, to: Target, transport: Transport, expect: Expectation) {
+    public init(metadata: Metadata, from: Sender, to: Target, transport: Transport, expect: Expectation) {
         self.metadata = metadata
         self.from = from
         self.to = to

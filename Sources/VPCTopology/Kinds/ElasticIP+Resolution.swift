@@ -73,7 +73,7 @@ extension Resolver {
                 gateway: nil, mode: elastic.mode)
             if let interface = resolved.interface {
                 resolved.gateway = gateway(of: elastic, interface, network)
-                check(elastic, interface)
+                check(elastic, interface, network)
             }
             ElasticIP.enter(place(ElasticIP.self, elastic.metadata.name, resolved), &self)
         }
@@ -98,7 +98,7 @@ extension Resolver {
         return nil
     }
 
-    private mutating func check(_ elastic: ElasticIP, _ interface: Int) {
+    private mutating func check(_ elastic: ElasticIP, _ interface: Int, _ network: Int) {
         if let first = index.elasticIPsOfInterface[interface].min() {
             let other = ResourceReference(.elasticIP, topology.elasticIPs[first].name)
             report(
@@ -118,12 +118,26 @@ extension Resolver {
             if let gateway = index.natGatewaysOfInterface[interface].min() {
                 reportStateless(interface, gateway, at: elastic.reference, ["spec", "mode"])
             }
-            warn(
-                "stateless-errors",
-                "ICMP errors about its packets are not translated, so TCP does not find out about paths with a smaller MTU",
-                hint: "use mode nat, or give the interface an MTU that fits every path", at: elastic.reference,
-                ["spec", "mode"])
+            checkStateless(elastic, network)
         }
+    }
+
+    private mutating func checkStateless(_ elastic: ElasticIP, _ network: Int) {
+        if topology.externalNetworks[network].uplinks.contains(where: { $0.mode == .ipvlan }) {
+            // An ipvlan gets what is for its own addresses alone, and what is for those the host takes for itself.
+            report(
+                "not-supported", "mode stateless does not go with an uplink of mode ipvlan",
+                hint: "use mode nat or passThrough, or macvlan for the uplink", at: elastic.reference,
+                ["spec", "mode"],
+                related: Diagnostic.Related(
+                    "the uplink is here", at: ResourceReference(.externalNetwork, elastic.externalNetwork),
+                    ["spec", "gateways"]))
+        }
+        warn(
+            "stateless-errors",
+            "ICMP errors about its packets are not translated, so TCP does not find out about paths with a smaller MTU",
+            hint: "use mode nat, or give the interface an MTU that fits every path", at: elastic.reference,
+            ["spec", "mode"])
     }
 
     // MARK: Addresses that guests have themselves

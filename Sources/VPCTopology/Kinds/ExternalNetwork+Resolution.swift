@@ -29,9 +29,14 @@ extension ExternalNetwork: ResolvableResource {
     static func leave(_ number: Int, _ resolver: inout Resolver) {}
 
     static func referrers(to number: Int, _ resolver: Resolver) -> [NumberedResource] {
-        resolver.topology.natGateways.numbered.filter { $0.element.network == number }.map {
-            NumberedResource(kind: .natGateway, number: $0.number)
+        let network = resolver.topology.externalNetworks[number]
+        let probes = resolver.topology.probes.numbered.filter {
+            $0.element.from.interface == nil && network.gives($0.element.toAddress)
         }
+        return probes.map { NumberedResource(kind: .probe, number: $0.number) }
+            + resolver.topology.natGateways.numbered.filter { $0.element.network == number }.map {
+                NumberedResource(kind: .natGateway, number: $0.number)
+            }
             + resolver.topology.elasticIPs.numbered.filter { $0.element.network == number }.map {
                 NumberedResource(kind: .elasticIP, number: $0.number)
             }

@@ -9,6 +9,15 @@ extension ElasticIP: ListedResource {
             Column("ADDRESS") { "\($0.address)" },
             Column("INTERFACE") { $0.interface ?? "-" },
             Column("MODE") { $0.mode.rawValue },
+            Column("VPC", in: [.wide]) { address in
+                resolved[address.metadata.name]?.interface.map { topology.vpcs[topology.interfaces[$0].vpc].name }
+                    ?? "-"
+            },
+            Column("HOST", in: [.wide]) { address in
+                resolved[address.metadata.name].map {
+                    topology.hosts[topology.host(ofNetwork: $0.network)].metadata.name
+                } ?? "-"
+            },
             Column("NAT-GATEWAY", in: [.wide]) { address in
                 resolved[address.metadata.name]?.gateway.map { topology.natGateways[$0].name } ?? "-"
             },

@@ -4,11 +4,20 @@ import VPCTopology
 extension Probe: ListedResource {
     static func columns(in topology: Topology) -> [Column<Probe>] {
         [
-            Column("FROM") { $0.from },
+            Column("FROM") { $0.from.description },
             Column("TO") { $0.to.description },
             Column("PROTOCOL") { $0.transport.description },
             Column("EXPECT") { $0.expect.rawValue },
         ]
+    }
+}
+
+extension Probe.Sender {
+    fileprivate var description: String {
+        switch self {
+        case .interface(let name): name
+        case .external(let address): "external:\(address)"
+        }
     }
 }
 
@@ -17,6 +26,7 @@ extension Probe.Target {
         switch self {
         case .interface(let name): name
         case .address(let address): "\(address)"
+        case .external(let address): "external:\(address)"
         }
     }
 }
