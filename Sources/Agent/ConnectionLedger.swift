@@ -1,30 +1,40 @@
 import KernelModel
 import VPCCompiler
+public import VPCModel
 
-/// The part of a host's table of tracked connections that a VPC may have.
+/// The part of a host's table of tracked connections that a VPC, or a NAT gateway, may have.
 public struct ConnectionShare: Sendable, Hashable {
-    public var vpc: String
+    /// The VPC, or the NAT gateway.
+    public var owner: ResourceReference
     /// That of its connections.
     public var zone: UInt16
     /// What its manifest says; nil: a quarter of the table.
     public var maximum: Int?
+    /// Of a NAT gateway the public ports that it has.
+    public var ports: Int?
 
-    public init(vpc: String, zone: UInt16, maximum: Int?) {
-        self.vpc = vpc
+    public init(_ owner: ResourceReference, zone: UInt16, maximum: Int?, ports: Int? = nil) {
+        self.owner = owner
         self.zone = zone
         self.maximum = maximum
+        self.ports = ports
     }
 }
 
-/// How many tracked connections a VPC has on a host, and may have.
+/// How many tracked connections a VPC, or a NAT gateway, has on a host, and may have.
 public struct ConnectionUse: Sendable, Hashable {
-    public var vpc: String
+    public var owner: ResourceReference
     public var tracked: Int
     public var limit: Int
     /// Whether it begins no new ones for now.
     public var isRefused = false
     /// Whether it has come near its limit, and not gone far from it since.
     public var isAlarming = false
+    /// Of a NAT gateway the public ports that it has.
+    public var ports: Int?
+    /// Whether it has come near to as many connections as ports, and not gone far from it since: to one destination there may
+    /// soon be none left.
+    public var isShortOfPorts = false
 }
 
 /// Who has how many of a host's tracked connections, as of the last count; when the next count is due, and who is refused.
@@ -90,16 +100,18 @@ struct ConnectionLedger: Sendable {
         // While somebody else begins and ends them, a whole count may come to more or less.
         let scale = isSample ? Double(table.count) / Double(seen) : 1
         let counts = counts.mapValues { Int((Double($0) * scale).rounded()) }
-        let before = Dictionary(uses.map { ($0.vpc, $0) }, uniquingKeysWith: { first, _ in first })
+        let before = Dictionary(uses.map { ($0.owner, $0) }, uniquingKeysWith: { first, _ in first })
         let level = Self.evenShare(of: Self.usable(table.room), among: shares.map { counts[$0.zone] ?? 0 })
         uses = shares.map { share in
             var use = ConnectionUse(
-                vpc: share.vpc, tracked: counts[share.zone] ?? 0,
-                limit: min(Self.limit(of: share, table.room), level ?? .max))
+                owner: share.owner, tracked: counts[share.zone] ?? 0,
+                limit: min(Self.limit(of: share, table.room), level ?? .max), ports: share.ports)
+            let former = before[share.owner]
             // Who is refused has to go well below his limit, or he would come and go with each count.
-            use.isRefused = use.tracked * 10 >= use.limit * (before[share.vpc]?.isRefused == true ? 9 : 10)
-            use.isAlarming =
-                use.isRefused || use.tracked * 10 >= use.limit * (before[share.vpc]?.isAlarming == true ? 7 : 8)
+            use.isRefused = use.tracked * 10 >= use.limit * (former?.isRefused == true ? 9 : 10)
+            use.isAlarming = use.isRefused || use.tracked * 10 >= use.limit * (former?.isAlarming == true ? 7 : 8)
+            use.isShortOfPorts =
+                use.ports.map { use.tracked * 10 >= $0 * (former?.isShortOfPorts == true ? 7 : 8) } ?? false
             return use
         }
         // Their own, and what is left of the whole table.

@@ -5,7 +5,7 @@ import Reconciler
 import Synchronization
 import VPCCompiler
 
-/// Counts the tracked connections of a host's VPCs, and has those refused that are over their bound, on a thread of its
+/// Counts the tracked connections of a host's VPCs and NAT gateways, and has those refused that are over their bound, on a thread of its
 /// own: a change that takes the loop long must not leave them without.
 final class ConnectionWatch: Sendable {
     private let publication: Publication
@@ -74,8 +74,8 @@ private struct Counting: Sendable {
 
     /// Says again and again who is refused: what is not said again goes by itself.
     private mutating func refuse(_ uses: [ConnectionUse], _ kernel: any KernelAccess, _ shares: [ConnectionShare]) {
-        let over = Set(uses.filter(\.isRefused).map(\.vpc))
-        let zones = shares.filter { over.contains($0.vpc) }.map(\.zone).sorted()
+        let over = Set(uses.filter(\.isRefused).map(\.owner))
+        let zones = shares.filter { over.contains($0.owner) }.map(\.zone).sorted()
         if zones.isEmpty { return refused = nil }
         if let refused, refused.zones == zones, refused.since + Self.repetition > .now { return }
         refused = (zones, .now)

@@ -2,6 +2,7 @@ import KernelModel
 import KernelNames
 import Reconciler
 import VPCCompiler
+import VPCModel
 import VPCTopology
 
 /// Brings the kernel of one host to its desired state, pass by pass: observe, compile, plan, commit, and judge what is left.
@@ -71,11 +72,18 @@ struct HostPass {
 
     /// What there is to count, and where; nil as long as nothing was compiled.
     func connectionShares(in topology: Topology) -> (shares: [ConnectionShare], kernel: any KernelAccess)? {
-        guard let zones = compiled.compilation?.zones else { return nil }
-        let shares = zones.map { vpc, zone in
-            ConnectionShare(vpc: topology.vpcs[vpc].name, zone: zone, maximum: topology.vpcs[vpc].maxConnections)
+        guard let compilation = compiled.compilation else { return nil }
+        let shares = compilation.zones.map { vpc, zone in
+            let own = topology.vpcs[vpc]
+            return ConnectionShare(ResourceReference(.vpc, own.name), zone: zone, maximum: own.maxConnections)
         }
-        return (shares, reconciler.kernel)
+        let ofGateways = compilation.zonesOfNATGateways.map { number, zone in
+            let own = topology.natGateways[number]
+            return ConnectionShare(
+                ResourceReference(.natGateway, own.name), zone: zone, maximum: own.limits.maxConnections,
+                ports: own.pool.ports.reduce(0) { $0 + $1.ports.count })
+        }
+        return (shares + ofGateways, reconciler.kernel)
     }
 
     /// As of the last look.

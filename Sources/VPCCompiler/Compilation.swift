@@ -22,6 +22,12 @@ public struct Compilation: Sendable {
     public var zones: [(vpc: Int, zone: UInt16)] {
         compiler.contexts.keys.filter(\.isMain).map { ($0.vpc, compiler.zone(ofVPC: $0.vpc).rawValue) }
     }
+    /// The NAT gateways that are here, numbers of `Topology.natGateways`, and the zones of their connections.
+    public var zonesOfNATGateways: [(gateway: Int, zone: UInt16)] {
+        compiler.natGateways.compactMap { number, key in
+            compiler.contexts[key].map { (number, compiler.zone(of: $0.table).rawValue) }
+        }
+    }
     /// To judge connections by when the policy is tightened.
     public var policy: HostPolicy { compiler.policy }
     /// To judge connections by when a public address gets another owner.

@@ -28,7 +28,8 @@ extension HostCompiler {
         HostBasics(), RoutingContexts(), GuestPorts(), GatewayTunnels(), Tunnels(), GuestFragments(),
         ConnectionBounds(), HostAccess(), ConnectionMemory(), ConnectionErrors(), GatewayGuests(), NetworkACLs(),
         SecurityGroups(), DenialReports(), GuestAddressResolution(), EstablishedConnections(), ExternalUplinks(),
-        NATGateways(), SharedAddresses(), NATPools(), PortForwards(), ElasticIPs(), PublicHairpins(),
+        NATGateways(), SharedAddresses(), NATPools(), PortForwards(), ElasticIPs(), PublicHairpins(), GatewayBounds(),
+        Bandwidths(),
     ]
 }
 

@@ -2,7 +2,7 @@ public import IPAddressing
 import KernelModel
 import KernelNames
 import NFTables
-public import VPCModel
+import VPCModel
 public import VPCTopology
 
 extension FirewallFamily {
@@ -61,7 +61,7 @@ struct NATPools: HostFeature {
         guard host.traits.hasNATGateways else { return }
         firewall.filter.sets += [Self.whole, Self.several]
         if host.traits.dividesPorts {
-            var protocols = NFSet("port_protocols", of: .internetProtocol, origin: firewall.origin)
+            var protocols = NFSet("port_protocols", of: .internetProtocol, size: 4, origin: firewall.origin)
             for number in [.icmp, .tcp, .udp] as [NFProtocol] { protocols.add(number, origin: firewall.origin) }
             firewall.filter.sets += [Self.ports, Self.blocks, protocols]
         }
