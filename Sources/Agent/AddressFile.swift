@@ -2,8 +2,8 @@ import Glibc
 import IPAddressing
 import VPCTopology
 
-/// One of the files in which a revision has the addresses that were chosen for interfaces: a line each, such as
-/// `web2 blue-web 10.0.1.12`, ordered by the interface's name.
+/// One of the files in which a revision has the addresses that were chosen for interfaces and elastic IPs: a line each, such
+/// as `web2 blue-web 10.0.1.12`, ordered by the interface's name.
 ///
 /// There are few of them, and each has a part of the interfaces, so that changing one of many is little work.
 struct AddressFile {
@@ -122,6 +122,15 @@ struct AddressFiles {
         for interface in former where interface.hasChosenAddress { try edit(interface.name, nil) }
         for number in now {
             if let address = topology.chosenAddress(of: number) { try edit(address.interface, address) }
+        }
+        let elastic = change.elasticIPs
+        for former in Array(elastic.removed.values) + elastic.changed.values where former.hasChosenAddress {
+            try edit(ChosenAddress.name(ofElasticIP: former.name), nil)
+        }
+        for number in elastic.added + elastic.changed.keys {
+            if let address = topology.chosenAddress(of: topology.elasticIPs[number]) {
+                try edit(address.interface, address)
+            }
         }
         for (name, file) in open { put(file.bytes, as: name) }
     }

@@ -26,7 +26,7 @@ public struct AgentStatus: Sendable {
     /// Who has how many of them, by the VPC's name, as of the last count.
     public var connections: [ConnectionUse] = []
     /// The NAT gateways of this host, by name, as of the last count.
-    public var natGateways: [NATGatewayUse] = []
+    public var natGateways: [NATGatewayUse] { connections.compactMap(NATGatewayUse.init) }
     /// What of the machine's own filters keeps tunnels from other hosts, or may do so.
     public var obstacles: [TunnelObstacle] = []
     /// The revision that the last pass was made for, however it ended.

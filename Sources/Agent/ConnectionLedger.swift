@@ -1,54 +1,58 @@
 import KernelModel
 import VPCCompiler
+public import VPCModel
 
-/// The part of a host's table of tracked connections that a VPC may have.
+/// The part of a host's table of tracked connections that a VPC, or a NAT gateway, may have.
 public struct ConnectionShare: Sendable, Hashable {
-    public var vpc: String
+    /// The VPC, or the NAT gateway.
+    public var owner: ResourceReference
     /// That of its connections.
     public var zone: UInt16
     /// What its manifest says; nil: a quarter of the table.
     public var maximum: Int?
+    /// Of a NAT gateway the public ports that it has.
+    public var ports: Int?
 
-    public init(vpc: String, zone: UInt16, maximum: Int?) {
-        self.vpc = vpc
+    public init(_ owner: ResourceReference, zone: UInt16, maximum: Int?, ports: Int? = nil) {
+        self.owner = owner
         self.zone = zone
         self.maximum = maximum
+        self.ports = ports
     }
 }
 
-/// A NAT gateway of this host.
-public struct NATGatewayShare: Sendable, Hashable {
-    public var name: String
-    /// That of its connections.
-    public var zone: UInt16
-    /// Of all its public addresses: to one port of one destination there can be so many sessions at once.
-    public var ports: Int
-
-    /// Those of an address that translation gives away: not the first 1024 (`nf_nat_core.c`).
-    static let portsOfAddress = 65536 - 1024
-}
-
-/// How many sessions a NAT gateway translates on this host.
-public struct NATGatewayUse: Sendable, Hashable {
-    public var name: String
-    public var sessions: Int
-    public var ports: Int
-    /// Whether there are so many that ports may run short.
-    public var isAlarming = false
-
-    /// Of a hundred.
-    public var percentage: Int { ports > 0 ? sessions * 100 / ports : 0 }
-}
-
-/// How many tracked connections a VPC has on a host, and may have.
+/// How many tracked connections a VPC, or a NAT gateway, has on a host, and may have.
 public struct ConnectionUse: Sendable, Hashable {
-    public var vpc: String
+    public var owner: ResourceReference
     public var tracked: Int
     public var limit: Int
     /// Whether it begins no new ones for now.
     public var isRefused = false
     /// Whether it has come near its limit, and not gone far from it since.
     public var isAlarming = false
+    /// Of a NAT gateway the public ports that it has.
+    public var ports: Int?
+    /// Whether it has come near to as many connections as ports, and not gone far from it since: to one destination there may
+    /// soon be none left.
+    public var isShortOfPorts = false
+}
+
+/// How many sessions a NAT gateway translates on a host.
+public struct NATGatewayUse: Sendable, Hashable {
+    public var name: String
+    public var sessions: Int
+    /// To one port of one destination there can be so many sessions at once.
+    public var ports: Int
+    /// Whether there are so many that ports may run short.
+    public var isAlarming: Bool
+
+    /// Of a hundred.
+    public var percentage: Int { ports > 0 ? sessions * 100 / ports : 0 }
+
+    init?(_ use: ConnectionUse) {
+        guard let ports = use.ports else { return nil }
+        (name, sessions, self.ports, isAlarming) = (use.owner.name, use.tracked, ports, use.isShortOfPorts)
+    }
 }
 
 /// Who has how many of a host's tracked connections, as of the last count; when the next count is due, and who is refused.
@@ -57,7 +61,6 @@ public struct ConnectionUse: Sendable, Hashable {
 /// there is: those that have more than it are refused, so that the others find room.
 struct ConnectionLedger: Sendable {
     private(set) var uses: [ConnectionUse] = []
-    private(set) var gateways: [NATGatewayUse] = []
     private var table = TrackingTable(count: 0, room: 0)
     private var nextCount: ContinuousClock.Instant?
     /// When it may be counted again where there are so many more that somebody may be over his limit.
@@ -82,7 +85,7 @@ struct ConnectionLedger: Sendable {
     func mustCount(_ now: TrackingTable, _ shares: [ConnectionShare], at time: ContinuousClock.Instant) -> Bool {
         guard let nextCount, let nextHurry else { return true }
         let growth = now.count - table.count
-        let quiet = shares.map { Self.limit(of: $0, now.room) }.min() ?? Self.usable(now.room)
+        let quiet = shares.map { Self.limit(of: $0, now.room) }.min() ?? 0
         let isQuiet = now.count < quiet && !uses.contains { $0.isRefused || $0.isAlarming }
         // Fewer than that are no hurry: nobody else is hurt by them.
         if !isQuiet, growth >= max(headroom, now.room / 32, 1) { return time >= nextHurry }
@@ -105,47 +108,36 @@ struct ConnectionLedger: Sendable {
     /// Takes in a count.
     /// - Parameters:
     ///   - counts: By zone, of all connections or of a sample.
-    ///   - gateways: The NAT gateways that are here.
     ///   - cost: What it took to count.
     mutating func take(
-        _ counts: [UInt16: Int], of table: TrackingTable, _ shares: [ConnectionShare],
-        _ gateways: [NATGatewayShare] = [], isSample: Bool = false, cost: Duration, at time: ContinuousClock.Instant
+        _ counts: [UInt16: Int], of table: TrackingTable, _ shares: [ConnectionShare], isSample: Bool = false,
+        cost: Duration, at time: ContinuousClock.Instant
     ) {
         self.table = table
         let seen = max(counts.values.reduce(0, +), 1)
         // While somebody else begins and ends them, a whole count may come to more or less.
         let scale = isSample ? Double(table.count) / Double(seen) : 1
         let counts = counts.mapValues { Int((Double($0) * scale).rounded()) }
-        let before = Dictionary(uses.map { ($0.vpc, $0) }, uniquingKeysWith: { first, _ in first })
-        take(gateways, counts)
+        let before = Dictionary(uses.map { ($0.owner, $0) }, uniquingKeysWith: { first, _ in first })
         let level = Self.evenShare(of: Self.usable(table.room), among: shares.map { counts[$0.zone] ?? 0 })
         uses = shares.map { share in
             var use = ConnectionUse(
-                vpc: share.vpc, tracked: counts[share.zone] ?? 0,
-                limit: min(Self.limit(of: share, table.room), level ?? .max))
+                owner: share.owner, tracked: counts[share.zone] ?? 0,
+                limit: min(Self.limit(of: share, table.room), level ?? .max), ports: share.ports)
+            let former = before[share.owner]
             // Who is refused has to go well below his limit, or he would come and go with each count.
-            use.isRefused = use.tracked * 10 >= use.limit * (before[share.vpc]?.isRefused == true ? 9 : 10)
-            use.isAlarming =
-                use.isRefused || use.tracked * 10 >= use.limit * (before[share.vpc]?.isAlarming == true ? 7 : 8)
+            use.isRefused = use.tracked * 10 >= use.limit * (former?.isRefused == true ? 9 : 10)
+            use.isAlarming = use.isRefused || use.tracked * 10 >= use.limit * (former?.isAlarming == true ? 7 : 8)
+            use.isShortOfPorts =
+                use.ports.map { use.tracked * 10 >= $0 * (former?.isShortOfPorts == true ? 7 : 8) } ?? false
             return use
         }
         // Their own, and what is left of the whole table.
         let left = max(Self.usable(table.room) - table.count, 0)
-        let own = uses.filter { !$0.isRefused }.map { $0.limit - $0.tracked }.min()
-        headroom = min(own ?? (uses.isEmpty ? left : 0), left)
+        headroom = min(uses.filter { !$0.isRefused }.map { $0.limit - $0.tracked }.min() ?? 0, left)
         let soonest = Duration.seconds(headroom) / ConnectionBound.beginsPerSecond
         nextCount = time + max(min(soonest, Self.longestPause), Self.shortestPause, cost * Self.costFactor)
         nextHurry = time + max(Self.shortestPause, cost * Self.costFactorInHurry)
-    }
-
-    private mutating func take(_ shares: [NATGatewayShare], _ counts: [UInt16: Int]) {
-        let alarming = Set(gateways.filter(\.isAlarming).map(\.name))
-        gateways = shares.map { share in
-            var use = NATGatewayUse(name: share.name, sessions: counts[share.zone] ?? 0, ports: share.ports)
-            // Who is near the end has to go well below it, or he would come and go with each count.
-            use.isAlarming = use.sessions * 10 >= use.ports * (alarming.contains(share.name) ? 7 : 8)
-            return use
-        }
     }
 
     /// The number that those who have more of `room` have to keep to so that all fit into it; nil where they fit anyway.

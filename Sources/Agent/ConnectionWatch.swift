@@ -5,7 +5,7 @@ import Reconciler
 import Synchronization
 import VPCCompiler
 
-/// Counts the tracked connections of a host's VPCs, and has those refused that are over their bound, on a thread of its
+/// Counts the tracked connections of a host's VPCs and NAT gateways, and has those refused that are over their bound, on a thread of its
 /// own: a change that takes the loop long must not leave them without.
 final class ConnectionWatch: Sendable {
     private let publication: Publication
@@ -16,20 +16,19 @@ final class ConnectionWatch: Sendable {
     private struct Subject {
         var kernel: any KernelAccess
         var shares: [ConnectionShare]
-        var gateways: [NATGatewayShare]
     }
 
     init(_ publication: Publication) { self.publication = publication }
 
-    /// From now on these are the VPCs and the NAT gateways of the host.
-    func follow(_ shares: [ConnectionShare], _ gateways: [NATGatewayShare], in kernel: any KernelAccess) {
-        subject.withLock { $0 = Subject(kernel: kernel, shares: shares, gateways: gateways) }
+    /// From now on these are the VPCs of the host.
+    func follow(_ shares: [ConnectionShare], in kernel: any KernelAccess) {
+        subject.withLock { $0 = Subject(kernel: kernel, shares: shares) }
     }
 
     func start() {
         thread.start(Counting(publication: publication)) { [self] counting in
             guard let subject = subject.withLock(\.self) else { return }
-            counting.look(at: subject.kernel, subject.shares, subject.gateways)
+            counting.look(at: subject.kernel, subject.shares)
         }
     }
 
@@ -47,16 +46,14 @@ private struct Counting: Sendable {
 
     init(publication: Publication) { self.publication = publication }
 
-    mutating func look(
-        at kernel: any KernelAccess, _ shares: [ConnectionShare], _ gateways: [NATGatewayShare]
-    ) {
+    mutating func look(at kernel: any KernelAccess, _ shares: [ConnectionShare]) {
         do {
             guard let table = try kernel.trackingTable() else { return ledger = ConnectionLedger() }
             let isDue = ledger.mustCount(table, shares, at: .now)
-            if isDue { try count(table, kernel, shares, gateways) }
+            if isDue { try count(table, kernel, shares) }
             refuse(ledger.uses, kernel, shares)
             // What is told of is in force.
-            if isDue { publication.counted(ledger.uses, ledger.gateways, table) }
+            if isDue { publication.counted(ledger.uses, table) }
             complaint = nil
         } catch {
             // Who cannot read the kernel at all hears of it from the loop.
@@ -66,19 +63,19 @@ private struct Counting: Sendable {
     }
 
     private mutating func count(
-        _ table: TrackingTable, _ kernel: any KernelAccess, _ shares: [ConnectionShare], _ gateways: [NATGatewayShare]
+        _ table: TrackingTable, _ kernel: any KernelAccess, _ shares: [ConnectionShare]
     ) throws {
         let begin = Self.processorTime
         let sample = ledger.sample(of: table, shares)
         let counts = try table.count > 0 ? kernel.connectionCounts(sample: sample) : [:]
         ledger.take(
-            counts, of: table, shares, gateways, isSample: sample != nil, cost: Self.processorTime - begin, at: .now)
+            counts, of: table, shares, isSample: sample != nil, cost: Self.processorTime - begin, at: .now)
     }
 
     /// Says again and again who is refused: what is not said again goes by itself.
     private mutating func refuse(_ uses: [ConnectionUse], _ kernel: any KernelAccess, _ shares: [ConnectionShare]) {
-        let over = Set(uses.filter(\.isRefused).map(\.vpc))
-        let zones = shares.filter { over.contains($0.vpc) }.map(\.zone).sorted()
+        let over = Set(uses.filter(\.isRefused).map(\.owner))
+        let zones = shares.filter { over.contains($0.owner) }.map(\.zone).sorted()
         if zones.isEmpty { return refused = nil }
         if let refused, refused.zones == zones, refused.since + Self.repetition > .now { return }
         refused = (zones, .now)

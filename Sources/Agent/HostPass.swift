@@ -3,6 +3,7 @@ import KernelNames
 import Netlink
 import Reconciler
 import VPCCompiler
+import VPCModel
 import VPCTopology
 
 /// Brings the kernel of one host to its desired state, pass by pass: observe, compile, plan, commit, and judge what is left.
@@ -75,19 +76,19 @@ struct HostPass {
     }
 
     /// What there is to count, and where; nil as long as nothing was compiled.
-    func connectionShares(
-        in topology: Topology
-    ) -> (shares: [ConnectionShare], gateways: [NATGatewayShare], kernel: any KernelAccess)? {
+    func connectionShares(in topology: Topology) -> (shares: [ConnectionShare], kernel: any KernelAccess)? {
         guard let compilation = compiled.compilation else { return nil }
         let shares = compilation.zones.map { vpc, zone in
-            ConnectionShare(vpc: topology.vpcs[vpc].name, zone: zone, maximum: topology.vpcs[vpc].maxConnections)
+            let own = topology.vpcs[vpc]
+            return ConnectionShare(ResourceReference(.vpc, own.name), zone: zone, maximum: own.maxConnections)
         }
-        let gateways = compilation.natGatewayZones.map { number, zone in
-            let gateway = topology.natGateways[number]
-            let ports = gateway.addresses.count * NATGatewayShare.portsOfAddress
-            return NATGatewayShare(name: gateway.name, zone: zone, ports: ports)
+        let ofGateways = compilation.zonesOfNATGateways.map { number, zone in
+            let own = topology.natGateways[number]
+            return ConnectionShare(
+                ResourceReference(.natGateway, own.name), zone: zone, maximum: own.limits.maxConnections,
+                ports: own.pool.ports.reduce(0) { $0 + $1.ports.count })
         }
-        return (shares, gateways, reconciler.kernel)
+        return (shares + ofGateways, reconciler.kernel)
     }
 
     /// Whose guests are answered when they ask; nil where that is as it was when this was asked last.

@@ -206,36 +206,35 @@ final class Publication: Sendable {
     // MARK: - Connections
 
     /// The host's connections were counted.
-    func counted(_ uses: [ConnectionUse], _ gateways: [NATGatewayUse], _ table: TrackingTable) {
-        let uses = uses.sorted { $0.vpc < $1.vpc }
-        let gateways = gateways.sorted { $0.name < $1.name }
-        let before = published.withLock { published -> AgentStatus in
-            let before = published.status
+    func counted(_ uses: [ConnectionUse], _ table: TrackingTable) {
+        let uses = uses.sorted { $0.owner < $1.owner }
+        let (before, revision) = published.withLock { published -> ([ConnectionUse], Int?) in
+            let before = published.status.connections
             (published.status.connections, published.status.trackingTable) = (uses, table)
-            published.status.natGateways = gateways
-            return before
+            return (before, published.status.observedRevision)
         }
-        let revision = before.observedRevision
-        let known = Dictionary(before.connections.map { ($0.vpc, $0) }, uniquingKeysWith: { first, _ in first })
-        for use in uses { note(use, since: known[use.vpc], revision) }
-        let alarming = Set(before.natGateways.filter(\.isAlarming).map(\.name))
-        for use in gateways where use.isAlarming != alarming.contains(use.name) { turned(use, revision) }
+        let known = Dictionary(before.map { ($0.owner, $0) }, uniquingKeysWith: { first, _ in first })
+        for use in uses {
+            note(use, since: known[use.owner], revision)
+            notePorts(of: use, since: known[use.owner], revision)
+        }
     }
 
-    private func turned(_ use: NATGatewayUse, _ revision: Int?) {
-        let resource = "NATGateway/\(use.name)"
-        let text = "it translates \(use.sessions) sessions; to one destination there are \(use.ports) ports"
-        if use.isAlarming {
-            log.warning("\(resource): \(text)")
+    private func notePorts(of use: ConnectionUse, since former: ConnectionUse?, _ revision: Int?) {
+        guard let ports = use.ports, use.isShortOfPorts != former?.isShortOfPorts ?? false else { return }
+        let text = "it has \(use.tracked) connections with \(ports) public ports"
+        if use.isShortOfPorts {
+            log.warning("\(use.owner): \(text): to one destination there may soon be none left")
         } else {
-            log.notice("\(resource): \(text)")
+            log.notice("\(use.owner): \(text)")
         }
-        events.add(use.isAlarming ? .alarmRaised : .alarmCleared, text, resource: resource, revision: revision)
+        events.add(
+            use.isShortOfPorts ? .alarmRaised : .alarmCleared, text, resource: "\(use.owner)", revision: revision)
     }
 
     private func note(_ use: ConnectionUse, since former: ConnectionUse?, _ revision: Int?) {
         let (wasAlarming, wasRefused) = (former?.isAlarming ?? false, former?.isRefused ?? false)
-        let resource = "VPC/\(use.vpc)"
+        let resource = "\(use.owner)"
         let numbers = "\(use.tracked) of at most \(use.limit) tracked connections"
         if use.isAlarming && !wasAlarming || use.isRefused && !wasRefused {
             let text = "it has \(numbers)\(use.isRefused ? "; new ones are refused" : "")"

@@ -269,8 +269,8 @@ final class ReconcileLoop {
             let result = try hostPass.reconcile(desired, update, since: begin, agent.clock)
             schedule(after: result.state)
             watchNextHops(of: desired)
-            if let (shares, gateways, kernel) = hostPass.connectionShares(in: desired.topology) {
-                agent.connections.follow(shares, gateways, in: kernel)
+            if let (shares, kernel) = hostPass.connectionShares(in: desired.topology) {
+                agent.connections.follow(shares, in: kernel)
             }
             agent.filters.follow(hostPass.reconciler)
             if let plan = hostPass.newGuestServices(of: desired) { agent.guestServices.follow(plan) }

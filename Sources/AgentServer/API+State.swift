@@ -141,7 +141,9 @@ extension API {
 
     private func counters() async throws -> HTTPAnswer {
         let reading = try await blocking { [agent, traffic] in try traffic.collect(agent) }
-        let uses = Dictionary(agent.status.connections.map { ($0.vpc, $0) }, uniquingKeysWith: { first, _ in first })
+        let uses = Dictionary(
+            agent.status.connections.filter { $0.owner.kind == .vpc }.map { ($0.owner.name, $0) },
+            uniquingKeysWith: { first, _ in first })
         return .list(
             [
                 ("apiVersion", .apiVersion), ("kind", "TrafficCounters"),

@@ -61,16 +61,19 @@ extension AgentStatus {
         ]
     }
 
-    /// The table, and the VPCs that are near their limits.
+    /// The table, and the VPCs and NAT gateways that are near their limits.
     private func connections(in table: TrackingTable) -> StructuredValue {
         [
             "tracked": .integer(table.count), "room": .integer(table.room),
             "alarms": .list(
                 connections.filter(\.isAlarming).map { use in
-                    [
-                        "vpc": .string(use.vpc), "tracked": .integer(use.tracked), "limit": .integer(use.limit),
-                        "refused": .boolean(use.isRefused),
-                    ]
+                    .object([
+                        StructuredValue.Member(
+                            use.owner.kind == .vpc ? "vpc" : "natGateway", .string(use.owner.name)),
+                        StructuredValue.Member("tracked", .integer(use.tracked)),
+                        StructuredValue.Member("limit", .integer(use.limit)),
+                        StructuredValue.Member("refused", .boolean(use.isRefused)),
+                    ])
                 }),
         ]
     }

@@ -95,7 +95,9 @@ extension OpenMetricsText {
         for gauge in ofVPCs {
             self.gauge(
                 gauge.name, gauge.help,
-                status.connections.map { Sample(labels: [("vpc", $0.vpc)], value: .integer(gauge.number($0))) })
+                status.connections.filter { $0.owner.kind == .vpc }.map {
+                    Sample(labels: [("vpc", $0.owner.name)], value: .integer(gauge.number($0)))
+                })
         }
         gauge(
             "vpcctl_nat_gateway_sessions", "Sessions that the NAT gateway translates on this host.",

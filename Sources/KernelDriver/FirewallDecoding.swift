@@ -34,11 +34,21 @@ extension NFObservedObject {
             switch UInt32(attribute.type) {
             case NFTA_OBJ_NAME.rawValue: name = attribute.string()
             case NFTA_OBJ_TYPE.rawValue: type = try attribute.number()
-            case NFTA_OBJ_DATA.rawValue: counts = try NFCounts(attribute.nested)
+            // Behind the type, which says what it is.
+            case NFTA_OBJ_DATA.rawValue: try read(attribute.payload)
             default: break
             }
         }
-        if type != UInt32(NFT_OBJECT_COUNTER) { counts = NFCounts() }
+    }
+
+    private mutating func read(_ data: RawSpan) throws(CodecError) {
+        switch type {
+        case UInt32(NFT_OBJECT_COUNTER): counts = try NFCounts(AttributeReader(data))
+        case UInt32(NFT_OBJECT_LIMIT):
+            if case .limit(let limit) = try NFExpression(name: "limit", data) { body = .limit(limit) }
+        case UInt32(NFT_OBJECT_CT_TIMEOUT): body = try NFTimeout(AttributeReader(data)).map { .timeout($0) }
+        default: break
+        }
     }
 }
 

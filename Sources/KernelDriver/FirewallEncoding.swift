@@ -66,7 +66,7 @@ struct FirewallEncoder {
         switch operation {
         case .createTable, .wakeTable: NFT_MSG_NEWTABLE
         case .deleteTable: NFT_MSG_DELTABLE
-        case .createCounter: NFT_MSG_NEWOBJ
+        case .createCounter, .createObject: NFT_MSG_NEWOBJ
         case .deleteObject: NFT_MSG_DELOBJ
         case .createSet: NFT_MSG_NEWSET
         case .deleteSet: NFT_MSG_DELSET
@@ -83,7 +83,7 @@ struct FirewallEncoder {
 
     private static func flags(of operation: NFOperation) -> MessageFlags {
         switch operation {
-        case .createTable, .createCounter, .createSet, .createChain: [.create, .exclusive]
+        case .createTable, .createCounter, .createObject, .createSet, .createChain: [.create, .exclusive]
         case .addElements: [.create, .exclusive]
         // Without a position it would go to the front.
         case .addRule(_, _, .last): [.create, .append]
@@ -110,6 +110,11 @@ struct FirewallEncoder {
             writer.put(NFTA_OBJ_NAME, counter.name)
             writer.put(NFTA_OBJ_TYPE, number: UInt32(NFT_OBJECT_COUNTER))
             writer.nested(NFTA_OBJ_DATA) { _ in }
+        case .createObject(let object):
+            writer.put(NFTA_OBJ_TABLE, table)
+            writer.put(NFTA_OBJ_NAME, object.name)
+            writer.put(NFTA_OBJ_TYPE, number: object.body.type)
+            writer.nested(NFTA_OBJ_DATA) { $0.put(object.body) }
         case .deleteObject(let name, let type):
             writer.put(NFTA_OBJ_TABLE, table)
             writer.put(NFTA_OBJ_NAME, name)

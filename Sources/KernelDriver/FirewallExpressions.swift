@@ -108,18 +108,11 @@ extension MessageWriter {
         case .namedCounter(let name):
             put(NFTA_OBJREF_IMM_TYPE, number: UInt32(NFT_OBJECT_COUNTER))
             put(NFTA_OBJREF_IMM_NAME, name)
-        case .counterMap(let set, let key):
+        case .objectMap(let set, let key):
             put(NFTA_OBJREF_SET_SREG, key)
             put(NFTA_OBJREF_SET_NAME, set)
         case .log(let log): put(log)
-        case .limit(let limit):
-            put(NFTA_LIMIT_RATE, BigEndian(limit.rate))
-            put(NFTA_LIMIT_UNIT, BigEndian(limit.seconds))
-            put(NFTA_LIMIT_BURST, number: limit.burst)
-            put(
-                NFTA_LIMIT_TYPE,
-                number: limit.unit == .packets ? NFT_LIMIT_PKTS.rawValue : NFT_LIMIT_PKT_BYTES.rawValue)
-            put(NFTA_LIMIT_FLAGS, number: limit.isOver ? NFT_LIMIT_F_INV.rawValue : 0)
+        case .limit(let limit): put(limit)
         case .reject(let reject):
             switch reject {
             case .tcpReset:
@@ -152,6 +145,14 @@ extension MessageWriter {
         put(NFTA_PAYLOAD_BASE, number: FirewallCodes.base(payload.base))
         put(NFTA_PAYLOAD_OFFSET, number: payload.offset)
         put(NFTA_PAYLOAD_LEN, number: payload.length)
+    }
+
+    mutating func put(_ limit: NFLimit) {
+        put(NFTA_LIMIT_RATE, BigEndian(limit.rate))
+        put(NFTA_LIMIT_UNIT, BigEndian(limit.seconds))
+        put(NFTA_LIMIT_BURST, number: limit.burst)
+        put(NFTA_LIMIT_TYPE, number: limit.unit == .packets ? NFT_LIMIT_PKTS.rawValue : NFT_LIMIT_PKT_BYTES.rawValue)
+        put(NFTA_LIMIT_FLAGS, number: limit.isOver ? NFT_LIMIT_F_INV.rawValue : 0)
     }
 
     private mutating func put(_ log: NFLog) {
@@ -210,7 +211,7 @@ extension NFExpression {
         case .immediate, .verdict: "immediate"
         case .lookup, .verdictMap: "lookup"
         case .counter: "counter"
-        case .namedCounter, .counterMap: "objref"
+        case .namedCounter, .objectMap: "objref"
         case .log: "log"
         case .limit: "limit"
         case .notrack: "notrack"
@@ -312,7 +313,7 @@ extension NFExpression {
             return read.register(NFTA_FWD_SREG_DEV).map { .forward($0) }
         case "objref":
             if let set = read.text(NFTA_OBJREF_SET_NAME) {
-                return read.register(NFTA_OBJREF_SET_SREG).map { .counterMap(set: set, $0) }
+                return read.register(NFTA_OBJREF_SET_SREG).map { .objectMap(set: set, $0) }
             }
             guard read.number(NFTA_OBJREF_IMM_TYPE) == UInt32(NFT_OBJECT_COUNTER) else { return nil }
             return read.text(NFTA_OBJREF_IMM_NAME).map { .namedCounter($0) }

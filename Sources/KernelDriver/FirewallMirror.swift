@@ -201,7 +201,7 @@ struct FirewallState {
             touch(.chain, try message.text(NFTA_RULE_CHAIN), table)
         case .tables(NFT_MSG_NEWFLOWTABLE), .tables(NFT_MSG_DELFLOWTABLE):
             touch(.flowtable, try message.text(NFTA_FLOWTABLE_NAME), table)
-        case .tables(NFT_MSG_NEWOBJ), .tables(NFT_MSG_DELOBJ): touch(.counter, try message.text(NFTA_OBJ_NAME), table)
+        case .tables(NFT_MSG_NEWOBJ), .tables(NFT_MSG_DELOBJ): touch(.object, try message.text(NFTA_OBJ_NAME), table)
         default: touched = nil
         }
     }

@@ -43,7 +43,8 @@ extension NFOperation {
         switch self {
         case .createTable, .wakeTable, .deleteTable: "table \(table)"
         case .createCounter(let counter): "counter \(table) \(counter.name)"
-        case .deleteObject(let name, let type): type == 1 ? "counter \(table) \(name)" : "object \(table) \(name)"
+        case .createObject(let object): "\(NFObservedObject.word(ofType: object.body.type)) \(table) \(object.name)"
+        case .deleteObject(let name, let type): "\(NFObservedObject.word(ofType: type)) \(table) \(name)"
         case .createFlowtable(let flowtable): Self.text(of: flowtable, flowtable.devices, in: table)
         case .deleteFlowtable(let flowtable): "flowtable \(table) \(flowtable.name)"
         case .addDevices(let devices, let flowtable): Self.text(of: flowtable, devices, in: table)
@@ -87,5 +88,17 @@ extension NFFailure: CustomStringConvertible {
 extension NFChangeSet: CustomStringConvertible {
     public var description: String {
         items.map { "\($0.action.rawValue) \($0.object)" }.joined(separator: "\n")
+    }
+}
+
+extension NFObservedObject {
+    /// What nft(8) calls objects of a type.
+    fileprivate static func word(ofType type: UInt32) -> String {
+        switch type {
+        case 1: "counter"
+        case 4: "limit"
+        case 7: "ct timeout"
+        default: "object"
+        }
     }
 }

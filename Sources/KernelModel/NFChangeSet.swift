@@ -54,6 +54,7 @@ public enum NFOperation: Sendable, Hashable {
     /// With everything in it.
     case deleteTable
     case createCounter(NFCounter)
+    case createObject(NFObject)
     /// With its devices, which have to exist.
     case createFlowtable(NFFlowtable)
     /// Takes further devices into one that is there; of `flowtable` nothing else is another.
@@ -91,8 +92,8 @@ public enum NFOperation: Sendable, Hashable {
 extension NFOperation {
     public var action: Operation.Action {
         switch self {
-        case .createTable, .createCounter, .createSet, .addElements, .renewElements, .createChain, .addRule,
-            .createFlowtable:
+        case .createTable, .createCounter, .createObject, .createSet, .addElements, .renewElements, .createChain,
+            .addRule, .createFlowtable:
             .create
         case .wakeTable, .changePolicy, .addDevices: .change
         case .deleteTable, .deleteObject, .deleteFlowtable, .deleteSet, .removeElements, .flushSet, .deleteChain,
@@ -117,6 +118,7 @@ extension NFOperation {
     public var origin: Origin {
         switch self {
         case .createCounter(let counter): counter.origin
+        case .createObject(let object): object.origin
         case .createSet(let set): set.origin
         case .createChain(let chain), .changePolicy(let chain): chain.origin
         case .addRule(_, let rule, _): rule.origin

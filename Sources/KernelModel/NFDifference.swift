@@ -149,6 +149,9 @@ private struct NFPlanner {
     // Of what is there, in the order of the transaction.
     private var ruleDeletions: [NFOperation] = []
     private var elementDeletions: [NFOperation] = []
+    /// Of objects that nothing bears for the moment.
+    private var objectChanges: [NFOperation] = []
+    private var remadeObjects: Set<String> = []
     private var chainDeletions: [NFOperation] = []
     private var chainChanges: [NFOperation] = []
     private var ruleCreations: [NFOperation] = []
@@ -204,7 +207,7 @@ private struct NFPlanner {
                 + chainChanges + additions.constantElements + additions.rules + ruleCreations + additions.elements
             return changes
         }
-        let deletions = ruleDeletions + leftovers.rules + elementDeletions
+        let deletions = ruleDeletions + leftovers.rules + elementDeletions + objectChanges
         let wakening: [NFOperation] = observed.isDormant ? [.wakeTable] : []
         if remakesChains {
             changes.turn =
@@ -215,7 +218,8 @@ private struct NFPlanner {
         } else {
             changes.preparation = additions.all
             changes.turn =
-                ruleDeletions + elementDeletions + chainDeletions + wakening + chainChanges + ruleCreations
+                ruleDeletions + elementDeletions + objectChanges + chainDeletions + wakening + chainChanges
+                + ruleCreations
                 + elementCreations
             changes.removal = leftovers.all
         }
@@ -227,15 +231,34 @@ private struct NFPlanner {
     private mutating func planObjects() {
         // Objects of several types can have one name.
         let counters = observed.objects.filter(\.isCounter)
-        for object in observed.objects where !object.isCounter {
-            leftovers.objects.append(.deleteObject(name: object.name, type: object.type))
-        }
+        planLimitsAndTimeouts()
         Self.merge(intent.counters, counters, { $0.name }, { $0.name }) { wanted, seen in
             switch (wanted, seen) {
             case (let wanted?, nil): additions.objects.append(.createCounter(wanted))
             case (nil, let seen?): leftovers.objects.append(.deleteObject(name: seen.name, type: seen.type))
             default: break
             }
+        }
+    }
+
+    /// One that is another under the name of a wanted one takes the place of that, with all elements that bear it.
+    private mutating func planLimitsAndTimeouts() {
+        let seen = observed.objects.filter { !$0.isCounter }
+        let wanted = Dictionary(intent.objects.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+        var there: Set<String> = []
+        for object in seen {
+            let deletion = NFOperation.deleteObject(name: object.name, type: object.type)
+            guard let own = wanted[object.name], own.body.type == object.type else {
+                leftovers.objects.append(deletion)
+                continue
+            }
+            there.insert(object.name)
+            if object.body?.fulfils(own.body) ?? false { continue }
+            objectChanges += [deletion, .createObject(own)]
+            remadeObjects.insert(object.name)
+        }
+        for object in intent.objects where !there.contains(object.name) {
+            additions.objects.append(.createObject(object))
         }
     }
 
@@ -248,7 +271,13 @@ private struct NFPlanner {
                 return
             }
             guard let seen else { return create(wanted) }
-            if seen.isIrregular || wanted.elements != seen.elements { change(wanted, seen) }
+            if !remadeObjects.isDisjoint(with: seen.elements.objects) {
+                elementDeletions.append(.flushSet(name: seen.name))
+                if wanted.elements.isEmpty { return }
+                elementCreations.append(.addElements(set: wanted.name, wanted.shape, wanted.elements))
+            } else if seen.isIrregular || wanted.elements != seen.elements {
+                change(wanted, seen)
+            }
         }
     }
 

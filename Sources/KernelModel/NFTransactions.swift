@@ -31,11 +31,11 @@ extension NFChangeSet {
         precondition(limit > 0)
         var phases = Phases()
         var turn = self
-        if preparation.contains(where: { !$0.isCounter }) {
+        if preparation.contains(where: { !$0.isObject }) {
             turn.preparation = []
             phases.preparation = cut(preparation, limit) { change, operations in change.preparation = operations }
         }
-        if removal.contains(where: { !$0.isCounter }) {
+        if removal.contains(where: { !$0.isObject }) {
             turn.removal = []
             phases.removal = NFChangeSet(table)
             phases.removal?.removal = removal
@@ -108,9 +108,9 @@ extension NFChangeSet {
 
 extension NFOperation {
     /// Whether it is about an object that packets are not led to.
-    fileprivate var isCounter: Bool {
+    fileprivate var isObject: Bool {
         switch self {
-        case .createCounter, .deleteObject: true
+        case .createCounter, .createObject, .deleteObject: true
         default: false
         }
     }

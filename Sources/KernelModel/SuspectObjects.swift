@@ -116,7 +116,7 @@ extension NFTableIntent {
             Set(own.filter { $0.kind == kind }.map(\.name))
         }
         var (sets, chains) = (names(.set), names(.chain))
-        let counters = names(.counter)
+        let objects = names(.object)
         if !sets.isEmpty {
             // A set that is made anew has another name, and all rules that look things up in it follow.
             let suspects = sets
@@ -135,14 +135,15 @@ extension NFTableIntent {
         var wanted = NFTableIntent(table, comment: comment)
         wanted.sets = self.sets.filter { sets.contains($0.name) }
         wanted.chains = self.chains.filter { chains.contains($0.name) }
-        wanted.counters = self.counters.filter { counters.contains($0.name) }
+        wanted.counters = self.counters.filter { objects.contains($0.name) }
+        wanted.objects = self.objects.filter { objects.contains($0.name) }
         var seen = NFObservedTable(table)
         seen.comment = observed.comment
         seen.sets = observed.sets.filter { set in
             sets.contains(set.name) || sets.contains(NFSet.wantedName(ofSetNamed: set.name))
         }
         seen.chains = observed.chains.filter { chains.contains($0.name) }
-        seen.objects = observed.objects.filter { counters.contains($0.name) }
+        seen.objects = observed.objects.filter { objects.contains($0.name) }
         return (wanted, seen)
     }
 }

@@ -119,7 +119,7 @@ extension NFExpression {
         case .namedCounter(let name):
             digest.add("counter name")
             digest.add(name)
-        case .counterMap(let set, let key):
+        case .objectMap(let set, let key):
             digest.add("counter map")
             digest.add(set)
             digest.add(key)

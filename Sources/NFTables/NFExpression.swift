@@ -224,8 +224,8 @@ public enum NFExpression: Hashable, Sendable {
     /// A counter of the rule's own.
     case counter
     case namedCounter(String)
-    /// Counts in the named counter that the element bears.
-    case counterMap(set: String, NFRegister)
+    /// Counts in the named counter that the element bears, or does what another object does.
+    case objectMap(set: String, NFRegister)
     case log(NFLog)
     case limit(NFLimit)
     case notrack
@@ -247,7 +247,7 @@ public enum NFExpression: Hashable, Sendable {
     package var set: String? {
         get {
             switch self {
-            case .lookup(let set, _, _, _), .verdictMap(let set, _), .counterMap(let set, _): set
+            case .lookup(let set, _, _, _), .verdictMap(let set, _), .objectMap(let set, _): set
             default: nil
             }
         }
@@ -257,7 +257,7 @@ public enum NFExpression: Hashable, Sendable {
             case .lookup(_, let key, let into, let isNegated):
                 self = .lookup(set: name, key, into: into, isNegated: isNegated)
             case .verdictMap(_, let key): self = .verdictMap(set: name, key)
-            case .counterMap(_, let key): self = .counterMap(set: name, key)
+            case .objectMap(_, let key): self = .objectMap(set: name, key)
             default: break
             }
         }
@@ -295,7 +295,7 @@ extension NFExpression: CustomStringConvertible {
         case .verdict(let verdict): return verdict.description
         case .counter: return "counter"
         case .namedCounter(let name): return "counter name \(name)"
-        case .counterMap(let set, let key): return "counter name map @\(set) \(key)"
+        case .objectMap(let set, let key): return "object map @\(set) \(key)"
         case .log(let log):
             var text = "log"
             if !log.prefix.isEmpty { text += " prefix \"\(log.prefix)\"" }

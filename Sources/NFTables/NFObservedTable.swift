@@ -17,18 +17,21 @@ public struct NFObservedTable: Hashable, Sendable {
     public init(_ table: NFTable) { self.table = table }
 }
 
-/// A named object; ours are counters.
+/// A named object.
 public struct NFObservedObject: Hashable, Sendable {
     public var name: String
     /// `NFT_OBJECT_*`.
     public var type: UInt32
     /// What it has counted, if it is a counter.
     public var counts: NFCounts
+    /// Nil of a counter, and of what ours never are.
+    public var body: NFObject.Body?
 
-    public init(name: String, type: UInt32, counts: NFCounts = NFCounts()) {
+    public init(name: String, type: UInt32, counts: NFCounts = NFCounts(), body: NFObject.Body? = nil) {
         self.name = name
         self.type = type
         self.counts = counts
+        self.body = body
     }
 
     /// NFT_OBJECT_COUNTER

@@ -1,6 +1,7 @@
 /// A named part of a table.
 public struct NFPart: Sendable, Hashable {
-    public enum Kind: Sendable, Hashable { case set, chain, counter, flowtable }
+    /// Counters are objects.
+    public enum Kind: Sendable, Hashable { case set, chain, object, flowtable }
 
     public var table: NFTable
     public var kind: Kind

@@ -71,6 +71,8 @@ public struct NFSet: Hashable, Sendable {
         /// First and last of each value, all the first ones before the last ones.
         case ranges([NFType])
         case counter
+        case limit
+        case timeout
 
         public static func values(_ types: NFType...) -> Data { .values(types) }
         public static func ranges(_ types: NFType...) -> Data { .ranges(types) }
@@ -105,6 +107,15 @@ public struct NFSet: Hashable, Sendable {
         _ name: String, of key: NFType..., to data: Data? = nil, isInterval: Bool = false, isConstant: Bool = false,
         size: UInt32? = nil, grows: Bool = false, admits: Bool = false, limit: NFLimit? = nil, origin: Origin = .none
     ) {
+        self.init(
+            name, of: key, to: data, isInterval: isInterval, isConstant: isConstant, size: size, grows: grows,
+            admits: admits, limit: limit, origin: origin)
+    }
+
+    public init(
+        _ name: String, of key: [NFType], to data: Data? = nil, isInterval: Bool = false, isConstant: Bool = false,
+        size: UInt32? = nil, grows: Bool = false, admits: Bool = false, limit: NFLimit? = nil, origin: Origin = .none
+    ) {
         self.name = name
         self.grows = grows
         self.admits = admits
@@ -125,6 +136,8 @@ public struct NFSet: Hashable, Sendable {
                 case .ranges(let types):
                     .value(code: NFType.code(of: types), length: 2 * types.reduce(0) { $0 + $1.slots * 4 })
                 case .counter: .object(1)
+                case .limit: .object(4)
+                case .timeout: .object(7)
                 }
             }, size: size, expression: limit.map { .limit($0) })
         elements = NFElements(layout: shape.layout)
@@ -206,6 +219,21 @@ public struct NFSet: Hashable, Sendable {
     ) {
         let (lower, upper) = bounds(repeat each fields)
         elements.append(lower, through: upper, object: counter, comment: comment, origin: origin)
+    }
+
+    /// Adds an element to a map of limits or timeouts.
+    @inlinable
+    public mutating func add<each Field: NFKeyField>(
+        _ fields: repeat each Field, object: String, origin: Origin = .none
+    ) {
+        let (lower, upper) = bounds(repeat each fields)
+        elements.append(lower, through: upper, object: object, origin: origin)
+    }
+
+    /// Adds an element to a map of objects, by a key of the set's types.
+    public mutating func add(key: NFKey, object: String, origin: Origin = .none) {
+        precondition(key.code == shape.keyCode, "the fields are of the set's types")
+        elements.append(key, through: nil, object: object, origin: origin)
     }
 
     @inlinable

@@ -161,24 +161,35 @@ public struct NFStatement: Sendable {
     public static func counter(_ name: String) -> NFStatement { NFStatement(.namedCounter(name)) }
 
     /// `counter name FIELD . FIELD map @MAP`.
-    public static func counter(map: String, _ fields: NFField...) -> NFStatement {
-        NFStatement { lowering in
-            lowering.load(fields, at: 0)
-            lowering.expressions.append(.counterMap(set: map, 0))
-        }
-    }
+    public static func counter(map: String, _ fields: NFField...) -> NFStatement { object(map: map, fields) }
+    public static func counter(map: String, _ fields: [NFField]) -> NFStatement { object(map: map, fields) }
 
     /// `counter name A . B . C map @MAP`, with `first` as `vmap(_:through:map:)`.
     public static func counter(map: String, _ fields: NFField..., through first: String?) -> NFStatement {
         NFStatement { lowering in
             lowering.load(fields, through: first)
-            lowering.expressions.append(.counterMap(set: map, 0))
+            lowering.expressions.append(.objectMap(set: map, 0))
         }
     }
 
     /// `log group GROUP snaplen LENGTH prefix PREFIX`.
     public static func log(group: UInt16, prefix: String = "", snapLength: UInt32? = nil) -> NFStatement {
         NFStatement(.log(NFLog(group: group, prefix: prefix, snapLength: snapLength)))
+    }
+
+    /// `limit name FIELD . FIELD map @MAP`: of limits that match what is over the rate, what is within ends the rule, and so
+    /// does what has none.
+    public static func limit(map: String, _ fields: [NFField]) -> NFStatement { object(map: map, fields) }
+    public static func limit(map: String, _ fields: NFField...) -> NFStatement { object(map: map, fields) }
+
+    /// `ct timeout set FIELD . FIELD map @MAP`: for a connection that is not confirmed yet.
+    public static func timeout(map: String, _ fields: NFField...) -> NFStatement { object(map: map, fields) }
+
+    private static func object(map: String, _ fields: [NFField]) -> NFStatement {
+        NFStatement { lowering in
+            lowering.load(fields, at: 0)
+            lowering.expressions.append(.objectMap(set: map, 0))
+        }
     }
 
     public static func limit(_ limit: NFLimit) -> NFStatement { NFStatement(.limit(limit)) }

@@ -13,6 +13,9 @@ extension NFTableIntent {
     public mutating func put(_ counter: NFCounter) -> Bool { counters.put(counter) { $0 == counter } }
 
     /// - Returns: whether it is another than before.
+    public mutating func put(_ object: NFObject) -> Bool { objects.put(object) { $0 == object } }
+
+    /// - Returns: whether it is another than before.
     public mutating func put(_ flowtable: NFFlowtable) -> Bool { flowtables.put(flowtable) { $0 == flowtable } }
 
     /// Does nothing where there is none of that name.
@@ -20,7 +23,9 @@ extension NFTableIntent {
         switch kind {
         case .set: sets.remove(named: name)
         case .chain: chains.remove(named: name)
-        case .counter: counters.remove(named: name)
+        case .object:
+            counters.remove(named: name)
+            objects.remove(named: name)
         case .flowtable: flowtables.remove(named: name)
         }
     }
@@ -38,6 +43,7 @@ private protocol Named { var name: String { get } }
 extension NFSet: Named {}
 extension NFChain: Named {}
 extension NFCounter: Named {}
+extension NFObject: Named {}
 extension NFFlowtable: Named {}
 
 /// Of a list that is in order of the names.

@@ -15,6 +15,8 @@ public struct NFTableIntent: Hashable, Sendable {
     /// kept.
     public let comment: String?
     public var counters: [NFCounter] = []
+    /// Limits and timeouts; no counter has the name of one.
+    public var objects: [NFObject] = []
     public var sets: [NFSet] = []
     public var chains: [NFChain] = []
     public var flowtables: [NFFlowtable] = []
@@ -36,6 +38,7 @@ public struct NFTableIntent: Hashable, Sendable {
     /// Sorts everything but rules by name or key.
     public mutating func normalize() {
         counters.sort { $0.name < $1.name }
+        objects.sort { $0.name < $1.name }
         sets.sort { $0.name < $1.name }
         chains.sort { $0.name < $1.name }
         flowtables.sort { $0.name < $1.name }

@@ -263,7 +263,7 @@ private struct RuleReading {
         case .translate, .masquerade: return .accept
         case .byteOrder, .hash:
             registers.forget()
-        case .limit, .counterMap: return doubt()
+        case .limit, .objectMap: return doubt()
         case .counter, .namedCounter, .log, .notrack, .setMeta, .setConnection, .writePayload, .offload: break
         case .unknown(let name, let data): return unknown(name, data)
         }

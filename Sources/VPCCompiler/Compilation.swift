@@ -23,9 +23,9 @@ public struct Compilation: Sendable {
         compiler.contexts.keys.filter(\.isMain).map { ($0.vpc, compiler.zone(ofVPC: $0.vpc).rawValue) }
     }
     /// The NAT gateways that are here, numbers of `Topology.natGateways`, and the zones of their connections.
-    public var natGatewayZones: [(natGateway: Int, zone: UInt16)] {
-        compiler.contexts.values.compactMap { context in
-            context.natGateway.map { ($0, compiler.zone(of: context.table).rawValue) }
+    public var zonesOfNATGateways: [(gateway: Int, zone: UInt16)] {
+        compiler.natGateways.compactMap { number, key in
+            compiler.contexts[key].map { (number, compiler.zone(of: $0.table).rawValue) }
         }
     }
     /// To judge connections by when the policy is tightened.

@@ -6,7 +6,8 @@ extension FirewallFamily {
     static let places = FirewallFamily(
         BeforeRouting.chain, FromGuest.chain, Spoofed.chain, FromHost.chain, NATBeforeRouting.chain, ToHost.chain,
         GuestToHost.chain, Forwarded.chain, Arriving.chain, Staying.chain, RelatedErrors.chain,
-        FromGatewayGuest.chain, ToGatewayGuest.chain, NATAfterRouting.chain, Established.chain, UnderlayReceived.chain,
+        FromGatewayGuest.chain, ToGatewayGuest.chain, FromGatewayVRF.chain, NATAfterRouting.chain, Established.chain,
+        UnderlayReceived.chain,
         UnderlaySent.chain,
         tightens: [])
 }
@@ -128,6 +129,16 @@ enum Forwarded: Int, FirewallPlace {
     static let base: NFBaseChain? = NFBaseChain(.filter, .forward, priority: 0)
 }
 
+/// What is forwarded in the VRF of a NAT gateway, in either direction.
+enum FromGatewayVRF: Int, FirewallPlace {
+    case invalid
+    case elasticRates
+    case rates
+    case accept
+
+    static let chain = "from_gateway_vrf"
+}
+
 /// To a port of this host: from another host, or from a port here.
 enum Arriving: Int, FirewallPlace {
     case passed
@@ -194,6 +205,8 @@ enum ToGatewayGuest: Int, FirewallPlace {
 
 /// Translations of sources: first packets of connections only.
 enum NATAfterRouting: Int, FirewallPlace {
+    /// Of NAT gateways: whether there may be one connection more.
+    case begins
     case elastic
     case sources
     /// From a VPC to itself, by its public addresses.

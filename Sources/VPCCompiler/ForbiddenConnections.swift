@@ -139,7 +139,7 @@ extension NFOperation {
             .flushChain(let name):
             FirewallName(name)?.tightensByLosing ?? true
         // What nothing leads to, or leads to no longer, decides nothing; nor do counters.
-        case .createSet, .createChain, .deleteChain, .createCounter, .deleteObject: false
+        case .createSet, .createChain, .deleteChain, .createCounter, .createObject, .deleteObject: false
         case .createFlowtable, .addDevices, .deleteFlowtable: false
         // Rules are added beside others that go, elements that go by themselves spare nobody the rules.
         case .addRule, .renewElements, .changePolicy, .deleteTable: false

@@ -35,8 +35,9 @@ extension HostCompiler {
         let interfaces = Set(change.interfaces.changed.keys)
         let hasOtherSubnets = !change.subnets.isEmpty || !change.routeTables.isEmpty
         if interfaces.isEmpty, !hasOtherSubnets { return }
-        for number in natGateways.keys where topology.natGateways.contains(number: number) {
-            let gateway = topology.natGateways[number]
+        let gateways = topology.natGateways
+        for number in natGateways.keys where gateways.contains(number: number) {
+            let gateway = gateways[number]
             if hasOtherSubnets && gateway.portsPerInterface != nil
                 || gateway.portForwards.contains(where: { interfaces.contains($0.interface) })
             {
@@ -50,8 +51,12 @@ extension HostCompiler {
         if !concerned.elasticIPs.isEmpty {
             traits.elasticIPs = elasticIPs.values.reduce(into: []) { $0.formUnion(ElasticIPModes($1)) }
         }
+        if concerned.elasticIPs.isEmpty, concerned.natGateways.isEmpty { return }
+        let (elastic, all) = (topology.elasticIPs, topology.natGateways)
+        traits.capped = elasticIPs.keys.reduce(into: []) { $0.formUnion(CappedTraffic(elastic[$1])) }
+        let gateways = natGateways.keys.map { all[$0] }
+        if gateways.contains(where: { $0.limits.bandwidth != Bandwidth() }) { traits.capped.insert(.gateways) }
         if concerned.natGateways.isEmpty { return }
-        let gateways = natGateways.keys.map { topology.natGateways[$0] }
         traits.sharesAddresses = gateways.contains(where: \.isSharing)
         traits.dividesPorts = gateways.contains { $0.isSharing || $0.portsPerInterface != nil }
         traits.hasPortForwards = gateways.contains { !$0.portForwards.isEmpty }
@@ -71,10 +76,12 @@ extension HostCompiler {
     mutating func bringNATGateways(_ concerned: inout Concerned) {
         for number in concerned.networks { uplinks[number] = uplink(of: number) }
         // They lie on both.
-        for (number, own) in topology.elasticIPs.numbered
-        where concerned.networks.contains(own.network)
-            || own.gateway.map(concerned.natGateways.contains) ?? false
-        { concerned.elasticIPs.insert(number) }
+        if !concerned.networks.isEmpty || !concerned.natGateways.isEmpty {
+            for (number, own) in topology.elasticIPs.numbered
+            where concerned.networks.contains(own.network)
+                || own.gateway.map(concerned.natGateways.contains) ?? false
+            { concerned.elasticIPs.insert(number) }
+        }
         for number in concerned.natGateways {
             let (former, now) = (natGateways[number], contextKey(ofNATGateway: number))
             if former == now { continue }

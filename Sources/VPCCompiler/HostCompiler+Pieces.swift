@@ -147,9 +147,14 @@ extension HostCompiler {
             if intent[tablesWith: table.table][index].put(flowtable) { note(part) }
         }
         for counter in table.counters {
-            let part = NFPart(table.table, .counter, counter.name)
+            let part = NFPart(table.table, .object, counter.name)
             names.parts.append(part)
             if intent[tablesWith: table.table][index].put(counter) { note(part) }
+        }
+        for object in table.objects {
+            let part = NFPart(table.table, .object, object.name)
+            names.parts.append(part)
+            if intent[tablesWith: table.table][index].put(object) { note(part) }
         }
     }
 

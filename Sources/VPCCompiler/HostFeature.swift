@@ -28,8 +28,8 @@ extension HostCompiler {
         HostBasics(), RoutingContexts(), GuestPorts(), GatewayTunnels(), Tunnels(), GuestFragments(),
         ConnectionBounds(), HostAccess(), ConnectionMemory(), ConnectionErrors(), GatewayGuests(), NetworkACLs(),
         SecurityGroups(), DenialReports(), GuestAddressResolution(), EstablishedConnections(), ExternalUplinks(),
-        NATGateways(), SharedAddresses(), NATPools(), PortForwards(), ElasticIPs(), PublicHairpins(),
-        DHCPRequests(),
+        NATGateways(), SharedAddresses(), NATPools(), PortForwards(), ElasticIPs(), PublicHairpins(), GatewayBounds(),
+        Bandwidths(), DHCPRequests(),
     ]
 }
 

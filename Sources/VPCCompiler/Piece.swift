@@ -147,6 +147,7 @@ struct HostTraits: Equatable, Sendable {
     /// Whether one of those shares an address.
     var sharesAddresses = false
     var hasPortForwards = false
+    var capped: CappedTraffic = []
     var ports = 0
     /// Bytes, of the port with the largest; nil: there is no port.
     var largestMTU: Int?

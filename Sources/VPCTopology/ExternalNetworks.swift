@@ -48,6 +48,7 @@ public struct ResolvedNATGateway: Sendable, Equatable {
     public var portsPerInterface: Int?
     /// By address, protocol and port.
     public var portForwards: [ResolvedPortForward] = []
+    public var limits = NATGateway.Limits()
     /// Of what is sent to it.
     public var key: GatewayKey
 
@@ -99,6 +100,9 @@ public struct ResolvedElasticIP: Sendable, Equatable {
     /// A number of `Topology.natGateways`: by which the interface's packets leave. Nil: nobody is reached by it.
     public var gateway: Int?
     public var mode: ElasticIP.Mode
+    public var bandwidth = Bandwidth()
+    /// Whether the address was chosen for it: its manifest leaves it out.
+    public var hasChosenAddress = false
 
     public init(
         name: String, network: Int, address: IPAddress, interface: Int?, gateway: Int?, mode: ElasticIP.Mode

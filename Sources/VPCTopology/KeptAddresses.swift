@@ -1,10 +1,11 @@
 public import IPAddressing
+internal import VPCModel
 
-/// An address that was chosen for an interface whose manifest leaves it out.
+/// An address that was chosen for an interface, or an elastic IP, whose manifest leaves it out.
 public struct ChosenAddress: Hashable, Sendable {
-    /// The interface's name.
+    /// The interface's name; of an elastic IP ``name(ofElasticIP:)``.
     public var interface: String
-    /// The name of the subnet that it was chosen in.
+    /// The name of the subnet that it was chosen in; of an elastic IP that of the external network.
     public var subnet: String
     public var address: IPAddress
 
@@ -13,6 +14,9 @@ public struct ChosenAddress: Hashable, Sendable {
         self.subnet = subnet
         self.address = address
     }
+
+    /// `ElasticIP/web`: no interface has such a name.
+    public static func name(ofElasticIP name: String) -> String { "\(ResourceReference(.elasticIP, name))" }
 }
 
 /// What interfaces keep whose manifests leave their addresses out: those that they have had in the same subnet.
@@ -35,7 +39,9 @@ public struct KeptAddresses: Sendable {
         let list =
             switch source {
             case .list(let list): list
-            case .topology(let topology): topology.interfaces.indices.map { topology.address(of: $0) }
+            case .topology(let topology):
+                topology.interfaces.indices.map { topology.address(of: $0) }
+                    + topology.elasticIPs.map { topology.address(of: $0) }
             }
         return Dictionary(list.map { ($0.interface, $0) }, uniquingKeysWith: { first, _ in first })
     }
@@ -43,7 +49,20 @@ public struct KeptAddresses: Sendable {
 
 extension Topology {
     /// All that were chosen.
-    public var chosenAddresses: [ChosenAddress] { interfaces.indices.compactMap { chosenAddress(of: $0) } }
+    public var chosenAddresses: [ChosenAddress] {
+        interfaces.indices.compactMap { chosenAddress(of: $0) } + elasticIPs.compactMap { chosenAddress(of: $0) }
+    }
+
+    /// Nil where the elastic IP states its address.
+    public func chosenAddress(of elastic: ResolvedElasticIP) -> ChosenAddress? {
+        elastic.hasChosenAddress ? address(of: elastic) : nil
+    }
+
+    fileprivate func address(of elastic: ResolvedElasticIP) -> ChosenAddress {
+        ChosenAddress(
+            interface: ChosenAddress.name(ofElasticIP: elastic.name), subnet: externalNetworks[elastic.network].name,
+            address: elastic.address)
+    }
 
     /// Nil where the interface states its address.
     /// - Parameter interface: A number of `interfaces`.

@@ -4,6 +4,7 @@ import CommandOptions
 import Console
 import Presentation
 import VPCManifest
+import VPCModel
 
 struct StatusCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -69,7 +70,7 @@ struct StatusCommand: ParsableCommand {
         for alarm in status["connections"]?["alarms"]?.elements ?? [] {
             let isRefused = alarm["refused"] == .boolean(true)
             global.warning(
-                "VPC/\(alarm["vpc"]?.text ?? "?") has \(alarm["tracked"]?.number ?? 0) of at most "
+                "\(Self.owner(of: alarm)) has \(alarm["tracked"]?.number ?? 0) of at most "
                     + "\(alarm["limit"]?.number ?? 0) tracked connections\(isRefused ? "; new ones are refused" : "")")
         }
         for gateway in status["natGateways"]?.elements ?? [] where gateway["alarming"] == .boolean(true) {
@@ -82,6 +83,12 @@ struct StatusCommand: ParsableCommand {
             global.warning("the manifests there now are not valid; the last good ones stay in force:")
         }
         for diagnostic in rejected.prefix(Self.limit) { Streams.errorLine("  " + text(of: diagnostic)) }
+    }
+
+    /// Whose connections an alarm is about.
+    private static func owner(of alarm: StructuredValue) -> ResourceReference {
+        alarm["vpc"]?.text.map { ResourceReference(.vpc, $0) }
+            ?? ResourceReference(.natGateway, alarm["natGateway"]?.text ?? "?")
     }
 
     private func colored(_ phase: String) -> String {

@@ -1,5 +1,6 @@
 import KernelModel
 import Testing
+import VPCModel
 
 @testable import Agent
 
@@ -7,8 +8,9 @@ import Testing
 @Suite(.timeLimit(minutes: 10)) struct ConnectionLedgerTests {
     private static let now = ContinuousClock.now
     private static let shares = [
-        ConnectionShare(vpc: "a", zone: 1, maximum: nil), ConnectionShare(vpc: "b", zone: 2, maximum: 100),
-        ConnectionShare(vpc: "c", zone: 3, maximum: 1_000_000),
+        ConnectionShare(ResourceReference(.vpc, "a"), zone: 1, maximum: nil),
+        ConnectionShare(ResourceReference(.vpc, "b"), zone: 2, maximum: 100),
+        ConnectionShare(ResourceReference(.vpc, "c"), zone: 3, maximum: 1_000_000),
     ]
 
     private func ledger(
@@ -22,8 +24,8 @@ import Testing
         return ledger
     }
 
-    private func refused(_ ledger: ConnectionLedger) -> [String] { ledger.uses.filter(\.isRefused).map(\.vpc) }
-    private func alarming(_ ledger: ConnectionLedger) -> [String] { ledger.uses.filter(\.isAlarming).map(\.vpc) }
+    private func refused(_ ledger: ConnectionLedger) -> [String] { ledger.uses.filter(\.isRefused).map(\.owner.name) }
+    private func alarming(_ ledger: ConnectionLedger) -> [String] { ledger.uses.filter(\.isAlarming).map(\.owner.name) }
 
     @Test func limitsAreThoseOfTheManifestOrAShare() {
         // Three quarters of the table are all there is to have, whatever a manifest says.
@@ -48,13 +50,14 @@ import Testing
     }
 
     @Test func natGatewaysAlarmByTheirPorts() {
-        let shares = [NATGatewayShare(name: "nat", zone: 9, ports: 1000)]
+        let shares = [ConnectionShare(ResourceReference(.natGateway, "nat"), zone: 9, maximum: nil, ports: 1000)]
         func alarming(_ sessions: Int, after former: ConnectionLedger) -> (ConnectionLedger, Bool) {
             var ledger = former
             let table = TrackingTable(count: sessions, room: 8000)
-            ledger.take([9: sessions], of: table, [], shares, cost: .zero, at: Self.now)
-            #expect(ledger.gateways.map(\.sessions) == [sessions])
-            return (ledger, ledger.gateways[0].isAlarming)
+            ledger.take([9: sessions], of: table, shares, cost: .zero, at: Self.now)
+            let gateways = ledger.uses.compactMap(NATGatewayUse.init)
+            #expect(gateways.map(\.sessions) == [sessions])
+            return (ledger, gateways.first?.isAlarming == true)
         }
         let quiet = alarming(799, after: ConnectionLedger())
         #expect(!quiet.1)
@@ -84,7 +87,7 @@ import Testing
     @Test func aSampleStandsForAll() {
         let sampled = ledger([1: 600, 3: 400], isSample: true, total: 4000)
         #expect(sampled.uses.map(\.tracked) == [2400, 0, 1600])
-        let shares = [ConnectionShare(vpc: "a", zone: 1, maximum: nil)]
+        let shares = [ConnectionShare(ResourceReference(.vpc, "a"), zone: 1, maximum: nil)]
         let many = TrackingTable(count: 200_000, room: 262_144)
         #expect(ConnectionLedger().sample(of: many, shares) == 8192)
         // A hundred of two hundred thousand would be four of the sample.

@@ -44,6 +44,11 @@ extension NFObservedTable {
             objects.append(NFObservedObject(name: counter.name, type: 1))
             objects.sort { $0.name < $1.name }
             return true
+        case .createObject(let object):
+            objects.removeAll { $0.name == object.name }
+            objects.append(NFObservedObject(name: object.name, type: object.body.type, body: object.body))
+            objects.sort { $0.name < $1.name }
+            return true
         case .deleteObject(let name, let type): return objects.removeOne { ($0.name, $0.type) == (name, type) }
         case .createSet(let set):
             if sets.contains(where: { $0.name == set.name }) { return false }

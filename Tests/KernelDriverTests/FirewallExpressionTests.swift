@@ -83,7 +83,7 @@ import Testing
         add("verdict map", forward, .inet, .meta(.mark, into: 0), .verdictMap(set: "verdicts", 0))
         add("counter", forward, .inet, .counter)
         add("named counter", forward, .inet, .namedCounter("named"))
-        add("counter map", forward, .inet, .meta(.mark, into: 0), .counterMap(set: "counters", 0))
+        add("counter map", forward, .inet, .meta(.mark, into: 0), .objectMap(set: "counters", 0))
         add("log", forward, .inet, .log(NFLog(group: 5, prefix: "spoof", snapLength: 64, threshold: 3)))
         add("log to group 0", forward, .inet, .log(NFLog(group: 0)))
         add("log to the kernel", forward, .inet, .log(NFLog(prefix: "x", level: 4)))

@@ -515,7 +515,7 @@ extension NFSnapshot {
                 SeenPart(part: NFPart(table.table, kind, name), content: "\(content)")
             }
             return table.sets.map { part(.set, $0.name, $0) } + table.chains.map { part(.chain, $0.name, $0) }
-                + table.objects.map { part(.counter, $0.name, $0.type) }
+                + table.objects.map { part(.object, $0.name, $0.type) }
         }
     }
 }

@@ -255,4 +255,62 @@ import Testing
             #expect(wanted.changes(from: seen).operations == [.deleteObject(name: "n", type: 2)])
         }
     }
+
+    // MARK: Limits and timeouts
+
+    private func limited(_ rate: UInt64, named name: String = "fast") -> NFTableIntent {
+        var map = NFSet("m", of: .ipv4Address, to: .limit)
+        map.add(IPAddress(v4: 1), object: name)
+        var wanted = intent([map])
+        wanted.objects = [NFObject(name, .limit(NFLimit(rate, burst: 0, unit: .bytes, isOver: true)))]
+        return wanted
+    }
+
+    private func seen(_ intent: NFTableIntent) -> NFObservedTable {
+        var seen = observed(intent)
+        seen.objects += intent.objects.map { NFObservedObject(name: $0.name, type: $0.body.type, body: $0.body) }
+        return seen
+    }
+
+    /// Another rate is another object, which is there before anything bears it and gone when nothing does.
+    @Test func limitsAreExchanged() {
+        #expect(limited(10).changes(from: seen(limited(10))).operations == [])
+        let changes = limited(20, named: "faster").changes(from: seen(limited(10)))
+        guard case .createObject(let new) = changes.preparation.first,
+            case .deleteObject(let old, 4) = changes.removal.last
+        else {
+            Issue.record("\(changes.operations)")
+            return
+        }
+        #expect((new.name, old) == ("faster", "fast"))
+    }
+
+    /// What somebody has put there under our name goes, with what bears it, and comes again, all in one transaction.
+    @Test func anothersLimitOfOurNameIsReplaced() throws {
+        let turn = limited(10).changes(from: seen(limited(99))).turn
+        let words = turn.map { operation in
+            switch operation {
+            case .flushSet: "flush"
+            case .deleteObject: "delete"
+            case .createObject: "create"
+            case .addElements: "add"
+            default: "\(operation)"
+            }
+        }
+        #expect(words == ["flush", "delete", "create", "add"])
+    }
+
+    /// The kernel says the times of all states.
+    @Test func ofTimeoutsOnlyWhatWasAskedForCounts() {
+        var wanted = NFTableIntent(table)
+        wanted.objects = [NFObject("idle", .timeout(.idle(.tcp, seconds: 350)))]
+        var there = NFObservedTable(table)
+        there.objects = [
+            NFObservedObject(
+                name: "idle", type: 7, body: .timeout(NFTimeout(.tcp, seconds: [1: 120, 3: 350, 4: 120])))
+        ]
+        #expect(wanted.changes(from: there).operations == [])
+        there.objects[0].body = .timeout(NFTimeout(.tcp, seconds: [3: 432_000]))
+        #expect(wanted.changes(from: there).operations.count == 2)
+    }
 }

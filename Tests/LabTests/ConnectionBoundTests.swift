@@ -71,7 +71,7 @@ extension LabTests {
                 try flood(lab, from: "blue1", 600, to: #require(IPAddress(target)))
                 let event = try await run.event(after: last) { $0.message.contains("refused") }
                 #expect(event.type == .alarmRaised && event.resource == "VPC/blue")
-                let use = try #require(run.agent.status.connections.first { $0.vpc == "blue" })
+                let use = try #require(run.agent.status.connections.first { $0.owner.name == "blue" })
                 #expect(use.isRefused && use.limit == 400 && use.tracked >= 400)
 
                 #expect(try !isAnswered(lab, "blue1", "10.0.1.13"))
@@ -117,7 +117,8 @@ extension LabTests {
                 try await run.event(after: last) { $0.resource == "VPC/red" && $0.message.contains("refused") }
                 #expect(try isAnswered(lab, "blue1", "10.0.1.13"))
                 let uses = run.agent.status.connections
-                #expect(uses.filter { $0.vpc != "blue" }.allSatisfy { $0.limit <= 10_000 && $0.tracked < 20_000 })
+                #expect(
+                    uses.filter { $0.owner.name != "blue" }.allSatisfy { $0.limit <= 10_000 && $0.tracked < 20_000 })
                 // The host has a table of its own.
                 #expect(try #require(Int(lab.shell("h1", "conntrack -C").dropLast(1))) < 1000)
                 // Nothing was thrown out, nothing was refused for want of room.

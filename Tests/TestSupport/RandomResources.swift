@@ -240,7 +240,10 @@ package struct RandomResources {
                     metadata: metadata, subnet: subnet,
                     address: address("\(base ?? "10.0.0").\(isOne(in: 20) ? number(6..<14) : 14)"),
                     externalNetwork: network, pool: pool, portsPerInterface: isOne(in: 4) ? 64 : nil,
-                    portForwards: portForwards(pool, own, subnet)))
+                    portForwards: portForwards(pool, own, subnet),
+                    limits: .init(
+                        bandwidth: bandwidth(), newConnectionsPerSecond: isOne(in: 3) ? number(1..<3) : nil,
+                        idleTimeouts: .init(tcp: .seconds(number(350..<352))))))
         case .elasticIP:
             let network = reference(.externalNetwork)
             let pool = (Int(network.suffix(1)) ?? 0) * 64
@@ -248,9 +251,10 @@ package struct RandomResources {
             return Resource(
                 ElasticIP(
                     metadata: metadata, externalNetwork: network,
-                    address: address("203.0.113.\(pool + (isOne(in: 30) ? 10 : 40 + own))"),
+                    address: isOne(in: 3)
+                        ? nil : address("203.0.113.\(pool + (isOne(in: 30) ? 10 : 40 + own))"),
                     interface: isOne(in: 8) ? nil : outgoing(by: network),
-                    mode: pick([.nat, .nat, .stateless, .passThrough])))
+                    mode: pick([.nat, .nat, .stateless, .passThrough]), bandwidth: bandwidth()))
         default:
             let isElsewhere = isOne(in: 4)
             let isFromOutside = isOne(in: 5)
@@ -278,6 +282,12 @@ package struct RandomResources {
             let start = isOne(in: 8) ? number(0..<64) : number(64..<128)
             interface.prefixes.append(IPPrefix(containing: address("\(base).\(start)"), length: length))
         }
+    }
+
+    /// None, as a rule.
+    private mutating func bandwidth() -> Bandwidth {
+        func rate() -> Bitrate? { isOne(in: 4) ? Bitrate(bitsPerSecond: UInt64(number(1..<3)) * 10_000_000) : nil }
+        return Bandwidth(egress: rate(), ingress: rate())
     }
 
     /// Of the pool that begins there: addresses of its own, or ports of one that all share.

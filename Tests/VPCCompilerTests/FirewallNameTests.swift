@@ -95,7 +95,7 @@ import VPCTopology
                     $0.grows || $0.shape.size != nil || $0.shape.isInterval || $0.shape.timeout != nil
                 })
             for names in [
-                table.chains.map(\.name), table.sets.map(\.name), table.counters.map(\.name),
+                table.chains.map(\.name), table.sets.map(\.name), table.counters.map(\.name), table.objects.map(\.name),
                 table.flowtables.map(\.name),
             ] {
                 let twice = Dictionary(grouping: names) { $0 }.filter { $0.value.count > 1 }.keys
@@ -181,8 +181,9 @@ import VPCTopology
     }
 
     private static func names(_ tables: [NFTableIntent]) -> [String] {
-        tables.flatMap {
-            $0.chains.map(\.name) + $0.sets.map(\.name) + $0.counters.map(\.name) + $0.flowtables.map(\.name)
+        tables.flatMap { table -> [String] in
+            let objects = table.counters.map(\.name) + table.objects.map(\.name)
+            return table.chains.map(\.name) + table.sets.map(\.name) + objects + table.flowtables.map(\.name)
         }
     }
 
@@ -203,9 +204,10 @@ import VPCTopology
         let facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)
         var known = 0
         for table in topology.compiled(for: 0, facts: facts).intent.host.firewall {
-            let objects =
-                table.chains.map { ($0.name, $0.origin) } + table.counters.map { ($0.name, $0.origin) }
-                + table.sets.flatMap { [($0.name, $0.origin), ($0.name + ".1", $0.origin)] }
+            var objects = table.chains.map { ($0.name, $0.origin) }
+            objects += table.counters.map { ($0.name, $0.origin) }
+            objects += table.objects.map { ($0.name, $0.origin) }
+            objects += table.sets.flatMap { [($0.name, $0.origin), ($0.name + ".1", $0.origin)] }
             for (name, origin) in objects {
                 let expected = topology.resource(of: origin).flatMap { $0.kind == .host ? nil : $0 }
                 // A chain of several groups comes from the first of them, and belongs to none. Of long names it has a digest.

@@ -135,6 +135,7 @@ import VPCTopology
                     Issue.record("chain \(one) is not \(other)")
                 }
                 #expect(ours.counters == theirs.counters)
+                #expect(ours.objects == theirs.objects)
             }
             #expect(left.links == right.links)
             #expect(left.addresses == right.addresses)
@@ -198,6 +199,7 @@ extension NFTableIntent {
     fileprivate var seen: NFObservedTable {
         var seen = NFObservedTable(table)
         seen.objects = counters.map { NFObservedObject(name: $0.name, type: 1) }
+        seen.objects += objects.map { NFObservedObject(name: $0.name, type: $0.body.type, body: $0.body) }
         seen.sets = sets.map { NFObservedSet(name: $0.name, shape: $0.shape, elements: $0.elements) }
         for index in seen.sets.indices where sets[index].grows { seen.sets[index].shape.size = 1 << 20 }
         seen.flowtables = flowtables.map { flowtable in

@@ -151,12 +151,21 @@ private struct Planner {
                         .init(
                             address: address(), transport: pick([.tcp, .udp]), port: 8022, interface: name(),
                             interfacePort: 22)
-                    }))
+                    },
+                    limits: .init(
+                        bandwidth: pick([
+                            Bandwidth(), Bandwidth(egress: Bitrate(bitsPerSecond: 12_500_000)),
+                            Bandwidth(
+                                egress: Bitrate(bitsPerSecond: 10_000_000),
+                                ingress: Bitrate(bitsPerSecond: 5_000_000_000)),
+                        ]), maxConnections: maybe(7), newConnectionsPerSecond: maybe(8),
+                        idleTimeouts: .init(udp: pick([.seconds(120), .seconds(3600)])))))
         case 9:
             return Resource(
                 ElasticIP(
-                    metadata: metadata(), externalNetwork: name(), address: address(), interface: maybe(name()),
-                    mode: pick([.nat, .stateless, .passThrough])))
+                    metadata: metadata(), externalNetwork: name(), address: maybe(address()), interface: maybe(name()),
+                    mode: pick([.nat, .stateless, .passThrough]),
+                    bandwidth: pick([Bandwidth(), Bandwidth(ingress: Bitrate(bitsPerSecond: 100_000_000))])))
         default:
             let transports: [Probe.Transport] = [
                 .icmp, .tcp(port: 1), .udp(port: 65535), .sctp(port: 2905),

@@ -278,4 +278,54 @@ import VPCModel
             try #require(topology == whole, "seed \(seed): \(all)")
         }
     }
+
+    // MARK: Elastic IPs
+
+    private static let network = """
+        ---
+        kind: ExternalNetwork
+        metadata: {name: x}
+        spec:
+          pools: [203.0.113.0/29, 198.51.100.0/31]
+          nextHop: 203.0.113.1
+          gateways: [{host: h1, device: x0}]
+          uplinkAddress: 203.0.113.2
+
+        """
+
+    private static func elastic(_ name: String, _ address: String? = nil) -> String {
+        """
+        ---
+        kind: ElasticIP
+        metadata: {name: \(name)}
+        spec: {externalNetwork: x\(address.map { ", address: \($0)" } ?? "")}
+
+        """
+    }
+
+    private func elastic(_ topology: Topology) -> [String: String] {
+        Dictionary(uniqueKeysWithValues: topology.elasticIPs.map { ($0.name, "\($0.address)") })
+    }
+
+    @Test func elasticIPsGetTheLowestAndKeepIt() throws {
+        // Not the network's, the router's, the uplink's, what is stated, or the broadcast; of a routed pool all.
+        let all = ["c", "a", "d", "e", "f"].map { Self.elastic($0) } + [Self.elastic("b", "203.0.113.4")]
+        let first = try topology([Self.network] + all.reversed())
+        let expected = [
+            "a": "198.51.100.0", "b": "203.0.113.4", "c": "198.51.100.1", "d": "203.0.113.3", "e": "203.0.113.5",
+            "f": "203.0.113.6",
+        ]
+        #expect(elastic(first) == expected)
+        #expect(first.chosenAddresses.map(\.interface).sorted() == ["a", "c", "d", "e", "f"].map { "ElasticIP/\($0)" })
+        let kept = KeptAddresses(first.chosenAddresses)
+        let fewer = try topology(
+            [Self.network, Self.elastic("a0"), Self.elastic("d"), Self.elastic("f")], keeping: kept)
+        #expect(elastic(fewer) == ["a0": "198.51.100.0", "d": "203.0.113.3", "f": "203.0.113.6"])
+        let (set, full) = resolve([Self.network, Self.elastic("g")] + all)
+        #expect(full.topology == nil)
+        #expect(set.located(full.diagnostics).contains { $0.description.contains("[pool-full]") })
+        let unkept = resolve([Self.network, Self.elastic("a")], keeping: nil).resolution
+        #expect(unkept.diagnostics.map(\.rule) == ["missing-address"])
+        #expect(unkept.diagnostics.first?.hint?.contains("address: 198.51.100.0") ?? false)
+    }
 }

@@ -152,7 +152,8 @@ extension HostCompiler {
     ) -> ChangedKeys<String> {
         switch operation {
         case .createTable, .wakeTable, .deleteTable, .changePolicy: return .any
-        case .createSet, .createChain, .deleteChain, .createCounter, .deleteObject, .renewElements, .createFlowtable,
+        case .createSet, .createChain, .deleteChain, .createCounter, .createObject, .deleteObject, .renewElements,
+            .createFlowtable,
             .addDevices, .deleteFlowtable:
             return .none
         // What all packets of a kind pass, another epoch's rules among it.

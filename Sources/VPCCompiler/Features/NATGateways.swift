@@ -8,7 +8,7 @@ import VPCTopology
 extension FirewallFamily {
     static let natGatewayLeg = FirewallFamily("leg", of: .one(.natGateway), tightens: [])
     static let natGateways = FirewallFamily(
-        "from_gateway_vrf", "to_nat_gateway", "external_invalid", "unsolicited",
+        "to_nat_gateway", "external_invalid", "unsolicited",
         "untranslated", "to_nat_gateway_denied", tightens: [])
 }
 
@@ -98,11 +98,9 @@ struct NATGateways: HostFeature {
         }
         firewall.rule(
             at: NATBeforeRouting.unsolicited, .match(.iifgroup, LinkGroups.leg), .counter("unsolicited"), .drop)
-        firewall.rule(at: Forwarded.external, .match(.iifgroup, LinkGroups.gatewayVRF), .goto("from_gateway_vrf"))
-        firewall.filter.chain("from_gateway_vrf", origin: firewall.origin) { chain in
-            chain.rule(.match([.invalid]), .counter("external_invalid"), .drop)
-            chain.rule(.accept)
-        }
+        firewall.rule(at: Forwarded.external, .match(.iifgroup, LinkGroups.gatewayVRF), .goto(FromGatewayVRF.chain))
+        firewall.rule(at: FromGatewayVRF.invalid, .match([.invalid]), .counter("external_invalid"), .drop)
+        firewall.rule(at: FromGatewayVRF.accept, .accept)
         // Only the first packet of a connection comes here: it costs nothing.
         firewall.rule(
             at: NATAfterRouting.untranslated, .match(.oifgroup, LinkGroups.uplink),

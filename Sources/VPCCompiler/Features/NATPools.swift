@@ -61,7 +61,7 @@ struct NATPools: HostFeature {
         guard host.traits.hasNATGateways else { return }
         firewall.filter.sets += [Self.whole, Self.several]
         if host.traits.dividesPorts {
-            var protocols = NFSet("port_protocols", of: .internetProtocol, origin: firewall.origin)
+            var protocols = NFSet("port_protocols", of: .internetProtocol, size: 4, origin: firewall.origin)
             for number in [.icmp, .tcp, .udp] as [NFProtocol] { protocols.add(number, origin: firewall.origin) }
             firewall.filter.sets += [Self.ports, Self.blocks, protocols]
         }

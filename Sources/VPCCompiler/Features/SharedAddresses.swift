@@ -87,10 +87,11 @@ struct SharedAddresses: HostFeature {
 extension HostCompiler {
     /// Those of a network that several NAT gateways of this host have ports of, or one.
     func sharedAddresses(of network: Int) -> [IPAddress] {
-        let gateways = natGateways.keys.filter { topology.natGateways[$0].network == network }
+        let all = topology.natGateways
         return Set(
-            gateways.compactMap { number in
-                if case .shared(let shared) = topology.natGateways[number].pool { shared.address } else { nil }
+            natGateways.keys.compactMap { number in
+                guard all[number].network == network, case .shared(let shared) = all[number].pool else { return nil }
+                return shared.address
             }
         ).sorted()
     }
@@ -98,8 +99,9 @@ extension HostCompiler {
     /// Of those who share an address one speaks for it.
     func isFirst(ofSharing gateway: ResolvedNATGateway) -> Bool {
         guard case .shared(let own) = gateway.pool else { return true }
+        let all = topology.natGateways
         return !natGateways.keys.contains { number in
-            guard case .shared(let other) = topology.natGateways[number].pool else { return false }
+            guard case .shared(let other) = all[number].pool else { return false }
             return other.address == own.address && other.ports.lowerBound < own.ports.lowerBound
         }
     }

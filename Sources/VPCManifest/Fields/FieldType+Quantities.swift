@@ -24,7 +24,43 @@ extension Duration {
     }
 }
 
+extension FieldType<Bitrate> {
+    /// `10Mbit`, `5Gbit`: decimal, bits a second.
+    static func rate(in range: ClosedRange<Bitrate>) -> FieldType {
+        FieldType("rate", read: { $0.rate($1, in: range) }, write: { .string($0.text) })
+    }
+
+    fileprivate static var units: [(String, Int)] { [("kbit", 1000), ("Mbit", 1_000_000), ("Gbit", 1_000_000_000)] }
+}
+
+extension Bitrate {
+    /// With the largest unit that it is a multiple of.
+    fileprivate var text: String {
+        let unit =
+            FieldType<Bitrate>.units.last { bitsPerSecond % UInt64($0.1) == 0 } ?? ("kbit", 1000)
+        return "\(bitsPerSecond / UInt64(unit.1))\(unit.0)"
+    }
+}
+
 extension DocumentReader {
+    fileprivate mutating func rate(_ node: Int, in range: ClosedRange<Bitrate>) -> Bitrate? {
+        let what = "a rate, a number with its unit"
+        guard let (number, unit) = quantity(node, what, units: FieldType<Bitrate>.units, example: "10Mbit, 5Gbit")
+        else {
+            return nil
+        }
+        let (bits, isTooMuch) = UInt64(number).multipliedReportingOverflow(by: UInt64(unit))
+        let rate = Bitrate(bitsPerSecond: isTooMuch ? .max : bits)
+        guard range.contains(rate) else {
+            report(
+                "out-of-range",
+                "\(path(node)) must be from \(range.lowerBound.text) to \(range.upperBound.text), not \(tree.text(node))",
+                at: node)
+            return nil
+        }
+        return rate
+    }
+
     fileprivate mutating func duration(_ node: Int, in range: ClosedRange<Duration>) -> Duration? {
         let what = "a duration, a number with its unit"
         guard let (number, unit) = quantity(node, what, units: FieldType<Duration>.units, example: "300ms, 10s, 1h")

@@ -36,7 +36,25 @@ extension NATGateway: ManifestResource {
             .list(of: .object(PortForward.fields, from: PortForward.blank), "port forwards"), default: [],
             absent: "none",
             "at most 1024: public ports that lead to interfaces, [edge.md](edge.md#port-forwards)"),
+        .optional(
+            "bandwidth", \.limits.bandwidth, .object(Bandwidth.fields, from: Bandwidth()), default: Bandwidth(),
+            absent: "unlimited", "what may pass it, elastic IPs included, [edge.md](edge.md#bandwidth)"),
+        .optional(
+            "maxConnections", \.limits.maxConnections, .integer(in: connectionLimits),
+            absent: "a quarter of the host's table",
+            "1 to 2147483647: tracked connections at once; more are refused while it has so many,"
+                + " [edge.md](edge.md#limits-of-connections)"),
+        .optional(
+            "newConnectionsPerSecond", \.limits.newConnectionsPerSecond, .integer(in: beginRates), absent: "20000",
+            "1 to 1000000: connections that may begin in a second"),
+        .optional(
+            "idleTimeouts", \.limits.idleTimeouts, .object(IdleTimeouts.fields, from: IdleTimeouts()),
+            default: IdleTimeouts(), absent: "as below",
+            "when a connection without a packet is forgotten; whole seconds"),
     ])
+
+    private static let connectionLimits = 1...Int(Int32.max)
+    private static let beginRates = 1...1_000_000
 
     private static let portCounts = 64...32768
 }
@@ -73,5 +91,19 @@ extension NATGateway.PortForward {
             "interface", \.interface, .name(of: NetworkInterface.self),
             "of the gateway's VPC. Its security groups judge who may come"),
         .required("port", \.interfacePort, .integer(in: ports), "1 to 65535"),
+    ])
+}
+
+extension NATGateway.IdleTimeouts {
+    private static let times = Duration.seconds(1) ... .seconds(7 * 86400)
+
+    fileprivate static let fields = FieldList<NATGateway.IdleTimeouts>([
+        .optional(
+            "tcp", \.tcp, .duration(in: times), default: .seconds(350), absent: "350s",
+            "1s to 168h: of established connections"),
+        .optional(
+            "udp", \.udp, .duration(in: times), default: .seconds(120), absent: "120s",
+            "1s to 168h: where both sides have spoken; where one has, at most 30 s"),
+        .optional("icmp", \.icmp, .duration(in: times), default: .seconds(30), absent: "30s", "1s to 168h"),
     ])
 }

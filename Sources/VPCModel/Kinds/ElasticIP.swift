@@ -5,10 +5,12 @@ public struct ElasticIP: Hashable, Sendable {
     public var metadata: Metadata
     /// Name of the external network.
     public var externalNetwork: String
-    public var address: IPAddress
+    /// Nil: the lowest of the network that is free is chosen for it.
+    public var address: IPAddress?
     /// Name of the network interface; nil: the address is reserved.
     public var interface: String?
     public var mode: Mode
+    public var bandwidth: Bandwidth
 
     public enum Mode: String, Hashable, Sendable, CaseIterable {
         /// Translated, connection by connection.
@@ -20,13 +22,16 @@ public struct ElasticIP: Hashable, Sendable {
     }
 
     public init(
-        metadata: Metadata, externalNetwork: String, address: IPAddress, interface: String? = nil, mode: Mode = .nat
+        metadata: Metadata, externalNetwork: String, address: IPAddress? = nil, interface: String? = nil,
+        mode: Mode = .nat,
+        bandwidth: Bandwidth = Bandwidth()
     ) {
         self.metadata = metadata
         self.externalNetwork = externalNetwork
         self.address = address
         self.interface = interface
         self.mode = mode
+        self.bandwidth = bandwidth
     }
 }
 

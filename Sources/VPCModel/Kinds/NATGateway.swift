@@ -14,6 +14,7 @@ public struct NATGateway: Hashable, Sendable {
     /// Public ports of each inside address; nil: whichever are free.
     public var portsPerInterface: Int?
     public var portForwards: [PortForward]
+    public var limits: Limits
 
     public static let maximumAddresses = 64
     public static let maximumPortForwards = 1024
@@ -47,9 +48,42 @@ public struct NATGateway: Hashable, Sendable {
         }
     }
 
+    /// What may pass it, and what it remembers.
+    public struct Limits: Hashable, Sendable {
+        public var bandwidth = Bandwidth()
+        /// Tracked connections at once; nil: a quarter of the host's table.
+        public var maxConnections: Int?
+        /// Nil: what a VPC may begin.
+        public var newConnectionsPerSecond: Int?
+        public var idleTimeouts = IdleTimeouts()
+
+        public init(
+            bandwidth: Bandwidth = Bandwidth(), maxConnections: Int? = nil, newConnectionsPerSecond: Int? = nil,
+            idleTimeouts: IdleTimeouts = IdleTimeouts()
+        ) {
+            self.bandwidth = bandwidth
+            self.maxConnections = maxConnections
+            self.newConnectionsPerSecond = newConnectionsPerSecond
+            self.idleTimeouts = idleTimeouts
+        }
+    }
+
+    /// Whole seconds after which connections without a packet are forgotten.
+    public struct IdleTimeouts: Hashable, Sendable {
+        public var tcp: Duration = .seconds(350)
+        public var udp: Duration = .seconds(120)
+        public var icmp: Duration = .seconds(30)
+
+        public init(tcp: Duration = .seconds(350), udp: Duration = .seconds(120), icmp: Duration = .seconds(30)) {
+            self.tcp = tcp
+            self.udp = udp
+            self.icmp = icmp
+        }
+    }
+
     public init(
         metadata: Metadata, subnet: String, address: IPAddress, externalNetwork: String, pool: PublicPool,
-        portsPerInterface: Int? = nil, portForwards: [PortForward] = []
+        portsPerInterface: Int? = nil, portForwards: [PortForward] = [], limits: Limits = Limits()
     ) {
         self.metadata = metadata
         self.subnet = subnet
@@ -58,6 +92,7 @@ public struct NATGateway: Hashable, Sendable {
         self.pool = pool
         self.portsPerInterface = portsPerInterface
         self.portForwards = portForwards
+        self.limits = limits
     }
 }
 

@@ -19,8 +19,10 @@ extension ElasticIP: ResolvableResource {
     init(_ resolved: ResolvedElasticIP, in topology: Topology) {
         self.init(
             metadata: Metadata(name: resolved.name),
-            externalNetwork: topology.externalNetworks[resolved.network].name, address: resolved.address,
-            interface: resolved.interface.map { topology.interfaces[$0].name }, mode: resolved.mode)
+            externalNetwork: topology.externalNetworks[resolved.network].name,
+            address: resolved.hasChosenAddress ? nil : resolved.address,
+            interface: resolved.interface.map { topology.interfaces[$0].name }, mode: resolved.mode,
+            bandwidth: resolved.bandwidth)
     }
 
     static func enter(_ number: Int, _ resolver: inout Resolver) {
@@ -56,6 +58,7 @@ extension ResolvedElasticIP {
 
 extension Resolver {
     fileprivate mutating func resolveElasticIPs() {
+        var choice = PublicAddressChoice(model.elasticIPs)
         for elastic in model.elasticIPs.sorted(by: { $0.metadata.name < $1.metadata.name }) {
             let reference = elastic.reference
             let network = number(
@@ -67,13 +70,19 @@ extension Resolver {
                 giveUp(elastic)
                 continue
             }
-            checkPublic(elastic.address, of: reference, network, ["spec", "address"])
+            guard let address = elastic.address ?? choose(for: elastic, network, &choice) else {
+                giveUp(elastic)
+                continue
+            }
+            checkPublic(address, of: reference, network, ["spec", "address"])
             var resolved = ResolvedElasticIP(
-                name: elastic.metadata.name, network: network, address: elastic.address, interface: interface,
+                name: elastic.metadata.name, network: network, address: address, interface: interface,
                 gateway: nil, mode: elastic.mode)
+            resolved.bandwidth = elastic.bandwidth
+            resolved.hasChosenAddress = elastic.address == nil
             if let interface = resolved.interface {
-                resolved.gateway = gateway(of: elastic, interface, network)
-                check(elastic, interface, network)
+                resolved.gateway = gateway(of: elastic, address, interface, network)
+                check(elastic, address, interface, network)
             }
             ElasticIP.enter(place(ElasticIP.self, elastic.metadata.name, resolved), &self)
         }
@@ -81,14 +90,16 @@ extension Resolver {
 
     /// The NAT gateway by which an interface's packets leave for a network; where there is none, nobody is reached by the
     /// address: an answer would leave elsewhere.
-    private mutating func gateway(of elastic: ElasticIP, _ interface: Int, _ network: Int) -> Int? {
+    private mutating func gateway(
+        of elastic: ElasticIP, _ address: IPAddress, _ interface: Int, _ network: Int
+    ) -> Int? {
         let subnet = topology.subnets[topology.interfaces[interface].subnet]
         if let gateway = topology.defaultNATGateway(of: interface), topology.natGateways[gateway].network == network {
             return gateway
         }
         warn(
             "elastic-ip-without-way",
-            "nobody is reached by \(elastic.address): what \(topology.interfaces[interface].name) sends does not leave by"
+            "nobody is reached by \(address): what \(topology.interfaces[interface].name) sends does not leave by"
                 + " external network \(elastic.externalNetwork)",
             hint:
                 "give the subnet \(subnet.name) a route table with a route to 0.0.0.0/0 whose next hop is a NAT gateway"
@@ -98,7 +109,7 @@ extension Resolver {
         return nil
     }
 
-    private mutating func check(_ elastic: ElasticIP, _ interface: Int, _ network: Int) {
+    private mutating func check(_ elastic: ElasticIP, _ address: IPAddress, _ interface: Int, _ network: Int) {
         if let first = index.elasticIPsOfInterface[interface].min() {
             let other = ResourceReference(.elasticIP, topology.elasticIPs[first].name)
             report(
@@ -107,9 +118,9 @@ extension Resolver {
                 ["spec", "interface"], related: Diagnostic.Related("it is here", at: other, ["spec", "interface"]))
         }
         let vpc = topology.vpcs[topology.interfaces[interface].vpc]
-        if elastic.mode == .passThrough, let cidr = vpc.cidrs.block(containing: elastic.address) {
+        if elastic.mode == .passThrough, let cidr = vpc.cidrs.block(containing: address) {
             report(
-                "elastic-ip-inside-vpc", "\(elastic.address) is inside \(cidr) of VPC \(vpc.name) itself",
+                "elastic-ip-inside-vpc", "\(address) is inside \(cidr) of VPC \(vpc.name) itself",
                 hint: "use mode nat", at: elastic.reference, ["spec", "address"],
                 related: Diagnostic.Related(
                     "the VPC's blocks are here", at: ResourceReference(.vpc, vpc.name), ["spec", "cidrs"]))

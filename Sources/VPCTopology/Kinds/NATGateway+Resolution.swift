@@ -31,7 +31,7 @@ extension NATGateway: ResolvableResource {
                 PortForward(
                     address: $0.address, transport: $0.transport, port: $0.port,
                     interface: topology.interfaces[$0.interface].name, interfacePort: $0.interfacePort)
-            })
+            }, limits: resolved.limits)
     }
 
     static func enter(_ number: Int, _ resolver: inout Resolver) {
@@ -105,10 +105,11 @@ extension Resolver {
                 continue
             }
             let key = GatewayKey(natGatewayName: gateway.metadata.name)
-            let resolved = ResolvedNATGateway(
+            var resolved = ResolvedNATGateway(
                 name: gateway.metadata.name, vpc: topology.subnets[subnet].vpc, subnet: subnet, network: network,
                 address: gateway.address, pool: gateway.pool.sorted, portsPerInterface: gateway.portsPerInterface,
                 key: key)
+            resolved.limits = gateway.limits
             checkAddress(of: gateway, resolved)
             switch gateway.pool {
             case .addresses(let addresses): checkPublic(addresses, of: gateway, network)

@@ -6,7 +6,9 @@ extension ElasticIP: ListedResource {
         let resolved = Dictionary(uniqueKeysWithValues: topology.elasticIPs.map { ($0.name, $0) })
         return [
             Column("EXTERNAL-NETWORK") { $0.externalNetwork },
-            Column("ADDRESS") { "\($0.address)" },
+            Column("ADDRESS") { elastic in
+                (elastic.address ?? resolved[elastic.metadata.name]?.address).map { "\($0)" } ?? "-"
+            },
             Column("INTERFACE") { $0.interface ?? "-" },
             Column("MODE") { $0.mode.rawValue },
             Column("VPC", in: [.wide]) { address in
