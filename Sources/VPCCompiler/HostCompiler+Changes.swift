@@ -151,6 +151,7 @@ extension HostCompiler {
         func note(_ number: Int, _ interface: ResolvedInterface) {
             if interface.host == host { concerned.interfaces.insert(number) }
             concerned.places[interface.vpc, default: []] += interface.blocks
+            concerned.contexts.formUnion(contexts(leadingTo: interface.vpc))
             if interface.gatewayKey == nil { return }
             concerned.contexts.formUnion(
                 contexts.keys.filter { $0.vpc == interface.vpc && $0.routeTable != nil })
@@ -383,7 +384,7 @@ extension HostCompiler {
         }
         for former in Array(change.changed.values) + Array(change.removed.values) { suspects.insert(former.host) }
         for number in change.added + change.changed.keys { suspects.insert(topology.interfaces[number].host) }
-        let vpcs = Array(demand.vpcs.keys)
+        let vpcs = Array(topology.withPeers(demand.vpcs.keys))
         for remote in suspects where remote != host {
             let isPeer =
                 topology.hosts.contains(number: remote)
@@ -405,6 +406,7 @@ extension HostCompiler {
         now.isLogging = !demand.reports.isEmpty
         now.hasUplinks = !uplinks.isEmpty
         now.hasNATGateways = !natGateways.isEmpty
+        now.hasPeerings = topology.hasPeering(among: demand.vpcs.keys)
         now.elasticIPs = elasticIPs.values.reduce(into: []) { $0.formUnion(ElasticIPModes($1)) }
         now.ports = ports.count
         now.largestMTU = demand.mtus.keys.max()
@@ -423,7 +425,7 @@ extension HostCompiler {
         if isFirst || alike != traits { bring(.host) }
         bringUplinks(
             former.elasticIPs == traits.elasticIPs ? concerned.networks : concerned.networks.union(uplinks.keys),
-            hasComeOrGone: former.hasNATGateways != traits.hasNATGateways)
+            hasComeOrGone: former.sendsToItself != traits.sendsToItself)
         let isAnew = { (key: Context.Key) in
             self.made[.context(key)] == nil || key.natGateway.map(concerned.natGateways.contains) ?? false
         }

@@ -35,6 +35,7 @@ extension Resolver {
         var concerned: Set<NumberedResource> = []
         for (reference, old) in changes.removed {
             let kind = Self.kinds[reference.kind.ordinal]
+            if kind.changesEverything { return nil }
             guard let number = kind.number(of: reference.name, &self) else { return nil }
             let resource = NumberedResource(kind: reference.kind, number: number)
             if let new = changes.added[reference] {
@@ -51,8 +52,10 @@ extension Resolver {
         for (reference, new) in changes.added {
             let isKnown = Self.kinds[reference.kind.ordinal].number(of: reference.name, &self) != nil
             guard isKnown == (changes.removed[reference] != nil) else { return nil }
+            if Self.kinds[reference.kind.ordinal].changesEverything { return nil }
             batch.model.append(new)
         }
+        if concerned.contains(where: { Self.kinds[$0.kind.ordinal].changesEverything }) { return nil }
         for resource in elasticIPs(with: concerned.union(batch.replaced)) { concerned.insert(resource) }
         for resource in concerned where !batch.gone.contains(resource) && batch.replaced.insert(resource).inserted {
             batch.model.append(Self.kinds[resource.kind.ordinal].resource(resource.number, in: topology))
