@@ -77,8 +77,8 @@ private struct RuleIndex {
     mutating func allow(_ service: UInt32, of interface: Int, _ direction: TrafficDirection, far: IPAddress) -> Bool {
         let own = topology.interfaces[interface]
         if own.securityGroups.isEmpty { return true }
-        let member = topology.interface(at: far, inVPC: own.vpc)
-        let peers = member.map { topology.interfaces[$0].securityGroups } ?? []
+        let members = ([own.vpc] + topology.peers(ofVPC: own.vpc)).compactMap { topology.interface(at: far, inVPC: $0) }
+        let peers = members.flatMap { topology.interfaces[$0].securityGroups }
         for group in own.securityGroups {
             let rules = rules(of: Key(group: group, direction: direction))
             if rules.byAddress.line(far, service) != nil { return true }

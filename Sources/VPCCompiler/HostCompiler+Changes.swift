@@ -153,6 +153,7 @@ extension HostCompiler {
         func note(_ number: Int, _ interface: ResolvedInterface) {
             if interface.host == host { concerned.interfaces.insert(number) }
             concerned.places[interface.vpc, default: []] += interface.blocks
+            concerned.contexts.formUnion(contexts(leadingTo: interface.vpc))
             if interface.gatewayKey == nil { return }
             concerned.contexts.formUnion(
                 contexts.keys.filter { $0.vpc == interface.vpc && $0.routeTable != nil })
@@ -386,7 +387,7 @@ extension HostCompiler {
         }
         for former in Array(change.changed.values) + Array(change.removed.values) { suspects.insert(former.host) }
         for number in change.added + change.changed.keys { suspects.insert(topology.interfaces[number].host) }
-        let vpcs = Array(demand.vpcs.keys)
+        let vpcs = Array(topology.withPeers(demand.vpcs.keys))
         for remote in suspects where remote != host {
             let isPeer =
                 topology.hosts.contains(number: remote)
@@ -409,6 +410,7 @@ extension HostCompiler {
         now.isLogging = !demand.reports.isEmpty
         now.hasUplinks = !uplinks.isEmpty
         now.hasNATGateways = !natGateways.isEmpty
+        now.hasPeerings = topology.hasPeering(among: demand.vpcs.keys)
         bringEdgeTraits(concerned, &now)
         now.ports = ports.count
         now.largestMTU = demand.mtus.keys.max()
@@ -430,7 +432,7 @@ extension HostCompiler {
         let concernedUplinks = concerned.networks.union(concerned.uplinks)
         bringUplinks(
             hasOtherUplinks ? concernedUplinks.union(uplinks.keys) : concernedUplinks,
-            hasComeOrGone: former.hasNATGateways != traits.hasNATGateways)
+            hasComeOrGone: former.sendsToItself != traits.sendsToItself)
         let isAnew = { (key: Context.Key) in
             self.made[.context(key)] == nil || key.natGateway.map(concerned.natGateways.contains) ?? false
         }

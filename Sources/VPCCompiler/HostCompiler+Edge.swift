@@ -97,13 +97,13 @@ extension HostCompiler {
         return topology.host(of: gateway) == host ? Context.Key(vpc: gateway.vpc, natGateway: number) : nil
     }
 
-    /// - Parameter hasComeOrGone: Whether there are NAT gateways here and were none, or the other way round.
+    /// - Parameter hasComeOrGone: Whether the host sends to itself by tunnels and did not, or the other way round.
     mutating func bringUplinks(_ networks: Set<Int>, hasComeOrGone: Bool) {
         for number in networks.sorted() {
             if uplinks[number] == nil { drop(.uplink(number)) } else { bring(.uplink(number)) }
         }
         guard hasComeOrGone else { return }
-        if traits.hasNATGateways { bring(.edge(host)) } else { drop(.edge(host)) }
+        if traits.sendsToItself { bring(.edge(host)) } else { drop(.edge(host)) }
     }
 
     /// Finds out which elastic IPs come in here.

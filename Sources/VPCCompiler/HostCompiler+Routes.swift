@@ -209,7 +209,12 @@ extension HostCompiler {
 
     mutating func customRoutes(_ routes: [ResolvedRoute], _ context: Context) -> [Attributed<Route>] {
         var list: [Attributed<Route>] = []
-        for route in routes { list += customRoutes(route, context) }
+        for route in routes {
+            if case .peering(let peering) = route.nextHops.first?.target {
+                list += peeredRoutes(route, by: peering, among: routes, context)
+            }
+            list += customRoutes(route, context)
+        }
         return list
     }
 
@@ -236,6 +241,8 @@ extension HostCompiler {
         switch target {
         case .interface(let interface): nexthop(toGateway: interface)
         case .natGateway(let gateway): nexthop(toNATGateway: gateway)
+        // To none as a whole: each of its interfaces has a route, see `peeredRoutes`.
+        case .peering: nil
         }
     }
 
@@ -250,7 +257,7 @@ extension HostCompiler {
     private func isHere(_ target: ResolvedNextHop.Target) -> Bool {
         switch target {
         case .interface(let interface): topology.interfaces[interface].host != host || isAttachedHere(interface)
-        case .natGateway: true
+        case .natGateway, .peering: true
         }
     }
 

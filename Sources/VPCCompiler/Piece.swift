@@ -33,7 +33,7 @@ enum Piece: Hashable, Sendable {
     case relay(Int)
     /// A VPC with a guest here whose denied packets are reported.
     case report(Int)
-    /// That this host, by its number, has NAT gateways.
+    /// That this host, by its number, sends to itself by tunnels.
     case edge(Int)
     /// The device that leads to an external network.
     case uplink(Int)
@@ -141,6 +141,10 @@ struct HostTraits: Equatable, Sendable {
     /// Whether this host is connected to a provider, and has NAT gateways.
     var hasUplinks = false
     var hasNATGateways = false
+    /// Whether two VPCs that are here reach each other.
+    var hasPeerings = false
+    /// Whether packets of guests go by a tunnel to the host itself.
+    var sendsToItself: Bool { hasNATGateways || hasPeerings }
     var elasticIPs: ElasticIPModes = []
     /// Whether one of those has only some ports of addresses, be it for itself or for each guest.
     var dividesPorts = false

@@ -16,6 +16,9 @@ protocol ResolvableResource: ResourceType {
 
     // MARK: Changes
 
+    /// Whether a change of one is taken in by resolving everything: of kinds that change seldom, and matter to much.
+    static var changesEverything: Bool { get }
+
     /// What is noted of a resource that changes.
     static func noted(_ former: Resolved) -> Resolved
     /// What is put back where a change is taken back.
@@ -36,6 +39,8 @@ protocol ResolvableResource: ResourceType {
 }
 
 extension ResolvableResource {
+    static var changesEverything: Bool { false }
+
     static func noted(_ former: Resolved) -> Resolved { former }
     static func restored(_ former: Resolved, _ now: Resolved) -> Resolved { former }
 

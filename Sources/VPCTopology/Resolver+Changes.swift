@@ -35,6 +35,7 @@ extension Resolver {
         var concerned: Set<NumberedResource> = []
         for (reference, old) in changes.removed {
             let kind = Self.kinds[reference.kind.ordinal]
+            if kind.changesEverything { return nil }
             guard let number = kind.number(of: reference.name, &self) else { return nil }
             let resource = NumberedResource(kind: reference.kind, number: number)
             if let new = changes.added[reference] {
@@ -51,8 +52,10 @@ extension Resolver {
         for (reference, new) in changes.added {
             let isKnown = Self.kinds[reference.kind.ordinal].number(of: reference.name, &self) != nil
             guard isKnown == (changes.removed[reference] != nil) else { return nil }
+            if Self.kinds[reference.kind.ordinal].changesEverything { return nil }
             batch.model.append(new)
         }
+        if concerned.contains(where: { Self.kinds[$0.kind.ordinal].changesEverything }) { return nil }
         let touched = concerned.union(batch.replaced)
         concerned.formUnion(edge(with: touched))
         let hasOtherWays = (Set(changes.added.keys.map(\.kind)).union(changes.removed.keys.map(\.kind))).union(

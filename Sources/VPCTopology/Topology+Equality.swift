@@ -31,6 +31,7 @@ extension Topology: Equatable {
                         ResolvedNextHop(
                             .interface(numbers.interfaces[interface]), weight: hop.weight, liveness: hop.liveness)
                     case .natGateway(let gateway): ResolvedNextHop(.natGateway(numbers.natGateways[gateway]))
+                    case .peering(let peering): ResolvedNextHop(.peering(numbers.peerings[peering]))
                     }
                 }
             }
@@ -80,6 +81,7 @@ package struct TopologyNumbers {
     package let acls: [Int]
     package let externalNetworks: [Int]
     package let natGateways: [Int]
+    package let peerings: [Int]
 
     init(_ topology: Topology) {
         hosts = topology.places(of: \.hosts)
@@ -91,6 +93,7 @@ package struct TopologyNumbers {
         acls = topology.places(of: \.acls)
         externalNetworks = topology.places(of: \.externalNetworks)
         natGateways = topology.places(of: \.natGateways)
+        peerings = topology.places(of: \.peerings)
     }
 }
 

@@ -37,15 +37,21 @@ public struct ResolvedVPC: Sendable, Equatable {
     public var denialLog: DenialLog?
     /// Tracked connections on one host; nil: a share of what the host has room for.
     public var maxConnections: Int?
+    /// Whose it is.
+    public var account: String?
+    public var region: String?
 
     public init(
-        name: String, id: VPCID, cidrs: [IPPrefix], denialLog: DenialLog? = nil, maxConnections: Int? = nil
+        name: String, id: VPCID, cidrs: [IPPrefix], denialLog: DenialLog? = nil, maxConnections: Int? = nil,
+        account: String? = nil, region: String? = nil
     ) {
         self.name = name
         self.id = id
         self.cidrs = cidrs
         self.denialLog = denialLog
         self.maxConnections = maxConnections
+        self.account = account
+        self.region = region
     }
 }
 
@@ -116,13 +122,15 @@ public struct ResolvedNextHop: Sendable, Equatable {
         case interface(Int)
         /// A number of `Topology.natGateways`.
         case natGateway(Int)
+        /// A number of `Topology.peerings`.
+        case peering(Int)
     }
 
     /// Nil where it is none.
     public var interface: Int? {
         switch target {
         case .interface(let interface): interface
-        case .natGateway: nil
+        case .natGateway, .peering: nil
         }
     }
 

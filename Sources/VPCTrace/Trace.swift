@@ -160,7 +160,11 @@ extension Topology {
         let packet = Packet(from: source ?? interfaces[from].address, to: destination, content)
         var walk = Walk(topology: self, model: model)
         let forward = walk.journey(of: packet, from: .interface(from))
-        let isOtherVPC = toInterface.map { interfaces[$0].vpc != interfaces[from].vpc } ?? false
+        let isOtherVPC =
+            toInterface.map { interfaces[$0].vpc }.map {
+                $0 != interfaces[from].vpc && !arePeers($0, interfaces[from].vpc)
+            }
+            ?? false
         var trace = Trace(
             from: from, toInterface: toInterface, isOtherVPC: isOtherVPC, forward: forward, returns: [])
         if isOtherVPC, let toInterface {

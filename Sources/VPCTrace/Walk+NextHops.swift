@@ -12,6 +12,7 @@ extension Walk {
         switch route.nextHops[0].target {
         case .interface: followToGateways(route, in: context, path, from: port, &way)
         case .natGateway(let gateway): followOut(by: gateway, route, in: context, path, from: port, &way)
+        case .peering(let peering): followToPeer(peering, route, in: context, path, from: port, &way)
         }
     }
 

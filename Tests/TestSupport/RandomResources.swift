@@ -10,13 +10,16 @@ package struct RandomResources {
 
     package init(seed: UInt64) {
         random = Dice(seed: seed)
-        for kind in Self.order { for name in names(kind).prefix(2) { put(made(kind, name)) } }
+        // Of two VPCs there is one peering.
+        for kind in Self.order where kind != .peeringAcceptance {
+            for name in names(kind).prefix(kind == .vpcPeering ? 1 : 2) { put(made(kind, name)) }
+        }
     }
 
     /// Such that what is referred to comes first.
     private static let order: [ResourceKind] = [
         .host, .externalNetwork, .vpc, .routeTable, .networkACL, .subnet, .natGateway, .securityGroup,
-        .networkInterface, .elasticIP, .probe,
+        .networkInterface, .elasticIP, .vpcPeering, .peeringAcceptance, .probe,
     ]
 
     package var model: Model {
@@ -83,6 +86,8 @@ package struct RandomResources {
         case .externalNetwork: ["x0", "x1"]
         case .natGateway: ["n0", "n1", "n2"]
         case .elasticIP: ["e0", "e1", "e2"]
+        case .vpcPeering: ["c0", "c1", "c2"]
+        case .peeringAcceptance: ["d0", "d1"]
         default: ["p0", "p1", "p2"]
         }
     }
@@ -96,6 +101,28 @@ package struct RandomResources {
     {
         let there = resources.values.filter { $0.kind == kind && fits($0.value) }.map(\.metadata.name).sorted()
         return there.isEmpty || isOne(in: 40) ? pick(names(kind)) : pick(there)
+    }
+
+    private func sidesOfPeer(of vpc: String) -> [(peering: String, far: VPCPeering.Side)] {
+        resources.values.compactMap { $0.value as? VPCPeering }.sorted { $0.metadata.name < $1.metadata.name }
+            .compactMap { peering in
+                let far = peering.requester.vpc == vpc ? peering.accepter : peering.requester
+                return [peering.requester.vpc, peering.accepter.vpc].contains(vpc) ? (peering.metadata.name, far) : nil
+            }
+    }
+
+    private mutating func routeToPeer(of vpc: String) -> CustomRoute? {
+        let sides = sidesOfPeer(of: vpc)
+        if sides.isEmpty { return nil }
+        let (peering, far) = pick(sides)
+        return CustomRoute(
+            destination: far.prefixes.first ?? block(), target: .nextHops([NextHop(.peering(peering))]))
+    }
+
+    private mutating func groupOfPeer(of vpc: String) -> String {
+        let sides = sidesOfPeer(of: vpc)
+        let far = sides.isEmpty ? reference(.vpc) : pick(sides).far.vpc
+        return far + "/" + reference(.securityGroup) { ($0 as? SecurityGroup)?.vpc == far }
     }
 
     private func vpc(ofSubnet name: String) -> String {
@@ -138,7 +165,7 @@ package struct RandomResources {
                 VPC(
                     metadata: metadata, id: VPCID((isOne(in: 15) ? 1 : own) + 1) ?? Self.someID, cidrs: cidrs,
                     denialLog: isOne(in: 3) ? DenialLog(group: 5) : nil,
-                    maxConnections: isOne(in: 3) ? 100 : nil))
+                    maxConnections: isOne(in: 3) ? 100 : nil, account: isOne(in: 3) ? "market" : nil))
         case .routeTable:
             let vpc = reference(.vpc)
             let routes = ["0.0.0.0/0", "192.0.2.0/24", "10.0.2.0/28", "10.0.0.0/16"].prefix(isOne(in: 15) ? 4 : 3)
@@ -161,7 +188,8 @@ package struct RandomResources {
                     return CustomRoute(
                         destination: prefix(destination), target: hops.isEmpty ? .blackhole : .nextHops(hops))
                 }
-            return Resource(RouteTable(metadata: metadata, vpc: vpc, routes: routes))
+            let peered = isOne(in: 2) ? routeToPeer(of: vpc) : nil
+            return Resource(RouteTable(metadata: metadata, vpc: vpc, routes: routes + (peered.map { [$0] } ?? [])))
         case .networkACL:
             let lines = (0..<number(0..<3)).map { position in
                 ACLRule(
@@ -185,8 +213,11 @@ package struct RandomResources {
             let vpc = reference(.vpc)
             let rules = (0..<number(0..<3)).map { _ in
                 let peer: SecurityRule.Peer =
-                    isOne(in: 2)
-                    ? .cidr(block()) : .securityGroup(reference(.securityGroup) { ($0 as? SecurityGroup)?.vpc == vpc })
+                    isOne(in: 8)
+                    ? .securityGroup(groupOfPeer(of: vpc))
+                    : isOne(in: 2)
+                        ? .cidr(block())
+                        : .securityGroup(reference(.securityGroup) { ($0 as? SecurityGroup)?.vpc == vpc })
                 return SecurityRule(traffic: traffic(), peers: [peer])
             }
             return Resource(SecurityGroup(metadata: metadata, vpc: vpc, ingress: rules))
@@ -244,6 +275,18 @@ package struct RandomResources {
                     limits: .init(
                         bandwidth: bandwidth(), newConnectionsPerSecond: isOne(in: 3) ? number(1..<3) : nil,
                         idleTimeouts: .init(tcp: .seconds(number(350..<352))))))
+        case .vpcPeering:
+            let (one, other) = (number(0..<4), number(0..<4))
+            let prefixes = [one, isOne(in: 10) ? one : (one + 1 + other % 3) % 4].map { prefix("10.0.\($0).0/24") }
+            let own = Int(name.suffix(1)) ?? 0
+            let sides = isOne(in: 20) ? [reference(.vpc), reference(.vpc)] : ["v\(own)", "v\((own + 1) % 3)"]
+            return Resource(
+                VPCPeering(
+                    metadata: metadata, requester: .init(vpc: sides[0], prefixes: [prefixes[0]]),
+                    accepter: .init(vpc: sides[1], prefixes: [prefixes[1]]), isAccepted: !isOne(in: 3)))
+        case .peeringAcceptance:
+            return Resource(
+                PeeringAcceptance(metadata: metadata, peering: reference(.vpcPeering), account: "market"))
         case .elasticIP:
             let network = reference(.externalNetwork)
             let pool = (Int(network.suffix(1)) ?? 0) * 64

@@ -387,7 +387,8 @@ import VPCModel
         ),
         (
             document("VPC", "blue", "spec: {id: 101, cidrs: [10.0.0.0/8], zones: []}"),
-            "VPC blue: spec has no field \"zones\"", "the fields are id, cidrs, logDenied, maxConnections"
+            "VPC blue: spec has no field \"zones\"",
+            "the fields are id, cidrs, logDenied, maxConnections, account, region"
         ),
         (
             document("VPC", "blue", "spec: {id: 101, cidsr: [10.0.0.0/8]}"),
@@ -400,7 +401,7 @@ import VPCModel
         (
             document("Elephant", "blue", "spec: {}"), "there is no kind \"Elephant\"",
             "the kinds are Host, VPC, Subnet, RouteTable, NetworkInterface, SecurityGroup, NetworkACL, Probe,"
-                + " ExternalNetwork, NATGateway, ElasticIP"
+                + " ExternalNetwork, NATGateway, ElasticIP, VPCPeering, PeeringAcceptance"
         ),
         (
             document("VPC", "blue", "spec: {id: 101, cidrs: 10.0.0.0/8}"),

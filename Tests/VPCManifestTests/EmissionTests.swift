@@ -63,7 +63,9 @@ private struct Planner {
         (0..<number(0...2)).map { _ in
             SecurityRule(
                 traffic: traffic(),
-                peers: (0...number(0...2)).map { _ in number(0...1) == 0 ? .cidr(prefix()) : .securityGroup(name()) })
+                peers: (0...number(0...2)).map { _ in
+                    pick([.cidr(prefix()), .securityGroup(name()), .securityGroup(name() + "/" + name())])
+                })
         }
     }
 
@@ -75,7 +77,7 @@ private struct Planner {
     }
 
     mutating func resource() -> Resource {
-        switch number(0...10) {
+        switch number(0...12) {
         case 0:
             return Resource(
                 Host(
@@ -88,7 +90,7 @@ private struct Planner {
                 VPC(
                     metadata: metadata(), id: id, cidrs: (0...number(0...2)).map { _ in prefix() },
                     denialLog: maybe(DenialLog(group: UInt16(number(0...65535)), rate: pick([1, 100, 10_000]))),
-                    maxConnections: maybe(number(1...1_000_000))))
+                    maxConnections: maybe(number(1...1_000_000)), account: maybe(text()), region: maybe(text())))
         case 2:
             return Resource(
                 Subnet(
@@ -103,7 +105,8 @@ private struct Planner {
                         : .nextHops(
                             (0...number(0...2)).map { _ in
                                 number(0...3) == 0
-                                    ? NextHop(.natGateway(name()), weight: pick([1, 2, 256]))
+                                    ? NextHop(
+                                        pick([.natGateway(name()), .peering(name())]), weight: pick([1, 2, 256]))
                                     : NextHop(
                                         interface: name(), weight: pick([1, 2, 256]),
                                         liveness: pick([.none, .bfd, .ping]))
@@ -160,6 +163,15 @@ private struct Planner {
                                 ingress: Bitrate(bitsPerSecond: 5_000_000_000)),
                         ]), maxConnections: maybe(7), newConnectionsPerSecond: maybe(8),
                         idleTimeouts: .init(udp: pick([.seconds(120), .seconds(3600)])))))
+        case 10:
+            let side = VPCPeering.Side(
+                vpc: name(), prefixes: (0..<number(0...2)).map { _ in prefix() },
+                translate: (0..<number(0...1)).map { _ in .init(inside: prefix(), outside: prefix()) })
+            return Resource(
+                VPCPeering(
+                    metadata: metadata(), requester: side, accepter: .init(vpc: name()), isAccepted: number(0...1) == 0)
+            )
+        case 11: return Resource(PeeringAcceptance(metadata: metadata(), peering: name(), account: text()))
         case 9:
             return Resource(
                 ElasticIP(

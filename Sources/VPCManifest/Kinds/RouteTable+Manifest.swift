@@ -79,6 +79,11 @@ extension NextHop {
                         "natGateway", .name(of: NATGateway.self), make: { .natGateway($0) },
                         value: { if case .natGateway(let name) = $0 { name } else { nil } },
                         "of the table's VPC; alone in its route"),
+                    UnionCase(
+                        "peering", .name(of: VPCPeering.self), make: { .peering($0) },
+                        value: { if case .peering(let name) = $0 { name } else { nil } },
+                        "of the table's VPC; alone in its route: the destination's part of what the other side lets reach,"
+                            + " see [peering.md](peering.md)"),
                 ]),
             .optional(
                 "weight", \.weight, .integer(in: weights), default: 1, "1 to 256: the share of the flows"),

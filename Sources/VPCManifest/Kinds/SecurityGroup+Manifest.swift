@@ -63,12 +63,23 @@ extension FieldType<SecurityRule.Peer> {
                     "cidr", .prefix, make: { .cidr($0) },
                     value: { if case .cidr(let cidr) = $0 { cidr } else { nil } }),
                 UnionCase(
-                    "securityGroup", .name(of: SecurityGroup.self), make: { .securityGroup($0) },
+                    "securityGroup", .groupOfPeer, make: { .securityGroup($0) },
                     value: { if case .securityGroup(let name) = $0 { name } else { nil } },
-                    "of the same VPC; it may be the group itself. Stands for the addresses of all interfaces that have the"
+                    "of the same VPC, or `VPC/GROUP` of one that has a peering with it; it may be the group itself. Stands for the addresses of all interfaces that have the"
                         + " group"),
             ])
     ])
+}
+
+extension FieldType<String> {
+    /// Of the same VPC, or with the name of another one before it.
+    fileprivate static let groupOfPeer = FieldType(
+        FieldType.name(of: SecurityGroup.self).name,
+        read: { reader, node in
+            guard reader.tree[node].kind == .scalar, reader.tree.type(node) == .string else { return reader.name(node) }
+            let parts = reader.tree.text(node).split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+            return parts.count == 2 && parts.allSatisfy(isDNSLabel) ? parts.joined(separator: "/") : reader.name(node)
+        }, write: { .string($0) })
 }
 
 extension DocumentReader {

@@ -22,6 +22,10 @@ extension VPC: ManifestResource {
             "maxConnections", \.maxConnections, .integer(in: connectionLimits), absent: "a quarter of the host's table",
             "1 to 2147483647: tracked connections that the VPC may have on one host; more are refused while it has so"
                 + " many, see [security.md](security.md#connections)"),
+        .optional(
+            "account", \.account, .string, absent: "none",
+            "whose it is: a [VPCPeering](#vpcpeering) of VPCs of different accounts is accepted by the other one"),
+        .optional("region", \.region, .string, absent: "none", "VPCs of different regions cannot be peered yet"),
     ])
 }
 

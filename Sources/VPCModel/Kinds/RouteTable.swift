@@ -51,10 +51,12 @@ public struct NextHop: Hashable, Sendable {
         case interface(String)
         /// Name of a NAT gateway.
         case natGateway(String)
+        /// Name of a peering.
+        case peering(String)
 
         public var name: String {
             switch self {
-            case .interface(let name), .natGateway(let name): name
+            case .interface(let name), .natGateway(let name), .peering(let name): name
             }
         }
     }

@@ -27,7 +27,7 @@ public struct SecurityRule: Hashable, Sendable {
 
     public enum Peer: Hashable, Sendable {
         case cidr(IPPrefix)
-        /// The interfaces that have the group of this name.
+        /// The interfaces that have the group of this name; of a peer, `VPC/GROUP`.
         case securityGroup(String)
     }
 

@@ -27,18 +27,24 @@ public struct VPC: Hashable, Sendable {
     public var denialLog: DenialLog?
     /// Tracked connections that it may have on one host; nil: a share of what the host has room for.
     public var maxConnections: Int?
+    /// Whose it is: peerings of VPCs of different accounts are accepted by the other one.
+    public var account: String?
+    public var region: String?
 
     /// Those of ``maxConnections``.
     public static let connectionLimits = 1...Int(Int32.max)
 
     public init(
-        metadata: Metadata, id: VPCID, cidrs: [IPPrefix], denialLog: DenialLog? = nil, maxConnections: Int? = nil
+        metadata: Metadata, id: VPCID, cidrs: [IPPrefix], denialLog: DenialLog? = nil, maxConnections: Int? = nil,
+        account: String? = nil, region: String? = nil
     ) {
         self.metadata = metadata
         self.id = id
         self.cidrs = cidrs
         self.denialLog = denialLog
         self.maxConnections = maxConnections
+        self.account = account
+        self.region = region
     }
 }
 

@@ -129,12 +129,12 @@ extension Resolver {
             return
         }
         let (sender, receiver) = (topology.interfaces[from], topology.interfaces[to])
-        guard sender.vpc != receiver.vpc else { return }
+        guard sender.vpc != receiver.vpc, !topology.arePeers(sender.vpc, receiver.vpc) else { return }
         if probe.expect == .allow {
             report(
                 "probe-other-vpc",
                 "\(receiver.name) is in VPC \(topology.vpcs[receiver.vpc].name), \(sender.name) in"
-                    + " \(topology.vpcs[sender.vpc].name): VPCs do not reach each other",
+                    + " \(topology.vpcs[sender.vpc].name): VPCs without a peering do not reach each other",
                 hint: "write expect: deny, or probe an interface of the same VPC", at: probe.reference,
                 ["spec", "expect"])
         } else if let namesake = interface(at: receiver.address, inVPC: sender.vpc) {

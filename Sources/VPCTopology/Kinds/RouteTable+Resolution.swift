@@ -26,6 +26,7 @@ extension RouteTable: ResolvableResource {
                     NextHop(
                         interface: topology.interfaces[interface].name, weight: hop.weight, liveness: hop.liveness)
                 case .natGateway(let gateway): NextHop(.natGateway(topology.natGateways[gateway].name))
+                case .peering(let peering): NextHop(.peering(topology.peerings[peering].name))
                 }
             }
             return CustomRoute(destination: route.destination, target: hops.isEmpty ? .blackhole : .nextHops(hops))
@@ -124,6 +125,7 @@ extension Resolver {
                         nextHops: nextHops(of: route, in: table, source, path, warned: &warned)))
             }
             warnOfShadowedRoutes(in: source, cidrs)
+            checkPeers(of: routes, in: source)
             routes.sort { $0.destination < $1.destination }
             topology.routeTables[table].routes = routes
             RouteTable.enter(table, &self)
@@ -194,6 +196,12 @@ extension Resolver {
             case .natGateway(let gateway):
                 let target = natGateway(gateway, among: hops.count, of: table, source, path, number)
                 if let target { return [ResolvedNextHop(.natGateway(target))] }
+                continue
+            case .peering(let peering):
+                let hopPath = path + ["nextHops", .index(number), "peering"]
+                let target = self.peering(
+                    peering, for: route.destination, among: hops.count, of: table, source, hopPath)
+                if let target { return [ResolvedNextHop(.peering(target))] }
                 continue
             }
             let hopPath = path + ["nextHops", .index(number), "interface"]

@@ -27,12 +27,15 @@ extension SecurityGroup: ResolvableResource {
     }
 
     init(_ resolved: ResolvedSecurityGroup, in topology: Topology) {
+        func name(of group: ResolvedSecurityGroup) -> String {
+            group.vpc == resolved.vpc ? group.name : "\(topology.vpcs[group.vpc].name)/\(group.name)"
+        }
         func rules(_ resolved: [ResolvedSecurityRule]) -> [SecurityRule] {
             resolved.map { rule in
                 SecurityRule(
                     traffic: rule.traffic,
                     peers: rule.cidrs.map { .cidr($0) }
-                        + rule.groups.map { .securityGroup(topology.securityGroups[$0].name) })
+                        + rule.groups.map { .securityGroup(name(of: topology.securityGroups[$0])) })
             }
         }
         self.init(
@@ -127,7 +130,7 @@ extension Resolver {
                 case .cidr(let cidr): result.cidrs.append(cidr)
                 case .securityGroup(let name):
                     let path = direction.path(number) + [peersKey, .index(peer), "securityGroup"]
-                    if let index = self.group(name, usedIn: vpc, by: group.reference, path) {
+                    if let index = self.peer(name, usedIn: vpc, by: group.reference, path) {
                         result.groups.append(index)
                     }
                 }
@@ -143,11 +146,42 @@ extension Resolver {
             var finder = ShadowFinder<IPv4Bits>()
             for (number, rule) in resolved.enumerated() {
                 // Of a rule with a broken reference it is not known what it matches.
-                let isWhole = rule.cidrs.count + rule.groups.count == rules[number].peers.count
+                // Members of peers have addresses of theirs.
+                let isWhole =
+                    rule.cidrs.count + rule.groups.count == rules[number].peers.count
+                    && rule.groups.allSatisfy { topology.securityGroups[$0].vpc == vpc }
                 warnWhereShadowed(rule, isWhole, number, of: group, vpc, direction, &finder)
             }
         }
         return (resolved, admitted.cost)
+    }
+
+    /// The group that a rule names, of the VPC itself or of a peer.
+    private mutating func peer(
+        _ name: String, usedIn vpc: Int, by resource: ResourceReference, _ path: FieldPath
+    ) -> Int? {
+        let parts = name.split(separator: "/").map(String.init)
+        guard parts.count == 2 else { return group(name, usedIn: vpc, by: resource, path) }
+        guard let owner = number(of: VPC.self, parts[0], for: resource, path),
+            let index = number(of: SecurityGroup.self, parts[1], for: resource, path)
+        else { return nil }
+        let group = topology.securityGroups[index]
+        let here = Diagnostic.Related(
+            "the group's VPC is set here", at: ResourceReference(.securityGroup, parts[1]), ["spec", "vpc"])
+        guard group.vpc == owner else {
+            report(
+                "security-group-other-vpc",
+                "the security group \(parts[1]) belongs to VPC \(topology.vpcs[group.vpc].name), not to \(parts[0])",
+                hint: "write \(topology.vpcs[group.vpc].name)/\(parts[1])", at: resource, path, related: here)
+            return nil
+        }
+        guard owner == vpc || topology.peerings.contains(where: { $0.far(from: vpc)?.vpc == owner }) else {
+            report(
+                "security-group-not-peered", "VPC \(topology.vpcs[vpc].name) has no peering with \(parts[0])",
+                hint: "name a group of the same VPC, or make a VPCPeering", at: resource, path, related: here)
+            return nil
+        }
+        return index
     }
 
     /// The named group, where it may be used in that VPC.

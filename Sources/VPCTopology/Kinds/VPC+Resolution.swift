@@ -17,7 +17,8 @@ extension VPC: ResolvableResource {
     init(_ resolved: ResolvedVPC, in topology: Topology) {
         self.init(
             metadata: Metadata(name: resolved.name), id: resolved.id, cidrs: resolved.cidrs,
-            denialLog: resolved.denialLog, maxConnections: resolved.maxConnections)
+            denialLog: resolved.denialLog, maxConnections: resolved.maxConnections, account: resolved.account,
+            region: resolved.region)
     }
 
     static func enter(_ number: Int, _ resolver: inout Resolver) {
@@ -36,12 +37,16 @@ extension VPC: ResolvableResource {
             + index.routeTablesOfVPC[number].map { NumberedResource(kind: .routeTable, number: $0) }
             + index.groupsOfVPC[number].map { NumberedResource(kind: .securityGroup, number: $0) }
             + index.aclsOfVPC[number].map { NumberedResource(kind: .networkACL, number: $0) }
+            + resolver.topology.peerings.numbered.filter { $0.element.far(from: number) != nil }.map {
+                NumberedResource(kind: .vpcPeering, number: $0.number)
+            }
     }
 
     /// Everything of a VPC has its place by the id.
     func concerned(by new: VPC, _ number: Int, _ resolver: Resolver) -> [NumberedResource]? {
         if id != new.id { return nil }
-        return Set(cidrs) == Set(new.cidrs) ? [] : Self.referrers(to: number, resolver)
+        return (Set(cidrs), account, region) == (Set(new.cidrs), new.account, new.region)
+            ? [] : Self.referrers(to: number, resolver)
     }
 }
 
@@ -56,7 +61,7 @@ extension Resolver {
             let vpc = vpcs[index]
             let resolved = ResolvedVPC(
                 name: vpc.metadata.name, id: vpc.id, cidrs: vpc.cidrs.sorted().outermost, denialLog: vpc.denialLog,
-                maxConnections: vpc.maxConnections)
+                maxConnections: vpc.maxConnections, account: vpc.account, region: vpc.region)
             numbers[index] = place(VPC.self, vpc.metadata.name, resolved)
             checkCIDRs(vpc)
             checkLog(vpc)
