@@ -7,8 +7,8 @@ extension Committer {
     /// Each holds its routes, and leaves when one of them is not what a lookup would give now (nf_flow_dst_check). The kernel
     /// keeps one number for that in a namespace, which every changed route raises, and this parameter by itself: so it costs
     /// nothing for each device and connection. To delete the flowtable and make it anew costs 5,500 instructions a device
-    /// where there are a thousand, and since Linux 6.11 a grace period each, 12 s in all, in which those that come by the
-    /// last devices go on passing.
+    /// where there are a thousand, and Linux 6.12 a grace period each, 12 s in all, in which those that come by the last
+    /// devices go on passing.
     ///
     /// Whoever had been judged before the rules changed, but was put into the flowtable after the first time, leaves it the
     /// second time.
