@@ -40,11 +40,7 @@ struct ChangePlanner {
 
         planNamespace()
         planUnderlay()
-        let parameters = ParameterChanges(
-            self.intent.host, snapshot.host, owner, taken: links.planned, suspects: suspects.links)
-        plan.append(ChangeSet(replacements: parameters.noting), as: { .links($0) })
-        plan.append(ChangeSet(replacements: parameters.raisedDefaults), as: { .sysctls($0) })
-        plan.append(ChangeSet(replacements: parameters.raisedDevices), as: { .links($0) })
+        let parameters = ParameterChanges(self.intent.host, snapshot.host, owner)
         plan.append(ChangeSet(replacements: parameters.replacements), as: { .sysctls($0) })
         let rules = ruleChanges(wanted.rules, displaced: wanted.displacedRules, observed: snapshot.host.rules)
         plan.append(ChangeSet(creations: rules.creations), as: { .rules($0) })
@@ -94,14 +90,12 @@ struct ChangePlanner {
         plan.append(
             ChangeSet(deletions: addresses.deletions.filter { remaining($0.device) }), as: { .addresses($0) })
         plan.append(ChangeSet(replacements: parameters.restored), as: { .sysctls($0) })
-        plan.append(ChangeSet(replacements: links.releases.map(parameters.settled)), as: { .links($0) })
+        plan.append(ChangeSet(replacements: links.releases), as: { .links($0) })
         for rank in (0...3).reversed() {
             plan.append(ChangeSet(deletions: links.deletions.filter { $0.rank == rank }), as: { .links($0) })
         }
         append(removals, in: .host)
         append(completions, in: .host)
-        plan.append(ChangeSet(replacements: parameters.loweredDevices), as: { .links($0) })
-        plan.append(ChangeSet(replacements: parameters.loweredDefaults), as: { .sysctls($0) })
         plan.append(ChangeSet(replacements: parameters.forgetting), as: { .links($0) })
         plan.append(ChangeSet(deletions: rules.deletions), as: { .rules($0) })
         planFirewallRemoval(in: .host)
