@@ -3,10 +3,10 @@ KERNEL ?= 6.1
 FILTER ?= $(VPCCTL_TEST_FILTER)
 CMD ?= true
 # To the scripts as they are, whatever characters they have.
-export KERNEL FILTER CMD SIZES ROUNDS QUICK
+export KERNEL FILTER CMD SIZES ROUNDS QUICK CASES SEED
 SHELL_SCRIPTS = $(wildcard scripts/*.sh packaging/*.sh packaging/debian/p*inst packaging/debian/p*rm) .ci/run
 
-.PHONY: help setup build test lint format fuzz demo bench bench-docs bench-guard guard-record lab deb test-deb clean
+.PHONY: help setup build test lint format campaign fuzz demo bench bench-docs bench-guard guard-record lab deb test-deb clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -25,6 +25,9 @@ lint: ## check style
 
 format: ## bring Swift sources into style
 	swift format --in-place --recursive Sources Tests Benchmarks/Sources Package.swift
+
+campaign: setup ## ten thousand drawn connections, what becomes of them beside what trace says; CASES=100 for less (hours)
+	@scripts/campaign.sh
 
 fuzz: setup ## random requests to the daemon's API, judged by its document (schemathesis, from PyPI)
 	@scripts/api-fuzz.sh

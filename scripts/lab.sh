@@ -10,7 +10,7 @@
 # In the virtual machine the command sees this machine's files, read-only; /tmp, /run, /etc and /var are its own and
 # vanish with it. The folder VPCCTL_LAB_OUT (.lab in this checkout unless set) is writable and kept. Standard output and
 # error arrive as they are written, the exit status is the command's, standard input is empty, there is no network.
-# Variables named VPCCTL_* are passed on.
+# Variables named VPCCTL_* are passed on, and VPCCTL_LAB_KERNEL_FOLDER names the folder of its kernel (scripts/lab-kernel.sh).
 #
 #   VPCCTL_LAB_KERNEL   the default for --kernel
 #   VPCCTL_LAB_MEMORY   memory of the virtual machine (4G)
@@ -80,6 +80,7 @@ done
 [[ -d /lib/modules ]] || mkdir -p /lib/modules 2>/dev/null || true
 kernel_folder=$("$scripts/lab-kernel.sh" "$kernel") || fail "no $kernel kernel"
 release=$(<"$kernel_folder/release")
+export VPCCTL_LAB_KERNEL_FOLDER=$kernel_folder
 
 run=$(mktemp -d "${TMPDIR:-/tmp}/vpcctl-lab.XXXXXX")
 qemu=

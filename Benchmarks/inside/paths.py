@@ -12,7 +12,9 @@ The network namespaces it makes have fixed names: call it in namespaces of its o
 Guest g1 sends from host h1 to guest g2 on host h2, each a network namespace; the underlay is a veth pair. A packet is
 one of pktgen's (60 bytes and the checksum), made in g1 and dropped as soon as it has arrived in g2, so every figure
 holds the making of the packet, one veth and one drop; the path "floor" is that and nothing else. There is one processor,
-and pktgen's send returns when the packet has arrived: its time is the time of the whole path.
+and pktgen's send returns when the packet has arrived: its time is the time of the whole path. Of TCP the packets are
+acknowledgements, made by limit/frames, or a stream between two sockets ("bulk"): then it is nanoseconds a kB, and
+{"segment": the bytes of its packets on the underlay, on average} is there, too.
 """
 
 import dataclasses
@@ -26,6 +28,7 @@ import time
 
 from commands import batch, run, sysctl
 from ovn import Ovn
+import tcp
 
 SENDER, RECEIVER = "10.0.0.11", "10.0.0.12"
 GATEWAY, GATEWAY_MAC = "10.0.0.1", "02:00:5e:00:00:01"
@@ -33,18 +36,23 @@ UNDERLAY = {"h1": "172.31.0.1", "h2": "172.31.0.2"}
 SENDER_MAC, RECEIVER_MAC = "02:05:0a:00:00:0b", "02:05:0a:00:00:0c"
 PORT = 7777
 NO_GATEWAY = {"floor", "ovn", "ovn-open"}
-FIREWALLED = {"gre-firewall", "vpcctl", "vpcctl-accept-local", "vpcctl-flowtable", "vpcctl-ttl", "linear", "ovn", "ovn-open"}
+FIREWALLED = {"gre-firewall", "gre-flowtable", "vpcctl", "vpcctl-rules", "vpcctl-ttl", "linear", "ovn", "ovn-open"}
+# Of a stream of TCP.
+BULK = 64 << 20
+# What its packets have on the underlay at least, on average.
+SEGMENT = 20_000
 
 
 @dataclasses.dataclass
 class Specification:
-    # floor, routed, gre, gre-firewall, vxlan, vpcctl, vpcctl-open (without its firewall), vpcctl-accept-local (with this
-    # setting on the underlay device), vpcctl-flowtable (with the guests' ports in a flowtable), vpcctl-ttl (with what
-    # putting back the TTL inside a subnet would cost), linear (naive chains), ovn, ovn-open (without ACLs)
+    # floor, routed, gre, gre-firewall, gre-flowtable (the same with a flowtable), vxlan, vpcctl, vpcctl-open (without its
+    # firewall), vpcctl-rules (without flowtables), vpcctl-ttl (the same, with what putting back the TTL inside a subnet would
+    # cost), linear (naive chains), ovn, ovn-open (without ACLs)
     path: str
     # Whether packets end at the underlay device of h1, to see the sender's host alone.
     send_only: bool = False
-    # "established": one connection that has been answered. "new": a connection a packet.
+    # "established": one connection that has been answered. "new": a connection a packet. "tcp": one of TCP, its
+    # acknowledgements. "bulk": a stream of TCP.
     flow: str = "established"
     # On h1, beside each other: interfaces of one VPC, VPCs with an interface each.
     interfaces: int = 1
@@ -55,7 +63,9 @@ class Specification:
     routes: int = 2
     packets: int = 5000
     vpcctl: str = ""
+    # limit/routes, limit/frames
     limit: str = ""
+    frames: str = ""
     # The folder with OVN, for its paths.
     ovn: str = ""
 
@@ -66,6 +76,10 @@ class Specification:
     @property
     def is_product(self):
         return self.path.startswith("vpcctl") or self.path == "linear"
+
+    @property
+    def protocol(self):
+        return "tcp" if self.flow in ("tcp", "bulk") else "udp"
 
     def place(self, host):
         """The namespace that forwards for the guests."""
@@ -127,7 +141,9 @@ def plug(namespace, guest, address, hardware):
     """A guest on a host: a veth that the host routes to."""
     batch(namespace, [f"link add e0 address {GATEWAY_MAC} type veth peer name eth0 address {hardware} netns {guest}",
                       "link set e0 up"])
-    batch(guest, ["link set eth0 up", f"addr add {address}/24 dev eth0", f"route add default via {GATEWAY}"])
+    far = RECEIVER if address == SENDER else SENDER
+    batch(guest, ["link set eth0 up", f"addr add {address}/24 dev eth0", f"route add default via {GATEWAY}",
+                  f"neigh replace {far} lladdr {GATEWAY_MAC} dev eth0 nud permanent"])
     batch(namespace, [f"addr add {GATEWAY}/32 dev e0", f"route add {address}/32 dev e0",
                       f"neigh replace {address} lladdr {hardware} dev e0 nud permanent"])
     sysctl(namespace, net__ipv4__ip_forward=1, net__ipv4__conf__all__rp_filter=0, net__ipv4__conf__e0__rp_filter=0,
@@ -170,7 +186,8 @@ def manifest(spec):
         documents.append({"apiVersion": "vpcctl.dev/v1", "kind": kind, "metadata": {"name": name}, "spec": content})
 
     for host, address in UNDERLAY.items():
-        add("Host", host, underlay={"address": address})
+        offloads = {"dataPlane": {"offload": False}} if spec.path in ("vpcctl-rules", "vpcctl-ttl") else {}
+        add("Host", host, underlay={"address": address}, **offloads)
     add("VPC", "v1", id=5, cidrs=["10.0.0.0/8"])
     add("Subnet", "s1", vpc="v1", cidr="10.0.0.0/16", gateway=GATEWAY)
     add("SecurityGroup", "group", vpc="v1", ingress=group_rules(spec, "from"), egress=group_rules(spec, "to"))
@@ -200,7 +217,7 @@ def group_rules(spec, far):
     """`rules` rules of which the last is the packets'."""
     rules = [{"protocol": "udp", "ports": [10000 + number], far: [{"cidr": rule_block(number)}]}
              for number in range(spec.rules - 1)]
-    return rules + [{"protocol": "udp", "ports": [PORT], far: [{"cidr": "10.0.0.0/16"}]}]
+    return rules + [{"protocol": spec.protocol, "ports": [PORT], far: [{"cidr": "10.0.0.0/16"}]}]
 
 
 def rule_block(number):
@@ -218,11 +235,7 @@ def set_up_product(spec):
             batch(host, [line for name in mine for line in (f"link add {name} type dummy", f"link set {name} up")])
             run("ip", "netns", "exec", host, spec.vpcctl, "apply", "-q", "-f", file.name, "--host", host)
             if spec.path in ("vpcctl-open", "linear"):
-                nft(spec.place(host), "delete table inet vpcctl; delete table arp vpcctl")
-            if spec.path == "vpcctl-accept-local":
-                sysctl(host, net__ipv4__conf__u0__accept_local=1)
-            if spec.path == "vpcctl-flowtable":
-                nft(spec.place(host), offload("e-g1" if host == "h1" else "e-g2"))
+                nft(spec.place(host), "delete table inet vpcctl_flow; delete table inet vpcctl; delete table arp vpcctl")
             if spec.path == "vpcctl-ttl":
                 nft(spec.place(host), kept_ttl())
 
@@ -233,17 +246,6 @@ def kept_ttl():
     itself, costs the same."""
     steps = ", ".join(f"{number} : {number}" for number in range(20, 274))
     return f"insert rule inet vpcctl forward ip saddr 10.0.0.0/16 ip daddr 10.0.0.0/16 ip length set ip length map {{ {steps} }}"
-
-
-def offload(port):
-    """Established connections from a guest's port pass the hooks and the lookups by."""
-    return f"""
-    table inet passing {{
-        flowtable ports {{ hook ingress priority 0; devices = {{ "{port}" }}; }}
-        chain forward {{ type filter hook forward priority 10; policy accept
-            ct state established flow add @ports
-        }}
-    }}"""
 
 
 def fill_table(spec):
@@ -276,7 +278,7 @@ def set_up_ovn(spec):
     if spec.path == "ovn":
         commands.append(["pg-add", "group", "g1", "g2"])
         for way, port, far in (("from-lport", "inport", "ip4.dst"), ("to-lport", "outport", "ip4.src")):
-            allowed = f"{port} == @group && udp && {far} == 10.0.0.0/16 && udp.dst == {PORT}"
+            allowed = f"{port} == @group && {spec.protocol} && {far} == 10.0.0.0/16 && {spec.protocol}.dst == {PORT}"
             commands += [["acl-add", "group", way, "1001", allowed, "allow-related"],
                          ["acl-add", "group", way, "1000", f"{port} == @group && ip", "drop"]]
     ovn.tell(commands)
@@ -336,7 +338,18 @@ def linear_firewall(spec):
     return {"h1": table(ports), "h2": table([("e-g2", RECEIVER, RECEIVER_MAC)])}
 
 
-def same_firewall(host):
+def flowtable():
+    """Established connections pass all of it by, both ways."""
+    return """
+    table inet passing {
+        flowtable ports { hook ingress priority 0; devices = { e0, t0 }; }
+        chain forward { type filter hook forward priority 10; policy accept
+            meta l4proto { tcp, udp } ct state established flow add @ports
+        }
+    }"""
+
+
+def same_firewall(host, protocol):
     """The work of the product's tables for a path without VRF: anti-spoofing and zone in one lookup, connection
     tracking, the connection's mark, then the policy from maps."""
     address, hardware = (SENDER, SENDER_MAC) if host == "h1" else (RECEIVER, RECEIVER_MAC)
@@ -353,7 +366,7 @@ def same_firewall(host):
             elements = {{ original . 0x80000007 : 0xc0000007, reply . 0x40000007 : 0xc0000007 }} }}
         map epoch_fresh {{ typeof ct direction : ct mark; elements = {{ original : 0x40000007, reply : 0x80000007 }} }}
         map allowed {{ type ipv4_addr . inet_proto . inet_service : verdict; flags interval
-            elements = {{ 10.0.0.0/16 . udp . {PORT} : return }} }}
+            elements = {{ 10.0.0.0/16 . {protocol} . {PORT} : return }} }}
         map sg_in {{ type ifname : verdict; elements = {{ "e0" : jump group_in }} }}
         map sg_out {{ type ifname : verdict; elements = {{ "e0" : jump group_out }} }}
         chain group_in {{ ip saddr . ip protocol . th dport vmap @allowed
@@ -458,15 +471,59 @@ def keep_connections(namespace):
     sysctl(namespace, net__netfilter__nf_conntrack_udp_timeout=86400, net__netfilter__nf_conntrack_udp_timeout_stream=86400)
 
 
+def underlay():
+    """What left h1: packets and bytes."""
+    return json.loads(run("ip", "-n", "h1", "-j", "-s", "link", "show", "u0"))[0]["stats64"]["tx"]
+
+
 def transmitted():
     """Packets that left h1, where they end there."""
-    return json.loads(run("ip", "-n", "h1", "-j", "-s", "link", "show", "u0"))[0]["stats64"]["tx"]["packets"]
+    return underlay()["packets"]
+
+
+def begin_tcp(spec):
+    """A connection that both ends have been heard of, and an answer more: what is remembered of it is complete."""
+    next_hops = (RECEIVER_MAC, SENDER_MAC) if spec.path in NO_GATEWAY else (GATEWAY_MAC, GATEWAY_MAC)
+    connection = tcp.Connection(
+        spec.frames, ("g1", "g2"), (SENDER, RECEIVER), (SENDER_MAC, RECEIVER_MAC), next_hops, PORT)
+    steps = [(tcp.SYN, True), (tcp.SYN | tcp.ACK, False), (tcp.ACK, True), (tcp.ACK, False), (tcp.ACK, True), (tcp.ACK, False)]
+    answered = [flags for flags, from_originator in steps if not from_originator and spec.path != "floor"]
+    for flags, from_originator in steps:
+        if from_originator or answered:
+            connection.send(flags, from_originator)
+        if spec.is_ovn:
+            time.sleep(1)
+    if arrivals("g1") != len(answered):
+        sys.exit(f"{spec}: {arrivals('g1')} of {len(answered)} answers arrived")
+    return connection
+
+
+def measure_stream(spec):
+    """Of the second stream: the first one has everything looked up that is to be."""
+    places, addresses = ("g1", "g2"), (SENDER, RECEIVER)
+    tcp.stream(places, addresses, PORT, BULK // 64)
+    before = underlay()
+    spent = tcp.stream(places, addresses, PORT, BULK)
+    after = underlay()
+    count = after["packets"] - before["packets"]
+    segment = (after["bytes"] - before["bytes"]) / count
+    # One that was cut up would have cost each hop as many packets.
+    if spec.is_product and segment < SEGMENT:
+        sys.exit(f"{spec}: packets on the underlay have {segment:.0f} bytes on average")
+    return {"ns": spent / (BULK / 1000), "segment": segment, "sent": count}
 
 
 def measure(spec, ovn):
+    if spec.flow == "bulk":
+        return measure_stream(spec)
     arrived = transmitted if spec.send_only else lambda: arrivals("g2")
     first = spec.packets // 10
-    if spec.flow == "established":
+    connection = None
+    if spec.flow == "tcp":
+        connection = begin_tcp(spec)
+        connection.send(tcp.ACK, count=first)
+        ports = None
+    elif spec.flow == "established":
         send(spec, 1, (9, 9))
         if not spec.send_only and spec.path != "floor":
             answer(spec)
@@ -482,7 +539,7 @@ def measure(spec, ovn):
         else:
             send(spec, first, (1, first))
     before, missed = arrived(), upcalls(ovn) if ovn else 0
-    cost = send(spec, spec.packets, ports)
+    cost = connection.send(tcp.ACK, count=spec.packets) if connection else send(spec, spec.packets, ports)
     delivered = arrived() - before
     if delivered != spec.packets:
         sys.exit(f"{spec}: {delivered} of {spec.packets} packets arrived")
@@ -508,11 +565,13 @@ def main():
     for host in hosts:
         if spec.path == "linear":
             nft(spec.place(host), linear_firewall(spec)[host])
-        elif spec.path == "gre-firewall":
+        elif spec.path in ("gre-firewall", "gre-flowtable"):
             batch(host, ["link set e0 group 10", "link set t0 group 20"])
-            nft(host, same_firewall(host))
+            nft(host, same_firewall(host, spec.protocol))
+            if spec.path == "gre-flowtable":
+                nft(host, flowtable())
     for guest in ("g1", "g2"):
-        if guest == "g1" or not spec.send_only or spec.path == "floor":
+        if spec.flow != "bulk" and (guest == "g1" or not spec.send_only or spec.path == "floor"):
             drop_arrivals(guest)
     await_links()
     if spec.path in FIREWALLED:

@@ -117,6 +117,7 @@ extension ChangePlan {
             switch step.work {
             case .firewall, .connections:
                 if !keepsFirewall { return nil }
+            case .judgeAnew: return keepsFirewall ? step : nil
             case .namespaces(let changes): work = .namespaces(changes.filtered(step.place, isFree))
             case .sysctls(let changes): work = .sysctls(changes.filtered(step.place, isFree))
             case .rules(let changes): work = .rules(changes.filtered(step.place, isFree))

@@ -60,6 +60,7 @@ struct Committer {
             if step.place == .host { guest = nil }
             perform(changes, step, session)
         case .awaitOperational(let names): awaitOperational(names, step, session)
+        case .judgeAnew: judgeAnew(step, session)
         case .firewall, .connections, .namespaces: break  // Have sockets of their own.
         case .rules(let changes): perform(changes, step, session)
         case .addresses(let changes):
@@ -330,6 +331,15 @@ struct Committer {
         report.failures.append(.init(operation, reason))
     }
 
+    mutating func noteJudging(_ reason: CommitReport.Reason, in place: Place) {
+        let operation = Operation(
+            in: place, action: .wait, kind: .connection, object: ChangePlan.judgeAnew, origin: .none)
+        report.failures.append(.init(operation, reason))
+    }
+
+    /// What comes after it stays undone.
+    mutating func giveUpFirewall() { hasNoFirewall = true }
+
     mutating func countWrites(_ count: Int) { report.writes += count }
 
     mutating func failAll(_ step: ChangePlan.Step, _ reason: CommitReport.Reason) {
@@ -347,6 +357,7 @@ struct Committer {
         case .awaitOperational(let names):
             for name in names { noteWait(name, reason, in: step.place) }
         case .firewall(let tables, _): noteFirewall(tables, reason, in: step.place)
+        case .judgeAnew: noteJudging(reason, in: step.place)
         case .connections(let connections, _):
             for connection in connections { note(connection, reason, in: step.place) }
         }

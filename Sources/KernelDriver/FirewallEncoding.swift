@@ -41,6 +41,8 @@ struct FirewallEncoder {
                     put(flowtable, flowtable.devices, isNew: true, name, header, subject, &writer)
                 case .addDevices(let devices, let flowtable):
                     put(flowtable, devices, isNew: false, name, header, subject, &writer)
+                case .removeDevices(let devices, let flowtable):
+                    putRemoval(of: devices[...], flowtable.name, flowtable.priority, name, header, subject, &writer)
                 case .deleteFlowtable(let flowtable): putDeletion(of: flowtable, name, header, subject, &writer)
                 default:
                     message(subject, Self.type(of: operation), Self.flags(of: operation), header, &writer) {
@@ -72,7 +74,7 @@ struct FirewallEncoder {
         case .deleteSet: NFT_MSG_DELSET
         case .addElements, .renewElements: NFT_MSG_NEWSETELEM
         case .createFlowtable, .addDevices: NFT_MSG_NEWFLOWTABLE
-        case .deleteFlowtable: NFT_MSG_DELFLOWTABLE
+        case .removeDevices, .deleteFlowtable: NFT_MSG_DELFLOWTABLE
         case .removeElements, .flushSet: NFT_MSG_DELSETELEM
         case .createChain, .changePolicy: NFT_MSG_NEWCHAIN
         case .deleteChain: NFT_MSG_DELCHAIN
@@ -149,7 +151,9 @@ struct FirewallEncoder {
             writer.put(NFTA_RULE_TABLE, table)
             writer.put(NFTA_RULE_CHAIN, chain)
             writer.put(NFTA_RULE_HANDLE, BigEndian(handle))
-        case .addElements, .removeElements, .renewElements, .createFlowtable, .addDevices, .deleteFlowtable: break
+        case .addElements, .removeElements, .renewElements, .createFlowtable, .addDevices, .removeDevices,
+            .deleteFlowtable:
+            break
         }
     }
 
@@ -220,7 +224,11 @@ struct FirewallEncoder {
         _ flowtable: NFFlowtable, _ devices: [InterfaceName], isNew: Bool, _ table: String, _ header: nfgenmsg,
         _ subject: Subject, _ writer: inout MessageWriter
     ) {
-        for (index, part) in Self.parts(devices).enumerated() {
+        var parts = Self.parts(devices)
+        // Each device of a further message is compared with those of the first one twice (nft_flowtable_update,
+        // nft_register_flowtable_net_hooks), and once with the others': the first one has none.
+        if isNew && parts.count > 1 { parts.insert(devices[..<0], at: 0) }
+        for (index, part) in parts.enumerated() {
             let flags: MessageFlags = isNew && index == 0 ? [.create, .exclusive] : [.create]
             message(subject, NFT_MSG_NEWFLOWTABLE, flags, header, &writer) { message in
                 message.put(NFTA_FLOWTABLE_TABLE, table)
@@ -231,22 +239,32 @@ struct FirewallEncoder {
         }
     }
 
-    /// Its devices first, where they are too many for one notification.
+    /// Its devices first, where they are too many for one notification. The kernel looks for each from the start of its
+    /// list, to which every message has put its own: those that came last are found at once.
     private mutating func putDeletion(
         of flowtable: NFObservedFlowtable, _ table: String, _ header: nfgenmsg, _ subject: Subject,
         _ writer: inout MessageWriter
     ) {
         let parts = Self.parts(flowtable.devices)
-        for part in parts.count > 1 ? parts : [] {
-            message(subject, NFT_MSG_DELFLOWTABLE, [], header, &writer) { message in
-                message.put(NFTA_FLOWTABLE_TABLE, table)
-                message.put(NFTA_FLOWTABLE_NAME, flowtable.name)
-                Self.putHook(flowtable.priority, part, &message)
-            }
+        for part in parts.count > 1 ? parts.reversed() : [] {
+            putRemoval(of: part, flowtable.name, flowtable.priority, table, header, subject, &writer)
         }
         message(subject, NFT_MSG_DELFLOWTABLE, [], header, &writer) { message in
             message.put(NFTA_FLOWTABLE_TABLE, table)
             message.put(NFTA_FLOWTABLE_NAME, flowtable.name)
+        }
+    }
+
+    private mutating func putRemoval(
+        of devices: ArraySlice<InterfaceName>, _ flowtable: String, _ priority: Int32, _ table: String,
+        _ header: nfgenmsg, _ subject: Subject, _ writer: inout MessageWriter
+    ) {
+        for part in Self.parts(Array(devices)) {
+            message(subject, NFT_MSG_DELFLOWTABLE, [], header, &writer) { message in
+                message.put(NFTA_FLOWTABLE_TABLE, table)
+                message.put(NFTA_FLOWTABLE_NAME, flowtable)
+                Self.putHook(priority, part, &message)
+            }
         }
     }
 

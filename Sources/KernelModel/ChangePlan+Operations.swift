@@ -60,6 +60,10 @@ extension ChangePlan {
                             in: step.place, action: .delete, kind: .connection,
                             object: connection.description, origin: .none))
                 }
+            case .judgeAnew:
+                body(
+                    Operation(
+                        in: step.place, action: .wait, kind: .connection, object: Self.judgeAnew, origin: .none))
             case .awaitOperational(let names):
                 for name in names {
                     body(
@@ -70,6 +74,8 @@ extension ChangePlan {
             }
         }
     }
+
+    package static let judgeAnew = "connections past the rules judged anew"
 
     public var operations: [Operation] {
         var list: [Operation] = []

@@ -31,6 +31,8 @@ public struct ChangePlan: Sendable, Hashable {
         case routes(ChangeSet<Route>)
         /// One transaction, all or nothing, if nobody else has changed nf_tables since that generation; nil: whoever has.
         case firewall([NFChangeSet], generation: UInt32?)
+        /// All connections that pass by flowtables are judged by the rules with their next packet.
+        case judgeAnew
         /// Connections to end.
         case connections([Connection], ConnectionEnd)
         /// Wait until these ports are operational: a veth drops what it gets before that.
@@ -141,7 +143,7 @@ extension ChangePlan.Work {
         case .nexthops: .nexthop
         case .routes: .route
         case .firewall: .firewall
-        case .connections: .connection
+        case .connections, .judgeAnew: .connection
         }
     }
 
@@ -163,7 +165,7 @@ extension ChangePlan.Work {
                 sum.changed += counts.changed
                 sum.deleted += counts.deleted
             }
-        case .awaitOperational: .init()
+        case .awaitOperational, .judgeAnew: .init()
         }
     }
 }

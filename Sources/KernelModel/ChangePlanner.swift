@@ -40,18 +40,15 @@ struct ChangePlanner {
 
         planNamespace()
         planUnderlay()
-        let parameters = ParameterChanges(
-            self.intent.host, snapshot.host, owner, taken: links.planned, suspects: suspects.links)
-        plan.append(ChangeSet(replacements: parameters.noting), as: { .links($0) })
-        plan.append(ChangeSet(replacements: parameters.raisedDefaults), as: { .sysctls($0) })
-        plan.append(ChangeSet(replacements: parameters.raisedDevices), as: { .links($0) })
+        let parameters = ParameterChanges(self.intent.host, snapshot.host, owner)
         plan.append(ChangeSet(replacements: parameters.replacements), as: { .sysctls($0) })
         let rules = ruleChanges(wanted.rules, displaced: wanted.displacedRules, observed: snapshot.host.rules)
         plan.append(ChangeSet(creations: rules.creations), as: { .rules($0) })
         plan.append(ChangeSet(deletions: rules.displaced), as: { .rules($0) })
 
         planAbandonedGuests()
-        let (completions, removals) = planFirewall(in: .host, links.leavingNames, absent: links.goneAtFirst)
+        let (completions, removals) = planFirewall(
+            in: .host, links.leavingNames, absent: links.goneAtFirst, ending: Set(links.deletions.map(\.name)))
         planEndOfDeviceChains(links)
         plan.append(ChangeSet(deletions: links.givingWay), as: { .links($0) })
         for rank in 0...3 {
@@ -93,14 +90,12 @@ struct ChangePlanner {
         plan.append(
             ChangeSet(deletions: addresses.deletions.filter { remaining($0.device) }), as: { .addresses($0) })
         plan.append(ChangeSet(replacements: parameters.restored), as: { .sysctls($0) })
-        plan.append(ChangeSet(replacements: links.releases.map(parameters.settled)), as: { .links($0) })
+        plan.append(ChangeSet(replacements: links.releases), as: { .links($0) })
         for rank in (0...3).reversed() {
             plan.append(ChangeSet(deletions: links.deletions.filter { $0.rank == rank }), as: { .links($0) })
         }
         append(removals, in: .host)
         append(completions, in: .host)
-        plan.append(ChangeSet(replacements: parameters.loweredDevices), as: { .links($0) })
-        plan.append(ChangeSet(replacements: parameters.loweredDefaults), as: { .sysctls($0) })
         plan.append(ChangeSet(replacements: parameters.forgetting), as: { .links($0) })
         plan.append(ChangeSet(deletions: rules.deletions), as: { .rules($0) })
         planFirewallRemoval(in: .host)
@@ -135,7 +130,7 @@ struct ChangePlanner {
         guard snapshot.standing.isApart, suspects.underlay else { return }
         let remains = snapshot.underlay.links.filter(\.isOwned).map(\.link)
         plan.append(ChangeSet(deletions: remains), in: .underlay, as: { .links($0) })
-        append(planFirewall(in: .underlay, [], absent: []).removals, in: .underlay)
+        append(planFirewall(in: .underlay, [], absent: [], ending: []).removals, in: .underlay)
     }
 
     // MARK: - Firewall
@@ -144,10 +139,11 @@ struct ChangePlanner {
     /// - Parameters:
     ///   - departing: Devices that go at the end.
     ///   - absent: Those that go at the beginning, and may come again.
+    ///   - ending: Those that end before what is to be done when the devices are there.
     /// - Returns: what is to be done when the devices that come are there, and when the departing ones are gone, and the
     ///   packets that were on their way.
     private mutating func planFirewall(
-        in place: Place, _ departing: Set<InterfaceName>, absent: Set<InterfaceName>
+        in place: Place, _ departing: Set<InterfaceName>, absent: Set<InterfaceName>, ending: Set<InterfaceName>
     ) -> (completions: [NFChangeSet], removals: [NFChangeSet]) {
         let observed = place == .underlay ? snapshot.underlay.firewall : snapshot.host.firewall
         // Those of devices come when their devices are there.
@@ -162,12 +158,16 @@ struct ChangePlanner {
             phases.append(wanted.changes(from: seen, departing: departing).phases(limit: elementLimit))
         }
         let renewing = renewed(phases.flatMap { $0.turn })
-        let isOther = !renewing.isNone || !absent.isEmpty
+        let leaving = absent.union(ending)
+        let isOther = !renewing.isNone || !leaving.isEmpty
+        var leadsAgain = false
         for table in tables where table.isPassed(asSeenIn: observed) {
             guard let (wanted, seen) = table.reduced(to: isOther ? .any : parts, observed.table(table.table)) else {
                 continue
             }
-            phases.append(wanted.changes(from: seen, renewing: renewing, absent: absent).phases(limit: elementLimit))
+            let changes = wanted.changes(from: seen, renewing: renewing, absent: leaving)
+            leadsAgain = leadsAgain || changes.leadsAgain
+            phases.append(changes.phases(limit: elementLimit))
         }
         appendTogether(phases.map(\.preparation), in: place)
         // Nobody passes by flowtables that are to go.
@@ -175,6 +175,7 @@ struct ChangePlanner {
             !seen.flowtables.isEmpty && !tables.contains { $0.table == seen.table }
         }
         appendTogether(phases.map(\.turn) + unwanted.map { [$0.removal] }, in: place)
+        if leadsAgain { plan.steps.append(.init(in: place, .judgeAnew)) }
         return (phases.compactMap(\.completion), phases.compactMap(\.removal))
     }
 

@@ -6,13 +6,6 @@ public import NFTables
 /// The arrays are sorted by key and hold each key once after `normalize()`.
 public struct NamespaceIntent: Sendable, Hashable {
     public var sysctls: [Attributed<Sysctl>] = []
-    /// What `all` must not impose on our devices.
-    public var sharedSettings: [SharedSetting] = []
-    /// Whom changes of `all` and of the devices of others are for.
-    public var parameterOrigin = Origin.none
-    /// What of parameters was ours and is so no longer; what they were is given back.
-    public var formerSysctls: [Sysctl] = []
-    public var formerSharedSettings: [SharedSetting] = []
     public var rules: [Attributed<Rule>] = []
     /// Rules of the kernel's default set that have to give way.
     public var displacedRules: [Rule] = []

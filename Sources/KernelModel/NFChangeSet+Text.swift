@@ -48,6 +48,8 @@ extension NFOperation {
         case .createFlowtable(let flowtable): Self.text(of: flowtable, flowtable.devices, in: table)
         case .deleteFlowtable(let flowtable): "flowtable \(table) \(flowtable.name)"
         case .addDevices(let devices, let flowtable): Self.text(of: flowtable, devices, in: table)
+        case .removeDevices(let devices, let flowtable):
+            "devices of flowtable \(table) \(flowtable.name) { \(devices.map(\.description).joined(separator: ", ")) }"
         case .createSet(let set): "\(set.shape.data == nil ? "set" : "map") \(table) \(set.name)"
         case .deleteSet(let name): "set \(table) \(name)"
         case .flushSet(let name): "elements of set \(table) \(name)"

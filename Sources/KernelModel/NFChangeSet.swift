@@ -31,6 +31,18 @@ public struct NFChangeSet: Sendable, Hashable {
 
     public var isEmpty: Bool { preparation.isEmpty && turn.isEmpty && completion.isEmpty && removal.isEmpty }
 
+    /// Whether connections are led again into a flowtable that has some which are to be judged anew before
+    /// (``ChangePlan/Work/judgeAnew``): what led there was taken away when what they may do became less, and comes back when
+    /// they have left. So whoever is interrupted in between finds what is left to do.
+    var leadsAgain: Bool {
+        var new: Set<String> = []
+        for case .createFlowtable(let flowtable) in completion { new.insert(flowtable.name) }
+        return completion.contains { operation in
+            guard case .addRule(_, let rule, _) = operation else { return false }
+            return rule.expressions.contains { $0.flowtable.map { !new.contains($0) } ?? false }
+        }
+    }
+
     /// Objects of the kernel that are created, changed and deleted: an element is one.
     public var counts: ChangePlan.Counts {
         var counts = ChangePlan.Counts()
@@ -59,6 +71,8 @@ public enum NFOperation: Sendable, Hashable {
     case createFlowtable(NFFlowtable)
     /// Takes further devices into one that is there; of `flowtable` nothing else is another.
     case addDevices([InterfaceName], to: NFFlowtable)
+    /// Takes out devices that stay; connections that leave by them stay in it.
+    case removeDevices([InterfaceName], from: NFFlowtable)
     /// With all connections in it; no rule may refer to it any more.
     case deleteFlowtable(NFObservedFlowtable)
     /// `type` is one of `NFT_OBJECT_*`.
@@ -96,9 +110,8 @@ extension NFOperation {
             .addRule, .createFlowtable:
             .create
         case .wakeTable, .changePolicy, .addDevices: .change
-        case .deleteTable, .deleteObject, .deleteFlowtable, .deleteSet, .removeElements, .flushSet, .deleteChain,
-            .flushChain,
-            .deleteRule:
+        case .deleteTable, .deleteObject, .deleteFlowtable, .removeDevices, .deleteSet, .removeElements, .flushSet,
+            .deleteChain, .flushChain, .deleteRule:
             .delete
         }
     }
@@ -122,7 +135,8 @@ extension NFOperation {
         case .createSet(let set): set.origin
         case .createChain(let chain), .changePolicy(let chain): chain.origin
         case .addRule(_, let rule, _): rule.origin
-        case .createFlowtable(let flowtable), .addDevices(_, let flowtable): flowtable.origin
+        case .createFlowtable(let flowtable), .addDevices(_, let flowtable), .removeDevices(_, let flowtable):
+            flowtable.origin
         default: .none
         }
     }

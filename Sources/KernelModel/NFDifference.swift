@@ -55,45 +55,40 @@ extension NFTableIntent {
 
     func isPassed(asSeenIn snapshot: NFSnapshot) -> Bool { isPassed(snapshot.table(table)) }
 
-    /// The work that takes all connections out of its flowtables, where the table is as it shall be.
-    public var flowRenewal: NFChangeSet {
-        let leading = chains.filter(\.leadsByFlowtables)
-        var changes = NFChangeSet(table)
-        changes.turn = leading.map { .flushChain(name: $0.name) }
-        changes.turn += flowtables.map {
-            .deleteFlowtable(NFObservedFlowtable(name: $0.name, priority: $0.priority, devices: $0.devices))
-        }
-        changes.completion = flowtables.map { .createFlowtable($0) }
-        for chain in leading { changes.completion += chain.rules.map { .addRule(chain: chain.name, $0, .last) } }
-        return changes
-    }
-
-    /// The work that turns `observed` into this table, which has flowtables: what ends the way of connections past the rules is
-    /// done with what the rules forbid (``NFChangeSet/turn``), everything else when the devices are there
+    /// The work that turns `observed` into this table, which has flowtables: what leads connections past the rules is taken
+    /// away with what the rules forbid (``NFChangeSet/turn``), and comes back when the devices are there
     /// (``NFChangeSet/completion``). Until then the connections pass by the rules.
     ///
     /// - Parameters:
-    ///   - renewing: Flowtables whose connections are to be judged anew: they are made again, empty.
-    ///   - absent: Devices that are there, but are made anew before the completion, or get other names.
+    ///   - renewing: Flowtables whose connections are to be judged anew.
+    ///   - absent: Devices that are there, but leave the flowtables by themselves before the completion.
     func changes(
         from observed: NFObservedTable?, renewing: ChangedKeys<String>, absent: Set<InterfaceName> = []
     ) -> NFChangeSet {
         var changes = NFChangeSet(table)
         var rest = observed ?? NFObservedTable(table)
         for index in rest.flowtables.indices { rest.flowtables[index].devices.removeAll(where: absent.contains) }
-        let gone = rest.flowtables.filter { seen in
-            let wanted = flowtables.first { $0.name == seen.name }
-            return renewing.contains(seen.name) || !(wanted.map(seen.canGrow) ?? false)
-        }.map(\.name)
-        if !gone.isEmpty {
-            let names = Set(gone)
-            for index in rest.chains.indices where rest.chains[index].leads(into: names) {
-                changes.turn.append(.flushChain(name: rest.chains[index].name))
-                rest.chains[index].rules = []
+        var deletions: [NFOperation] = []
+        var concerned: Set<String> = []
+        for (index, seen) in rest.flowtables.enumerated().reversed() {
+            guard let wanted = flowtables.first(where: { $0.name == seen.name }), seen.hasForm(of: wanted) else {
+                deletions.append(.deleteFlowtable(observed?.flowtables[index] ?? seen))
+                concerned.insert(seen.name)
+                rest.flowtables.remove(at: index)
+                continue
             }
-            changes.turn += (observed?.flowtables ?? []).filter { names.contains($0.name) }.map { .deleteFlowtable($0) }
-            rest.flowtables.removeAll { names.contains($0.name) }
+            let leaving = Set(seen.devices).subtracting(wanted.devices).sorted()
+            if !leaving.isEmpty {
+                deletions.append(.removeDevices(leaving, from: wanted))
+                rest.flowtables[index].devices.removeAll(where: leaving.contains)
+            }
+            if !leaving.isEmpty || renewing.contains(seen.name) { concerned.insert(seen.name) }
         }
+        for index in rest.chains.indices where rest.chains[index].leads(into: concerned) {
+            changes.turn.append(.flushChain(name: rest.chains[index].name))
+            rest.chains[index].rules = []
+        }
+        changes.turn += deletions.reversed()
         var planner = NFPlanner(intent: NFSetNames(self, rest, inPlace: true).table, observed: rest)
         changes.completion = planner.planned(isNew: observed == nil).operations
         return changes

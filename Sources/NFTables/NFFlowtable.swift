@@ -45,8 +45,6 @@ public struct NFObservedFlowtable: Hashable, Sendable {
         self.flags = flags
     }
 
-    /// Whether it becomes `wanted` by getting more devices: connections in it may have used those that it has.
-    package func canGrow(to wanted: NFFlowtable) -> Bool {
-        priority == wanted.priority && flags == wanted.flags && Set(devices).isSubset(of: wanted.devices)
-    }
+    /// Whether it becomes `wanted` by getting devices and losing some.
+    package func hasForm(of wanted: NFFlowtable) -> Bool { priority == wanted.priority && flags == wanted.flags }
 }

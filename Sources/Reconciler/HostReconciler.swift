@@ -128,9 +128,10 @@ public struct HostReconciler: Sendable {
         var changes = ChangePlan()
         changes.steps = ChangePlan.Step.cutting(late)
         // One that is kept closed by its mark may be in a flowtable by now, where nobody looks at marks.
-        let flows = plan.intent.host.firewall.filter(\.leadsByFlowtables).map(\.flowRenewal)
-        if !flows.isEmpty, changes.steps.contains(where: \.marksConnections) {
-            changes.steps.append(.init(.firewall(flows, generation: nil)))
+        if plan.intent.host.firewall.contains(where: \.leadsByFlowtables),
+            changes.steps.contains(where: \.marksConnections)
+        {
+            changes.steps.append(.init(.judgeAnew))
         }
         report = report.followed(by: kernel.commit(changes, owner: Conventions.ownership))
     }

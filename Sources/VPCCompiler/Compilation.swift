@@ -120,14 +120,11 @@ extension Topology {
 }
 
 extension KernelIntent {
-    /// What shall remain when all that is ours goes: the kernel's own rule for local addresses is put back where it was, and
-    /// parameters to what they were.
+    /// What shall remain when all that is ours goes: the kernel's own rule for local addresses is put back where it was.
     public static func removal(from snapshot: KernelSnapshot) -> KernelIntent {
         var intent = KernelIntent()
         let moved = snapshot.host.rules.contains { $0 == HostSettings.movedLocalRule }
         if moved { intent.host.rules = [Attributed(HostSettings.kernelLocalRule, from: .none)] }
-        intent.host.formerSysctls = HostSettings.sysctls
-        intent.host.formerSharedSettings = HostSettings.sharedSettings
         return intent
     }
 }

@@ -38,7 +38,6 @@ public enum Conventions {
     /// The parameters of the host's namespace that are compared.
     public static let sysctlPaths =
         HostSettings.sysctls.map(\.path) + [HostSettings.fragmentTime, HostSettings.fragmentMemory]
-        + SharedSetting.paths(of: HostSettings.sharedSettings)
 
     /// The mark of a connection that was cut: the firewall drops what belongs to it. See ``ConnectionMark``.
     public static let cutMark: UInt32 = 0x001F_FFFF

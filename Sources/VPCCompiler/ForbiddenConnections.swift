@@ -140,7 +140,7 @@ extension NFOperation {
             FirewallName(name)?.tightensByLosing ?? true
         // What nothing leads to, or leads to no longer, decides nothing; nor do counters.
         case .createSet, .createChain, .deleteChain, .createCounter, .createObject, .deleteObject: false
-        case .createFlowtable, .addDevices, .deleteFlowtable: false
+        case .createFlowtable, .addDevices, .removeDevices, .deleteFlowtable: false
         // Rules are added beside others that go, elements that go by themselves spare nobody the rules.
         case .addRule, .renewElements, .changePolicy, .deleteTable: false
         }

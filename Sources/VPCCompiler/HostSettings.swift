@@ -15,17 +15,16 @@ enum HostSettings {
         Sysctl("net/ipv4/fib_multipath_hash_fields", "55"),
         // Else a changed nexthop is announced once per route that uses it.
         Sysctl("net/ipv4/nexthop_compat_mode", "0"),
+        // What docs/datapath.md says of each holds on devices of ours only if `all` does not say otherwise.
+        Sysctl("net/ipv4/conf/all/rp_filter", "0"),
+        Sysctl("net/ipv4/conf/all/send_redirects", "0"),
+        Sysctl("net/ipv4/conf/all/arp_ignore", "0"),
+        Sysctl("net/ipv4/conf/all/arp_filter", "0"),
     ]
 
     // What they shall be depends on the ports: see `fragmentSysctls`.
     static let fragmentTime = "net/ipv4/ipfrag_time"
     static let fragmentMemory = "net/ipv4/ipfrag_high_thresh"
-
-    /// What docs/datapath.md says of each holds on devices of ours only if `all` does not say otherwise.
-    static let sharedSettings = [
-        SharedSetting(.reversePathFilter, most: 0), SharedSetting(.sendRedirects, most: 0),
-        SharedSetting(.arpIgnore, most: 1), SharedSetting(.arpFilter, most: 0),
-    ]
 
     private static let owner = Conventions.ownership.routeProtocol
 

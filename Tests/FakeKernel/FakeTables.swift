@@ -78,6 +78,11 @@ extension NFObservedTable {
             guard let position = flowtables.firstIndex(where: { $0.name == wanted.name }) else { return false }
             flowtables[position].devices = Set(flowtables[position].devices).union(devices).sorted()
             return true
+        case .removeDevices(let devices, let wanted):
+            guard let position = flowtables.firstIndex(where: { $0.name == wanted.name }) else { return false }
+            guard Set(devices).isSubset(of: flowtables[position].devices) else { return false }
+            flowtables[position].devices.removeAll(where: devices.contains)
+            return true
         case .deleteFlowtable(let seen): return flowtables.removeOne { $0.name == seen.name }
         case .createChain(let chain):
             if chains.contains(where: { $0.name == chain.name }) { return false }

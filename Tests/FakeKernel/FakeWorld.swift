@@ -106,7 +106,7 @@ struct FakeCommit {
         let place = step.place
         switch step.work {
         case .firewall(let tables, let generation): commit(tables, generation, step)
-        case .awaitOperational, .namespaces: break
+        case .awaitOperational, .namespaces, .judgeAnew: break
         case .connections(let connections, let end): self.end(connections, end, step)
         case .sysctls(let changes):
             each(changes, place) { world, change in world.with(place) { $0.write(change.new) } ?? nil }

@@ -4,169 +4,56 @@ import Testing
 
 @testable import KernelModel
 
-/// What `all` imposes on every device is taken off ours without taking it off others', and given back.
 @Suite(.timeLimit(minutes: 10)) struct ParameterChangesTests {
-    private static let owner = Ownership(routeProtocol: RouteProtocol(118), aliasPrefix: "test:")
-    private static let shared = [
-        SharedSetting(.reversePathFilter, most: 0), SharedSetting(.sendRedirects, most: 0),
-        SharedSetting(.arpIgnore, most: 1), SharedSetting(.arpFilter, most: 0),
-    ]
-    private static let policy = Sysctl("net/ipv4/fib_multipath_hash_policy", "3")
+    private static let owner = Ownership(routeProtocol: RouteProtocol(118), aliasPrefix: "vpcctl:")
+    private static let policy = "net/ipv4/fib_multipath_hash_policy"
+    private static let filter = "net/ipv4/conf/all/rp_filter"
 
-    private static var intent: KernelIntent {
-        var intent = KernelIntent()
-        intent.host.sharedSettings = shared
-        intent.host.sysctls = [Attributed(policy, from: Origin(1))]
-        return intent
-    }
-
-    private static var removal: KernelIntent {
-        var intent = KernelIntent()
-        intent.host.formerSharedSettings = shared
-        intent.host.formerSysctls = [policy]
-        return intent
-    }
-
-    /// `all` and `default`, then a device that has less than `all` says, one that has as much and one that has more.
-    private static func host(all: Int32, standard: Int32) -> KernelSnapshot {
+    private static func snapshot(_ sysctls: [Sysctl], notes: [String] = []) -> KernelSnapshot {
         var snapshot = KernelSnapshot()
-        var values = [policy.path: "0", SharedSetting.defaultTagPath: "0"]
-        for setting in shared {
-            values[setting.path] = "\(all)"
-            values[setting.defaultPath] = "\(standard)"
-        }
-        snapshot.host.sysctls = values.map { Sysctl($0.key, $0.value) }.sorted { $0.path < $1.path }
-        for (index, (name, value)) in [("eth0", 0), ("eth1", all), ("eth2", 2), ("lo", standard)].enumerated() {
-            var ipv4 = IPv4DeviceConfiguration()
-            for setting in shared { ipv4[setting.setting] = value }
-            let link = Link(name: InterfaceName(name)!, kind: .adopted, ipv4: ipv4, notes: [])
-            snapshot.host.links.append(
-                ObservedLink(
-                    index: UInt32(index + 1), link: link, kindName: "", isOwned: false, isOperational: true,
-                    peerIndex: 0, isLoopback: name == "lo"))
-        }
+        snapshot.host.sysctls = sysctls
+        let link = Link(name: InterfaceName("lo")!, kind: .adopted, notes: notes)
+        snapshot.host.links = [
+            ObservedLink(
+                index: 1, link: link, kindName: "", isOwned: false, isOperational: true, peerIndex: 0, isLoopback: true)
+        ]
         return snapshot
     }
 
-    /// What of this setting counts for a device: the greater of `all` and its own.
-    private static func effective(_ snapshot: KernelSnapshot, _ setting: SharedSetting) -> [Int32] {
-        let value = { (path: String) in Int32(snapshot.host.sysctls.first { $0.path == path }!.value)! }
-        return snapshot.host.links.map { max(value(setting.path), $0.link.ipv4![setting.setting]) }
-            + [max(value(setting.path), value(setting.defaultPath))]
+    private static func operations(_ intent: KernelIntent, _ snapshot: KernelSnapshot) -> [String] {
+        intent.changes(from: snapshot, owner: owner).operations.map { "\($0.action) \($0.object)" }
     }
 
-    /// One operation after the other, as the kernel would take them.
-    private static func states(_ plan: ChangePlan, from snapshot: KernelSnapshot) -> [KernelSnapshot] {
-        var states = [snapshot]
-        var state = snapshot
-        for step in plan.steps {
-            switch step.work {
-            case .sysctls(let changes):
-                for change in changes.replacements {
-                    let index = state.host.sysctls.firstIndex { $0.path == change.new.path }!
-                    state.host.sysctls[index] = change.new
-                    states.append(state)
-                }
-            case .links(let changes):
-                for change in changes.replacements {
-                    let index = state.host.links.firstIndex { $0.link.name == change.new.name }!
-                    let settings = change.new.settingsDiffering(from: change.old)
-                    if settings.contains(.ipv4) { state.host.links[index].link.ipv4 = change.new.ipv4 }
-                    if settings.contains(.notes) { state.host.links[index].link.notes = change.new.notes }
-                    states.append(state)
-                }
-            default: Issue.record("\(step)")
-            }
+    /// What the kernel has otherwise is set, what it does not have is left out.
+    @Test func theyAreSet() {
+        var intent = KernelIntent()
+        intent.host.sysctls = [
+            Attributed(Sysctl(Self.filter, "0"), from: Origin(1)),
+            Attributed(Sysctl(Self.policy, "3"), from: Origin(1)),
+            Attributed(Sysctl("net/ipv4/unheard_of", "1"), from: Origin(1)),
+        ]
+        let seen = Self.snapshot([Sysctl(Self.filter, "1"), Sysctl(Self.policy, "3")])
+        #expect(Self.operations(intent, seen) == ["change sysctl \(Self.filter.replacing("/", with: "."))=0"])
+    }
+
+    /// What a version has noted that had everything in the machine's own namespace: given back, then forgotten.
+    @Test func whatWasNotedIsGivenBack() {
+        let notes = ["vpcctl.was.net.ipv4.conf.all.rp_filter=1", "vpcctl.was.net.ipv4.fib_multipath_hash_policy=0"]
+        let seen = Self.snapshot([Sysctl(Self.filter, "0"), Sysctl(Self.policy, "0")], notes: notes)
+        let plan = KernelIntent().changes(from: seen, owner: Self.owner)
+        #expect(plan.steps.count == 2)
+        guard case .sysctls(let given)? = plan.steps.first?.work, case .links(let forgotten)? = plan.steps.last?.work
+        else {
+            Issue.record("\(plan.operations)")
+            return
         }
-        return states
+        #expect(given.replacements.map(\.new) == [Sysctl(Self.filter, "1")])
+        #expect(forgotten.replacements.map(\.new.notes) == [[]])
+        #expect(KernelIntent().changes(from: Self.snapshot([Sysctl(Self.filter, "0")]), owner: Self.owner).isEmpty)
     }
 
-    @Test(arguments: [(0, 0), (1, 0), (1, 1), (2, 0), (2, 1), (0, 1)] as [(Int32, Int32)])
-    func nothingFiltersLessAtAnyTime(all: Int32, standard: Int32) throws {
-        let before = Self.host(all: all, standard: standard)
-        let applying = Self.states(Self.intent.changes(from: before, owner: Self.owner), from: before)
-        let applied = try #require(applying.last)
-        let removing = Self.states(Self.removal.changes(from: applied, owner: Self.owner), from: applied)
-        #expect(removing.last == before, "given back")
-        for state in applying + removing {
-            for setting in Self.shared {
-                let (now, then) = (Self.effective(state, setting), Self.effective(before, setting))
-                #expect(zip(now, then).allSatisfy { $0 >= $1 }, "\(setting.setting): \(now), was \(then)")
-            }
-        }
-        for setting in Self.shared {
-            let value = applied.host.sysctls.first { $0.path == setting.path }?.value
-            #expect(Int32(value ?? "") ?? .max <= setting.most)
-            #expect(Self.effective(applied, setting) == Self.effective(before, setting))
-        }
-        #expect(Self.intent.changes(from: applied, owner: Self.owner).isEmpty)
-        #expect(Self.removal.changes(from: before, owner: Self.owner).isEmpty)
-    }
-
-    /// Whoever ends us, after whichever operation: the next one goes on, and what was there is given back.
-    @Test func anInterruptedChangeIsTakenUp() throws {
-        let before = Self.host(all: 1, standard: 0)
-        let applying = Self.states(Self.intent.changes(from: before, owner: Self.owner), from: before)
-        let applied = try #require(applying.last)
-        #expect(applying.count > 8)
-        for state in applying {
-            let resumed = Self.states(Self.intent.changes(from: state, owner: Self.owner), from: state).last
-            #expect(resumed == applied)
-            let removed = Self.states(Self.removal.changes(from: state, owner: Self.owner), from: state).last
-            #expect(removed == before)
-        }
-        let removing = Self.states(Self.removal.changes(from: applied, owner: Self.owner), from: applied)
-        for state in removing {
-            let resumed = Self.states(Self.removal.changes(from: state, owner: Self.owner), from: state).last
-            #expect(resumed == before)
-        }
-    }
-
-    /// A device that came later has what `default` gave it, and in the end what it would have got without us.
-    @Test func aNewDeviceIsGivenBackToo() throws {
-        let before = Self.host(all: 1, standard: 0)
-        var state = try #require(
-            Self.states(Self.intent.changes(from: before, owner: Self.owner), from: before).last)
-        var ipv4 = IPv4DeviceConfiguration()
-        for setting in Self.shared + [SharedSetting(.tag, most: 0)] {
-            ipv4[setting.setting] = Int32(state.host.sysctls.first { $0.path == setting.defaultPath }!.value)!
-        }
-        state.host.links[0].link.ipv4 = ipv4
-        #expect(Self.intent.changes(from: state, owner: Self.owner).isEmpty)
-        let after = Self.states(Self.removal.changes(from: state, owner: Self.owner), from: state).last
-        #expect(after == before)
-    }
-
-    /// What somebody sets afterwards is his.
-    @Test func whatOthersChangedSinceStays() throws {
-        let before = Self.host(all: 1, standard: 0)
-        var state = try #require(
-            Self.states(Self.intent.changes(from: before, owner: Self.owner), from: before).last)
-        let index = try #require(state.host.sysctls.firstIndex { $0.path == Self.policy.path })
-        state.host.sysctls[index].value = "1"
-        state.host.links[0].link.ipv4?[.reversePathFilter] = 2
-        let after = try #require(
-            Self.states(Self.removal.changes(from: state, owner: Self.owner), from: state).last)
-        #expect(after.host.sysctls[index].value == "1")
-        #expect(after.host.links[0].link.ipv4?[.reversePathFilter] == 2)
-        #expect(after.host.links[0].link.ipv4?[.tag] == 0)
-
-        // While we are here it is drift, and the last one set is what is given back.
-        let repaired = try #require(
-            Self.states(Self.intent.changes(from: state, owner: Self.owner), from: state).last)
-        #expect(repaired.host.sysctls[index].value == "3")
-        let restored = Self.states(Self.removal.changes(from: repaired, owner: Self.owner), from: repaired).last
-        #expect(restored?.host.sysctls[index].value == "1")
-    }
-
-    @Test func aTagOfSomebodyElseIsLeftAlone() throws {
-        var before = Self.host(all: 1, standard: 1)
-        before.host.links[0].link.ipv4?[.tag] = 77
-        let applied = try #require(
-            Self.states(Self.intent.changes(from: before, owner: Self.owner), from: before).last)
-        #expect(applied.host.links[0].link.ipv4?[.tag] == 77)
-        #expect(applied.host.links[0].link.ipv4?[.reversePathFilter] == 1)
-    }
+    @Test(arguments: ["", "lo", "vpcctl.was.", "vpcctl.was.=1", "vpcctl.was.net.x=", "vpcctl.was.7.g0.u1.e0"])
+    func otherNamesAreNoNotes(_ text: String) { #expect(Sysctl(note: text, Self.owner) == nil) }
 }
 
 @Suite(.timeLimit(minutes: 10)) struct FormerSettingsTests {

@@ -23,59 +23,8 @@ extension LabTests {
             try #require(lab.kernel("h1").offloadObstacle() == nil)
         }
 
-        // MARK: Looking
-
-        /// The connections of a host that are in a flowtable now, as conntrack(8) shows them.
-        private func offloaded(on host: String, _ port: UInt16) throws -> [String] {
-            try lab.shell("vpc-\(host)", "conntrack -L -p udp --orig-port-src \(port) 2>/dev/null || true")
-                .split(separator: "\n").filter { $0.contains("[OFFLOAD]") }.map(String.init)
-        }
-
-        /// Sends one question after the other until the connection is in the flowtables of these hosts.
-        /// - Returns: how many packets it took.
-        @discardableResult
-        private func establish(
-            _ from: String, to: IPAddress, _ port: UInt16, on hosts: [String], answeredBy name: String
-        ) throws -> Int {
-            let station = try lab.station(from)
-            for number in 1...40 {
-                #expect(try station.ask(to, sourcePort: port)?.name == name)
-                if try hosts.allSatisfy({ host in try offloaded(on: host, port).count == 1 }) { return number }
-            }
-            Issue.record("the connection from \(from) to \(to) does not get into the flowtables of \(hosts)")
-            return 0
-        }
-
-        /// How many packets a chain of the rules has seen, counted by a rule of the test's own.
-        private func whileCounting(
-            on host: String, _ transport: String = "udp", port: UInt16 = Station.udpPort, _ body: () throws -> Void
-        ) throws -> Int {
-            let table = "inet test_forwarded"
-            try lab.shell(
-                "vpc-\(host)",
-                "nft 'table \(table) { chain forward { type filter hook forward priority -200; \(transport) sport \(port) counter; "
-                    + "\(transport) dport \(port) counter; }; }'")
-            defer { _ = try? lab.shell("vpc-\(host)", "nft delete table \(table)") }
-            try body()
-            let text = try lab.shell("vpc-\(host)", "nft list table \(table)")
-            return text.matches(of: /packets ([0-9]+)/).compactMap { Int($0.1) }.reduce(0, +)
-        }
-
         private func changes(of reports: [Lab.HostReport]) throws -> Int {
             try reports.reduce(0) { sum, report in try sum + report.result.get().plan.changes.counts.total }
-        }
-
-        private func askAgain(
-            _ count: Int, _ from: String, _ to: IPAddress, _ port: UInt16, answeredBy name: String
-        ) throws {
-            for _ in 0..<count {
-                let answer = try ask(from, to, port)
-                #expect(answer == name)
-            }
-        }
-
-        private func ask(_ from: String, _ to: IPAddress, _ port: UInt16) throws -> String? {
-            try lab.station(from).ask(to, sourcePort: port, timeout: .milliseconds(300), attempts: 1)?.name
         }
 
         // MARK: Passing
@@ -88,13 +37,13 @@ extension LabTests {
         ])
         func connectionsPassTheRules(from: String, to: IPAddress, server: String, hosts: [String]) throws {
             let port = UInt16(from == "blue-far" ? 20101 : 20102)
-            let packets = try establish(from, to: to, port, on: hosts, answeredBy: server)
+            let packets = try lab.establish(from, to: to, port, on: hosts, answeredBy: server)
             // Late: what is asked and answered once is not worth an entry.
             #expect(packets > 1)
             let before = try lab.kernel("h1").traffic()["e-blue-server".device]
             for host in hosts {
-                let seen = try whileCounting(on: host) {
-                    try askAgain(20, from, to, port, answeredBy: server)
+                let seen = try lab.whileCounting(on: host) {
+                    try lab.askAgain(20, from, to, port, answeredBy: server)
                 }
                 #expect(seen == 0, "\(host)")
             }
@@ -106,11 +55,11 @@ extension LabTests {
 
         /// Tenants with the same addresses and ports.
         @Test func tenantsDoNotMeet() throws {
-            try establish("blue-far", to: "10.0.1.11", 20110, on: ["h1", "h2"], answeredBy: "blue-near")
-            for _ in 0..<40 { #expect(try ask("green-far", "10.0.1.11", 20110) == "green-near") }
-            for host in ["h1", "h2"] { #expect(try offloaded(on: host, 20110).count == 2) }
-            #expect(try ask("blue-far", "10.0.1.11", 20110) == "blue-near")
-            #expect(try ask("green-far", "10.0.1.11", 20110) == "green-near")
+            try lab.establish("blue-far", to: "10.0.1.11", 20110, on: ["h1", "h2"], answeredBy: "blue-near")
+            for _ in 0..<40 { #expect(try lab.ask("green-far", "10.0.1.11", 20110) == "green-near") }
+            for host in ["h1", "h2"] { #expect(try lab.offloaded(on: host, 20110).count == 2) }
+            #expect(try lab.ask("blue-far", "10.0.1.11", 20110) == "blue-near")
+            #expect(try lab.ask("green-far", "10.0.1.11", 20110) == "green-near")
         }
 
         // MARK: Being judged anew
@@ -120,13 +69,13 @@ extension LabTests {
         @Test(arguments: Revocation.all)
         private func whatIsForbiddenStops(_ revocation: Revocation) throws {
             let port = revocation.port
-            try establish("blue-far", to: "10.0.2.21", port, on: ["h1", "h2"], answeredBy: "blue-server")
+            try lab.establish("blue-far", to: "10.0.2.21", port, on: ["h1", "h2"], answeredBy: "blue-server")
             let kept = try Stream(from: lab.station("blue-far"), to: "10.0.1.11")
             defer { _ = kept.finish() }
             #expect(kept.waitForAnswers(20))
             try lab.become(revocation.scenario)
-            #expect(try ask("blue-far", "10.0.2.21", port) == nil)
-            #expect(try ask("blue-far", "10.0.2.21", port) == nil)
+            #expect(try lab.ask("blue-far", "10.0.2.21", port) == nil)
+            #expect(try lab.ask("blue-far", "10.0.2.21", port) == nil)
             #expect(kept.waitForAnswers(50))
             try lab.become(.guarded)
             #expect(kept.finish().lost.isEmpty)
@@ -164,9 +113,9 @@ extension LabTests {
             let station = try lab.station("blue-far", source: "10.0.1.77")
             for _ in 0..<40 {
                 #expect(try station.ask("10.0.1.11", sourcePort: 20301)?.name == "blue-near")
-                if try offloaded(on: "h2", 20301).count == 1 { break }
+                if try lab.offloaded(on: "h2", 20301).count == 1 { break }
             }
-            #expect(try offloaded(on: "h2", 20301).count == 1)
+            #expect(try lab.offloaded(on: "h2", 20301).count == 1)
             let watch = try Capture(
                 in: .named(lab.namespace("blue-near")), filter: CaptureFilter(between: "10.0.1.77", and: "10.0.1.11"))
             // The guest keeps its address, whatever it was told.
@@ -175,30 +124,30 @@ extension LabTests {
             defer { _ = try? lab.shell("blue-far", "ip addr del 10.0.1.77/32 dev lo") }
             while watch.has() {}
             #expect(try station.ask("10.0.1.11", sourcePort: 20301, timeout: .milliseconds(300), attempts: 2) == nil)
-            #expect(try ask("blue-far", "10.0.1.11", 20302) == "blue-near")
+            #expect(try lab.ask("blue-far", "10.0.1.11", 20302) == "blue-near")
             #expect(!watch.has())
         }
 
         /// Switched off nothing passes the rules, and with it neither does what did before.
         @Test func itCanBeSwitchedOff() throws {
-            try establish("blue-far", to: "10.0.1.11", 20401, on: ["h1", "h2"], answeredBy: "blue-near")
+            try lab.establish("blue-far", to: "10.0.1.11", 20401, on: ["h1", "h2"], answeredBy: "blue-near")
             var scenario = Scenario.guarded
             for index in scenario.model.hosts.indices { scenario.model.hosts[index].dataPlane.offloads = false }
             try lab.become(scenario)
             #expect(!(try lab.shell("vpc-h1", "nft list tables")).contains("vpcctl_flow"))
-            let seen = try whileCounting(on: "h1") {
-                try askAgain(10, "blue-far", "10.0.1.11", 20401, answeredBy: "blue-near")
+            let seen = try lab.whileCounting(on: "h1") {
+                try lab.askAgain(10, "blue-far", "10.0.1.11", 20401, answeredBy: "blue-near")
             }
             #expect(seen == 20)
             try lab.become(.guarded)
-            try establish("blue-far", to: "10.0.1.11", 20402, on: ["h1", "h2"], answeredBy: "blue-near")
+            try lab.establish("blue-far", to: "10.0.1.11", 20402, on: ["h1", "h2"], answeredBy: "blue-near")
         }
 
         // MARK: Ports
 
         /// A port that comes joins by a message of its own: nobody else's connection leaves the flowtable.
         @Test func portsJoinALiveFlowtable() throws {
-            try establish("blue-far", to: "10.0.1.11", 20501, on: ["h1", "h2"], answeredBy: "blue-near")
+            try lab.establish("blue-far", to: "10.0.1.11", 20501, on: ["h1", "h2"], answeredBy: "blue-near")
             var scenario = Scenario.guarded
             scenario.interface("blue-new", "blue-front", on: "h1", "10.0.1.50")
             scenario.group("open", "blue", ingress: [.all])
@@ -209,7 +158,7 @@ extension LabTests {
                     $0.hasPrefix("flowtable inet vpcctl_flow flow_blue") && $0.contains("{ e-blue-new }")
                 })
             #expect(!operations.contains { $0.hasPrefix("rules of chain inet vpcctl_flow") })
-            try establish("blue-far", to: "10.0.1.50", 20502, on: ["h1", "h2"], answeredBy: "blue-new")
+            try lab.establish("blue-far", to: "10.0.1.50", 20502, on: ["h1", "h2"], answeredBy: "blue-new")
             // It goes: what it was told no longer reaches anybody, the others lose nothing.
             let kept = try Stream(from: lab.station("blue-far"), to: "10.0.1.11")
             #expect(kept.waitForAnswers(20))
@@ -227,6 +176,7 @@ extension LabTests {
             "nft delete table inet vpcctl_flow",
             "nft 'flush chain inet vpcctl_flow enter_blue; delete flowtable inet vpcctl_flow flow_blue'",
             "nft delete flowtable inet vpcctl_flow flow_blue '{ devices = { e-blue-near }; }'",
+            "nft flush chain inet vpcctl_flow enter_blue",
             "nft flush chain inet vpcctl_flow established",
             "ip link set e-blue-near down; ip link del e-blue-near",
         ])
@@ -236,7 +186,27 @@ extension LabTests {
             try lab.requireClean(reports)
             #expect(try changes(of: reports) > 0)
             #expect(try changes(of: lab.lab.up()) == 0)
-            try establish("blue-far", to: "10.0.1.11", 20601, on: ["h1", "h2"], answeredBy: "blue-near")
+            try lab.establish("blue-far", to: "10.0.1.11", 20601, on: ["h1", "h2"], answeredBy: "blue-near")
+        }
+
+        /// Who was interrupted between forbidding something and having it judged anew goes on from there: nothing leads into
+        /// the flowtable, so somebody in it may have no right to be there.
+        @Test func whoWasInterruptedGoesOn() throws {
+            try lab.establish("blue-far", to: "10.0.1.11", 20602, on: ["h1", "h2"], answeredBy: "blue-near")
+            let table = "inet test_forbidden"
+            try lab.shell(
+                "vpc-h1",
+                "nft 'table \(table) { chain forward { type filter hook forward priority -200; udp sport 20602 drop; }; }'"
+            )
+            defer { _ = try? lab.shell("vpc-h1", "nft delete table \(table)") }
+            try lab.askAgain(3, "blue-far", "10.0.1.11", 20602, answeredBy: "blue-near")
+            try lab.shell("vpc-h1", "nft flush chain inet vpcctl_flow enter_blue")
+            try lab.askAgain(3, "blue-far", "10.0.1.11", 20602, answeredBy: "blue-near")
+            let reports = try lab.lab.up()
+            let operations = try reports.flatMap { try $0.result.get().plan.changes.operations.map(\.object) }
+            #expect(operations.contains("connections past the rules judged anew"))
+            #expect(try lab.ask("blue-far", "10.0.1.11", 20602) == nil)
+            #expect(try changes(of: lab.lab.up()) == 0)
         }
 
         // MARK: Streams
@@ -245,7 +215,7 @@ extension LabTests {
         @Test func streamsPassTheRules() throws {
             let station = try lab.station("blue-far")
             for _ in 0..<2 {
-                let seen = try whileCounting(on: "h1", "tcp", port: Station.tcpPort) {
+                let seen = try lab.whileCounting(on: "h1", "tcp", port: Station.tcpPort) {
                     guard case .answered(let answer) = try station.connect("10.0.1.11", sending: 3_000_000) else {
                         Issue.record("no connection")
                         return
@@ -268,11 +238,11 @@ extension LabTests {
             scenario.interface("odd-near", "odd-front", on: "h1", "172.31.0.1")
             scenario.interface("odd-far", "odd-front", on: "h2", "172.31.0.12")
             try lab.become(scenario)
-            try askAgain(10, "odd-far", "172.31.0.1", 20801, answeredBy: "odd-near")
-            for host in ["h1", "h2"] { #expect(try offloaded(on: host, 20801).count == 1) }
+            try lab.askAgain(10, "odd-far", "172.31.0.1", 20801, answeredBy: "odd-near")
+            for host in ["h1", "h2"] { #expect(try lab.offloaded(on: host, 20801).count == 1) }
             #expect(try lab.shell("vpc-h1", "ip nexthop").contains("encap ip id 103"))
             #expect(!(try lab.shell("vpc-h2", "ip nexthop").contains("encap ip id 103")))
-            try askAgain(5, "odd-far", "172.31.0.1", 20801, answeredBy: "odd-near")
+            try lab.askAgain(5, "odd-far", "172.31.0.1", 20801, answeredBy: "odd-near")
             try lab.become(.guarded)
         }
     }

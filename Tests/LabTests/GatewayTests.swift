@@ -40,6 +40,17 @@ extension LabTests {
             }
         }
 
+        /// However often they are used: by a flowtable, no packet would be looked up in the group that shares them, and their
+        /// buckets would count as idle.
+        @Test func flowsToGatewaysGoByTheRules() throws {
+            for _ in 1...6 { _ = try flows("app1", ports: 22000...22009) }
+            for host in lab.lab.plan.hosts {
+                let connections = try lab.shell(
+                    "vpc-\(host.name)", "conntrack -L -p udp --orig-dst \(Self.internet) 2>/dev/null")
+                #expect(!connections.contains("[OFFLOAD]"), "\(connections)")
+            }
+        }
+
         @Test func connectionsPassAGateway() throws {
             guard case .answered(let answer) = try lab.station("app1").connect(Self.internet) else {
                 Issue.record("no connection to the internet")

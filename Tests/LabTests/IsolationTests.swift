@@ -163,6 +163,22 @@ extension LabTests {
             #expect(try lab.shell("h1", "nft list ruleset").contains("table ip vpcctl_underlay"))
         }
 
+        /// A machine that looks nothing up in its own tables any more reaches no other host, with tunnels or without: that is
+        /// said. Guests of one host do not notice, and the others have network again with the rules.
+        @Test func aMachineWithoutRulesReachesNobody() throws {
+            let rules = "ip rule add pref 32766 lookup main; ip rule add pref 32767 lookup default"
+            try lab.shell("h1", "ip rule flush")
+            defer { _ = Command.run(rules, in: lab.namespace("h1")) }
+            #expect(try lab.station("web1").ask("10.0.1.12")?.name == "web2")
+            let report = try #require(try lab.lab.up().first { $0.host == "h1" })
+            #expect(try report.result.get().plan.unreachable == [1])
+            #expect(
+                try lab.shell("h1", "ip rule") == "0:\tfrom all lookup local\n", "nobody's business but the machine's")
+            try lab.shell("h1", rules)
+            try lab.requireClean(lab.lab.apply())
+            try expectTraffic("with its rules")
+        }
+
         @Test(arguments: disturbances) func tenantsDoNotNotice(_ disturbance: Disturbance) throws {
             for host in ["h1", "h2"] { try lab.shell(host, "set -e; " + disturbance.begin) }
             defer { for host in ["h1", "h2"] { _ = try? lab.shell(host, disturbance.end) } }

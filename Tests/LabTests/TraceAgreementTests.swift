@@ -70,6 +70,8 @@ extension LabTests {
                 offloaded.compactMap { Int($0.trimmingCharacters(in: .whitespacesAndNewlines)) }.reduce(0, +) > 10,
                 "\(offloaded)")
 
+            // scripts/campaign.sh adds these up.
+            print("trace agreement: \(questions.count) connections of seed \(seed)")
             let other = scenario.withOtherPolicies(&dice)
             try lab.become(other)
             let topology = lab.lab.plan.topology

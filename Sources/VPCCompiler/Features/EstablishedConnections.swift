@@ -21,7 +21,8 @@ extension FirewallFamily {
 /// Its chain comes before theirs: a connection is put into the flowtable by the packet after the one with which both
 /// directions were judged, for most of what is asked and answered once would not be worth it.
 ///
-/// Who is in it has passed for good, so whatever takes a permission away empties it (``Compilation/renewedFlows(after:)``).
+/// Who is in it has passed for good, so whatever takes a permission away has all of them judged anew
+/// (``Compilation/renewedFlows(after:)``, ``ChangePlan/Work/judgeAnew``).
 /// docs/security.md says what is judged when.
 struct EstablishedConnections: HostFeature {
     let names: [FirewallFamily] = [.established, .flow, .flowEntry]
@@ -131,7 +132,7 @@ extension HostCompiler {
 
 extension Compilation {
     /// The flowtables whose connections have to be judged anew when these changes take effect, because they may forbid what
-    /// has passed. A flowtable that loses a port is made anew anyway.
+    /// has passed. Those of one that loses a port are, anyway.
     public func renewedFlows(after changes: [NFChangeSet]) -> ChangedKeys<String> {
         var names = ChangedKeys<String>.none
         let operations = changes.filter { $0.table == FirewallTables.filter }.flatMap(\.operations)
@@ -153,8 +154,7 @@ extension HostCompiler {
         switch operation {
         case .createTable, .wakeTable, .deleteTable, .changePolicy: return .any
         case .createSet, .createChain, .deleteChain, .createCounter, .createObject, .deleteObject, .renewElements,
-            .createFlowtable,
-            .addDevices, .deleteFlowtable:
+            .createFlowtable, .addDevices, .removeDevices, .deleteFlowtable:
             return .none
         // What all packets of a kind pass, another epoch's rules among it.
         case .addRule(let name, _, _) where FirewallName(name)?.isOfHost ?? true: return .any

@@ -22,8 +22,6 @@ extension HostCompiler {
         let origin = Origin(.host, host)
         intent.host.sysctls = (HostSettings.sysctls + fragmentSysctls).map { Attributed($0, from: origin) }
             .sorted { $0.object.key < $1.object.key }
-        intent.host.sharedSettings = HostSettings.sharedSettings
-        intent.host.parameterOrigin = origin
         intent.host.rules = HostSettings.rules.map { Attributed($0, from: origin) }
             .sorted { $0.object.key < $1.object.key }
         intent.host.displacedRules = [HostSettings.kernelLocalRule]
