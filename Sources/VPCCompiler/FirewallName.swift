@@ -218,6 +218,8 @@ public enum RuleCounter {
     public static let externalInvalid = FirewallName(.natGateways, role: "external_invalid")
     /// Of what came from outside for a NAT gateway's public address, and was no answer.
     public static let unsolicited = FirewallName(.natGateways, role: "unsolicited")
+    /// Of what would have left for an external network with a private address.
+    public static let untranslated = FirewallName(.natGateways, role: "untranslated")
 
     /// Of the rule at that position of a security group's direction.
     public static func ofGroup(_ name: String, _ direction: TrafficDirection, rule: Int) -> FirewallName {

@@ -144,6 +144,11 @@ struct HostTraits: Equatable, Sendable {
     /// Whether packets of guests go by a tunnel to the host itself.
     var sendsToItself: Bool { hasNATGateways || hasPeerings }
     var elasticIPs: ElasticIPModes = []
+    /// Whether one of those has only some ports of addresses, be it for itself or for each guest.
+    var dividesPorts = false
+    /// Whether one of those shares an address.
+    var sharesAddresses = false
+    var hasPortForwards = false
     var ports = 0
     /// Bytes, of the port with the largest; nil: there is no port.
     var largestMTU: Int?

@@ -85,11 +85,8 @@ extension Walk {
         if let elastic = topology.elasticIPs.first(where: { $0.address == destination }) {
             return take(for: elastic, &way)
         }
-        if let gateway = topology.natGateways.indices.first(where: {
-            topology.natGateways[$0].addresses.contains(destination)
-        }) {
-            return passIn(by: gateway, &way)
-        }
+        let owners = topology.natGateways.indices.filter { topology.natGateways[$0].addresses.contains(destination) }
+        if let gateway = owner(of: way, among: owners) { return passIn(by: gateway, &way) }
         way.add(
             .route, .deny, "nobody has \(destination) of external network \(network.name)",
             ResourceReference(.externalNetwork, network.name), ["spec", "pools"])

@@ -225,7 +225,8 @@ extension Scenario {
             model.natGateways.append(
                 NATGateway(
                     metadata: Metadata(name: "\(vpc)-\(name)"), subnet: "\(vpc)-9", address: address,
-                    externalNetwork: "internet", addresses: own.isEmpty ? [IPAddress(v4: 0xCB00_7105 + first)] : own))
+                    externalNetwork: "internet",
+                    pool: .addresses(own.isEmpty ? [IPAddress(v4: 0xCB00_7105 + first)] : own)))
         }
         var routes = [Self.out("0.0.0.0/0", "\(vpc)-nat")]
         // One half of the outside by another gateway.

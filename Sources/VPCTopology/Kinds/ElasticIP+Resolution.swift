@@ -83,11 +83,7 @@ extension Resolver {
     /// address: an answer would leave elsewhere.
     private mutating func gateway(of elastic: ElasticIP, _ interface: Int, _ network: Int) -> Int? {
         let subnet = topology.subnets[topology.interfaces[interface].subnet]
-        let routes = subnet.routeTable.map { topology.routeTables[$0].routes } ?? []
-        let standard = routes.first { $0.destination == .defaultIPv4 }
-        if case .natGateway(let gateway) = standard?.nextHops.first?.target,
-            topology.natGateways[gateway].network == network
-        {
+        if let gateway = topology.defaultNATGateway(of: interface), topology.natGateways[gateway].network == network {
             return gateway
         }
         warn(
@@ -118,10 +114,13 @@ extension Resolver {
                 related: Diagnostic.Related(
                     "the VPC's blocks are here", at: ResourceReference(.vpc, vpc.name), ["spec", "cidrs"]))
         }
-        if elastic.mode == .stateless { checkStateless(elastic, network) }
+        if elastic.mode == .stateless { checkStateless(elastic, interface, network) }
     }
 
-    private mutating func checkStateless(_ elastic: ElasticIP, _ network: Int) {
+    private mutating func checkStateless(_ elastic: ElasticIP, _ interface: Int, _ network: Int) {
+        if let gateway = index.natGatewaysOfInterface[interface].min() {
+            reportStateless(interface, gateway, at: elastic.reference, ["spec", "mode"])
+        }
         if topology.externalNetworks[network].uplinks.contains(where: { $0.mode == .ipvlan }) {
             // An ipvlan gets what is for its own addresses alone, and what is for those the host takes for itself.
             report(
