@@ -23,9 +23,6 @@ public struct NATGatewayShare: Sendable, Hashable {
     public var zone: UInt16
     /// Of all its public addresses: to one port of one destination there can be so many sessions at once.
     public var ports: Int
-
-    /// Those of an address that translation gives away: not the first 1024 (`nf_nat_core.c`).
-    static let portsOfAddress = 65536 - 1024
 }
 
 /// How many sessions a NAT gateway translates on this host.

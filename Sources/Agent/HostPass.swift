@@ -79,7 +79,7 @@ struct HostPass {
         }
         let gateways = compilation.natGatewayZones.map { number, zone in
             let gateway = topology.natGateways[number]
-            let ports = gateway.addresses.count * NATGatewayShare.portsOfAddress
+            let ports = gateway.pool.ports.reduce(0) { $0 + $1.ports.count }
             return NATGatewayShare(name: gateway.name, zone: zone, ports: ports)
         }
         return (shares, gateways, reconciler.kernel)
