@@ -85,12 +85,8 @@ extension Walk {
         if let elastic = topology.elasticIPs.first(where: { $0.address == destination }) {
             return take(for: elastic, &way)
         }
-        let port = way.packet.content.ports?.destination
-        if let gateway = topology.natGateways.indices.first(where: {
-            topology.natGateways[$0].pool.has(destination, port: port)
-        }) {
-            return passIn(by: gateway, &way)
-        }
+        let owners = topology.natGateways.indices.filter { topology.natGateways[$0].addresses.contains(destination) }
+        if let gateway = owner(of: way, among: owners) { return passIn(by: gateway, &way) }
         way.add(
             .route, .deny, "nobody has \(destination) of external network \(network.name)",
             ResourceReference(.externalNetwork, network.name), ["spec", "pools"])
@@ -178,15 +174,5 @@ extension Walk {
 
     func reference(_ gateway: ResolvedNATGateway) -> ResourceReference {
         ResourceReference(.natGateway, gateway.name)
-    }
-}
-
-extension PublicPool {
-    /// Whether it has an address, or of one that it shares with others the port. Of what has no ports somebody has it.
-    fileprivate func has(_ address: IPAddress, port: UInt16?) -> Bool {
-        switch self {
-        case .addresses(let addresses): addresses.contains(address)
-        case .shared(let shared): shared.address == address && port.map(shared.ports.contains) ?? true
-        }
     }
 }

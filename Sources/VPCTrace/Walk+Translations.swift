@@ -79,39 +79,50 @@ extension Walk {
         return false
     }
 
-    /// What is for a public address of the VPC becomes what is for the interface that has it.
+    /// Of gateways that share an address, the one that a packet from outside is for: by its port, or by what it answers.
+    func owner(of way: Way, among owners: [Int]) -> Int? {
+        let packet = way.packet
+        let known = way.isAnswer ? translations.first { owners.contains($0.gateway) && $0.after.answer == packet } : nil
+        if let known { return known.gateway }
+        guard let port = packet.content.ports?.destination else { return owners.first }
+        return owners.first { number in
+            let gateway = topology.natGateways[number]
+            if case .addresses = gateway.pool { return true }
+            return gateway.forward(of: packet) != nil || gateway.pool.ports.contains { $0.ports.contains(port) }
+        }
+    }
+
+    /// What is for a public address or port of the VPC becomes what is for the interface that has it.
     private func turnDestination(at number: Int, _ way: inout Way) -> Bool {
+        turnElasticIP(at: number, &way) || turnPortForward(at: number, &way)
+    }
+
+    private func turnPortForward(at number: Int, _ way: inout Way) -> Bool {
+        let gateway = topology.natGateways[number]
+        guard let forward = gateway.forward(of: way.packet) else { return false }
+        let interface = topology.interfaces[forward.interface]
+        var packet = way.packet
+        packet.destination = interface.address
+        packet.content.change(destinationPort: forward.interfacePort)
+        way.translate(
+            to: packet,
+            "\(forward.address) port \(forward.port) becomes \(interface.address) port \(forward.interfacePort) of"
+                + " \(interface.name), a port forward of NAT gateway \(gateway.name)", reference(gateway),
+            ["spec", "portForwards"])
+        return true
+    }
+
+    private func turnElasticIP(at number: Int, _ way: inout Way) -> Bool {
         let elastic = topology.elasticIPs.first {
             $0.mode == .nat && $0.gateway == number && $0.address == way.packet.destination
         }
-        guard let elastic, let interface = elastic.interface.map({ topology.interfaces[$0] }) else {
-            return forwardPort(at: number, &way)
-        }
+        guard let elastic, let interface = elastic.interface.map({ topology.interfaces[$0] }) else { return false }
         var packet = way.packet
         packet.destination = interface.address
         way.translate(
             to: packet,
             "\(elastic.address) becomes \(interface.address) of \(interface.name), elastic IP \(elastic.name)",
             reference(elastic), ["spec", "address"])
-        return true
-    }
-
-    private func forwardPort(at number: Int, _ way: inout Way) -> Bool {
-        let gateway = topology.natGateways[number]
-        let index = gateway.portForwards.firstIndex {
-            $0.address == way.packet.destination && $0.transport.ipProtocol == way.packet.ipProtocol
-                && $0.port == way.packet.content.ports?.destination
-        }
-        guard let forward = index.map({ gateway.portForwards[$0] }) else { return false }
-        let interface = topology.interfaces[forward.interface]
-        var packet = way.packet
-        packet.destination = interface.address
-        packet.content = packet.content.to(port: forward.interfacePort)
-        way.translate(
-            to: packet,
-            "\(forward.address) port \(forward.port) becomes \(interface.address) port \(forward.interfacePort) of"
-                + " \(interface.name), a port forward of NAT gateway \(gateway.name)",
-            reference(gateway), ["spec", "portForwards"])
         return true
     }
 
@@ -122,8 +133,10 @@ extension Walk {
         let destination = way.packet.destination
         let vpc = topology.vpcs[gateway.vpc]
         if let target = topology.interface(at: destination, inVPC: gateway.vpc) {
-            if case .first(let first, let isTurned, let elastic) = passage {
-                guard turn(first, isTurned, elastic, by: number, &way) else { return .dropped }
+            if case .first(let first, let isTurned, let elastic) = passage,
+                !turn(first, isTurned, elastic, by: number, &way)
+            {
+                return .dropped
             }
             return arrive(at: target, &way)
         }
@@ -166,14 +179,14 @@ extension Walk {
 
     // MARK: Sources
 
-    /// - Returns: false where there is no address, or port, for it.
+    /// - Returns: false where the packet has none.
     private func giveAddress(of elastic: ResolvedElasticIP?, or number: Int, _ way: inout Way) -> Bool {
         if let elastic {
             giveAddress(of: elastic, &way)
             return true
         }
         let gateway = topology.natGateways[number]
-        if gateway.dividesPorts { return givePorts(of: number, &way) }
+        if gateway.dividesPorts { return givePort(by: number, &way) }
         var packet = way.packet
         packet.source = gateway.publicAddress(of: packet.source)
         way.translate(
@@ -182,13 +195,13 @@ extension Walk {
         return true
     }
 
-    /// By a gateway that has ports of addresses, for itself or for each inside address.
-    private func givePorts(of number: Int, _ way: inout Way) -> Bool {
+    /// By a gateway that has ports of addresses, for itself or for each inside address. Which one it is going to be is not known.
+    private func givePort(by number: Int, _ way: inout Way) -> Bool {
         let (gateway, source) = (topology.natGateways[number], way.packet.source)
         let path: FieldPath = ["spec", gateway.portsPerInterface == nil ? "shared" : "portsPerInterface"]
         switch way.packet.content {
         case .tcp, .udp, .icmp: break
-        default:
+        case .sctp:
             way.add(
                 .translation, .deny, "NAT gateway \(gateway.name) has ports only, which \(way.packet.traffic) has not",
                 reference(gateway), path, counter: RuleCounter.untranslated)
@@ -204,6 +217,9 @@ extension Walk {
         }
         var packet = way.packet
         packet.source = ports.address
+        if let own = packet.content.ports?.source, !ports.ports.contains(own) {
+            packet.content.change(sourcePort: ports.ports.lowerBound)
+        }
         way.translate(
             to: packet,
             "\(source) becomes \(ports.address), one of the ports \(ports.ports.lowerBound) to"
@@ -242,16 +258,25 @@ extension ResolvedNATGateway {
     fileprivate var dividesPorts: Bool {
         if case .shared = pool { true } else { portsPerInterface != nil }
     }
+
+    /// The one that a packet for one of its addresses meets.
+    fileprivate func forward(of packet: Packet) -> ResolvedPortForward? {
+        guard let port = packet.content.ports?.destination else { return nil }
+        return portForwards.first {
+            $0.address == packet.destination && $0.transport.ipProtocol == packet.ipProtocol && $0.port == port
+        }
+    }
 }
 
 extension Packet.Content {
-    /// The same for another port; of what has none, the same.
-    fileprivate func to(port: UInt16) -> Packet.Content {
+    fileprivate mutating func change(sourcePort: UInt16? = nil, destinationPort: UInt16? = nil) {
+        guard let ports else { return }
+        let (source, destination) = (sourcePort ?? ports.source, destinationPort ?? ports.destination)
         switch self {
-        case .tcp(let source, _): .tcp(sourcePort: source, destinationPort: port)
-        case .udp(let source, _): .udp(sourcePort: source, destinationPort: port)
-        case .sctp(let source, _): .sctp(sourcePort: source, destinationPort: port)
-        case .icmp: self
+        case .icmp: break
+        case .tcp: self = .tcp(sourcePort: source, destinationPort: destination)
+        case .udp: self = .udp(sourcePort: source, destinationPort: destination)
+        case .sctp: self = .sctp(sourcePort: source, destinationPort: destination)
         }
     }
 }
