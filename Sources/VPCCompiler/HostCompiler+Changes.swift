@@ -405,6 +405,7 @@ extension HostCompiler {
         now.isLogging = !demand.reports.isEmpty
         now.hasUplinks = !uplinks.isEmpty
         now.hasNATGateways = !natGateways.isEmpty
+        (now.hasPairs, now.portHalves) = (hasPairs, portHalves)
         now.elasticIPs = elasticIPs.values.reduce(into: []) { $0.formUnion(ElasticIPModes($1)) }
         now.ports = ports.count
         now.largestMTU = demand.mtus.keys.max()

@@ -28,7 +28,7 @@ extension HostCompiler {
         HostBasics(), RoutingContexts(), GuestPorts(), GatewayTunnels(), Tunnels(), GuestFragments(),
         ConnectionBounds(), HostAccess(), ConnectionMemory(), ConnectionErrors(), GatewayGuests(), NetworkACLs(),
         SecurityGroups(), DenialReports(), GuestAddressResolution(), EstablishedConnections(), ExternalUplinks(),
-        NATGateways(), ElasticIPs(),
+        NATGateways(), ElasticIPs(), GatewayPairs(),
     ]
 }
 

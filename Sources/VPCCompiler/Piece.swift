@@ -140,6 +140,9 @@ struct HostTraits: Equatable, Sendable {
     var hasUplinks = false
     var hasNATGateways = false
     var elasticIPs: ElasticIPModes = []
+    /// Whether it is one of a pair of gateways, and the ports that its NAT gateways translate into.
+    var hasPairs = false
+    var portHalves: [PortHalf] = []
     var ports = 0
     /// Bytes, of the port with the largest; nil: there is no port.
     var largestMTU: Int?

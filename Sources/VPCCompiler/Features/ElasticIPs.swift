@@ -68,7 +68,7 @@ struct ElasticIPs: HostFeature {
 
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
         let modes = host.traits.elasticIPs
-        if modes.contains(.nat) { addTranslation(to: &firewall) }
+        if modes.contains(.nat) { addTranslation(host.traits.portHalves, to: &firewall) }
         if modes.contains(.passThrough) || modes.contains(.stateless) {
             firewall.filter.sets += [Self.untrackedIn, Self.untrackedOut]
             firewall.rules(at: BeforeRouting.untracked) { chain in
@@ -84,7 +84,7 @@ struct ElasticIPs: HostFeature {
         if modes.contains(.passThrough) || modes.contains(.stateless) { addErrors(to: &firewall) }
     }
 
-    private func addTranslation(to firewall: inout Firewall) {
+    private func addTranslation(_ halves: [PortHalf], to firewall: inout Firewall) {
         firewall.filter.sets += [Self.incoming, Self.outgoing]
         firewall.rules(at: NATBeforeRouting.destinations) { chain in
             // What begins inside: see the hairpins below. In a gateway's zone nobody else has marks.
@@ -105,7 +105,7 @@ struct ElasticIPs: HostFeature {
         ]
         firewall.rules(at: NATAfterRouting.hairpins) { chain in
             chain.rule(isHairpin + [.translate(.source, map: Self.outgoing.name, .iifname, .ipSource)])
-            NATGateways.addSources(where: isHairpin, to: &chain)
+            NATGateways.addSources(halves, where: isHairpin, to: &chain)
         }
     }
 

@@ -8,7 +8,8 @@ public import VPCTopology
 extension FirewallFamily {
     static let natGatewayLeg = FirewallFamily("leg", of: .one(.natGateway), tightens: [])
     static let natGateways = FirewallFamily(
-        "nat_address", "nat_addresses", "from_gateway_vrf", "to_nat_gateway", "external_invalid", "unsolicited",
+        "nat_address", "nat_addresses", "nat_address_low", "nat_addresses_low", "nat_address_high",
+        "nat_addresses_high", "from_gateway_vrf", "to_nat_gateway", "external_invalid", "unsolicited",
         "untranslated", "to_nat_gateway_denied", tightens: [])
 }
 
@@ -62,7 +63,7 @@ struct NATGateways: HostFeature {
         part.links.append(
             host.receiver(
                 receiver, key: gateway.key.rawValue, master: context.device, alias: alias,
-                group: Conventions.LinkGroup.gatewayReceive, from: origin))
+                group: Conventions.LinkGroup.gatewayReceive, at: host.endpoint(of: gateway), from: origin))
         let (near, far) = leg.links(alias: alias, master: context.device)
         part.links += [Attributed(near, from: origin), Attributed(far, from: origin)]
         part.rows(of: RoutingContexts.zones) { zones in
@@ -80,9 +81,10 @@ struct NATGateways: HostFeature {
     ) {
         let origin = context.origin
         if gateway.addresses.count == 1 {
-            part.rows(of: Self.whole) { $0.add(context.device, data: gateway.addresses[0], origin: origin) }
+            let whole = Self.whole.of(host.portHalf(of: gateway))
+            part.rows(of: whole) { $0.add(context.device, data: gateway.addresses[0], origin: origin) }
         } else {
-            part.rows(of: Self.several) { set in
+            part.rows(of: Self.several.of(host.portHalf(of: gateway))) { set in
                 for place in 0..<Self.places {
                     let address = gateway.address(ofPlace: place)
                     set.add(context.device, NFMark(place), data: address, origin: origin)
@@ -106,7 +108,7 @@ struct NATGateways: HostFeature {
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
         guard host.traits.hasNATGateways else { return }
         firewall.counters("external_invalid", "unsolicited", "untranslated", "to_nat_gateway_denied")
-        firewall.filter.sets += [Self.whole, Self.several]
+        for half in host.traits.portHalves { firewall.filter.sets += [Self.whole.of(half), Self.several.of(half)] }
         firewall.rule(at: BeforeRouting.secondPass, .match(.iifgroup, LinkGroups.gatewayVRF), .accept)
         firewall.rules(at: BeforeRouting.received) { chain in
             chain.rule(Self.isOfGateway, .set(.ctZone, map: "dev_zone", .iifname), .accept)
@@ -119,7 +121,7 @@ struct NATGateways: HostFeature {
             chain.rule(.match([.invalid]), .counter("external_invalid"), .drop)
             chain.rule(.accept)
         }
-        addSources(to: &firewall)
+        addSources(host.traits.portHalves, to: &firewall)
         firewall.rule(at: ToHost.gateways, .match(.iifgroup, LinkGroups.gatewayVRF), .goto("to_nat_gateway"))
         firewall.filter.chain("to_nat_gateway", origin: firewall.origin) { chain in
             chain.rule(.match(.icmpType, NFICMPType(8)), .limit(Self.echoRate), .accept)
@@ -128,20 +130,26 @@ struct NATGateways: HostFeature {
     }
 
     /// The public addresses of gateways as sources.
-    static func addSources(where conditions: [NFStatement], to chain: inout NFChainBuilder) {
-        chain.rule(conditions + [.translate(.source, map: whole.name, .iifname)])
-        chain.rule(
-            conditions + [
-                .translate(
-                    .source, map: several.name, .iifname, by: NFHash(modulus: places, seed: seed), of: .ipSource)
-            ])
+    static func addSources(
+        _ halves: [PortHalf], where conditions: [NFStatement], to chain: inout NFChainBuilder
+    ) {
+        for half in halves {
+            chain.rule(
+                conditions + [.translate(.source, map: whole.of(half).name, .iifname, toPorts: half.ports)])
+            chain.rule(
+                conditions + [
+                    .translate(
+                        .source, map: several.of(half).name, .iifname, by: NFHash(modulus: places, seed: seed),
+                        of: .ipSource, toPorts: half.ports)
+                ])
+        }
     }
 
-    private func addSources(to firewall: inout Firewall) {
+    private func addSources(_ halves: [PortHalf], to firewall: inout Firewall) {
         let isLeaving: [NFStatement] = [
             .match(.oifgroup, LinkGroups.uplink), .match(.iifgroup, LinkGroups.gatewayVRF),
         ]
-        firewall.rules(at: NATAfterRouting.sources) { Self.addSources(where: isLeaving, to: &$0) }
+        firewall.rules(at: NATAfterRouting.sources) { Self.addSources(halves, where: isLeaving, to: &$0) }
         // Only the first packet of a connection comes here: it costs nothing.
         firewall.rule(at: NATAfterRouting.untranslated, isLeaving[0], isLeaving[1], .counter("untranslated"), .drop)
     }
@@ -177,7 +185,9 @@ extension HostCompiler {
     /// The nexthop that hands packets to a NAT gateway, on this host as well by the tunnel.
     mutating func nexthop(toNATGateway number: Int) -> NexthopID {
         let gateway = topology.natGateways[number]
-        return tunnel(to: topology.host(of: gateway), key: gateway.key.rawValue, from: Origin(.natGateway, number))
+        return tunnel(
+            to: endpoint(of: gateway) ?? topology.hosts[topology.host(of: gateway)].underlayAddress,
+            key: gateway.key.rawValue, from: Origin(.natGateway, number))
     }
 
     /// What leaves the VRF of a NAT gateway: `unreachable` for what no provider is to see, all else to the provider.
