@@ -30,28 +30,8 @@ enum AnnouncedRoute {
 
     /// Of a pair: whose they are is in their metric.
     static func removeAll(of endpoint: IPAddress, _ socket: inout NetlinkSocket) throws(NetlinkError) {
-        var request = rtmsg()
-        request.rtm_family = UInt8(AF_INET)
         let metric = metric(of: endpoint)
-        let routes = try socket.dump(MessageType(RTM_GETROUTE), request, into: [IPPrefix]()) { writer in
-            writer.put(RTA_TABLE, table)
-        } each: { routes, message throws(CodecError) in
-            let header = try message.header(as: rtmsg.self)
-            guard header.rtm_protocol == LentAddress.owner else { return }
-            var (address, found): (UInt32, UInt32) = (0, 0)
-            var attributes = message.attributes(after: rtmsg.self)
-            while let attribute = try attributes.next() {
-                switch UInt32(attribute.type) {
-                case RTA_DST.rawValue: address = try attribute.value(as: BigEndian<UInt32>.self).value
-                case RTA_PRIORITY.rawValue: found = try attribute.value(as: UInt32.self)
-                default: break
-                }
-            }
-            if found == metric {
-                routes.append(IPPrefix(containing: IPAddress(v4: address), length: Int(header.rtm_dst_len)))
-            }
-        }
-        for prefix in routes {
+        for prefix in try routes(metric, &socket) {
             try socket.modify { writer in
                 writer.message(MessageType(RTM_DELROUTE), [], header(prefix)) { message in
                     message.put(RTA_TABLE, table)
@@ -59,6 +39,37 @@ enum AnnouncedRoute {
                     message.put(RTA_PRIORITY, metric)
                 }
             }
+        }
+    }
+
+    private static func routes(
+        _ metric: UInt32, _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) -> [IPPrefix] {
+        var request = rtmsg()
+        request.rtm_family = UInt8(AF_INET)
+        do throws(NetlinkError) {
+            return try socket.dump(MessageType(RTM_GETROUTE), request, into: []) { writer in
+                writer.put(RTA_TABLE, table)
+            } each: { (routes: inout [IPPrefix], message) throws(CodecError) in
+                let header = try message.header(as: rtmsg.self)
+                guard header.rtm_protocol == LentAddress.owner else { return }
+                var (address, found): (UInt32, UInt32) = (0, 0)
+                var attributes = message.attributes(after: rtmsg.self)
+                while let attribute = try attributes.next() {
+                    switch UInt32(attribute.type) {
+                    case RTA_DST.rawValue: address = try attribute.value(as: BigEndian<UInt32>.self).value
+                    case RTA_PRIORITY.rawValue: found = try attribute.value(as: UInt32.self)
+                    default: break
+                    }
+                }
+                if found == metric {
+                    routes.append(IPPrefix(containing: IPAddress(v4: address), length: Int(header.rtm_dst_len)))
+                }
+            }
+        } catch {
+            // A table without routes does not exist.
+            if error.errno == ENOENT { return [] }
+            throw error
         }
     }
 

@@ -175,4 +175,27 @@ import Testing
         #expect(!world.report(1).isConnected)
         #expect(try world.all(in: 1).isEmpty)
     }
+
+    /// Nothing is lost among many. What it takes is printed: in the lab, by the clock that counts instructions, that is both
+    /// ends' work and the kernels'.
+    @Test func manyComeAndEnd() async throws {
+        let count = 10_000
+        let world = try World()
+        defer { world.remove() }
+        try await world.waitUntil("connected") { world.report(1).isSynchronized }
+        world.syncs[1].stop()
+        try await world.waitUntil("apart") { !world.report(0).isConnected }
+        for start in stride(from: 0, to: count, by: 1000) { try world.make(start..<start + 1000, in: 0) }
+        let begin = ContinuousClock.now
+        try world.restart(1)
+        try await world.waitUntil("all there") { world.report(1).connections == count && world.report(1).isSynchronized }
+        let copied = begin.duration(to: .now)
+        #expect(try world.all(in: 1).count == count)
+        let endBegin = ContinuousClock.now
+        try world.end(0..<count, in: 0)
+        try await world.waitUntil("all gone") { world.report(1).connections == 0 }
+        let ended = endBegin.duration(to: .now)
+        #expect(try world.all(in: 1).isEmpty)
+        print("a connection: \(copied / count) to copy, \(ended / count) to end")
+    }
 }

@@ -57,7 +57,7 @@ import Testing
         try withScratchNamespace { name, namespace in
             try run("ip", "netns", "exec", name, "sysctl", "-qw", "net.netfilter.nf_conntrack_events=1")
             var socket = try ConntrackCopySocket(in: namespace)
-            let copies = (0..<100).map { Self.copy(6, port: 40000 + $0) }
+            let copies = (0..<100).map { Self.copy(6, port: 40000 + $0, outside: 20000 + $0) }
             #expect(try socket.create(copies).made == 100)
             var monitor = try ConntrackMonitor(in: namespace)
             #expect(try socket.delete(copies) == 100)
@@ -73,7 +73,7 @@ import Testing
         try withScratchNamespace { name, namespace in
             try run("ip", "netns", "exec", name, "sysctl", "-qw", "net.netfilter.nf_conntrack_events=1")
             var socket = try ConntrackCopySocket(in: namespace)
-            let copies = (0..<2000).map { Self.copy(6, port: 10000 + $0) }
+            let copies = (0..<2000).map { Self.copy(6, port: 10000 + $0, outside: 30000 + $0) }
             #expect(try socket.create(copies).made == 2000)
             var monitor = try ConntrackMonitor(in: namespace, receiveBuffer: 4096)
             _ = try socket.delete(copies)
