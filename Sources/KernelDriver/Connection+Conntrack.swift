@@ -9,7 +9,8 @@ extension Connection {
             id: flow.id, zone: flow.zone, ipProtocol: tuple.protocol, source: IPAddress(tuple.source),
             destination: IPAddress(tuple.destination), sourcePort: tuple.sourcePort,
             destinationPort: tuple.destinationPort, replySource: IPAddress(flow.reply.source),
-            replyDestination: IPAddress(flow.reply.destination),
+            replyDestination: IPAddress(flow.reply.destination), replySourcePort: flow.reply.sourcePort,
+            replyDestinationPort: flow.reply.icmp?.id ?? flow.reply.destinationPort,
             icmp: tuple.icmp.map { ICMP(type: $0.type, code: $0.code, id: $0.id) }, mark: flow.mark,
             status: flow.status)
     }

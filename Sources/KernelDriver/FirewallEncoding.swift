@@ -410,9 +410,15 @@ enum FirewallNotes {
             notes += withUnsafeBytes(of: number) { Array($0) }
         }
         put(0, byteOrder(of: shape.keyCode))
-        if case .value(let code, _) = shape.data { put(1, byteOrder(of: code)) }
+        if case .value(let code, let length) = shape.data {
+            put(1, byteOrder(of: code))
+            if length == 2 * NFType.registerBytes(ofCode: code) { put(dataInterval, 1) }
+        }
         return notes
     }
+
+    /// `NFTNL_UDATA_SET_DATA_INTERVAL`: the data are the first and the last of what the code says.
+    private static let dataInterval: UInt8 = 6
 
     /// `enum byteorder` of nftables' include/datatype.h: none, host, big endian.
     private static func byteOrder(of code: UInt32) -> UInt32 {

@@ -23,6 +23,9 @@ public struct Connection: Hashable, Sendable, CustomStringConvertible {
     /// Of the answers; others than the ones above where addresses are translated.
     public var replySource: IPAddress
     public var replyDestination: IPAddress
+    /// 0 for protocols without ports; of ICMP's questions the identifier is their answers' destination port.
+    public var replySourcePort: UInt16
+    public var replyDestinationPort: UInt16
     public var icmp: ICMP?
     /// `ct mark`.
     public var mark: UInt32
@@ -43,7 +46,8 @@ public struct Connection: Hashable, Sendable, CustomStringConvertible {
 
     public init(
         id: UInt32, zone: UInt16, ipProtocol: UInt8, source: IPAddress, destination: IPAddress, sourcePort: UInt16,
-        destinationPort: UInt16, replySource: IPAddress? = nil, replyDestination: IPAddress? = nil, icmp: ICMP? = nil,
+        destinationPort: UInt16, replySource: IPAddress? = nil, replyDestination: IPAddress? = nil,
+        replySourcePort: UInt16? = nil, replyDestinationPort: UInt16? = nil, icmp: ICMP? = nil,
         mark: UInt32 = 0, status: UInt32 = 0
     ) {
         self.id = id
@@ -55,6 +59,8 @@ public struct Connection: Hashable, Sendable, CustomStringConvertible {
         self.destinationPort = destinationPort
         self.replySource = replySource ?? destination
         self.replyDestination = replyDestination ?? source
+        self.replySourcePort = replySourcePort ?? destinationPort
+        self.replyDestinationPort = replyDestinationPort ?? sourcePort
         self.icmp = icmp
         self.mark = mark
         self.status = status

@@ -68,9 +68,12 @@ public struct NFSet: Hashable, Sendable {
     public enum Data: Hashable, Sendable {
         case verdict
         case values([NFType])
+        /// First and last of each value, all the first ones before the last ones.
+        case ranges([NFType])
         case counter
 
         public static func values(_ types: NFType...) -> Data { .values(types) }
+        public static func ranges(_ types: NFType...) -> Data { .ranges(types) }
     }
 
     /// The kernel's set may be called `name.1` or the like: one that cannot be changed in place is made anew beside it.
@@ -119,6 +122,8 @@ public struct NFSet: Hashable, Sendable {
                 switch data {
                 case .verdict: .verdict
                 case .values(let types): .value(code: NFType.code(of: types), length: Self.length(of: types))
+                case .ranges(let types):
+                    .value(code: NFType.code(of: types), length: 2 * types.reduce(0) { $0 + $1.slots * 4 })
                 case .counter: .object(1)
                 }
             }, size: size, expression: limit.map { .limit($0) })

@@ -98,6 +98,15 @@ public struct NFStatement: Sendable {
         }
     }
 
+    /// `FIELD . OTHER & MASK vmap @MAP`.
+    public static func vmap(_ field: NFField, _ other: NFField, masked mask: UInt32, map: String) -> NFStatement {
+        NFStatement { lowering in
+            lowering.load([field, other], at: 0)
+            lowering.mask(other, mask, at: UInt8(field.type.slots))
+            lowering.expressions.append(.verdictMap(set: map, 0))
+        }
+    }
+
     /// `A . B . C vmap @MAP`, or with `first` `(A . B map @FIRST) . B . C vmap @MAP`: what `first` has for the first two
     /// fields takes the place of the first one; it is of its type.
     public static func vmap(_ fields: NFField..., through first: String?, map: String) -> NFStatement {
@@ -207,6 +216,8 @@ public struct NFStatement: Sendable {
     public enum TranslationData: Sendable {
         case address
         case addressAndPort
+        /// Of an address to that of another, and of ports.
+        case ports
     }
 
     /// `snat ip to FIELD . FIELD map @MAP`, `dnat ip addr . port to FIELD . FIELD map @MAP`.
@@ -420,9 +431,11 @@ struct NFLowering {
         }
     }
 
-    mutating func mask(_ field: NFField, _ mask: UInt32, _ bits: UInt32 = 0) {
+    mutating func mask(_ field: NFField, _ mask: UInt32, _ bits: UInt32 = 0, at register: UInt8 = 0) {
         expressions.append(
-            .bitwise(0, into: 0, and: Self.bytes(field.type, mask), xor: Self.bytes(field.type, bits)))
+            .bitwise(
+                NFRegister(register), into: NFRegister(register), and: Self.bytes(field.type, mask),
+                xor: Self.bytes(field.type, bits)))
     }
 
     mutating func store(_ field: NFField) {
@@ -451,7 +464,14 @@ struct NFLowering {
             expressions.append(.immediate(Self.bytes(.internetService, UInt32(ports.lowerBound)), into: 4))
             expressions.append(.immediate(Self.bytes(.internetService, UInt32(ports.upperBound)), into: 8))
         }
-        if data == .addressAndPort { translation.port = family == .ip ? 1 : 4 }
+        let next: NFRegister = family == .ip ? 1 : 4
+        switch data {
+        case .address: break
+        case .addressAndPort: translation.port = next
+        case .ports:
+            precondition(family == .ip, "two addresses and two ports of IPv6 are more than is needed so far")
+            (translation.port, translation.lastAddress, translation.lastPort) = (next, 2, 3)
+        }
         expressions.append(.translate(translation))
     }
 }

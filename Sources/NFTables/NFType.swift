@@ -69,6 +69,17 @@ public enum NFType: Hashable, Sendable, CaseIterable {
     /// Bits of a type in the number of a concatenation (`TYPE_BITS` of nftables' include/datatype.h).
     @usableFromInline package static let codeBits: UInt32 = 6
 
+    /// Bytes of registers that a concatenation of types takes.
+    package static func registerBytes(ofCode code: UInt32) -> Int {
+        var (code, bytes) = (code, 0)
+        while code != 0 {
+            let part = code & (1 << codeBits - 1)
+            bytes += (allCases.first { $0.code == part }?.slots ?? 0) * 4
+            code >>= codeBits
+        }
+        return bytes
+    }
+
     /// The number of a concatenation of types.
     public static func code(of types: [NFType]) -> UInt32 {
         types.reduce(0) { $0 << codeBits | $1.code }

@@ -214,6 +214,9 @@ public enum RuleCounter {
     /// Of what was for a NAT gateway's own address, and was denied.
     public static let toNATGateway = FirewallName(.natGateways, role: "to_nat_gateway_denied")
 
+    /// Of what would have left for an external network with a private address.
+    public static let untranslated = FirewallName(.natGateways, role: "untranslated")
+
     /// Of the rule at that position of a security group's direction.
     public static func ofGroup(_ name: String, _ direction: TrafficDirection, rule: Int) -> FirewallName {
         FirewallName(.group, name, direction: direction, role: "\(rule)")

@@ -60,6 +60,8 @@ enum FromHost: Int, FirewallPlace {
 
 /// Translations of destinations: first packets of connections only.
 enum NATBeforeRouting: Int, FirewallPlace {
+    /// What begins inside is marked.
+    case insiders
     case destinations
     /// What comes from a provider and is translated by nobody.
     case unsolicited

@@ -26,6 +26,8 @@ struct Concerned {
     var relays: Set<Int> = []
     var reports: Set<Int> = []
     var networks: Set<Int> = []
+    /// Networks whose uplink here may be another one, and nothing else of them.
+    var uplinks: Set<Int> = []
     var natGateways: Set<Int> = []
     var elasticIPs: Set<Int> = []
     /// VPCs whose ports or contexts here may be others.
@@ -406,7 +408,7 @@ extension HostCompiler {
         now.hasUplinks = !uplinks.isEmpty
         now.hasNATGateways = !natGateways.isEmpty
         (now.hasPairs, now.portHalves) = (hasPairs, portHalves)
-        now.elasticIPs = elasticIPs.values.reduce(into: []) { $0.formUnion(ElasticIPModes($1)) }
+        bringEdgeTraits(concerned, &now)
         now.ports = ports.count
         now.largestMTU = demand.mtus.keys.max()
         if concerned.isHost { (now.overlayMTU, now.tunnelDevice) = (overlayMTU, tunnelDevice) }
@@ -422,8 +424,11 @@ extension HostCompiler {
         if traits.hasUplinks, tables == nil { intent.host.firewall.append(NFTableIntent(FirewallTables.devices)) }
         if !traits.hasUplinks, let tables { intent.host.firewall.remove(at: tables) }
         if isFirst || alike != traits { bring(.host) }
+        let hasOtherUplinks =
+            (former.elasticIPs, former.sharesAddresses) != (traits.elasticIPs, traits.sharesAddresses)
+        let concernedUplinks = concerned.networks.union(concerned.uplinks)
         bringUplinks(
-            former.elasticIPs == traits.elasticIPs ? concerned.networks : concerned.networks.union(uplinks.keys),
+            hasOtherUplinks ? concernedUplinks.union(uplinks.keys) : concernedUplinks,
             hasComeOrGone: former.hasNATGateways != traits.hasNATGateways)
         let isAnew = { (key: Context.Key) in
             self.made[.context(key)] == nil || key.natGateway.map(concerned.natGateways.contains) ?? false

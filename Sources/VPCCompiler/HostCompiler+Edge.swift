@@ -12,18 +12,49 @@ extension HostCompiler {
         for number in networks.added + networks.changed.keys + networks.removed.keys {
             noteNetwork(number, in: &concerned)
         }
-        for number in gateways.added + gateways.changed.keys { concerned.natGateways.insert(number) }
-        concerned.natGateways.formUnion(gateways.removed.keys)
+        let present = gateways.added + Array(gateways.changed.keys)
+        concerned.natGateways.formUnion(present + Array(gateways.removed.keys))
+        for gateway in Array(gateways.changed.values) + Array(gateways.removed.values)
+            + present.map({ topology.natGateways[$0] })
+        where gateway.isSharing { concerned.uplinks.insert(gateway.network) }
         var vpcs = Set((Array(gateways.changed.values) + Array(gateways.removed.values)).map(\.vpc))
-        for number in gateways.added + gateways.changed.keys { vpcs.insert(topology.natGateways[number].vpc) }
+        for number in present { vpcs.insert(topology.natGateways[number].vpc) }
         if !vpcs.isEmpty { concerned.contexts.formUnion(contexts.keys.filter { vpcs.contains($0.vpc) }) }
         let elastic = change.elasticIPs
         concerned.elasticIPs.formUnion(elastic.added + Array(elastic.changed.keys) + Array(elastic.removed.keys))
+        notePorts(change, in: &concerned)
         let interfaces = Set(change.interfaces.changed.keys)
         if interfaces.isEmpty { return }
         for (number, own) in topology.elasticIPs.numbered where own.interface.map(interfaces.contains) ?? false {
             concerned.elasticIPs.insert(number)
         }
+    }
+
+    /// What NAT gateways here have of ports: those that are forwarded, and those that each inside address has.
+    private func notePorts(_ change: TopologyChange, in concerned: inout Concerned) {
+        let interfaces = Set(change.interfaces.changed.keys)
+        let hasOtherSubnets = !change.subnets.isEmpty || !change.routeTables.isEmpty
+        if interfaces.isEmpty, !hasOtherSubnets { return }
+        for number in natGateways.keys where topology.natGateways.contains(number: number) {
+            let gateway = topology.natGateways[number]
+            if hasOtherSubnets && gateway.portsPerInterface != nil
+                || gateway.portForwards.contains(where: { interfaces.contains($0.interface) })
+            {
+                concerned.natGateways.insert(number)
+            }
+        }
+    }
+
+    /// What the gateways and elastic IPs here come to.
+    func bringEdgeTraits(_ concerned: Concerned, _ traits: inout HostTraits) {
+        if !concerned.elasticIPs.isEmpty {
+            traits.elasticIPs = elasticIPs.values.reduce(into: []) { $0.formUnion(ElasticIPModes($1)) }
+        }
+        if concerned.natGateways.isEmpty { return }
+        let gateways = natGateways.keys.map { topology.natGateways[$0] }
+        traits.sharesAddresses = gateways.contains(where: \.isSharing)
+        traits.dividesPorts = gateways.contains { $0.isSharing || $0.portsPerInterface != nil }
+        traits.hasPortForwards = gateways.contains { !$0.portForwards.isEmpty }
     }
 
     /// All that is led to a network is led elsewhere, perhaps.
@@ -118,6 +149,11 @@ extension HostCompiler {
         return Attributed(
             .gateway(network.nextHop, device: uplink.device, key), from: Origin(.externalNetwork, number))
     }
+}
+
+extension ResolvedNATGateway {
+    /// Whether its address is not its alone.
+    fileprivate var isSharing: Bool { if case .shared = pool { true } else { false } }
 }
 
 extension Topology {

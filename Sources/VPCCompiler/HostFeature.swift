@@ -28,7 +28,8 @@ extension HostCompiler {
         HostBasics(), RoutingContexts(), GuestPorts(), GatewayTunnels(), Tunnels(), GuestFragments(),
         ConnectionBounds(), HostAccess(), ConnectionMemory(), ConnectionErrors(), GatewayGuests(), NetworkACLs(),
         SecurityGroups(), DenialReports(), GuestAddressResolution(), EstablishedConnections(), ExternalUplinks(),
-        NATGateways(), ElasticIPs(), GatewayPairs(),
+        NATGateways(), SharedAddresses(), NATPools(), PortForwards(), ElasticIPs(), PublicHairpins(),
+        GatewayPairs(),
     ]
 }
 

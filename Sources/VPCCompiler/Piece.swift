@@ -143,6 +143,11 @@ struct HostTraits: Equatable, Sendable {
     /// Whether it is one of a pair of gateways, and the ports that its NAT gateways translate into.
     var hasPairs = false
     var portHalves: [PortHalf] = []
+    /// Whether one of those has only some ports of addresses, be it for itself or for each guest.
+    var dividesPorts = false
+    /// Whether one of those shares an address.
+    var sharesAddresses = false
+    var hasPortForwards = false
     var ports = 0
     /// Bytes, of the port with the largest; nil: there is no port.
     var largestMTU: Int?

@@ -1,16 +1,37 @@
 import IPAddressing
 public import KernelModel
 import NFTables
+import VPCModel
 import VPCTopology
 
 /// Which addresses the NAT gateways of a host translate to which, to judge connections by: what was translated stays so until
 /// it is forgotten, whatever the maps say by then.
 public struct Translations: Sendable {
     struct OfGateway: Sendable {
-        /// Those of the gateway itself.
-        var pool: Set<IPAddress> = []
+        /// What the gateway itself has.
+        var pool: PublicPool
+        /// By the addresses inside, where each has ports of its own.
+        var blocks: [IPAddress: PublicPorts]?
         /// Elastic IPs by the addresses inside.
         var elastic: [IPAddress: IPAddress] = [:]
+        /// Where public ports lead to.
+        var forwards: [Port: Port] = [:]
+
+        struct Port: Hashable, Sendable {
+            var address: IPAddress
+            var ipProtocol: UInt8
+            var port: UInt16
+        }
+
+        /// Whether something with this address inside may have that port outside.
+        func allows(_ inside: IPAddress, _ outside: IPAddress, _ port: UInt16) -> Bool {
+            if elastic[inside] == outside { return true }
+            if let blocks { return blocks[inside]?.has(outside, port) ?? false }
+            switch pool {
+            case .addresses(let addresses): return addresses.contains(outside)
+            case .shared(let shared): return shared.has(outside, port)
+            }
+        }
     }
 
     /// By zone.
@@ -22,16 +43,17 @@ public struct Translations: Sendable {
     public func outdated(_ connections: [Connection]) -> [Connection] {
         connections.filter { connection in
             guard let own = byZone[connection.zone] else { return false }
-            let isOther = { (inside: IPAddress, outside: IPAddress) in
-                own.elastic[inside] != outside && !own.pool.contains(outside)
-            }
-            // To an elastic IP, and from one or from the pool.
+            let asked = OfGateway.Port(
+                address: connection.destination, ipProtocol: connection.ipProtocol, port: connection.destinationPort)
+            let answering = OfGateway.Port(
+                address: connection.replySource, ipProtocol: connection.ipProtocol, port: connection.replySourcePort)
+            // To an elastic IP or a forwarded port, and from an elastic IP or from the pool.
             let isToOther =
                 connection.replySource != connection.destination
-                && own.elastic[connection.replySource] != connection.destination
+                && own.elastic[connection.replySource] != connection.destination && own.forwards[asked] != answering
             let isFromOther =
                 connection.replyDestination != connection.source
-                && isOther(connection.source, connection.replyDestination)
+                && !own.allows(connection.source, connection.replyDestination, connection.replyDestinationPort)
             return isToOther || isFromOther
         }
     }
@@ -42,7 +64,18 @@ extension HostCompiler {
         var translations = Translations()
         for (number, key) in natGateways {
             guard let context = contexts[key] else { continue }
-            let own = Translations.OfGateway(pool: Set(topology.natGateways[number].addresses))
+            let gateway = topology.natGateways[number]
+            var own = Translations.OfGateway(pool: gateway.pool)
+            if gateway.portsPerInterface != nil {
+                own.blocks = Dictionary(
+                    uniqueKeysWithValues: topology.portBlocks(ofNATGateway: number).map { ($0.inside, $0.ports) })
+            }
+            for forward in gateway.portForwards {
+                let number = forward.transport.ipProtocol.rawValue
+                let inside = topology.interfaces[forward.interface].address
+                own.forwards[.init(address: forward.address, ipProtocol: number, port: forward.port)] =
+                    .init(address: inside, ipProtocol: number, port: forward.interfacePort)
+            }
             translations.byZone[zone(of: context.table).rawValue] = own
         }
         for (number, mode) in elasticIPs where mode == .nat {
@@ -73,5 +106,13 @@ extension ChangePlan {
 }
 
 extension Translations {
-    fileprivate static let sets: Set = ["eip_in", "eip_out", "nat_address", "nat_addresses"]
+    fileprivate static let sets: Set = [
+        "eip_in", "eip_out", "forward_in", "nat_address", "nat_addresses", "nat_ports", "nat_blocks",
+    ]
+}
+
+extension PublicPorts {
+    fileprivate func has(_ address: IPAddress, _ port: UInt16) -> Bool {
+        address == self.address && ports.contains(port)
+    }
 }

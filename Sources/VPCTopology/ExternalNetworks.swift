@@ -65,21 +65,50 @@ public struct ResolvedNATGateway: Sendable, Equatable {
     /// A number of `Topology.externalNetworks`.
     public var network: Int
     public var address: IPAddress
-    /// Public ones, ascending.
-    public var addresses: [IPAddress]
+    /// Its addresses ascend.
+    public var pool: PublicPool
+    /// Public ports of each inside address; nil: whichever are free.
+    public var portsPerInterface: Int?
+    /// By address, protocol and port.
+    public var portForwards: [ResolvedPortForward] = []
     /// Of what is sent to it.
     public var key: GatewayKey
 
+    public var addresses: [IPAddress] { pool.addresses }
+
     public init(
-        name: String, vpc: Int, subnet: Int, network: Int, address: IPAddress, addresses: [IPAddress], key: GatewayKey
+        name: String, vpc: Int, subnet: Int, network: Int, address: IPAddress, pool: PublicPool,
+        portsPerInterface: Int? = nil, key: GatewayKey
     ) {
         self.name = name
         self.vpc = vpc
         self.subnet = subnet
         self.network = network
         self.address = address
-        self.addresses = addresses
+        self.pool = pool
+        self.portsPerInterface = portsPerInterface
         self.key = key
+    }
+}
+
+public struct ResolvedPortForward: Sendable, Hashable {
+    public var address: IPAddress
+    public var transport: NATGateway.PortForward.Transport
+    public var port: UInt16
+    /// A number of `Topology.interfaces`.
+    public var interface: Int
+    /// Of the interface.
+    public var interfacePort: UInt16
+
+    public init(
+        address: IPAddress, transport: NATGateway.PortForward.Transport, port: UInt16, interface: Int,
+        interfacePort: UInt16
+    ) {
+        self.address = address
+        self.transport = transport
+        self.port = port
+        self.interface = interface
+        self.interfacePort = interfacePort
     }
 }
 
@@ -178,6 +207,9 @@ extension ResolvedNATGateway: ResolvedResource, NamedInVPC {
         vpc = numbers.vpcs[vpc]
         subnet = numbers.subnets[subnet]
         network = numbers.externalNetworks[network]
+        for index in portForwards.indices {
+            portForwards[index].interface = numbers.interfaces[portForwards[index].interface]
+        }
     }
 }
 

@@ -53,16 +53,25 @@ extension Resolver {
             guard isKnown == (changes.removed[reference] != nil) else { return nil }
             batch.model.append(new)
         }
-        for resource in elasticIPs(with: concerned.union(batch.replaced)) { concerned.insert(resource) }
+        let touched = concerned.union(batch.replaced)
+        concerned.formUnion(edge(with: touched))
+        let hasOtherWays = (Set(changes.added.keys.map(\.kind)).union(changes.removed.keys.map(\.kind))).union(
+            touched.map(\.kind))
+        if hasOtherWays.contains(.subnet) || hasOtherWays.contains(.routeTable) {
+            // Which inside addresses there are depends on who leads to them.
+            for number in index.natGatewaysWithBlocks {
+                concerned.insert(NumberedResource(kind: .natGateway, number: number))
+            }
+        }
         for resource in concerned where !batch.gone.contains(resource) && batch.replaced.insert(resource).inserted {
             batch.model.append(Self.kinds[resource.kind.ordinal].resource(resource.number, in: topology))
         }
         return batch
     }
 
-    /// Elastic IPs whose interface, or whose way out, may be another one.
-    private func elasticIPs(with resources: Set<NumberedResource>) -> [NumberedResource] {
-        if topology.elasticIPs.isEmpty { return [] }
+    /// Elastic IPs and port forwards whose interface, or whose way out, may be another one.
+    private func edge(with resources: Set<NumberedResource>) -> [NumberedResource] {
+        if topology.elasticIPs.isEmpty, index.natGatewaysOfInterface.targets.isEmpty { return [] }
         var interfaces: Set<Int> = []
         for resource in resources {
             switch resource.kind {
@@ -75,8 +84,9 @@ extension Resolver {
             default: break
             }
         }
-        return interfaces.flatMap { index.elasticIPsOfInterface[$0] }.map {
-            NumberedResource(kind: .elasticIP, number: $0)
+        return interfaces.flatMap { interface in
+            index.elasticIPsOfInterface[interface].map { NumberedResource(kind: .elasticIP, number: $0) }
+                + index.natGatewaysOfInterface[interface].map { NumberedResource(kind: .natGateway, number: $0) }
         }
     }
 

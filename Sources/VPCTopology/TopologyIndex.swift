@@ -24,8 +24,12 @@ public struct TopologyIndex: Sendable {
     var natGateways: [GatewayKey: Int] = [:]
     /// Of NAT gateways, in their VPCs.
     var natGatewayPlaces: [Place: Int] = [:]
-    /// Who uses which.
+    /// Who uses which, whole.
     var publicAddresses: [IPAddress: NumberedResource] = [:]
+    /// NAT gateways that have ports of an address.
+    var natGatewaysSharing = Referrers<IPAddress>()
+    /// Those with a block of ports for each inside address.
+    var natGatewaysWithBlocks: Set<Int> = []
     /// By VPC, by CIDR.
     var subnetsOfVPC: [Int: [Int]] = [:]
 
@@ -44,6 +48,8 @@ public struct TopologyIndex: Sendable {
     var routeTablesOfNATGateway = Referrers<Int>()
     var probesOfInterface = Referrers<Int>()
     var elasticIPsOfInterface = Referrers<Int>()
+    /// By the interfaces that their port forwards lead to.
+    var natGatewaysOfInterface = Referrers<Int>()
     /// Probes that end in another VPC, by their address in the VPC in which they begin.
     var probesAbroad = Referrers<Place>()
 

@@ -23,7 +23,7 @@ extension Walk {
         if let port, !judge(from: port, to: nil, &way) { return .dropped }
         enterTunnel(toGatewayOf: gateway, on: host, &way)
         if isItself { return ask(gateway, host, &way) }
-        return sendOut(by: gateway, host, &way)
+        return sendOut(by: number, &way)
     }
 
     /// To the gateway's own address.
@@ -38,9 +38,8 @@ extension Walk {
         return .dropped
     }
 
-    private mutating func sendOut(
-        by gateway: ResolvedNATGateway, _ host: Int, _ way: inout Way
-    ) -> TraceVerdict {
+    private mutating func sendOut(by number: Int, _ way: inout Way) -> TraceVerdict {
+        let gateway = topology.natGateways[number]
         let (source, destination) = (way.packet.source, way.packet.destination)
         let vpc = topology.vpcs[gateway.vpc]
         if let cidr = vpc.cidrs.first(where: { $0.contains(destination) }) {
@@ -62,13 +61,16 @@ extension Walk {
             return .unreachable
         }
         let elastic = elasticIP(of: source, inVPC: gateway.vpc)
-        let outside = elastic?.address ?? gateway.publicAddress(of: source)
+        let block = topology.portBlock(of: source, byNATGateway: number)
+        let outside = elastic?.address ?? block?.address ?? gateway.publicAddress(of: source)
         if let elastic, elastic.mode == .passThrough {
             way.add(.translation, .note, "\(source) is elastic IP \(elastic.name): it stays", reference(elastic))
         } else if let elastic {
             way.add(
                 .translation, .allow, "\(source) becomes \(outside), elastic IP \(elastic.name)", reference(elastic),
                 ["spec", "address"])
+        } else if gateway.dividesPorts {
+            guard translatePorts(of: number, &way) else { return .dropped }
         } else {
             way.add(
                 .translation, .allow, "\(source) becomes \(outside), of NAT gateway \(gateway.name)",
@@ -80,6 +82,33 @@ extension Walk {
             .delivery, .allow, "sent to \(network.nextHop), the router of external network \(network.name)",
             ResourceReference(.externalNetwork, network.name), ["spec", "nextHop"])
         return .sentOut(gateway.network)
+    }
+
+    /// By a gateway that has ports of addresses, for itself or for each inside address.
+    private func translatePorts(of number: Int, _ way: inout Way) -> Bool {
+        let (gateway, source) = (topology.natGateways[number], way.packet.source)
+        let path: FieldPath = ["spec", gateway.portsPerInterface == nil ? "shared" : "portsPerInterface"]
+        switch way.packet.content {
+        case .tcp, .udp, .icmp: break
+        default:
+            way.add(
+                .translation, .deny, "NAT gateway \(gateway.name) has ports only, which \(way.packet.traffic) has not",
+                reference(gateway), path, counter: RuleCounter.untranslated)
+            return false
+        }
+        let block = topology.portBlock(of: source, byNATGateway: number)
+        guard let ports = gateway.portsPerInterface == nil ? gateway.pool.ports.first : block else {
+            way.add(
+                .translation, .deny,
+                "\(source) is in no subnet whose route table leads to NAT gateway \(gateway.name): it has no ports of it",
+                reference(gateway), path, counter: RuleCounter.untranslated)
+            return false
+        }
+        way.add(
+            .translation, .allow,
+            "\(source) becomes \(ports.address), one of the ports \(ports.ports.lowerBound) to"
+                + " \(ports.ports.upperBound), of NAT gateway \(gateway.name)", reference(gateway), path)
+        return true
     }
 
     /// The answer from outside.
@@ -135,6 +164,13 @@ extension Walk {
 
     private func reference(_ gateway: ResolvedNATGateway) -> ResourceReference {
         ResourceReference(.natGateway, gateway.name)
+    }
+}
+
+extension ResolvedNATGateway {
+    /// Whether it has ports of addresses rather than addresses.
+    fileprivate var dividesPorts: Bool {
+        if case .shared = pool { true } else { portsPerInterface != nil }
     }
 }
 

@@ -49,7 +49,7 @@ extension Scenario {
         model.natGateways.append(
             NATGateway(
                 metadata: Metadata(name: name), subnet: subnet, address: "10.0.9.11", externalNetwork: "internet",
-                addresses: addresses))
+                pool: .addresses(addresses)))
     }
 
     static func out(_ destination: String, _ gateway: String) -> CustomRoute {
@@ -272,7 +272,7 @@ extension LabTests {
 
         @Test func gatewaysComeAndGo() throws {
             var other = Scenario.edge
-            other.model.natGateways[0].addresses = ["203.0.113.77", "203.0.113.78"]
+            other.model.natGateways[0].pool = .addresses(["203.0.113.77", "203.0.113.78"])
             other.model.natGateways[1].address = "10.0.9.44"
             try lab.become(other)
             let blue = try #require(lab.lab.plan.topology.natGateways.first { $0.name == "blue-nat" })

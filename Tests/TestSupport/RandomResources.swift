@@ -236,15 +236,14 @@ package struct RandomResources {
                 separator: "."
             ).prefix(3).joined(separator: ".")
             let network = reference(.externalNetwork)
-            let pool = (Int(network.suffix(1)) ?? 0) * 64
+            let first = (Int(network.suffix(1)) ?? 0) * 64
+            let pool = publicPool(first, own)
             return Resource(
                 NATGateway(
                     metadata: metadata, subnet: subnet,
                     address: address("\(base ?? "10.0.0").\(isOne(in: 20) ? number(6..<14) : 14)"),
-                    externalNetwork: network,
-                    addresses: (0..<number(1..<4)).map { position in
-                        address("203.0.113.\(pool + own * 10 + (isOne(in: 30) ? 10 : position))")
-                    }))
+                    externalNetwork: network, pool: pool, portsPerInterface: isOne(in: 4) ? 64 : nil,
+                    portForwards: portForwards(pool, own, subnet)))
         case .elasticIP:
             let network = reference(.externalNetwork)
             let pool = (Int(network.suffix(1)) ?? 0) * 64
@@ -275,6 +274,36 @@ package struct RandomResources {
             let length = number(29..<33)
             let start = isOne(in: 8) ? number(0..<64) : number(64..<128)
             interface.prefixes.append(IPPrefix(containing: address("\(base).\(start)"), length: length))
+        }
+    }
+
+    /// Of the pool that begins there: addresses of its own, or ports of one that all share.
+    private mutating func publicPool(_ pool: Int, _ own: Int) -> PublicPool {
+        if isOne(in: 3) {
+            let first = UInt16(isOne(in: 30) ? 1 : own + 1) * 16384
+            return .shared(PublicPorts(address: address("203.0.113.\(pool + 50)"), ports: first...(first + 16383)))
+        }
+        return .addresses(
+            (0..<number(1..<4)).map { position in
+                address("203.0.113.\(pool + own * 10 + (isOne(in: 30) ? 10 : position))")
+            })
+    }
+
+    /// To interfaces of the gateway's VPC, as a rule.
+    private mutating func portForwards(
+        _ pool: PublicPool, _ own: Int, _ subnet: String
+    ) -> [NATGateway.PortForward] {
+        let (all, vpc) = (resources, vpc(ofSubnet: subnet))
+        return (0..<number(0..<3)).map { position in
+            let interface = reference(.networkInterface) { resource in
+                guard let interface = resource as? NetworkInterface else { return false }
+                return (all[ResourceReference(.subnet, interface.subnet)]?.value as? Subnet)?.vpc == vpc
+            }
+            return NATGateway.PortForward(
+                address: isOne(in: 30) ? address("203.0.113.50") : pick(pool.addresses),
+                transport: pick([.tcp, .udp]),
+                port: UInt16((own + 1) * 16384 + (isOne(in: 30) ? 0 : position)), interface: interface,
+                interfacePort: UInt16(22 + number(0..<2)))
         }
     }
 

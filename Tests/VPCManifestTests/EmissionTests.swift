@@ -143,7 +143,15 @@ private struct Planner {
             return Resource(
                 NATGateway(
                     metadata: metadata(), subnet: name(), address: address(), externalNetwork: name(),
-                    addresses: (0...number(0...2)).map { _ in address() }))
+                    pool: pick([
+                        .addresses((0...number(0...2)).map { _ in address() }),
+                        .shared(PublicPorts(address: address(), ports: 1024...5119)),
+                    ]), portsPerInterface: maybe(512),
+                    portForwards: (0..<number(0...2)).map { _ in
+                        .init(
+                            address: address(), transport: pick([.tcp, .udp]), port: 8022, interface: name(),
+                            interfacePort: 22)
+                    }))
         case 9:
             return Resource(
                 ElasticIP(

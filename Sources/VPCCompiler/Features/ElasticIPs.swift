@@ -68,7 +68,7 @@ struct ElasticIPs: HostFeature {
 
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
         let modes = host.traits.elasticIPs
-        if modes.contains(.nat) { addTranslation(host.traits.portHalves, to: &firewall) }
+        if modes.contains(.nat) { addTranslation(to: &firewall) }
         if modes.contains(.passThrough) || modes.contains(.stateless) {
             firewall.filter.sets += [Self.untrackedIn, Self.untrackedOut]
             firewall.rules(at: BeforeRouting.untracked) { chain in
@@ -84,29 +84,21 @@ struct ElasticIPs: HostFeature {
         if modes.contains(.passThrough) || modes.contains(.stateless) { addErrors(to: &firewall) }
     }
 
-    private func addTranslation(_ halves: [PortHalf], to firewall: inout Firewall) {
+    private func addTranslation(to firewall: inout Firewall) {
         firewall.filter.sets += [Self.incoming, Self.outgoing]
-        firewall.rules(at: NATBeforeRouting.destinations) { chain in
-            // What begins inside: see the hairpins below. In a gateway's zone nobody else has marks.
-            chain.rule(
-                .match(.iifgroup, LinkGroups.gatewayReceive), .set(.ctMark, keeping: .max, adding: Self.insideMark))
-            chain.rule(
-                NATGateways.isOfGateway, .translate(.destination, map: Self.incoming.name, .iifname, .ipDestination))
-        }
-        // Before the pool.
         firewall.rule(
-            at: NATAfterRouting.elastic, .match(.oifgroup, LinkGroups.uplink),
-            .match(.iifgroup, LinkGroups.gatewayVRF),
-            .translate(.source, map: Self.outgoing.name, .iifname, .ipSource))
-        // From the VPC to a public address of the VPC: the answer has to come back here.
-        let isHairpin: [NFStatement] = [
-            .match(.oifgroup, LinkGroups.overlayTransmit), .match(.iifgroup, LinkGroups.gatewayVRF),
-            ConnectionMark.has(Self.insideMark), .match(.ctStatus, masked: Self.isTranslated, .notEqual, 0),
-        ]
-        firewall.rules(at: NATAfterRouting.hairpins) { chain in
-            chain.rule(isHairpin + [.translate(.source, map: Self.outgoing.name, .iifname, .ipSource)])
-            NATGateways.addSources(halves, where: isHairpin, to: &chain)
+            at: NATBeforeRouting.destinations, NATGateways.isOfGateway,
+            .translate(.destination, map: Self.incoming.name, .iifname, .ipDestination))
+        // Before the pool.
+        firewall.rules(at: NATAfterRouting.elastic) { chain in
+            Self.addSources(
+                where: [.match(.oifgroup, LinkGroups.uplink), .match(.iifgroup, LinkGroups.gatewayVRF)], to: &chain)
         }
+    }
+
+    /// Elastic IPs as sources.
+    static func addSources(where conditions: [NFStatement], to chain: inout NFChainBuilder) {
+        chain.rule(conditions + [.translate(.source, map: outgoing.name, .iifname, .ipSource)])
     }
 
     /// Errors that the host itself sends outside about what has no connection: nothing else translates the address of the
@@ -125,10 +117,6 @@ struct ElasticIPs: HostFeature {
             }
         }
     }
-
-    private static let insideMark: UInt32 = 1
-    /// IPS_DST_NAT of linux/netfilter/nf_conntrack_common.h.
-    private static let isTranslated: UInt32 = 1 << 5
 
     private func addRewriting(to firewall: inout Firewall) {
         firewall.filter.sets += [Self.stateless, Self.statelessIn, Self.statelessOut]
@@ -184,7 +172,7 @@ extension HostCompiler {
         let gateway = topology.natGateways[number]
         return ElasticIPHere(
             elastic: elastic, interface: topology.interfaces[interface], gateway: gateway, context: context,
-            uplink: uplink, receiver: Conventions.gatewayReceiver(gateway.key.rawValue & 0x7FFF_FFFF))
+            uplink: uplink, receiver: Conventions.receiver(of: gateway))
     }
 
     /// What an uplink answers for, and of a stateless one the way in.

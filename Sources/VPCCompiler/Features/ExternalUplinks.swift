@@ -48,7 +48,7 @@ struct ExternalUplinks: HostFeature {
         part.addresses.append(Attributed(address(of: network, on: uplink.device), from: origin))
         part.rows(of: Self.sources, in: FirewallTables.devices) { $0.add(network.uplinkAddress, origin: origin) }
         var table = NFTableIntent(FirewallTables.devices)
-        addChains(of: network, uplink.device, origin, to: &table)
+        addChains(of: network, uplink.device, sharing: host.traits.sharesAddresses, origin, to: &table)
         part.tables.append(table)
     }
 
@@ -85,7 +85,8 @@ struct ExternalUplinks: HostFeature {
     }
 
     private func addChains(
-        of network: ResolvedExternalNetwork, _ device: InterfaceName, _ origin: Origin, to table: inout NFTableIntent
+        of network: ResolvedExternalNetwork, _ device: InterfaceName, sharing: Bool, _ origin: Origin,
+        to table: inout NFTableIntent
     ) {
         func name(_ direction: TrafficDirection) -> String {
             FirewallName(.uplink, network.name, direction: direction).description
@@ -93,6 +94,7 @@ struct ExternalUplinks: HostFeature {
         let isARP = NFStatement.match(.protocol, NFEtherType.arp)
         table.chain(name(.ingress), NFBaseChain(.filter, .ingress, priority: 0, devices: [device]), origin: origin) {
             $0.rule(.vmap(.ipDestination, map: Self.legs.name))
+            if sharing { $0.rule(.jump("shared_in")) }
             $0.rule(isARP, .accept)
             $0.rule(
                 .match(.ipDestination, network.uplinkAddress), .match(.icmpType, NFICMPType(8)),

@@ -8,8 +8,7 @@ public import VPCTopology
 extension FirewallFamily {
     static let natGatewayLeg = FirewallFamily("leg", of: .one(.natGateway), tightens: [])
     static let natGateways = FirewallFamily(
-        "nat_address", "nat_addresses", "nat_address_low", "nat_addresses_low", "nat_address_high",
-        "nat_addresses_high", "from_gateway_vrf", "to_nat_gateway", "external_invalid", "unsolicited",
+        "from_gateway_vrf", "to_nat_gateway", "external_invalid", "unsolicited",
         "untranslated", "to_nat_gateway_denied", tightens: [])
 }
 
@@ -20,14 +19,6 @@ extension FirewallFamily {
 /// connection in the VPC's zone already, and the packet inside the tunnel is another's.
 struct NATGateways: HostFeature {
     let names = [FirewallFamily.natGatewayLeg, .natGateways]
-
-    private static let whole = NFSet("nat_address", of: .interfaceName, to: .values(.ipv4Address), grows: true)
-    /// Of gateways with several addresses: by the VRF and a hash of the inside address.
-    private static let several = NFSet(
-        "nat_addresses", of: .interfaceName, .mark, to: .values(.ipv4Address), grows: true)
-    /// So many places share the addresses of one gateway, as evenly as they can.
-    static let places: UInt32 = 256
-    static let seed: UInt32 = 0x5EED_0A7A
 
     /// Echo requests to gateways' own addresses that are answered in a second.
     private static let echoRate = NFLimit(100, burst: 100)
@@ -48,14 +39,14 @@ struct NATGateways: HostFeature {
         }
         let gateway = host.topology.natGateways[number]
         addDevices(of: gateway, context, to: &part, host)
-        addTranslations(of: gateway, context, to: &part, host)
+        addAddresses(of: gateway, context, to: &part, host)
     }
 
     private func addDevices(
         of gateway: ResolvedNATGateway, _ context: Context, to part: inout Part, _ host: HostCompiler
     ) {
         let (origin, alias, zone) = (context.origin, context.alias, host.zone(of: context.table))
-        let receiver = Conventions.gatewayReceiver(gateway.key.rawValue & 0x7FFF_FFFF)
+        let receiver = Conventions.receiver(of: gateway)
         let leg = Conventions.leg(context.table)
         part.links.append(host.vrf(context.table, alias: alias, group: Conventions.LinkGroup.gatewayVRF, from: origin))
         let own = Address(device: context.device, address: gateway.address, prefixLength: 32)
@@ -76,24 +67,16 @@ struct NATGateways: HostFeature {
         part.tables.append(table)
     }
 
-    private func addTranslations(
+    /// What is its alone comes to it, and may go out.
+    private func addAddresses(
         of gateway: ResolvedNATGateway, _ context: Context, to part: inout Part, _ host: HostCompiler
     ) {
         let origin = context.origin
-        if gateway.addresses.count == 1 {
-            let whole = Self.whole.of(host.portHalf(of: gateway))
-            part.rows(of: whole) { $0.add(context.device, data: gateway.addresses[0], origin: origin) }
-        } else {
-            part.rows(of: Self.several.of(host.portHalf(of: gateway))) { set in
-                for place in 0..<Self.places {
-                    let address = gateway.address(ofPlace: place)
-                    set.add(context.device, NFMark(place), data: address, origin: origin)
-                }
-            }
-        }
-        guard let uplink = host.uplinks[gateway.network], uplink.isPresent else { return }
+        guard case .addresses(let addresses) = gateway.pool, let uplink = host.uplinks[gateway.network],
+            uplink.isPresent
+        else { return }
         let leg = FirewallName(.natGatewayLeg, gateway.name).description
-        for address in gateway.addresses {
+        for address in addresses {
             part.rows(of: ExternalUplinks.legs, in: FirewallTables.devices) {
                 $0.add(address, verdict: .goto(leg), origin: origin)
             }
@@ -108,7 +91,6 @@ struct NATGateways: HostFeature {
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
         guard host.traits.hasNATGateways else { return }
         firewall.counters("external_invalid", "unsolicited", "untranslated", "to_nat_gateway_denied")
-        for half in host.traits.portHalves { firewall.filter.sets += [Self.whole.of(half), Self.several.of(half)] }
         firewall.rule(at: BeforeRouting.secondPass, .match(.iifgroup, LinkGroups.gatewayVRF), .accept)
         firewall.rules(at: BeforeRouting.received) { chain in
             chain.rule(Self.isOfGateway, .set(.ctZone, map: "dev_zone", .iifname), .accept)
@@ -121,43 +103,23 @@ struct NATGateways: HostFeature {
             chain.rule(.match([.invalid]), .counter("external_invalid"), .drop)
             chain.rule(.accept)
         }
-        addSources(host.traits.portHalves, to: &firewall)
+        // Only the first packet of a connection comes here: it costs nothing.
+        firewall.rule(
+            at: NATAfterRouting.untranslated, .match(.oifgroup, LinkGroups.uplink),
+            .match(.iifgroup, LinkGroups.gatewayVRF), .counter("untranslated"), .drop)
         firewall.rule(at: ToHost.gateways, .match(.iifgroup, LinkGroups.gatewayVRF), .goto("to_nat_gateway"))
         firewall.filter.chain("to_nat_gateway", origin: firewall.origin) { chain in
             chain.rule(.match(.icmpType, NFICMPType(8)), .limit(Self.echoRate), .accept)
             chain.rule(.counter("to_nat_gateway_denied"), .drop)
         }
     }
-
-    /// The public addresses of gateways as sources.
-    static func addSources(
-        _ halves: [PortHalf], where conditions: [NFStatement], to chain: inout NFChainBuilder
-    ) {
-        for half in halves {
-            chain.rule(
-                conditions + [.translate(.source, map: whole.of(half).name, .iifname, toPorts: half.ports)])
-            chain.rule(
-                conditions + [
-                    .translate(
-                        .source, map: several.of(half).name, .iifname, by: NFHash(modulus: places, seed: seed),
-                        of: .ipSource, toPorts: half.ports)
-                ])
-        }
-    }
-
-    private func addSources(_ halves: [PortHalf], to firewall: inout Firewall) {
-        let isLeaving: [NFStatement] = [
-            .match(.oifgroup, LinkGroups.uplink), .match(.iifgroup, LinkGroups.gatewayVRF),
-        ]
-        firewall.rules(at: NATAfterRouting.sources) { Self.addSources(halves, where: isLeaving, to: &$0) }
-        // Only the first packet of a connection comes here: it costs nothing.
-        firewall.rule(at: NATAfterRouting.untranslated, isLeaving[0], isLeaving[1], .counter("untranslated"), .drop)
-    }
 }
 
-extension ResolvedNATGateway {
-    /// Which of the addresses has a place among ``NATGateways/places``.
-    func address(ofPlace place: UInt32) -> IPAddress { addresses[Int(place) % addresses.count] }
+extension Conventions {
+    /// What receives the key of a NAT gateway.
+    static func receiver(of gateway: ResolvedNATGateway) -> InterfaceName {
+        gatewayReceiver(gateway.key.rawValue & 0x7FFF_FFFF)
+    }
 }
 
 /// A pair of devices by which what comes from an uplink gets into the VRF that it is for.
@@ -209,40 +171,12 @@ extension HostCompiler {
     /// What an uplink answers for by ARP: the kernel does so for what it would pass on.
     func announcedRoutes(of context: Context, _ number: Int) -> [Attributed<Route>] {
         let gateway = topology.natGateways[number]
-        guard let uplink = uplinks[gateway.network], uplink.isPresent, uplink.mode != .ipvlan else { return [] }
+        guard let uplink = uplinks[gateway.network], uplink.isPresent, uplink.mode != .ipvlan,
+            isFirst(ofSharing: gateway)
+        else { return [] }
         return gateway.addresses.map {
             let key = Route.Key(table: .main, destination: IPPrefix($0))
             return Attributed(.link(context.device, key), from: context.origin)
         }
-    }
-}
-
-// MARK: - Which address
-
-extension ResolvedNATGateway {
-    /// The public address of an inside one, as the kernel chooses it.
-    public func publicAddress(of inside: IPAddress) -> IPAddress {
-        if addresses.count == 1 { return addresses[0] }
-        let hash = UInt64(JenkinsHash.of(inside.v4.bigEndian, seed: NATGateways.seed))
-        // reciprocal_scale() of linux/kernel.h, by which nft_hash takes its modulus.
-        return address(ofPlace: UInt32(truncatingIfNeeded: (hash * UInt64(NATGateways.places)) >> 32))
-    }
-}
-
-/// The kernel's jhash() (linux/jhash.h) of four bytes.
-enum JenkinsHash {
-    /// - Parameter word: As it lies in memory on a little-endian machine.
-    static func of(_ word: UInt32, seed: UInt32) -> UInt32 {
-        let start = 0xDEAD_BEEF &+ 4 &+ seed
-        var (a, b, c) = (start &+ word, start, start)
-        func rotated(_ value: UInt32, _ bits: UInt32) -> UInt32 { value << bits | value >> (32 - bits) }
-        c = (c ^ b) &- rotated(b, 14)
-        a = (a ^ c) &- rotated(c, 11)
-        b = (b ^ a) &- rotated(a, 25)
-        c = (c ^ b) &- rotated(b, 16)
-        a = (a ^ c) &- rotated(c, 4)
-        b = (b ^ a) &- rotated(a, 14)
-        c = (c ^ b) &- rotated(b, 24)
-        return c
     }
 }

@@ -1,6 +1,11 @@
 internal import IPAddressing
 internal import VPCModel
 
+extension FieldType<ClosedRange<UInt16>> {
+    /// A port, or a range such as `8000-8999`.
+    static let portRange = FieldType("port range", read: { $0.portRange($1) }, write: TrafficMatch.value)
+}
+
 extension Field {
     /// Protocol and ports, or ICMP type and code; the manual has a section of its own for them, see
     /// ``TrafficMatch/descriptions``.
@@ -42,7 +47,7 @@ extension TrafficMatch {
         return members
     }
 
-    private static func value(_ ports: ClosedRange<UInt16>) -> StructuredValue {
+    fileprivate static func value(_ ports: ClosedRange<UInt16>) -> StructuredValue {
         ports.count == 1 ? .integer(Int(ports.lowerBound)) : .string("\(ports.lowerBound)-\(ports.upperBound)")
     }
 }
@@ -138,7 +143,7 @@ extension DocumentReader {
     }
 
     /// A port, or a range as `8000-8999`.
-    private mutating func portRange(_ node: Int) -> ClosedRange<UInt16>? {
+    fileprivate mutating func portRange(_ node: Int) -> ClosedRange<UInt16>? {
         guard tree[node].kind == .scalar, tree.type(node) == .string else {
             return integer(node, in: 0...65535).map { UInt16($0)...UInt16($0) }
         }

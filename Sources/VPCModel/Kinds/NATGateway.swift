@@ -9,19 +9,86 @@ public struct NATGateway: Hashable, Sendable {
     public var address: IPAddress
     /// Name of the external network.
     public var externalNetwork: String
-    /// Public ones that are its alone: an inside address always has the same one of them.
-    public var addresses: [IPAddress]
+    /// What it translates to.
+    public var pool: PublicPool
+    /// Public ports of each inside address; nil: whichever are free.
+    public var portsPerInterface: Int?
+    public var portForwards: [PortForward]
 
     public static let maximumAddresses = 64
+    public static let maximumPortForwards = 1024
+
+    /// A public port that leads to an interface.
+    public struct PortForward: Hashable, Sendable {
+        /// One of the gateway's.
+        public var address: IPAddress
+        public var transport: Transport
+        public var port: UInt16
+        /// Name of the network interface.
+        public var interface: String
+        /// Of the interface.
+        public var interfacePort: UInt16
+
+        public enum Transport: String, Hashable, Sendable, CaseIterable {
+            case tcp
+            case udp
+
+            public var ipProtocol: IPProtocol { self == .tcp ? .tcp : .udp }
+        }
+
+        public init(
+            address: IPAddress, transport: Transport = .tcp, port: UInt16, interface: String, interfacePort: UInt16
+        ) {
+            self.address = address
+            self.transport = transport
+            self.port = port
+            self.interface = interface
+            self.interfacePort = interfacePort
+        }
+    }
 
     public init(
-        metadata: Metadata, subnet: String, address: IPAddress, externalNetwork: String, addresses: [IPAddress]
+        metadata: Metadata, subnet: String, address: IPAddress, externalNetwork: String, pool: PublicPool,
+        portsPerInterface: Int? = nil, portForwards: [PortForward] = []
     ) {
         self.metadata = metadata
         self.subnet = subnet
         self.address = address
         self.externalNetwork = externalNetwork
-        self.addresses = addresses
+        self.pool = pool
+        self.portsPerInterface = portsPerInterface
+        self.portForwards = portForwards
+    }
+}
+
+/// What a NAT gateway translates to.
+public enum PublicPool: Hashable, Sendable {
+    /// Public addresses that are its alone: an inside address always has the same one of them.
+    case addresses([IPAddress])
+    /// Some ports of an address that several gateways share.
+    case shared(PublicPorts)
+
+    public var addresses: [IPAddress] {
+        switch self {
+        case .addresses(let addresses): addresses
+        case .shared(let shared): [shared.address]
+        }
+    }
+}
+
+/// Ports of a public address.
+public struct PublicPorts: Hashable, Sendable {
+    public var address: IPAddress
+    public var ports: ClosedRange<UInt16>
+
+    /// Ports of a shared address are given away in blocks of so many.
+    public static let block = 1024
+    /// What translations take. Those below are for services, and some filters let nothing out that bears them.
+    public static let usable: ClosedRange<UInt16> = 1024...UInt16.max
+
+    public init(address: IPAddress, ports: ClosedRange<UInt16>) {
+        self.address = address
+        self.ports = ports
     }
 }
 

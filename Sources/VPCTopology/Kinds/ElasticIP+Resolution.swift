@@ -83,11 +83,7 @@ extension Resolver {
     /// address: an answer would leave elsewhere.
     private mutating func gateway(of elastic: ElasticIP, _ interface: Int, _ network: Int) -> Int? {
         let subnet = topology.subnets[topology.interfaces[interface].subnet]
-        let routes = subnet.routeTable.map { topology.routeTables[$0].routes } ?? []
-        let standard = routes.first { $0.destination == .defaultIPv4 }
-        if case .natGateway(let gateway) = standard?.nextHops.first?.target,
-            topology.natGateways[gateway].network == network
-        {
+        if let gateway = topology.defaultNATGateway(of: interface), topology.natGateways[gateway].network == network {
             return gateway
         }
         warn(
@@ -119,6 +115,9 @@ extension Resolver {
                     "the VPC's blocks are here", at: ResourceReference(.vpc, vpc.name), ["spec", "cidrs"]))
         }
         if elastic.mode == .stateless {
+            if let gateway = index.natGatewaysOfInterface[interface].min() {
+                reportStateless(interface, gateway, at: elastic.reference, ["spec", "mode"])
+            }
             warn(
                 "stateless-errors",
                 "ICMP errors about its packets are not translated, so TCP does not find out about paths with a smaller MTU",

@@ -2,7 +2,13 @@ internal import IPAddressing
 internal import VPCModel
 
 extension NATGateway: ResolvableResource {
-    static let resolution = [ResolutionStep(.interfaces) { $0.resolveNATGateways() }]
+    static let resolution = [
+        ResolutionStep(.interfaces) { $0.resolveNATGateways() },
+        ResolutionStep(.policiesOfSubnets) {
+            $0.resolvePortForwards()
+            $0.checkPortBlocks()
+        },
+    ]
 
     static func elements(of topology: Topology) -> Slots<ResolvedNATGateway> { topology.natGateways }
     static func elements<Result>(
@@ -20,7 +26,12 @@ extension NATGateway: ResolvableResource {
         self.init(
             metadata: Metadata(name: resolved.name), subnet: topology.subnets[resolved.subnet].name,
             address: resolved.address, externalNetwork: topology.externalNetworks[resolved.network].name,
-            addresses: resolved.addresses)
+            pool: resolved.pool, portsPerInterface: resolved.portsPerInterface,
+            portForwards: resolved.portForwards.map {
+                PortForward(
+                    address: $0.address, transport: $0.transport, port: $0.port,
+                    interface: topology.interfaces[$0.interface].name, interfacePort: $0.interfacePort)
+            })
     }
 
     static func enter(_ number: Int, _ resolver: inout Resolver) {
@@ -28,8 +39,20 @@ extension NATGateway: ResolvableResource {
         // Who is there keeps it: of two of one there is a complaint.
         resolver.index.natGateways.set(gateway.key, number)
         resolver.index.natGatewayPlaces.set(gateway.place, number)
-        for address in gateway.addresses {
-            resolver.index.publicAddresses.set(address, NumberedResource(kind: .natGateway, number: number))
+        let own = NumberedResource(kind: .natGateway, number: number)
+        switch gateway.pool {
+        case .addresses(let addresses):
+            for address in addresses { resolver.index.publicAddresses.set(address, own) }
+        case .shared(let shared): resolver.index.natGatewaysSharing.insert(number, to: shared.address)
+        }
+        if gateway.portsPerInterface != nil { resolver.index.natGatewaysWithBlocks.insert(number) }
+        enterForwards(of: number, &resolver)
+    }
+
+    /// Those of its port forwards that are resolved by now.
+    static func enterForwards(of number: Int, _ resolver: inout Resolver) {
+        for forward in resolver.topology.natGateways[number].portForwards {
+            resolver.index.natGatewaysOfInterface.insert(number, to: forward.interface)
         }
     }
 
@@ -43,6 +66,11 @@ extension NATGateway: ResolvableResource {
         for address in gateway.addresses where resolver.index.publicAddresses[address] == own {
             resolver.index.publicAddresses[address] = nil
         }
+        for address in gateway.addresses { resolver.index.natGatewaysSharing.remove(number, from: address) }
+        resolver.index.natGatewaysWithBlocks.remove(number)
+        for forward in gateway.portForwards {
+            resolver.index.natGatewaysOfInterface.remove(number, from: forward.interface)
+        }
     }
 
     static func referrers(to number: Int, _ resolver: Resolver) -> [NumberedResource] {
@@ -52,6 +80,12 @@ extension NATGateway: ResolvableResource {
     func concerned(by new: NATGateway, _ number: Int, _ resolver: Resolver) -> [NumberedResource]? {
         (subnet, address, externalNetwork) == (new.subnet, new.address, new.externalNetwork)
             ? [] : Self.referrers(to: number, resolver)
+    }
+}
+
+extension PublicPool {
+    fileprivate var sorted: PublicPool {
+        if case .addresses(let addresses) = self { .addresses(addresses.sorted()) } else { self }
     }
 }
 
@@ -73,9 +107,13 @@ extension Resolver {
             let key = GatewayKey(natGatewayName: gateway.metadata.name)
             let resolved = ResolvedNATGateway(
                 name: gateway.metadata.name, vpc: topology.subnets[subnet].vpc, subnet: subnet, network: network,
-                address: gateway.address, addresses: gateway.addresses.sorted(), key: key)
+                address: gateway.address, pool: gateway.pool.sorted, portsPerInterface: gateway.portsPerInterface,
+                key: key)
             checkAddress(of: gateway, resolved)
-            checkPublicAddresses(of: gateway, network)
+            switch gateway.pool {
+            case .addresses(let addresses): checkPublic(addresses, of: gateway, network)
+            case .shared(let shared): check(shared, of: gateway, network)
+            }
             check(key, of: reference)
             NATGateway.enter(place(NATGateway.self, gateway.metadata.name, resolved), &self)
         }
@@ -117,18 +155,18 @@ extension Resolver {
                 "the NAT gateway is here", at: ResourceReference(.natGateway, other), ["spec", "address"]))
     }
 
-    private mutating func checkPublicAddresses(of gateway: NATGateway, _ network: Int) {
-        if gateway.addresses.count > NATGateway.maximumAddresses {
+    private mutating func checkPublic(_ addresses: [IPAddress], of gateway: NATGateway, _ network: Int) {
+        if addresses.count > NATGateway.maximumAddresses {
             report(
                 "too-many-addresses",
-                "it has \(gateway.addresses.count) public addresses, more than \(NATGateway.maximumAddresses)",
+                "it has \(addresses.count) public addresses, more than \(NATGateway.maximumAddresses)",
                 hint: "give the subnets of the VPC several NAT gateways", at: gateway.reference,
                 ["spec", "addresses", .index(NATGateway.maximumAddresses)])
         }
-        for (position, address) in gateway.addresses.enumerated() {
+        for (position, address) in addresses.enumerated() {
             let path: FieldPath = ["spec", "addresses", .index(position)]
             checkPublic(address, of: gateway.reference, network, path)
-            if gateway.addresses[..<position].contains(address) {
+            if addresses[..<position].contains(address) {
                 report(
                     "duplicate-public-address", "\(address) is named twice", hint: "remove one of them",
                     at: gateway.reference, path)
@@ -137,8 +175,9 @@ extension Resolver {
     }
 
     /// Whether a public address is one of the network's that nobody else uses.
+    /// - Parameter isShared: Whether it is for several NAT gateways.
     mutating func checkPublic(
-        _ address: IPAddress, of resource: ResourceReference, _ network: Int, _ path: FieldPath
+        _ address: IPAddress, of resource: ResourceReference, _ network: Int, _ path: FieldPath, isShared: Bool = false
     ) {
         let network = topology.externalNetworks[network]
         let pools = Diagnostic.Related(
@@ -155,12 +194,47 @@ extension Resolver {
                 "\(address) is the \(address == network.nextHop ? "provider's router" : "address of the uplink")",
                 hint: "choose another one of the pools", at: resource, path, related: pools)
         }
-        guard let user = index.publicAddresses[address] else { return }
+        let sharing = isShared ? nil : index.natGatewaysSharing[address].min()
+        guard let user = index.publicAddresses[address] ?? sharing.map({ .init(kind: .natGateway, number: $0) }) else {
+            return
+        }
         let other = ResourceReference(user.kind, topology.name(of: user.kind, at: user.number) ?? "")
         report(
             "duplicate-public-address", "\(address) is in use by \(other)", hint: "a public address is used once",
             at: resource, path, related: Diagnostic.Related("it is here", at: other, ["spec"]))
     }
+
+    /// Whether the ports of a shared address are whole blocks that nobody else has.
+    private mutating func check(_ shared: PublicPorts, of gateway: NATGateway, _ network: Int) {
+        checkPublic(shared.address, of: gateway.reference, network, ["spec", "shared", "address"], isShared: true)
+        let path: FieldPath = ["spec", "shared", "ports"]
+        let (first, next) = (Int(shared.ports.lowerBound), Int(shared.ports.upperBound) + 1)
+        let (block, range) = (PublicPorts.block, "\(shared.ports.lowerBound)-\(shared.ports.upperBound)")
+        if first < block {
+            report(
+                "shared-ports", "the ports \(range) begin below \(block)",
+                hint: "ports below are for services: begin with \(block)", at: gateway.reference, path)
+        } else if first % block != 0 || next % block != 0 {
+            let fitting = first / block * block
+            let end = (next + block - 1) / block * block - 1
+            report(
+                "shared-ports", "the ports \(range) are no whole blocks of \(block)", hint: "write \(fitting)-\(end)",
+                at: gateway.reference, path)
+        }
+        for number in index.natGatewaysSharing[shared.address].sorted(by: { gatewayName($0) < gatewayName($1) }) {
+            guard case .shared(let other) = topology.natGateways[number].pool, other.ports.overlaps(shared.ports)
+            else { continue }
+            report(
+                "shared-ports",
+                "the ports \(range) of \(shared.address) overlap \(other.ports.lowerBound)-\(other.ports.upperBound) of"
+                    + " NAT gateway \(gatewayName(number))", hint: "give each gateway ports of its own",
+                at: gateway.reference, path,
+                related: Diagnostic.Related(
+                    "the other ones are here", at: ResourceReference(.natGateway, gatewayName(number)), path))
+        }
+    }
+
+    private func gatewayName(_ number: Int) -> String { topology.natGateways[number].name }
 
     private mutating func check(_ key: GatewayKey, of gateway: ResourceReference) {
         let other =

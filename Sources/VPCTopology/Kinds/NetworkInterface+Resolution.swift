@@ -52,6 +52,7 @@ extension NetworkInterface: ResolvableResource {
         resolver.index.routeTablesOfInterface[number].map { NumberedResource(kind: .routeTable, number: $0) }
             + resolver.index.probesOfInterface[number].map { NumberedResource(kind: .probe, number: $0) }
             + resolver.index.elasticIPsOfInterface[number].map { NumberedResource(kind: .elasticIP, number: $0) }
+            + resolver.index.natGatewaysOfInterface[number].map { NumberedResource(kind: .natGateway, number: $0) }
     }
 
     func concerned(by new: NetworkInterface, _ number: Int, _ resolver: Resolver) -> [NumberedResource]? {

@@ -8,7 +8,7 @@ extension NATGateway: ListedResource {
             Column("SUBNET") { $0.subnet },
             Column("ADDRESS") { "\($0.address)" },
             Column("EXTERNAL-NETWORK") { $0.externalNetwork },
-            Column("PUBLIC-ADDRESSES") { $0.addresses.map(\.description).joined(separator: ",") },
+            Column("PUBLIC-ADDRESSES") { $0.pool.text },
             Column("VPC", in: [.wide]) { gateway in
                 resolved[gateway.metadata.name].map { topology.vpcs[$0.vpc].name } ?? "-"
             },
@@ -20,5 +20,15 @@ extension NATGateway: ListedResource {
             },
             Column("ACTIVE", in: [.wide]) { PairStatuses.active(ofNetwork: $0.externalNetwork, topology) },
         ]
+    }
+}
+
+extension PublicPool {
+    /// `203.0.113.10,203.0.113.11`, `203.0.113.30:1024-5119`.
+    fileprivate var text: String {
+        switch self {
+        case .addresses(let addresses): addresses.map(\.description).joined(separator: ",")
+        case .shared(let shared): "\(shared.address):\(shared.ports.lowerBound)-\(shared.ports.upperBound)"
+        }
     }
 }
