@@ -29,6 +29,7 @@ let package = Package(
     products: [
         .executable(name: "vpcctl", targets: ["vpcctl"]),
         .executable(name: "vpcd", targets: ["vpcd"]),
+        .executable(name: "vpcgw", targets: ["vpcgw"]),
         .executable(name: "vpclab", targets: ["vpclab"]),
         .library(name: "Netlink", targets: ["Netlink", "KernelNames", "NFTables", "KernelModel", "KernelDriver"]),
         .library(name: "VPC", targets: ["VPCManifest", "VPCTopology", "VPCCompiler"]),
@@ -73,11 +74,22 @@ let package = Package(
         // To authenticate with: Debian's, so that Debian mends it.
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         module("DHCP", ["IPAddressing", "Traffic"]),
+        .systemLibrary(name: "CTLS", pkgConfig: "libssl", providers: [.apt(["libssl-dev"])]),
         module("Liveness", ["COpenSSL", "CTraffic", "IPAddressing", "Netlink", "Traffic"]),
+        // How vpcgw is asked. Apart, so that who asks need not load what it takes to answer.
+        module("GatewayControl"),
+        // Who of two gateways is active, and the connections that they share.
+        module(
+            "GatewayPair",
+            [
+                "CLinux", "COpenSSL", "CTLS", "CTraffic", "GatewayControl", "IPAddressing", "KernelDriver",
+                "KernelModel",
+                "KernelNames", "Liveness", "Netlink", "Traffic", "VPCCompiler",
+            ]),
         module(
             "VPCLab",
             [
-                "CTraffic", "IPAddressing", "KernelDriver", "KernelModel", "KernelNames", "Netlink",
+                "CTraffic", "GatewayControl", "IPAddressing", "KernelDriver", "KernelModel", "KernelNames", "Netlink",
                 "Reconciler", "Traffic", "VPCCompiler", "VPCModel", "VPCTopology",
             ]),
         module(
@@ -118,8 +130,9 @@ let package = Package(
         tool(
             "vpcctl",
             [
-                "AgentClient", "CommandOptions", "Console", "IPAddressing", "KernelDriver", "KernelModel",
-                "KernelNames", "KernelWitness", "NFTables", "Netlink", "Presentation", "Reconciler", "Traffic",
+                "AgentClient", "CommandOptions", "Console", "GatewayControl", "IPAddressing", "KernelDriver",
+                "KernelModel", "KernelNames", "KernelWitness", "NFTables", "Netlink", "Presentation", "Reconciler",
+                "Traffic",
                 "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology", "VPCTrace",
             ]),
         tool(
@@ -134,6 +147,7 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
                 .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
             ]),
+        tool("vpcgw", ["CommandOptions", "Console", "GatewayControl", "GatewayPair"]),
         // Tests.
         .target(name: "CTestSupport", path: "Tests/CTestSupport"),
         .target(
@@ -167,6 +181,7 @@ let package = Package(
         tests("NetlinkTests", ["CLinux", "Netlink", "TestSupport"]),
         tests("DHCPTests", ["DHCP", "IPAddressing", "TestSupport"]),
         tests("LivenessTests", ["IPAddressing", "Liveness", "Netlink", "TestSupport"]),
+        tests("GatewayPairTests", ["GatewayPair", "IPAddressing", "Liveness", "Netlink", "TestSupport", "Traffic"]),
         tests("TrafficTests", ["IPAddressing", "Netlink", "TestSupport", "Traffic"]),
         tests(
             "KernelDriverTests",
@@ -202,8 +217,9 @@ let package = Package(
         tests(
             "LabTests",
             [
-                "Agent", "CLinux", "CTraffic", "IPAddressing", "KernelDriver", "KernelModel", "KernelNames",
-                "KernelWitness", "Liveness", "NFTables", "Netlink", "Reconciler", "TestSupport", "Traffic",
+                "Agent", "CLinux", "CTraffic", "GatewayControl", "IPAddressing", "KernelDriver", "KernelModel",
+                "KernelNames", "KernelWitness", "Liveness", "NFTables", "Netlink", "Reconciler", "TestSupport",
+                "Traffic",
                 "VPCCompiler",
                 "VPCLab",
                 "VPCManifest", "VPCModel", "VPCTopology", "VPCTrace",

@@ -22,10 +22,10 @@ INSTALL ?= install
 INSTALL_PROGRAM ?= $(INSTALL) -m 755
 INSTALL_DATA ?= $(INSTALL) -m 644
 
-PROGRAMS = vpcctl vpclab vpcd
+PROGRAMS = vpcctl vpclab vpcd vpcgw
 RELEASE = .build/release
 SHARE = .build/share
-PAGES = vpcctl.1 vpclab.1 vpcd.8 vpcd.yaml.5
+PAGES = vpcctl.1 vpclab.1 vpcd.8 vpcgw.8 vpcd.yaml.5
 GENERATED = $(PAGES:%=$(SHARE)/%) $(PROGRAMS:%=$(SHARE)/%.bash) $(PROGRAMS:%=$(SHARE)/_%) $(PROGRAMS:%=$(SHARE)/%.fish)
 DOCUMENTS = README.md CHANGELOG.md $(wildcard docs/*.md docs/*.json)
 EXAMPLES = $(wildcard Examples/*.yaml)
@@ -48,9 +48,9 @@ $(SHARE)/vpcctl.1 $(SHARE)/vpclab.1: $(SHARE)/%.1: $(RELEASE)/% packaging/manual
 	@mkdir -p $(@D)
 	python3 packaging/manual.py $< 1 packaging/man/$*.1.rest $(PAGE_DATE) >$@.new && mv $@.new $@
 
-$(SHARE)/vpcd.8: $(RELEASE)/vpcd packaging/manual.py packaging/man/vpcd.8.rest
+$(SHARE)/vpcd.8 $(SHARE)/vpcgw.8: $(SHARE)/%.8: $(RELEASE)/% packaging/manual.py packaging/man/%.8.rest
 	@mkdir -p $(@D)
-	python3 packaging/manual.py $< 8 packaging/man/vpcd.8.rest $(PAGE_DATE) >$@.new && mv $@.new $@
+	python3 packaging/manual.py $< 8 packaging/man/$*.8.rest $(PAGE_DATE) >$@.new && mv $@.new $@
 
 $(SHARE)/vpcd.yaml.5: packaging/man/vpcd.yaml.5
 	@mkdir -p $(@D)
@@ -72,7 +72,7 @@ $(SHARE)/%.fish: $(RELEASE)/%
 install: $(PROGRAMS:%=$(RELEASE)/%) $(GENERATED) ## into PREFIX (/usr/local), below DESTDIR if that is set
 	$(INSTALL) -d $(DESTDIR)$(bindir) $(DESTDIR)$(sbindir)
 	$(INSTALL_PROGRAM) $(RELEASE)/vpcctl $(RELEASE)/vpclab $(DESTDIR)$(bindir)/
-	$(INSTALL_PROGRAM) $(RELEASE)/vpcd $(DESTDIR)$(sbindir)/
+	$(INSTALL_PROGRAM) $(RELEASE)/vpcd $(RELEASE)/vpcgw $(DESTDIR)$(sbindir)/
 	$(INSTALL) -d $(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man5 $(DESTDIR)$(mandir)/man8
 	for page in $(PAGES); do \
 		sed $(FOLDERS) $(SHARE)/$$page >$(SHARE)/page && \
@@ -88,18 +88,20 @@ install: $(PROGRAMS:%=$(RELEASE)/%) $(GENERATED) ## into PREFIX (/usr/local), be
 	$(INSTALL_DATA) $(DOCUMENTS) $(DESTDIR)$(docdir)/
 	$(INSTALL_DATA) $(EXAMPLES) $(DESTDIR)$(docdir)/examples/
 	$(INSTALL) -d $(DESTDIR)$(unitdir) $(DESTDIR)$(sysusersdir) $(DESTDIR)$(sysconfdir)/vpcctl
-	sed -e 's|/usr/sbin/vpcd|$(sbindir)/vpcd|' -e 's|/etc/vpcctl|$(sysconfdir)/vpcctl|' packaging/vpcd.service \
-		>$(SHARE)/unit
-	$(INSTALL_DATA) $(SHARE)/unit $(DESTDIR)$(unitdir)/vpcd.service
+	for unit in vpcd vpcgw; do \
+		sed -e 's|/usr/sbin/|$(sbindir)/|' -e 's|/etc/vpcctl|$(sysconfdir)/vpcctl|' packaging/$$unit.service \
+			>$(SHARE)/unit && \
+		$(INSTALL_DATA) $(SHARE)/unit $(DESTDIR)$(unitdir)/$$unit.service || exit 1; \
+	done
 	$(INSTALL_DATA) packaging/vpcctl.sysusers $(DESTDIR)$(sysusersdir)/vpcctl.conf
 # Never over what somebody has written.
 	test -e $(DESTDIR)$(sysconfdir)/vpcctl/vpcd.yaml || \
 		$(INSTALL_DATA) packaging/vpcd.yaml $(DESTDIR)$(sysconfdir)/vpcctl/vpcd.yaml
 
 uninstall: ## takes away what install put there; configuration, revisions and kernel objects stay
-	rm -f $(addprefix $(DESTDIR)$(bindir)/,vpcctl vpclab) $(DESTDIR)$(sbindir)/vpcd
+	rm -f $(addprefix $(DESTDIR)$(bindir)/,vpcctl vpclab) $(addprefix $(DESTDIR)$(sbindir)/,vpcd vpcgw)
 	rm -f $(foreach page,$(PAGES),$(DESTDIR)$(mandir)/man$(lastword $(subst ., ,$(page)))/$(page))
 	rm -f $(PROGRAMS:%=$(DESTDIR)$(bashcompletiondir)/%) $(PROGRAMS:%=$(DESTDIR)$(zshcompletiondir)/_%) \
 		$(PROGRAMS:%=$(DESTDIR)$(fishcompletiondir)/%.fish)
-	rm -f $(DESTDIR)$(unitdir)/vpcd.service $(DESTDIR)$(sysusersdir)/vpcctl.conf
+	rm -f $(addprefix $(DESTDIR)$(unitdir)/,vpcd.service vpcgw.service) $(DESTDIR)$(sysusersdir)/vpcctl.conf
 	rm -rf $(DESTDIR)$(docdir)

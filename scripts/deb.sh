@@ -15,7 +15,7 @@ for tool in dpkg-buildpackage dh chrpath lintian python3; do
     command -v "$tool" >/dev/null || fail "'$tool' is missing; run 'make deb', which installs it"
 done
 version=$(dpkg-parsechangelog -l packaging/debian/changelog -S Version)
-for program in vpcctl vpclab vpcd; do
+for program in vpcctl vpclab vpcd vpcgw; do
     [[ -x .build/release/$program ]] || fail ".build/release/$program is missing; run 'make build' first"
     told=$(.build/release/$program --version)
     [[ $told == "${version%-*}" ]] || fail "$program is version $told, packaging/debian/changelog says $version"

@@ -20,6 +20,8 @@ PATH=$PWD/.build/release:$PATH
 manifest=Examples/two-tenants.yaml
 hosts=(h1 h2 h3)
 underlay=two-tenants-underlay
+pair=Examples/nat-pair.yaml
+gateways=/run/vpclab/nat-pair
 
 bold=() plain=()
 if [[ ${VPCCTL_DEMO_COLOR:-} == 1 ]]; then bold=($'\e[1m') plain=($'\e[0m'); fi
@@ -35,6 +37,7 @@ background=()
 cleanup() {
     for process in "${background[@]}"; do kill "$process" 2>/dev/null || true; done
     vpclab down -f "$manifest" >/dev/null || true
+    vpclab down -f "$pair" >/dev/null || true
 }
 trap cleanup EXIT
 trap 'exit 130' INT TERM
@@ -80,6 +83,27 @@ on blue-web1 iperf3 -c 10.0.1.12 -t 3 -f m | grep -E 'receiver|error'
 step "Removed from h1, and everything taken down"
 show ip netns exec h1 vpcctl delete --yes --host h1
 show vpclab down -f "$manifest"
+
+step "A NAT gateway on two hosts, of which one stands by"
+show vpclab up -f "$pair"
+show vpcctl gateway --socket $gateways/gw1.vpcgw.sock
+
+step "A connection from inside to the internet, and the active gateway dies"
+on internet-inet iperf3 --server --one-off >/dev/null &
+background+=($!)
+for _ in {1..100}; do
+    if [[ -n $(on internet-inet ss -ltnH 'sport = :5201') ]]; then break; fi
+    sleep 0.1
+done
+echo "\$ ip netns exec app1 iperf3 -c 198.51.100.7 -t 8 -b 4M"
+on app1 iperf3 -c 198.51.100.7 -t 8 -b 4M -f m >/tmp/vpcctl-demo.iperf &
+transfer=$!
+sleep 3
+for device in u0 wan0; do show ip netns exec gw1 ip link set $device down; done
+wait $transfer
+grep -E '^\[|receiver|error' /tmp/vpcctl-demo.iperf
+show vpcctl gateway --socket $gateways/gw2.vpcgw.sock
+show vpclab down -f "$pair"
 trap - EXIT
 echo
 echo "demo: done in $SECONDS s"

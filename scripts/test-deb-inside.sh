@@ -14,7 +14,7 @@ no_file() {
 
 install_package() { apt-get -q -y --no-install-recommends -o Dpkg::Options::=--force-confold install "$@"; }
 
-has_all_libraries() { ends_with 1 grep 'not found' <<<"$(ldd /usr/bin/vpcctl /usr/bin/vpclab /usr/sbin/vpcd)"; }
+has_all_libraries() { ends_with 1 grep 'not found' <<<"$(ldd /usr/bin/vpcctl /usr/bin/vpclab /usr/sbin/vpcd /usr/sbin/vpcgw)"; }
 
 has_the_packages_version() {
     local version
@@ -49,24 +49,24 @@ completes_in_bash() {
 }
 
 is_a_conffile() { contains ' /etc/vpcctl/vpcd.yaml ' <(dpkg-query -W -f '${Conffiles}' vpcctl); }
-finds_no_fault() { systemd-analyze --man=no verify vpcd.service 2>&1 | ends_with 1 grep .; }
+finds_no_fault() { systemd-analyze --man=no verify vpcd.service vpcgw.service 2>&1 | ends_with 1 grep .; }
 
 first_installation() {
     check "there is no Swift here" no_file -name 'libswift*'
     check "apt installs the package and what it depends on" install_package /package.deb
     check "every library is found" has_all_libraries
-    for program in vpcctl vpclab vpcd; do check "$program runs" has_the_packages_version "$program"; done
+    for program in vpcctl vpclab vpcd vpcgw; do check "$program runs" has_the_packages_version "$program"; done
     for example in /usr/share/doc/vpcctl/examples/*.yaml; do
         check "$(basename "$example") is valid" vpcctl validate -f "$example"
     done
     check "the configuration is valid" vpcd --check
     check "a bad one is refused with its place" refuses_a_bad_configuration
     check "apply without the right is refused" needs_the_right
-    for page in man1/vpcctl.1 man1/vpclab.1 man5/vpcd.yaml.5 man8/vpcd.8; do check "$page" is_a_manual $page; done
+    for page in man1/vpcctl.1 man1/vpclab.1 man5/vpcd.yaml.5 man8/vpcd.8 man8/vpcgw.8; do check "$page" is_a_manual $page; done
     check "manuals name files that exist" manuals_name_files_that_exist
     check "bash completes" completes_in_bash
-    check "so may zsh" ls /usr/share/zsh/vendor-completions/_{vpcctl,vpclab,vpcd}
-    check "and fish" ls /usr/share/fish/vendor_completions.d/{vpcctl,vpclab,vpcd}.fish
+    check "so may zsh" ls /usr/share/zsh/vendor-completions/_{vpcctl,vpclab,vpcd,vpcgw}
+    check "and fish" ls /usr/share/fish/vendor_completions.d/{vpcctl,vpclab,vpcd,vpcgw}.fish
     check "the group is there" getent group vpcctl
     check "the daemon will start with the system" systemctl is-enabled vpcd
     check "systemd finds no fault with the unit" finds_no_fault

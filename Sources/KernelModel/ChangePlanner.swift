@@ -21,8 +21,7 @@ struct ChangePlanner {
         intent: KernelIntent, snapshot: KernelSnapshot, owner: Ownership, elementLimit: Int, suspects: SuspectObjects,
         renewed: @escaping FlowRenewal
     ) {
-        self.intent = intent
-        self.snapshot = snapshot
+        (self.intent, self.snapshot) = intent.lending(snapshot)
         self.owner = owner
         self.elementLimit = elementLimit
         self.renewed = renewed

@@ -13,9 +13,14 @@ public struct Election: Sendable {
         public var priority: UInt8
         /// Tells those of the same priority apart: the greater one wins.
         public var number: UInt64
+        /// After so many intervals without a word the active one is gone.
+        public var multiplier: Int
 
-        public init(interval: Duration = .milliseconds(300), priority: UInt8, number: UInt64) {
+        public init(
+            interval: Duration = .milliseconds(300), priority: UInt8, number: UInt64, multiplier: Int = 3
+        ) {
             (self.interval, self.priority, self.number) = (interval, priority, number)
+            self.multiplier = multiplier
         }
     }
 
@@ -58,7 +63,7 @@ public struct Election: Sendable {
     private func skew(of interval: Duration) -> Duration { interval / 256 * (256 - Int(parameters.priority)) }
 
     /// After so much silence the active one is gone.
-    private func patience(with interval: Duration) -> Duration { interval * 3 + skew(of: interval) }
+    private func patience(with interval: Duration) -> Duration { interval * parameters.multiplier + skew(of: interval) }
 
     /// Nobody decides how long he is waited for.
     private static let mostPatience = 4
@@ -99,6 +104,11 @@ public struct Election: Sendable {
     /// Takes the place of another one of a lower rank, because somebody asks for it.
     public mutating func preempt(at now: Instant) {
         if role == .standby { takeOver = now }
+    }
+
+    /// Does not take over before `instant`: somebody still serves, though he does not say so.
+    public mutating func postpone(until instant: Instant) {
+        if role == .standby { takeOver = max(takeOver, instant) }
     }
 
     /// Takes what another one says.

@@ -37,6 +37,8 @@ public enum NFConnectionKey: String, Hashable, Sendable, CaseIterable {
     case mark
     case zone
     case id
+    /// Of what is told of it: bits by `enum ip_conntrack_events`.
+    case eventMask
 }
 
 /// Bytes of a packet.

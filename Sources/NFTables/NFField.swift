@@ -62,6 +62,8 @@ public struct NFField: Hashable, Sendable {
     public static let ctDirection = NFField(.connection(.direction, nil), .connectionDirection)
     public static let ctMark = NFField(.connection(.mark, nil), .mark)
     public static let ctZone = NFField(.connection(.zone, nil), .zone)
+    /// What listeners are told of the connection; only set: bits of `enum ip_conntrack_events`.
+    public static let ctEvents = NFField(.connection(.eventMask, nil), .mark)
     /// What has become of the connection: `IPS_*` of linux/netfilter/nf_conntrack_common.h.
     public static let ctStatus = NFField(.connection(.status, nil), .connectionStatus)
 

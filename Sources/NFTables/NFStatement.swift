@@ -232,14 +232,15 @@ public struct NFStatement: Sendable {
     }
 
     /// `snat ip to FIELD . FIELD map @MAP`, `dnat ip addr . port to FIELD . FIELD map @MAP`.
+    /// - Parameter ports: `:FROM-TO` behind the address; identifiers of ICMP as well.
     public static func translate(
         _ kind: NFTranslation.Kind, _ family: NFFamily = .ip, _ data: TranslationData = .address, map: String,
-        _ fields: NFField..., options: NFTranslation.Options = []
+        _ fields: NFField..., options: NFTranslation.Options = [], toPorts ports: ClosedRange<UInt16>? = nil
     ) -> NFStatement {
         NFStatement { lowering in
             lowering.requireNetwork(family == .ip ? .ipv4 : .ipv6)
             lowering.load(fields, at: 0)
-            lowering.translate(kind, family, data, map, options)
+            lowering.translate(kind, family, data, map, options, ports)
         }
     }
 
@@ -260,7 +261,7 @@ public struct NFStatement: Sendable {
     /// `snat ip to FIELD . (jhash OTHER mod N seed SEED) map @MAP`.
     public static func translate(
         _ kind: NFTranslation.Kind, _ family: NFFamily = .ip, map: String, _ field: NFField, by hash: NFHash,
-        of other: NFField
+        of other: NFField, toPorts ports: ClosedRange<UInt16>? = nil
     ) -> NFStatement {
         NFStatement { lowering in
             lowering.requireNetwork(family == .ip ? .ipv4 : .ipv6)
@@ -269,7 +270,7 @@ public struct NFStatement: Sendable {
             let number = NFRegister(UInt8(field.type.slots))
             lowering.expressions.append(other.load(into: 8))
             lowering.expressions.append(.hash(8, length: UInt32(other.type.width), into: number, hash))
-            lowering.translate(kind, family, .address, map, [])
+            lowering.translate(kind, family, .address, map, [], ports)
         }
     }
 
@@ -464,10 +465,16 @@ struct NFLowering {
 
     mutating func translate(
         _ kind: NFTranslation.Kind, _ family: NFFamily, _ data: NFStatement.TranslationData, _ map: String,
-        _ options: NFTranslation.Options
+        _ options: NFTranslation.Options, _ ports: ClosedRange<UInt16>? = nil
     ) {
         expressions.append(.lookup(set: map, 0, into: 0))
         var translation = NFTranslation(kind, family, address: 0, options: options)
+        if let ports {
+            // Two registers of 16 bytes behind the address.
+            (translation.port, translation.lastPort) = (4, 8)
+            expressions.append(.immediate(Self.bytes(.internetService, UInt32(ports.lowerBound)), into: 4))
+            expressions.append(.immediate(Self.bytes(.internetService, UInt32(ports.upperBound)), into: 8))
+        }
         let next: NFRegister = family == .ip ? 1 : 4
         switch data {
         case .address: break

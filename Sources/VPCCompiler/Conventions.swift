@@ -37,7 +37,9 @@ public enum Conventions {
 
     /// The parameters of the host's namespace that are compared.
     public static let sysctlPaths =
-        HostSettings.sysctls.map(\.path) + [HostSettings.fragmentTime, HostSettings.fragmentMemory]
+        HostSettings.sysctls.map(\.path) + [
+            HostSettings.fragmentTime, HostSettings.fragmentMemory, GatewayPairs.events,
+        ]
 
     /// The mark of a connection that was cut: the firewall drops what belongs to it. See ``ConnectionMark``.
     public static let cutMark: UInt32 = 0x001F_FFFF
@@ -76,6 +78,11 @@ public enum Conventions {
     /// Whether the packets of a VPC leave by it for other hosts.
     public static func isTunnel(_ device: InterfaceName, ofVPC vpc: VPCID) -> Bool {
         device == external || device == receiver(vpc)
+    }
+
+    /// The zone of connection tracking that belongs to a table.
+    public static func zone(of table: TableID) -> UInt16 {
+        UInt16(truncatingIfNeeded: table.rawValue &- tables.lowerBound &+ 1)
     }
 
     static func vrf(_ table: TableID) -> InterfaceName { device("\(vrfPrefix)\(table)") }

@@ -411,6 +411,7 @@ extension HostCompiler {
         now.hasUplinks = !uplinks.isEmpty
         now.hasNATGateways = !natGateways.isEmpty
         now.hasPeerings = topology.hasPeering(among: demand.vpcs.keys)
+        (now.hasPairs, now.portHalves) = (hasPairs, portHalves)
         bringEdgeTraits(concerned, &now)
         now.ports = ports.count
         now.largestMTU = demand.mtus.keys.max()

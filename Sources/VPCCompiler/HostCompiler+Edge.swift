@@ -94,7 +94,7 @@ extension HostCompiler {
     private func contextKey(ofNATGateway number: Int) -> Context.Key? {
         guard topology.natGateways.contains(number: number) else { return nil }
         let gateway = topology.natGateways[number]
-        return topology.host(of: gateway) == host ? Context.Key(vpc: gateway.vpc, natGateway: number) : nil
+        return topology.isGateway(host, of: gateway) ? Context.Key(vpc: gateway.vpc, natGateway: number) : nil
     }
 
     /// - Parameter hasComeOrGone: Whether the host sends to itself by tunnels and did not, or the other way round.
@@ -133,6 +133,8 @@ extension HostCompiler {
             guard let context = contexts[key] else { continue }
             for route in announcedRoutes(of: context, number) { wanted[route.object.key] = route }
         }
+        for route in uplinks.keys.flatMap(poolRoutes) { wanted[route.object.key] = route }
+        for route in uplinks.keys.compactMap(routeToRouter) { wanted[route.object.key] = route }
         let stateless = Set(
             elasticIPs.filter { $0.value == .stateless }.map { topology.elasticIPs[$0.key].network })
         for number in stateless {

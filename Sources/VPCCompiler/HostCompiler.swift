@@ -250,9 +250,12 @@ extension HostCompiler {
 
     /// Sends to a gateway on another host, which is known there by its key.
     mutating func tunnel(to remote: Int, key: UInt32, from origin: Origin) -> NexthopID {
+        tunnel(to: topology.hosts[remote].underlayAddress, key: key, from: origin)
+    }
+
+    mutating func tunnel(to address: IPAddress, key: UInt32, from origin: Origin) -> NexthopID {
         let encapsulation = GREEncapsulation(
-            key: key, source: underlayAddress, destination: topology.hosts[remote].underlayAddress,
-            ttl: Conventions.tunnelTTL)
+            key: key, source: underlayAddress, destination: address, ttl: Conventions.tunnelTTL)
         return nexthop(.encapsulate(encapsulation, device: Conventions.external), from: origin)
     }
 }

@@ -146,6 +146,9 @@ struct HostTraits: Equatable, Sendable {
     /// Whether packets of guests go by a tunnel to the host itself.
     var sendsToItself: Bool { hasNATGateways || hasPeerings }
     var elasticIPs: ElasticIPModes = []
+    /// Whether it is one of a pair of gateways, and the ports that its NAT gateways translate into.
+    var hasPairs = false
+    var portHalves: [PortHalf] = []
     /// Whether one of those has only some ports of addresses, be it for itself or for each guest.
     var dividesPorts = false
     /// Whether one of those shares an address.

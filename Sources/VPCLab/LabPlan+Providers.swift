@@ -59,38 +59,54 @@ extension LabPlan {
     private func wiring(of provider: ProviderNode) -> Wiring {
         let network = topology.externalNetworks[provider.network]
         var intent = KernelIntent()
-        for uplink in network.uplinks {
-            let host = hosts[topology.inOrder(topology.hosts.indices, of: \.hosts).firstIndex(of: uplink.host) ?? 0]
-            guard let device = InterfaceName(uplink.device) else { continue }
-            let namespace = NamespaceName(host.namespace)
-            let peer = VethPeer(
-                name: device, namespace: namespace, hardwareAddress: Self.mac(of: network.uplinkAddress), mtu: 1500)
-            let alias = Self.alias(Self.providerOwnership, host.name, peer)
-            let link = Link(
-                name: host.port, kind: .veth(peer: peer), alias: alias, mtu: 1500,
+        for uplink in network.uplinks { connect(uplink, network, &intent) }
+        // Two gateways are in one segment.
+        let own = network.uplinks.count > 1 ? Self.bridge : intent.host.links.first?.object.name
+        if network.uplinks.count > 1 {
+            for index in intent.host.links.indices { intent.host.links[index].object.master = Self.bridge }
+            let bridge = Link(
+                name: Self.bridge, kind: .bridge, alias: Self.providerOwnership.aliasPrefix + "bridge",
                 ipv4: IPv4DeviceConfiguration(forwarding: true), ipv6Disabled: true)
-            intent.host.links.append(Self.attributed(link))
-            intent.host.addresses.append(
-                Self.attributed(Address(device: host.port, address: network.nextHop, prefixLength: 32)))
-            let gateway = Route.Key(table: .main, destination: IPPrefix(network.uplinkAddress))
-            intent.host.routes.append(Self.attributed(.link(host.port, gateway)))
-            for pool in network.pools {
-                // Where the router is in it, it is a segment of the provider's.
-                let key = Route.Key(table: .main, destination: pool)
-                let isSegment = pool.contains(network.nextHop)
-                intent.host.routes.append(
-                    Self.attributed(
-                        isSegment
-                            ? .link(host.port, key) : .gateway(network.uplinkAddress, device: host.port, key)))
-            }
-            var far = NamespaceIntent()
-            far.links = [Self.attributed(Link(name: device, kind: .adopted, mtu: 1500, ipv6Disabled: true))]
-            intent.guests.append(.init(namespace: namespace, intent: far))
+            intent.host.links.append(Self.attributed(bridge))
+        }
+        if let own { intent.host.routes += routes(to: network, by: own) }
+        if let own {
+            intent.host.addresses = [
+                Self.attributed(Address(device: own, address: network.nextHop, prefixLength: 32))
+            ]
         }
         intent.host.addresses += provider.addresses.map {
             Self.attributed(Address(device: Self.loopback, address: $0, prefixLength: 32))
         }
         intent.normalize()
         return Wiring(namespace: provider.namespace, intent: intent, ownership: Self.providerOwnership)
+    }
+
+    private func connect(
+        _ uplink: ResolvedExternalNetwork.Uplink, _ network: ResolvedExternalNetwork, _ intent: inout KernelIntent
+    ) {
+        let host = hosts[topology.inOrder(topology.hosts.indices, of: \.hosts).firstIndex(of: uplink.host) ?? 0]
+        guard let device = InterfaceName(uplink.device) else { return }
+        let namespace = NamespaceName(host.namespace)
+        let address = network.uplinks.count > 1 ? host.address : network.uplinkAddress
+        let peer = VethPeer(name: device, namespace: namespace, hardwareAddress: Self.mac(of: address), mtu: 1500)
+        let link = Link(
+            name: host.port, kind: .veth(peer: peer), alias: Self.alias(Self.providerOwnership, host.name, peer),
+            mtu: 1500, ipv4: IPv4DeviceConfiguration(forwarding: true), ipv6Disabled: true)
+        intent.host.links.append(Self.attributed(link))
+        var far = NamespaceIntent()
+        far.links = [Self.attributed(Link(name: device, kind: .adopted, mtu: 1500, ipv6Disabled: true))]
+        intent.guests.append(.init(namespace: namespace, intent: far))
+    }
+
+    private func routes(to network: ResolvedExternalNetwork, by device: InterfaceName) -> [Attributed<Route>] {
+        let gateway = Route.Key(table: .main, destination: IPPrefix(network.uplinkAddress))
+        let pools = network.pools.map { pool in
+            let key = Route.Key(table: .main, destination: pool)
+            // Where the router is in it, it is a segment of the provider's.
+            return pool.contains(network.nextHop)
+                ? Route.link(device, key) : Route.gateway(network.uplinkAddress, device: device, key)
+        }
+        return ([.link(device, gateway)] + pools).map { Self.attributed($0) }
     }
 }

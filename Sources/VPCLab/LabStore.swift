@@ -83,6 +83,8 @@ public struct LabStore: Sendable, Hashable {
 
     func removeEverything(of lab: String, _ lock: LabLock) throws -> Removal {
         var removal = Removal()
+        // They would keep their namespaces.
+        GatewayProcess.endAll(in: folder(of: lab))
         if let record = record(of: lab) {
             try NamespaceFactory.removeScaffold(record)
             // The latest first: guests, and with them what is plugged into hosts, before hosts.

@@ -9,6 +9,24 @@ public struct ResolvedExternalNetwork: Sendable, Equatable {
     /// The first is preferred.
     public var uplinks: [Uplink]
     public var uplinkAddress: IPAddress
+    /// Nil: there is one gateway.
+    public var pair: Pair?
+
+    /// What the two of a pair share.
+    public struct Pair: Sendable, Equatable {
+        /// An underlay address of whoever is active.
+        public var endpoint: IPAddress
+        public var announcement: ExternalNetwork.Announcement
+        public var liveness: ExternalNetwork.Liveness
+
+        public init(
+            endpoint: IPAddress, announcement: ExternalNetwork.Announcement, liveness: ExternalNetwork.Liveness
+        ) {
+            self.endpoint = endpoint
+            self.announcement = announcement
+            self.liveness = liveness
+        }
+    }
 
     public struct Uplink: Sendable, Equatable {
         /// A number of `Topology.hosts`.
@@ -24,14 +42,19 @@ public struct ResolvedExternalNetwork: Sendable, Equatable {
     }
 
     public init(
-        name: String, pools: [IPPrefix], nextHop: IPAddress, uplinks: [Uplink], uplinkAddress: IPAddress
+        name: String, pools: [IPPrefix], nextHop: IPAddress, uplinks: [Uplink], uplinkAddress: IPAddress,
+        pair: Pair? = nil
     ) {
         self.name = name
         self.pools = pools
         self.nextHop = nextHop
         self.uplinks = uplinks
         self.uplinkAddress = uplinkAddress
+        self.pair = pair
     }
+
+    /// How the host is connected; nil: it is not.
+    package func uplink(of host: Int) -> Uplink? { uplinks.first { $0.host == host } }
 }
 
 public struct ResolvedNATGateway: Sendable, Equatable {
@@ -145,10 +168,15 @@ extension Topology {
         return networks.indices.first { networks[$0].gives(address) }
     }
 
-    /// The host that packets for a NAT gateway are sent to.
+    /// The host that packets for a NAT gateway are sent to; of a pair the preferred one.
     public func host(of gateway: ResolvedNATGateway) -> Int { host(ofNetwork: gateway.network) }
 
     public func host(ofNetwork network: Int) -> Int { externalNetworks[network].uplinks[0].host }
+
+    /// Whether a NAT gateway is on a host, be it as the one that stands by.
+    package func isGateway(_ host: Int, of gateway: ResolvedNATGateway) -> Bool {
+        externalNetworks[gateway.network].uplink(of: host) != nil
+    }
 
     /// Those of a VPC, by name.
     public func natGateways(ofVPC vpc: Int) -> [Int] {
@@ -160,7 +188,7 @@ extension Topology {
     /// Those of external networks that a host is connected to.
     package func natGateways(on host: Int) -> [Int] {
         let gateways = natGateways
-        return gateways.isEmpty ? [] : gateways.indices.filter { self.host(of: gateways[$0]) == host }
+        return gateways.isEmpty ? [] : gateways.indices.filter { isGateway(host, of: gateways[$0]) }
     }
 }
 

@@ -45,6 +45,12 @@ struct StatusCommand: ParsableCommand {
             "AGENT",
             "vpcd \(status["version"]?.text ?? "?"), pid \(status["pid"]?.number ?? 0), since \(status["started"]?.text ?? "?")"
         )
+        for pair in PairStatuses.all.values.sorted(by: { $0.network < $1.network }) {
+            let active =
+                pair.active.map { $0 == pair.own ? "this host is active" : "\($0) is active" } ?? "nobody is active"
+            row("GATEWAY", "\(pair.network): \(active), since \(WallClock.text(secondsSince1970: pair.since))")
+            for problem in pair.problems { global.warning("\(pair.network): \(problem)") }
+        }
         if let confirmation = status["confirmation"], let revision = confirmation["revision"]?.number {
             global.warning(
                 "revision \(revision) goes back to \(confirmation["previous"]?.number ?? 0) at \(confirmation["deadline"]?.text ?? "?"), unless 'vpcctl confirm' comes before"

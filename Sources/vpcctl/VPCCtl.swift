@@ -15,7 +15,7 @@ struct VPCCtl: ParsableCommand {
         version: Program.version,
         subcommands: [
             Validate.self, Plan.self, Apply.self, Delete.self, Edit.self, Get.self, Exec.self, TraceCommand.self,
-            Denied.self,
+            Denied.self, Gateway.self,
             DoctorCommand.self, StatusCommand.self, Watch.self, History.self, Rollback.self, Confirm.self,
         ])
 

@@ -24,6 +24,14 @@ enum WallClock {
         return format(parts, "%Y-%m-%dT%H:%M:%S") + fraction(time, digits: 6) + "Z"
     }
 
+    /// RFC 3339, of seconds since 1970: `2026-01-02T12:01:02Z`.
+    static func text(secondsSince1970 seconds: Double) -> String {
+        var time = Int(seconds)
+        var parts = tm()
+        gmtime_r(&time, &parts)
+        return format(parts, "%Y-%m-%dT%H:%M:%SZ")
+    }
+
     private static func format(_ parts: tm, _ pattern: String) -> String {
         var parts = parts
         var text = [CChar](repeating: 0, count: 64)

@@ -34,6 +34,7 @@ struct Test: ParsableCommand {
             var reports: [Lab.HostReport] = []
             let progress = global
             if !wasUp { reports = try lab.up { progress.note($0) } }
+            try lab.startGateways(Programs.beside("vpcgw"))
             let count = topology.probes.count
             global.note("probing: \(count) probe\(count == 1 ? "" : "s")")
             let report = try lab.runProbes()

@@ -31,6 +31,7 @@ struct Up: ParsableCommand {
             let clock = ContinuousClock()
             let start = clock.now
             let reports = try lab.up(applying: !withoutApplying) { progress.note($0) }
+            if !withoutApplying { try lab.startGateways(Programs.beside("vpcgw")) }
             switch output.format {
             case .json: Streams.output(structured(reports, lab).json)
             case .table: if !withoutApplying { show(reports) }

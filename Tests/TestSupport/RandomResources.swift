@@ -248,15 +248,19 @@ package struct RandomResources {
             return Resource(interface)
         case .externalNetwork:
             let own = Int(name.suffix(1)) ?? 0
+            let isPair = isOne(in: 3)
+            let hosts = Set((0..<(isPair ? 2 : 1)).map { _ in reference(.host) })
             return Resource(
                 ExternalNetwork(
                     metadata: metadata, pools: [prefix("203.0.113.\(own * 64)/26")],
                     nextHop: address("192.0.2.\(isOne(in: 4) ? 65 : 1)"),
-                    gateways: [
+                    gateways: hosts.sorted().map {
                         .init(
-                            host: reference(.host), device: pick(["x0", "x1", "x2"]),
-                            mode: isOne(in: 4) ? .ipvlan : .macvlan)
-                    ], uplinkAddress: address("192.0.2.\(100 + own)")))
+                            host: $0, device: pick(["x0", "x1", "x2"]),
+                            mode: hosts.count == 1 && isOne(in: 4) ? .ipvlan : .macvlan)
+                    }, endpoint: hosts.count == 1 ? nil : address("172.31.200.\(isOne(in: 40) ? 1 : 1 + own)"),
+                    uplinkAddress: address("192.0.2.\(100 + own)"),
+                    announcement: hosts.count == 2 && isOne(in: 4) ? .routes : .arp))
         case .natGateway:
             let own = Int(name.suffix(1)) ?? 0
             let subnet = reference(.subnet)

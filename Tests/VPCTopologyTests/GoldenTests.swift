@@ -9,9 +9,8 @@ import VPCTopology
 /// `UPDATE_GOLDEN=1 swift test --filter GoldenTests` writes what is printed now; read the difference before it is
 /// committed.
 @Suite(.timeLimit(minutes: 10)) struct TopologyGoldenTests {
-    @Test(arguments: ["rules", "security", "edge", "guests", "outside", "peering"]) func isPrinted(_ name: String)
-        throws
-    {
+    @Test(arguments: ["rules", "security", "edge", "guests", "outside", "peering", "pairs"])
+    func isPrinted(_ name: String) throws {
         let directory = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Golden")
         let input = directory.appendingPathComponent(name + ".yaml")
         let output = directory.appendingPathComponent(name + ".txt")

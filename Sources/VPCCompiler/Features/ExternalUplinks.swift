@@ -39,12 +39,13 @@ struct ExternalUplinks: HostFeature {
         guard case .uplink(let number) = piece, let uplink = host.uplinks[number], uplink.isPresent else { return }
         let (network, origin) = (host.topology.externalNetworks[number], piece.origin)
         let name = host.topology.hosts[host.host].metadata.name
-        part.links.append(Attributed(link(uplink, network, of: name), from: origin))
-        // In a block with the router: that is what the kernel chooses the address by that it asks for the router with.
-        let own = Address(
-            device: uplink.device, address: network.uplinkAddress,
-            prefixLength: network.segment.length)
-        part.addresses.append(Attributed(own, from: origin))
+        var link = link(uplink, network, of: name)
+        if let pair = host.pairNote(of: network) {
+            link.alias += " " + pair.text
+            link.ipv4?[.proxyARP] = 0
+        }
+        part.links.append(Attributed(link, from: origin))
+        part.addresses.append(Attributed(address(of: network, on: uplink.device), from: origin))
         part.rows(of: Self.sources, in: FirewallTables.devices) { $0.add(network.uplinkAddress, origin: origin) }
         var table = NFTableIntent(FirewallTables.devices)
         addChains(of: network, uplink.device, sharing: host.traits.sharesAddresses, origin, to: &table)
@@ -55,6 +56,17 @@ struct ExternalUplinks: HostFeature {
         guard host.traits.hasUplinks else { return }
         firewall.devices.sets = [Self.legs, Self.sources]
         firewall.devices.counters = ["stray_packet", "private_source"].map { NFCounter($0, origin: firewall.origin) }
+    }
+
+    private func address(of network: ResolvedExternalNetwork, on device: InterfaceName) -> Address {
+        // Of a pair only who is active has the uplink's. With its last address a device loses all routes (fib_inetaddr_event
+        // of net/ipv4/fib_frontend.c): this one stays.
+        if network.pair != nil {
+            return Address(device: device, address: Conventions.dummyAddress, prefixLength: 32)
+        }
+        // In a block with the router: that is what the kernel chooses the address by that it asks for the router with.
+        let length = network.uplinkAddress.block(with: network.nextHop)
+        return Address(device: device, address: network.uplinkAddress, prefixLength: length)
     }
 
     private func link(_ uplink: Uplink, _ network: ResolvedExternalNetwork, of hostName: String) -> Link {
@@ -106,7 +118,7 @@ extension ResolvedExternalNetwork {
 
 extension IPAddress {
     /// The length of the smallest block that has both addresses, neither of them at its beginning or end.
-    fileprivate func block(with other: IPAddress) -> UInt8 {
+    func block(with other: IPAddress) -> UInt8 {
         for length in (1...30).reversed() {
             let block = IPPrefix(containing: self, length: length)
             let isInside = { (address: IPAddress) in
@@ -123,9 +135,7 @@ extension HostCompiler {
     func uplink(of number: Int) -> Uplink? {
         guard topology.externalNetworks.contains(number: number) else { return nil }
         let network = topology.externalNetworks[number]
-        guard let own = network.uplinks.first, own.host == host, let base = InterfaceName(own.device) else {
-            return nil
-        }
+        guard let own = network.uplink(of: host), let base = InterfaceName(own.device) else { return nil }
         return Uplink(
             device: Conventions.uplink(network.name), base: base, mode: own.mode,
             isPresent: !facts.missingUplinks.contains(base))

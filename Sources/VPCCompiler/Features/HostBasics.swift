@@ -20,8 +20,10 @@ extension HostCompiler {
     /// Parameters and rules, few enough to be made with every change.
     mutating func addHostSettings() {
         let origin = Origin(.host, host)
-        intent.host.sysctls = (HostSettings.sysctls + fragmentSysctls).map { Attributed($0, from: origin) }
-            .sorted { $0.object.key < $1.object.key }
+        intent.host.sysctls = (HostSettings.sysctls + fragmentSysctls + trackingSysctls).map {
+            Attributed($0, from: origin)
+        }
+        .sorted { $0.object.key < $1.object.key }
         intent.host.rules = HostSettings.rules.map { Attributed($0, from: origin) }
             .sorted { $0.object.key < $1.object.key }
         intent.host.displacedRules = [HostSettings.kernelLocalRule]

@@ -54,7 +54,7 @@ struct NATGateways: HostFeature {
         part.links.append(
             host.receiver(
                 receiver, key: gateway.key.rawValue, master: context.device, alias: alias,
-                group: Conventions.LinkGroup.gatewayReceive, from: origin))
+                group: Conventions.LinkGroup.gatewayReceive, at: host.endpoint(of: gateway), from: origin))
         let (near, far) = leg.links(alias: alias, master: context.device)
         part.links += [Attributed(near, from: origin), Attributed(far, from: origin)]
         part.rows(of: RoutingContexts.zones) { zones in
@@ -145,7 +145,9 @@ extension HostCompiler {
     /// The nexthop that hands packets to a NAT gateway, on this host as well by the tunnel.
     mutating func nexthop(toNATGateway number: Int) -> NexthopID {
         let gateway = topology.natGateways[number]
-        return tunnel(to: topology.host(of: gateway), key: gateway.key.rawValue, from: Origin(.natGateway, number))
+        return tunnel(
+            to: endpoint(of: gateway) ?? topology.hosts[topology.host(of: gateway)].underlayAddress,
+            key: gateway.key.rawValue, from: Origin(.natGateway, number))
     }
 
     /// What leaves the VRF of a NAT gateway: `unreachable` for what no provider is to see, all else to the provider.

@@ -7,7 +7,8 @@ public import VPCTopology
 
 extension FirewallFamily {
     static let natPools = FirewallFamily(
-        "nat_address", "nat_addresses", "nat_ports", "nat_blocks", "port_protocols", tightens: [])
+        "nat_address", "nat_addresses", "nat_address_low", "nat_addresses_low", "nat_address_high",
+        "nat_addresses_high", "nat_ports", "nat_blocks", "port_protocols", tightens: [])
 }
 
 /// What NAT gateways make of inside addresses: a public one, or some ports of one.
@@ -35,21 +36,22 @@ struct NATPools: HostFeature {
             return
         }
         let (gateway, origin, device) = (host.topology.natGateways[number], context.origin, context.device)
+        let half = host.portHalf(of: gateway)
         if gateway.portsPerInterface != nil {
             part.rows(of: Self.blocks) { set in
                 for block in host.topology.portBlocks(ofNATGateway: number) {
-                    set.add(device, block.inside, data: NFKey(range: block.ports), origin: origin)
+                    set.add(device, block.inside, data: NFKey(range: block.ports.part(half)), origin: origin)
                 }
             }
             return
         }
         switch gateway.pool {
         case .shared(let shared):
-            part.rows(of: Self.ports) { $0.add(device, data: NFKey(range: shared), origin: origin) }
+            part.rows(of: Self.ports) { $0.add(device, data: NFKey(range: shared.part(half)), origin: origin) }
         case .addresses(let addresses) where addresses.count == 1:
-            part.rows(of: Self.whole) { $0.add(device, data: addresses[0], origin: origin) }
+            part.rows(of: Self.whole.of(half)) { $0.add(device, data: addresses[0], origin: origin) }
         case .addresses(let addresses):
-            part.rows(of: Self.several) { set in
+            part.rows(of: Self.several.of(half)) { set in
                 for place in 0..<Self.places {
                     set.add(device, NFMark(place), data: addresses[ofPlace: place], origin: origin)
                 }
@@ -59,7 +61,7 @@ struct NATPools: HostFeature {
 
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
         guard host.traits.hasNATGateways else { return }
-        firewall.filter.sets += [Self.whole, Self.several]
+        for half in host.traits.portHalves { firewall.filter.sets += [Self.whole.of(half), Self.several.of(half)] }
         if host.traits.dividesPorts {
             var protocols = NFSet("port_protocols", of: .internetProtocol, size: 4, origin: firewall.origin)
             for number in [.icmp, .tcp, .udp] as [NFProtocol] { protocols.add(number, origin: firewall.origin) }
@@ -73,17 +75,34 @@ struct NATPools: HostFeature {
 
     /// The public addresses of gateways as sources.
     static func addSources(where conditions: [NFStatement], of host: HostCompiler, to chain: inout NFChainBuilder) {
-        chain.rule(conditions + [.translate(.source, map: whole.name, .iifname)])
-        chain.rule(
-            conditions + [
-                .translate(
-                    .source, map: several.name, .iifname, by: NFHash(modulus: places, seed: seed), of: .ipSource)
-            ])
+        for half in host.traits.portHalves {
+            chain.rule(conditions + [.translate(.source, map: whole.of(half).name, .iifname, toPorts: half.ports)])
+            chain.rule(
+                conditions + [
+                    .translate(
+                        .source, map: several.of(half).name, .iifname, by: NFHash(modulus: places, seed: seed),
+                        of: .ipSource, toPorts: half.ports)
+                ])
+        }
         guard host.traits.dividesPorts else { return }
         // Of other protocols there is nothing by which an answer would find the gateway.
         let hasPorts = conditions + [.match(.l4proto, in: "port_protocols")]
         chain.rule(hasPorts + [.translate(.source, .ip, .ports, map: ports.name, .iifname)])
         chain.rule(hasPorts + [.translate(.source, .ip, .ports, map: blocks.name, .iifname, .ipSource)])
+    }
+}
+
+extension PublicPorts {
+    /// What one of a pair of gateways translates into.
+    fileprivate func part(_ half: PortHalf) -> PublicPorts {
+        let middle = ports.lowerBound + UInt16(ports.count / 2)
+        var part = self
+        switch half {
+        case .all: break
+        case .low: part.ports = ports.lowerBound...(middle - 1)
+        case .high: part.ports = middle...ports.upperBound
+        }
+        return part
     }
 }
 

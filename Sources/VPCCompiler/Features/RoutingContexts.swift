@@ -101,9 +101,7 @@ extension HostCompiler {
         return zone(of: main?.table ?? TableID(Conventions.tables.lowerBound))
     }
 
-    func zone(of table: TableID) -> NFZone {
-        NFZone(UInt16(truncatingIfNeeded: table.rawValue - Conventions.tables.lowerBound + 1))
-    }
+    func zone(of table: TableID) -> NFZone { NFZone(Conventions.zone(of: table)) }
 
     func alias(of key: Context.Key) -> String {
         if let gateway = key.natGateway {
@@ -124,10 +122,10 @@ extension HostCompiler {
 
     func receiver(
         _ name: InterfaceName, key: UInt32, master: InterfaceName, alias: String,
-        group: UInt32 = Conventions.LinkGroup.overlayReceive, from origin: Origin
+        group: UInt32 = Conventions.LinkGroup.overlayReceive, at local: IPAddress? = nil, from origin: Origin
     ) -> Attributed<Link> {
         let tunnel = GRETunnel(
-            local: underlayAddress, key: key, ttl: Conventions.tunnelTTL, underlay: traits.tunnelDevice)
+            local: local ?? underlayAddress, key: key, ttl: Conventions.tunnelTTL, underlay: traits.tunnelDevice)
         let link = Link(
             name: name, kind: .gre(tunnel), alias: alias, master: master, group: group,
             mtu: traits.overlayMTU, ipv4: IPv4DeviceConfiguration(forwarding: true, acceptLocal: true),

@@ -16,23 +16,24 @@ extension ExternalNetwork: ManifestResource {
             .list(
                 of: .object(Uplink.fields, from: Uplink(host: "", device: "")), "gateways",
                 emptyHint: "name the host that is connected to the provider"),
-            "the host that is connected to the provider. A pair, of which one stands by, is not supported yet"),
+            "the host that is connected to the provider, or two: a [pair](edge.md#a-pair-of-gateways), of which the first"
+                + " is preferred and takes no other's place by itself"),
         .optional(
             "endpoint", \.endpoint, .address, absent: "the underlay address of the host",
-            "of a pair: the underlay address of whoever is active; not supported yet"),
+            "of a pair, which needs it: an underlay address that no host has; whoever is active takes it"),
         .required(
             "uplinkAddress", \.uplinkAddress, .address,
             "what the provider routes the pools to; the gateway asks for `nextHop` with it. No guest and no NAT gateway"
                 + " has it"),
         .optional(
             "announce", \.announcement, .word, default: .arp, absent: "arp",
-            "`arp`: the gateway answers for `uplinkAddress` and for every public address in use. `routes` is not supported"
-                + " yet"),
+            "`arp`: the gateway answers for `uplinkAddress` and for every public address in use. `routes`: the active one of"
+                + " a pair puts routes into a table, which [BIRD or FRR](edge.md#announced-by-bird-or-frr) announce"),
         .optional(
             "liveness", \.liveness,
             .object(Liveness.fields, from: Liveness(interval: .milliseconds(300), multiplier: 3)),
             absent: "300 ms, 3 times",
-            "of a pair: when one takes the other for dead; not supported yet"),
+            "of a pair: when one takes the other for dead"),
     ])
 }
 
@@ -50,7 +51,10 @@ extension ExternalNetwork.Uplink {
 
 extension ExternalNetwork.Liveness {
     fileprivate static let fields = FieldList<ExternalNetwork.Liveness>([
-        .required("interval", \.interval, .duration(in: .milliseconds(10) ... .seconds(60)), "10ms to 60s"),
-        .required("multiplier", \.multiplier, .integer(in: 1...255), "1 to 255"),
+        .required(
+            "interval", \.interval, .duration(in: .milliseconds(50) ... .seconds(10)),
+            "50ms to 10s: how often the active one says that it is there"),
+        .required(
+            "multiplier", \.multiplier, .integer(in: 2...20), "2 to 20: so many intervals of silence are its death"),
     ])
 }

@@ -21,7 +21,8 @@ extension ExternalNetwork: ResolvableResource {
             metadata: Metadata(name: resolved.name), pools: resolved.pools, nextHop: resolved.nextHop,
             gateways: resolved.uplinks.map {
                 Uplink(host: topology.hosts[$0.host].metadata.name, device: $0.device, mode: $0.mode)
-            }, uplinkAddress: resolved.uplinkAddress)
+            }, endpoint: resolved.pair?.endpoint, uplinkAddress: resolved.uplinkAddress,
+            announcement: resolved.pair?.announcement ?? .arp, liveness: resolved.pair?.liveness)
     }
 
     static func enter(_ number: Int, _ resolver: inout Resolver) {}
@@ -70,36 +71,9 @@ extension Resolver {
             }
             let resolved = ResolvedExternalNetwork(
                 name: network.metadata.name, pools: network.pools.sorted(), nextHop: network.nextHop, uplinks: uplinks,
-                uplinkAddress: network.uplinkAddress)
+                uplinkAddress: network.uplinkAddress, pair: resolvedPair(of: network))
             checkPools(of: network)
             _ = place(ExternalNetwork.self, network.metadata.name, resolved)
-        }
-    }
-
-    /// What only a pair needs.
-    private mutating func checkPair(_ network: ExternalNetwork) {
-        func unsupported(_ text: String, _ hint: String, _ path: FieldPath) {
-            report("not-supported", text, hint: hint, at: network.reference, ["spec"] + path)
-        }
-        if network.gateways.count > 1 {
-            unsupported(
-                "a pair of gateways is not supported yet", "name one host: with it the network is lost as well",
-                ["gateways", .index(1)])
-        }
-        if let endpoint = network.endpoint {
-            unsupported(
-                "the endpoint \(endpoint) would be that of a pair of gateways, which is not supported yet",
-                "leave the field out: the gateway's host is found by its own underlay address", ["endpoint"])
-        }
-        if network.liveness != nil {
-            unsupported(
-                "liveness is that of a pair of gateways, which is not supported yet", "leave the field out",
-                ["liveness"])
-        }
-        if network.announcement == .routes {
-            unsupported(
-                "addresses are not announced as routes yet", "have the provider route the pools to uplinkAddress",
-                ["announce"])
         }
     }
 

@@ -64,7 +64,20 @@ extension Resolver {
             } else {
                 Host.enter(number, &self)
             }
+            checkEndpoints(against: host)
         }
+    }
+}
+
+extension Resolver {
+    /// Of networks that were there before the host.
+    private mutating func checkEndpoints(against host: Host) {
+        let address = host.underlayAddress
+        guard let network = topology.externalNetworks.first(where: { $0.pair?.endpoint == address }) else { return }
+        report(
+            "endpoint-address", "the underlay address \(address) is the endpoint of ExternalNetwork \(network.name)",
+            hint: "whoever is active of its gateways has that address: choose another one", at: host.reference,
+            ["spec", "underlay", "address"])
     }
 }
 

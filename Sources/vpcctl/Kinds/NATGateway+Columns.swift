@@ -13,8 +13,12 @@ extension NATGateway: ListedResource {
                 resolved[gateway.metadata.name].map { topology.vpcs[$0.vpc].name } ?? "-"
             },
             Column("HOST", in: [.wide]) { gateway in
-                resolved[gateway.metadata.name].map { topology.hosts[topology.host(of: $0)].metadata.name } ?? "-"
+                resolved[gateway.metadata.name].map { resolved in
+                    topology.externalNetworks[resolved.network].uplinks.map { topology.hosts[$0.host].metadata.name }
+                        .joined(separator: ",")
+                } ?? "-"
             },
+            Column("ACTIVE", in: [.wide]) { PairStatuses.active(ofNetwork: $0.externalNetwork, topology) },
         ]
     }
 }

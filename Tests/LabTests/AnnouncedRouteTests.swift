@@ -1,0 +1,137 @@
+import Foundation
+import GatewayControl
+import IPAddressing
+import TestSupport
+import Testing
+import VPCModel
+
+@testable import VPCLab
+
+extension Scenario {
+    /// The pair, announced by routes.
+    fileprivate static let announced: Scenario = {
+        var scenario = Scenario.gatewayPair
+        scenario.model.externalNetworks[0].announcement = .routes
+        return scenario
+    }()
+}
+
+extension LabTests {
+    /// Debian's BIRD on one gateway and Debian's FRR on the other one, and a BIRD that is the provider's router.
+    @Suite(.needsOverlay, .serialized, .timeLimit(minutes: 20)) struct AnnouncedRouteTests {
+        private final class Speakers {
+            private let world: GatewayPairTests.World
+            private let folder: String
+            private var programs: [Program] = []
+
+            init(_ world: GatewayPairTests.World) throws {
+                self.world = world
+                folder = "/tmp/\(world.lab.prefix)bgp"
+                try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+                // The daemons of FRR give up root.
+                try FileManager.default.setAttributes([.posixPermissions: 0o777], ofItemAtPath: folder)
+            }
+
+            func end() {
+                for program in programs {
+                    program.send(SIGKILL)
+                    program.wait()
+                }
+                try? FileManager.default.removeItem(atPath: folder)
+            }
+
+            private func write(_ text: String, _ name: String) throws -> String {
+                try text.write(toFile: "\(folder)/\(name)", atomically: false, encoding: .utf8)
+                return "\(folder)/\(name)"
+            }
+
+            func startBIRD(in place: String, _ text: String) throws {
+                let conf = try write(text, "\(place).conf")
+                programs.append(
+                    try Program([
+                        "ip", "netns", "exec", world.lab.namespace(place), "bird", "-f", "-c", conf, "-s",
+                        "\(folder)/\(place).ctl", "-P", "\(folder)/\(place).pid",
+                    ]))
+            }
+
+            func startFRR(in place: String, zebra: String, bgpd: String) throws {
+                for (name, text) in [("zebra", zebra), ("bgpd", bgpd)] {
+                    let conf = try write(text, "\(place)-\(name).conf")
+                    programs.append(
+                        try Program([
+                            "ip", "netns", "exec", world.lab.namespace(place), "/usr/lib/frr/\(name)", "-f", conf, "-i",
+                            "\(folder)/\(place)-\(name).pid", "-z", "\(folder)/\(place)-zserv", "--vty_socket", folder,
+                            "-A", "127.0.0.1", "-P", "0",
+                        ]))
+                }
+            }
+        }
+
+        private static let provider = "internet-inet"
+
+        private func start(_ speakers: Speakers, _ world: GatewayPairTests.World) throws {
+            // What the lab has told the router, the gateways are to tell it.
+            try world.lab.shell(Self.provider, "ip route del 203.0.113.0/24; ip addr add 192.0.2.1/24 dev br0")
+            try world.lab.shell("gw1", "ip link set lo up; ip addr add 192.0.2.11/24 dev x0")
+            try world.lab.shell("gw2", "ip link set lo up; ip addr add 192.0.2.12/24 dev x0")
+            try speakers.startBIRD(
+                in: Self.provider,
+                """
+                router id 192.0.2.1;
+                protocol device {}
+                protocol kernel { ipv4 { export all; }; }
+                protocol bgp a { local 192.0.2.1 as 65000; neighbor 192.0.2.11 as 65001; connect retry time 1; ipv4 { import all; }; }
+                protocol bgp b { local 192.0.2.1 as 65000; neighbor 192.0.2.12 as 65002; connect retry time 1; ipv4 { import all; }; }
+                """)
+            try speakers.startBIRD(
+                in: "gw1",
+                """
+                router id 192.0.2.11;
+                ipv4 table t118;
+                protocol device {}
+                protocol kernel { kernel table 118; learn; scan time 1; ipv4 { table t118; import where krt_source = 118; }; }
+                protocol bgp { local 192.0.2.11 as 65001; neighbor 192.0.2.1 as 65000; connect retry time 1; ipv4 { table t118; export all; }; }
+                """)
+            try speakers.startFRR(
+                in: "gw2", zebra: "ip import-table 118\n",
+                bgpd: """
+                    router bgp 65002
+                     no bgp ebgp-requires-policy
+                     bgp router-id 192.0.2.12
+                     neighbor 192.0.2.1 remote-as 65000
+                     neighbor 192.0.2.1 timers connect 1
+                     address-family ipv4 unicast
+                      redistribute table 118
+                    """)
+        }
+
+        @Test func whoIsActiveIsAnnounced() async throws {
+            let world = try GatewayPairTests.World(.announced)
+            let speakers = try Speakers(world)
+            defer {
+                speakers.end()
+                world.tearDown()
+            }
+            try await world.waitUntilSettled()
+            let table = try world.lab.shell("gw1", "ip route show table 118")
+            #expect(table.contains("172.31.0.100 dev u0") && table.contains("203.0.113.0/24 via 192.0.2.100 dev x0"))
+            #expect(
+                Command.run("ip route show table 118", in: world.lab.namespace("gw2")).output.contains("172") == false)
+            try world.requireNothingToDo("with routes that vpcgw has made")
+            try start(speakers, world)
+            for active in ["gw1", "gw2", "gw1"] {
+                if world.role(active) != "active" {
+                    #expect(try world.failOver(active).error == nil)
+                    try await world.waitUntilSettled(active: active)
+                }
+                let own = active == "gw1" ? 11 : 12
+                try await world.waitUntil("announced by \(active)") {
+                    let routes = try world.lab.shell(Self.provider, "ip route show proto bird")
+                    return routes.contains("203.0.113.0/24 via 192.0.2.100")
+                        && routes.contains("172.31.0.100 via 192.0.2.\(own)")
+                }
+                #expect(try world.seen("blue1") == "203.0.113.10", "\(active)")
+            }
+        }
+    }
+}
