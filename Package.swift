@@ -82,8 +82,7 @@ let package = Package(
             "GatewayPair",
             [
                 "CLinux", "COpenSSL", "CTLS", "CTraffic", "GatewayControl", "IPAddressing", "KernelDriver",
-                "KernelModel",
-                "KernelNames", "Liveness", "Netlink", "Traffic", "VPCCompiler",
+                "KernelModel", "Liveness", "Netlink", "Traffic", "VPCCompiler",
             ]),
         module(
             "VPCLab",
@@ -180,7 +179,7 @@ let package = Package(
             ["IPAddressing", "TestSupport", "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology", "VPCTrace"]),
         tests("NetlinkTests", ["CLinux", "Netlink", "TestSupport"]),
         tests("LivenessTests", ["IPAddressing", "Liveness", "Netlink", "TestSupport"]),
-        tests("GatewayPairTests", ["GatewayPair", "IPAddressing", "Liveness", "Netlink", "TestSupport", "Traffic"]),
+        tests("GatewayPairTests", ["GatewayPair", "IPAddressing", "Netlink", "TestSupport"]),
         tests("TrafficTests", ["IPAddressing", "Netlink", "TestSupport", "Traffic"]),
         tests(
             "KernelDriverTests",

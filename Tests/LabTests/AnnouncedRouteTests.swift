@@ -80,8 +80,8 @@ extension LabTests {
                 router id 192.0.2.1;
                 protocol device {}
                 protocol kernel { ipv4 { export all; }; }
-                protocol bgp a { local 192.0.2.1 as 65000; neighbor 192.0.2.11 as 65001; connect retry time 1; ipv4 { import all; }; }
-                protocol bgp b { local 192.0.2.1 as 65000; neighbor 192.0.2.12 as 65002; connect retry time 1; ipv4 { import all; }; }
+                protocol bgp a { local 192.0.2.1 as 65000; neighbor 192.0.2.11 as 65001; connect retry time 1; ipv4 { import all; export none; }; }
+                protocol bgp b { local 192.0.2.1 as 65000; neighbor 192.0.2.12 as 65002; connect retry time 1; ipv4 { import all; export none; }; }
                 """)
             try speakers.startBIRD(
                 in: "gw1",
@@ -90,7 +90,7 @@ extension LabTests {
                 ipv4 table t118;
                 protocol device {}
                 protocol kernel { kernel table 118; learn; scan time 1; ipv4 { table t118; import where krt_source = 118; }; }
-                protocol bgp { local 192.0.2.11 as 65001; neighbor 192.0.2.1 as 65000; connect retry time 1; ipv4 { table t118; export all; }; }
+                protocol bgp { local 192.0.2.11 as 65001; neighbor 192.0.2.1 as 65000; connect retry time 1; ipv4 { table t118; import none; export all; }; }
                 """)
             try speakers.startFRR(
                 in: "gw2", zebra: "ip import-table 118\n",
