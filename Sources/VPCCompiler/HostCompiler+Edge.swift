@@ -13,6 +13,14 @@ extension HostCompiler {
             noteNetwork(number, in: &concerned)
         }
         for number in gateways.added + gateways.changed.keys { concerned.natGateways.insert(number) }
+        // The uplink of a pair says where the other one is.
+        let hosts = Set(change.hosts.changed.keys)
+        for number in uplinks.keys where topology.externalNetworks.contains(number: number) {
+            let network = topology.externalNetworks[number]
+            if network.pair != nil, network.uplinks.contains(where: { hosts.contains($0.host) }) {
+                noteNetwork(number, in: &concerned)
+            }
+        }
         concerned.natGateways.formUnion(gateways.removed.keys)
         var vpcs = Set((Array(gateways.changed.values) + Array(gateways.removed.values)).map(\.vpc))
         for number in gateways.added + gateways.changed.keys { vpcs.insert(topology.natGateways[number].vpc) }

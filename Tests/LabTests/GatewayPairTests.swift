@@ -131,7 +131,7 @@ extension LabTests {
                 try await waitUntil("\(active) active, \(other) standing by") {
                     guard let one = status(active), let two = status(other) else { return false }
                     return one.role == "active" && two.role == "standby" && one.peerRole == "standby"
-                        && two.peerRole == "active" && two.isSynchronized
+                        && two.peerRole == "active" && one.isSynchronized && two.isSynchronized
                 }
             }
 
