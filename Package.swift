@@ -83,8 +83,7 @@ let package = Package(
             "GatewayPair",
             [
                 "CLinux", "COpenSSL", "CTLS", "CTraffic", "GatewayControl", "IPAddressing", "KernelDriver",
-                "KernelModel",
-                "KernelNames", "Liveness", "Netlink", "Traffic", "VPCCompiler",
+                "KernelModel", "Liveness", "Netlink", "Traffic", "VPCCompiler",
             ]),
         module(
             "VPCLab",
@@ -181,7 +180,7 @@ let package = Package(
         tests("NetlinkTests", ["CLinux", "Netlink", "TestSupport"]),
         tests("DHCPTests", ["DHCP", "IPAddressing", "TestSupport"]),
         tests("LivenessTests", ["IPAddressing", "Liveness", "Netlink", "TestSupport"]),
-        tests("GatewayPairTests", ["GatewayPair", "IPAddressing", "Liveness", "Netlink", "TestSupport", "Traffic"]),
+        tests("GatewayPairTests", ["GatewayPair", "IPAddressing", "Netlink", "TestSupport"]),
         tests("TrafficTests", ["IPAddressing", "Netlink", "TestSupport", "Traffic"]),
         tests(
             "KernelDriverTests",

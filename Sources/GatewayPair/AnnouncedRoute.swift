@@ -32,8 +32,11 @@ enum AnnouncedRoute {
     static func removeAll(of endpoint: IPAddress, _ socket: inout NetlinkSocket) throws(NetlinkError) {
         let metric = metric(of: endpoint)
         for prefix in try routes(metric, &socket) {
+            var header = header(prefix)
+            // Whichever it has.
+            header.rtm_scope = UInt8(RT_SCOPE_NOWHERE.rawValue)
             try socket.modify { writer in
-                writer.message(MessageType(RTM_DELROUTE), [], header(prefix)) { message in
+                writer.message(MessageType(RTM_DELROUTE), [], header) { message in
                     message.put(RTA_TABLE, table)
                     message.put(RTA_DST, BigEndian(prefix.address.v4))
                     message.put(RTA_PRIORITY, metric)

@@ -174,6 +174,9 @@ public struct PairMachine: Sendable {
         return true
     }
 
+    /// What is said of this one is another thing than before, which the other one is to know at once.
+    public mutating func speakUp(at now: Instant) { nextBeat = now }
+
     /// Asks the active one to hand over.
     public mutating func ask(at now: Instant) {
         own.flags.insert(.asks)

@@ -118,7 +118,9 @@ final class PairRunner {
     func advance(to now: Instant, _ sync: StateSync) -> PairMessage? {
         hear(at: now)
         let report = sync.report(of: endpoint)
-        machine.own.set(.isSynchronized, report?.isSynchronized ?? false)
+        let isSynchronized = report?.isSynchronized ?? false
+        if machine.own.flags.contains(.isSynchronized) != isSynchronized { machine.speakUp(at: now) }
+        machine.own.set(.isSynchronized, isSynchronized)
         machine.own.set(.seesRouter, seesRouter(at: now))
         advanceHandOver(sync, at: now)
         let message = machine.advance(to: now)
@@ -342,7 +344,8 @@ final class PairRunner {
         let why: String
         switch machine.role {
         case .active:
-            why = machine.isHeard(at: now) ? "the other gateway hands over" : "nobody else says that he is"
+            let isGiven = machine.isHeard(at: now) && peer?.flags.contains(.leaves) ?? false
+            why = isGiven ? "the other gateway hands over" : "nobody else says that he is"
         case .standby: why = peer?.role == .active ? "\(note.peer) is active" : "it can serve"
         case .unfit: why = obstacle ?? "it ends"
         }

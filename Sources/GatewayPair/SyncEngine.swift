@@ -152,7 +152,7 @@ final class SyncEngine {
         for link in strangers.map(\.link) + sessions.values.compactMap(\.link) {
             polls.add(link.socket.descriptor, link.events)
         }
-        let isBusy = kernel?.hasMore ?? false
+        let isBusy = kernel?.hasMore ?? false || sessions.values.contains { $0.link?.hasPending ?? false }
         let isApart = !strangers.isEmpty || sessions.values.contains { $0.link == nil }
         polls.wait(until: isBusy ? .now : .now + (isApart ? .milliseconds(200) : .seconds(30)))
     }

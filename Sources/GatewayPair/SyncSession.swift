@@ -130,17 +130,23 @@ final class SyncSession {
 
     func turn(_ kernel: SyncKernel?) {
         guard let link else { return }
-        let bytes = link.turn()
-        if isConnecting, link.isOpen {
-            isConnecting = false
-            begin(kernel)
+        var bytes = link.turn()
+        while true {
+            if isConnecting, link.isOpen {
+                isConnecting = false
+                begin(kernel)
+            }
+            inbox += bytes
+            read(kernel)
+            // Before others are waited for.
+            apply(kernel)
+            // What that has led to goes out at once; and nothing that comes meanwhile waits for something else to come.
+            let backlog = link.backlog
+            if backlog == 0 { break }
+            bytes = link.turn()
+            if bytes.isEmpty { break }
         }
-        inbox += bytes
-        read(kernel)
-        // Before others are waited for.
-        apply(kernel)
         if link.backlog > Self.mostBacklog { link.close("it does not read what it is sent") }
-        if link.backlog > 0 { inbox += link.turn() }
         guard case .closed(let reason) = link.state else { return }
         self.link = nil
         isConnecting = false
@@ -302,13 +308,23 @@ final class SyncSession {
         apply(kernel)
         guard let named, !plan.isActive else { return }
         self.named = nil
-        var stale: [ConntrackCopy] = []
+        var (stale, own): ([ConntrackCopy], [ConntrackCopy]) = ([], [])
         var count = 0
         try? kernel?.all { copy in
             guard gatewaysByZone[copy.zone] != nil else { return }
-            if named.contains(copy.name) { count += 1 } else if copy.isAssured { stale.append(copy) }
+            guard named.contains(copy.name) else {
+                if copy.isAssured { stale.append(copy) }
+                return
+            }
+            count += 1
+            guard copy.timeout <= Self.untouched else { return }
+            // From when this one was active: it is a copy now.
+            var changed = copy
+            changed.timeout = Self.lifetime
+            own.append(changed)
         }
         _ = try? kernel?.delete(stale)
+        _ = try? kernel?.setTimeouts(own)
         report.connections = count
         report.isSynchronized = true
     }

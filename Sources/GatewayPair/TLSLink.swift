@@ -95,6 +95,9 @@ final class TLSLink {
 
     var events: Int32 { POLLIN | (wantsToWrite || backlog > 0 ? POLLOUT : 0) }
 
+    /// Whether something has come that was not asked for yet, and that no poll tells of.
+    var hasPending: Bool { isOpen && SSL_pending(link) > 0 }
+
     func close(_ reason: String) {
         if case .closed = state { return }
         state = .closed(reason)

@@ -104,10 +104,16 @@ public struct ConntrackCopy: Hashable, Sendable, BitwiseCopyable {
         if reply.destination != original.source || outside != original.sourcePort {
             Self.write(CTA_NAT_SRC, reply.destination, outside, to: &message)
         }
+        writeProtocol(to: &message, tcpState)
+    }
+
+    /// Windows of TCP that another host has seen are not asked for.
+    /// - Parameter state: Nil: it stays.
+    fileprivate func writeProtocol(to message: inout MessageWriter, _ state: UInt8? = nil) {
         guard self.protocol == UInt8(IPPROTO_TCP) else { return }
         message.nested(CTA_PROTOINFO) { info in
             info.nested(CTA_PROTOINFO_TCP) { tcp in
-                tcp.put(CTA_PROTOINFO_TCP_STATE, tcpState)
+                if let state { tcp.put(CTA_PROTOINFO_TCP_STATE, state) }
                 // struct nf_ct_tcp_flags: flags and mask.
                 let flags = Self.liberal | Self.liberal << 8
                 tcp.put(CTA_PROTOINFO_TCP_FLAGS_ORIGINAL, flags)
@@ -274,9 +280,13 @@ public struct ConntrackCopySocket: ~Copyable, Sendable {
         try change(names, IPCTNL_MSG_CT_DELETE) { _, _ in }
     }
 
-    /// Sets how long connections are remembered if nothing comes: to their ``ConntrackCopy/timeout``.
+    /// Sets how long connections are remembered if nothing comes, to their ``ConntrackCopy/timeout``, and holds nothing of
+    /// TCP against them that this kernel has not seen: another host carries them meanwhile, or has carried them.
     public mutating func setTimeouts(_ copies: [ConntrackCopy]) throws(NetlinkError) -> Int {
-        try change(copies, IPCTNL_MSG_CT_NEW) { $1.put(CTA_TIMEOUT, BigEndian($0.timeout)) }
+        try change(copies, IPCTNL_MSG_CT_NEW) { copy, message in
+            message.put(CTA_TIMEOUT, BigEndian(copy.timeout))
+            copy.writeProtocol(to: &message)
+        }
     }
 
     private mutating func change(

@@ -17,6 +17,14 @@ extension HostCompiler {
         for gateway in Array(gateways.changed.values) + Array(gateways.removed.values)
             + present.map({ topology.natGateways[$0] })
         where gateway.isSharing { concerned.uplinks.insert(gateway.network) }
+        // The uplink of a pair says where the other one is.
+        let hosts = Set(change.hosts.changed.keys)
+        for number in uplinks.keys where topology.externalNetworks.contains(number: number) {
+            let network = topology.externalNetworks[number]
+            if network.pair != nil, network.uplinks.contains(where: { hosts.contains($0.host) }) {
+                noteNetwork(number, in: &concerned)
+            }
+        }
         var vpcs = Set((Array(gateways.changed.values) + Array(gateways.removed.values)).map(\.vpc))
         for number in present { vpcs.insert(topology.natGateways[number].vpc) }
         if !vpcs.isEmpty { concerned.contexts.formUnion(contexts.keys.filter { vpcs.contains($0.vpc) }) }

@@ -97,7 +97,7 @@ private struct World {
     mutating func count() { (longestWithout, both) = (.zero, .zero) }
 }
 
-@Suite struct PairMachineTests {
+@Suite(.timeLimit(minutes: 10)) struct PairMachineTests {
     @Test func thePreferredOneBeginsAndTheOtherOneStandsBy() {
         var world = World()
         world.run(for: .seconds(3))

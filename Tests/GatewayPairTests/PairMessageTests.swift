@@ -3,7 +3,7 @@ import Testing
 
 @testable import GatewayPair
 
-@Suite struct PairMessageTests {
+@Suite(.timeLimit(minutes: 10)) struct PairMessageTests {
     @Test func bytesAreReadAsTheyWereWritten() throws {
         var message = PairMessage(pair: IPAddress(v4: 0xAC1F_0064), epoch: 7, interval: 300, priority: 200, number: 9)
         message.echo = .max

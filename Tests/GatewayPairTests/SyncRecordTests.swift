@@ -4,7 +4,7 @@ import Testing
 
 @testable import GatewayPair
 
-@Suite struct SyncRecordTests {
+@Suite(.timeLimit(minutes: 10)) struct SyncRecordTests {
     @Test func bytesAreReadAsTheyWereWritten() {
         var copy = ConntrackCopy()
         (copy.protocol, copy.tcpState, copy.mark, copy.status, copy.timeout) = (6, 3, 1 << 31, 0x1FF, 432_000)

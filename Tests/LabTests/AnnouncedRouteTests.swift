@@ -17,7 +17,7 @@ extension Scenario {
 }
 
 extension LabTests {
-    /// Debian's BIRD on one gateway and Debian's FRR on the other one, and a BIRD that is the provider's router.
+    /// Debian's BIRD on both gateways, and as the provider's router.
     @Suite(.needsOverlay, .serialized, .timeLimit(minutes: 20)) struct AnnouncedRouteTests {
         private final class Speakers {
             private let world: GatewayPairTests.World
@@ -28,8 +28,6 @@ extension LabTests {
                 self.world = world
                 folder = "/tmp/\(world.lab.prefix)bgp"
                 try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-                // The daemons of FRR give up root.
-                try FileManager.default.setAttributes([.posixPermissions: 0o777], ofItemAtPath: folder)
             }
 
             func end() {
@@ -53,18 +51,6 @@ extension LabTests {
                         "\(folder)/\(place).ctl", "-P", "\(folder)/\(place).pid",
                     ]))
             }
-
-            func startFRR(in place: String, zebra: String, bgpd: String) throws {
-                for (name, text) in [("zebra", zebra), ("bgpd", bgpd)] {
-                    let conf = try write(text, "\(place)-\(name).conf")
-                    programs.append(
-                        try Program([
-                            "ip", "netns", "exec", world.lab.namespace(place), "/usr/lib/frr/\(name)", "-f", conf, "-i",
-                            "\(folder)/\(place)-\(name).pid", "-z", "\(folder)/\(place)-zserv", "--vty_socket", folder,
-                            "-A", "127.0.0.1", "-P", "0",
-                        ]))
-                }
-            }
         }
 
         private static let provider = "internet-inet"
@@ -80,29 +66,20 @@ extension LabTests {
                 router id 192.0.2.1;
                 protocol device {}
                 protocol kernel { ipv4 { export all; }; }
-                protocol bgp a { local 192.0.2.1 as 65000; neighbor 192.0.2.11 as 65001; connect retry time 1; ipv4 { import all; }; }
-                protocol bgp b { local 192.0.2.1 as 65000; neighbor 192.0.2.12 as 65002; connect retry time 1; ipv4 { import all; }; }
+                protocol bgp a { local 192.0.2.1 as 65000; neighbor 192.0.2.11 as 65011; connect retry time 1; ipv4 { import all; export none; }; }
+                protocol bgp b { local 192.0.2.1 as 65000; neighbor 192.0.2.12 as 65012; connect retry time 1; ipv4 { import all; export none; }; }
                 """)
-            try speakers.startBIRD(
-                in: "gw1",
-                """
-                router id 192.0.2.11;
-                ipv4 table t118;
-                protocol device {}
-                protocol kernel { kernel table 118; learn; scan time 1; ipv4 { table t118; import where krt_source = 118; }; }
-                protocol bgp { local 192.0.2.11 as 65001; neighbor 192.0.2.1 as 65000; connect retry time 1; ipv4 { table t118; export all; }; }
-                """)
-            try speakers.startFRR(
-                in: "gw2", zebra: "ip import-table 118\n",
-                bgpd: """
-                    router bgp 65002
-                     no bgp ebgp-requires-policy
-                     bgp router-id 192.0.2.12
-                     neighbor 192.0.2.1 remote-as 65000
-                     neighbor 192.0.2.1 timers connect 1
-                     address-family ipv4 unicast
-                      redistribute table 118
+            for (host, own) in [("gw1", 11), ("gw2", 12)] {
+                try speakers.startBIRD(
+                    in: host,
+                    """
+                    router id 192.0.2.\(own);
+                    ipv4 table t118;
+                    protocol device {}
+                    protocol kernel { kernel table 118; learn; scan time 1; ipv4 { table t118; import where krt_source = 118; }; }
+                    protocol bgp { local 192.0.2.\(own) as 650\(own); neighbor 192.0.2.1 as 65000; connect retry time 1; ipv4 { table t118; import none; export all; }; }
                     """)
+            }
         }
 
         @Test func whoIsActiveIsAnnounced() async throws {

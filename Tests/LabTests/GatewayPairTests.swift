@@ -131,7 +131,7 @@ extension LabTests {
                 try await waitUntil("\(active) active, \(other) standing by") {
                     guard let one = status(active), let two = status(other) else { return false }
                     return one.role == "active" && two.role == "standby" && one.peerRole == "standby"
-                        && two.peerRole == "active" && two.isSynchronized
+                        && two.peerRole == "active" && one.isSynchronized && two.isSynchronized
                 }
             }
 
@@ -256,8 +256,10 @@ extension LabTests {
         private struct Talk {
             let conversations: [LongConnection]
             private let before: [String?]
+            private let world: World
 
             init(_ world: World, _ count: Int = 10) throws {
+                self.world = world
                 let guests = ["blue1", "blue2"]
                 conversations = try (0..<count).map {
                     try LongConnection(from: world.lab.station(guests[$0 % 2]), to: GatewayPairTests.internet)
@@ -267,7 +269,14 @@ extension LabTests {
             }
 
             func goesOn(_ note: String, sourceLocation: SourceLocation = #_sourceLocation) {
-                #expect(conversations.map { $0.seen() } == before, "\(note)", sourceLocation: sourceLocation)
+                let now = conversations.map { $0.seen() }
+                if now == before { return }
+                let entries = ["gw1", "gw2"].map {
+                    (try? world.lab.shell("vpc-\($0)", "cat /proc/net/nf_conntrack; nft list counters")) ?? ""
+                }
+                Issue.record(
+                    "\(note): \(before) became \(now)\n\(entries.joined(separator: "\n"))\n\(world.log("gw1"))\(world.log("gw2"))",
+                    sourceLocation: sourceLocation)
             }
         }
 

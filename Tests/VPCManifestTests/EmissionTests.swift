@@ -140,8 +140,8 @@ private struct Planner {
                     }, endpoint: maybe(address()), uplinkAddress: address(), announcement: pick([.arp, .routes]),
                     liveness: maybe(
                         .init(
-                            interval: pick([.milliseconds(300), .milliseconds(1500), .seconds(10), .seconds(60)]),
-                            multiplier: number(1...255)))))
+                            interval: pick([.milliseconds(300), .milliseconds(1500), .seconds(10), .milliseconds(50)]),
+                            multiplier: number(2...20)))))
         case 8:
             return Resource(
                 NATGateway(
