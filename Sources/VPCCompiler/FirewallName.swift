@@ -214,6 +214,8 @@ public enum RuleCounter {
     /// Of what was for a NAT gateway's own address, and was denied.
     public static let toNATGateway = FirewallName(.natGateways, role: "to_nat_gateway_denied")
 
+    /// Of what came from an external network with an address of the VPC that it was for.
+    public static let insideSource = FirewallName(.uplinks, role: "inside_source")
     /// Of what would have left for an external network with a private address.
     public static let untranslated = FirewallName(.natGateways, role: "untranslated")
     /// Of what belongs to no connection of a NAT gateway's, and begins none.

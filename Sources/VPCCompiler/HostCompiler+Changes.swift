@@ -97,7 +97,11 @@ extension HostCompiler {
 
     private func note(_ vpcs: TopologyChange.Part<ResolvedVPC>, in concerned: inout Concerned) {
         for (number, former) in vpcs.changed {
-            concerned.contexts.formUnion(contexts.keys.filter { $0.vpc == number })
+            let own = contexts.keys.filter { $0.vpc == number }
+            concerned.contexts.formUnion(own)
+            if former.cidrs != topology.vpcs[number].cidrs {
+                concerned.natGateways.formUnion(own.compactMap(\.natGateway))
+            }
             noteRelays(of: number, in: &concerned)
             if former.denialLog == topology.vpcs[number].denialLog { continue }
             concerned.reports.insert(number)

@@ -48,6 +48,13 @@ extension Topology {
         peerings.contains { $0.isAccepted && $0.far(from: one)?.vpc == other }
     }
 
+    /// Blocks of addresses that only interfaces have, as a VPC sees it: its own, and those of VPCs that it has a peering
+    /// with; ascending.
+    public func insideBlocks(ofVPC vpc: Int) -> [IPPrefix] {
+        let peers = peerings.filter(\.isAccepted).compactMap { $0.far(from: vpc)?.prefixes }
+        return (vpcs[vpc].cidrs + peers.flatMap(\.self)).sorted()
+    }
+
     /// The VPCs with which one has a peering, be it accepted or not.
     package func peers(ofVPC vpc: Int) -> [Int] {
         let peerings = peerings

@@ -86,11 +86,26 @@ extension Walk {
             return take(for: elastic, &way)
         }
         let owners = topology.natGateways.indices.filter { topology.natGateways[$0].addresses.contains(destination) }
-        if let gateway = owner(of: way, among: owners) { return passIn(by: gateway, &way) }
+        if let gateway = owner(of: way, among: owners) {
+            return isFromInside(of: gateway, &way) ? .dropped : passIn(by: gateway, &way)
+        }
         way.add(
             .route, .deny, "nobody has \(destination) of external network \(network.name)",
             ResourceReference(.externalNetwork, network.name), ["spec", "pools"])
         return .dropped
+    }
+
+    /// Whether it pretends to come from the VPC that it is for.
+    private func isFromInside(of number: Int, _ way: inout Way) -> Bool {
+        let (gateway, source) = (topology.natGateways[number], way.packet.source)
+        guard let block = topology.insideBlocks(ofVPC: gateway.vpc).first(where: { $0.contains(source) }) else {
+            return false
+        }
+        let name = topology.vpcs[gateway.vpc].name
+        way.add(
+            .sourceCheck, .deny, "\(source) is in \(block) of VPC \(name) or of a peer: nobody outside has it",
+            ResourceReference(.vpc, name), ["spec", "cidrs"], counter: RuleCounter.insideSource)
+        return true
     }
 
     private func ask(uplinkOf network: ResolvedExternalNetwork, _ way: inout Way) -> TraceVerdict {
@@ -138,6 +153,7 @@ extension Walk {
                 resource, ["spec", "interface"])
             return .dropped
         }
+        if isFromInside(of: gateway, &way) { return .dropped }
         switch elastic.mode {
         case .nat: return passIn(by: gateway, &way)
         case .passThrough:

@@ -55,6 +55,7 @@ private struct EdgeQuestion {
     var trace: Trace
 
     static let ports: [UInt16] = [80, 443, 5432, Station.udpPort, Station.tcpPort]
+    private static let insider: IPAddress = "10.0.1.200"
     private static let outside: [IPAddress] = ["198.51.100.7", "198.51.100.200"]
     private static let router: IPAddress = "192.0.2.1"
     /// Behind the provider's router, where nobody has it.
@@ -95,7 +96,10 @@ private struct EdgeQuestion {
     private static func inwards(
         _ topology: Topology, _ model: Model, _ content: Packet.Content, _ number: UInt16, _ dice: inout Dice
     ) -> EdgeQuestion {
-        let (source, destination) = (dice.pick(outside + [router]), publicAddress(topology, &dice))
+        let destination = publicAddress(topology, &dice)
+        // And somebody who pretends to be inside.
+        let forged = destination == "192.0.2.100" ? [] : [insider]
+        let source = dice.pick(outside + [router] + forged)
         return EdgeQuestion(
             packet: OutgoingPacket(from: source, to: destination, OutgoingPacket.Content(content, number)),
             trace: topology.traced(fromOutside: source, by: 0, to: destination, content, model: model))
@@ -138,7 +142,8 @@ private struct EdgeQuestion {
 
     func shot(_ plan: LabPlan) -> PacketVolley.Shot {
         let sender = trace.from.map { plan.guests[plan.guestOfInterface[$0]].name } ?? plan.providers[0].name
-        let address = trace.from.map { plan.topology.interfaces[$0].address } ?? packet.source
+        let ofSender = packet.source == Self.insider ? Self.router : packet.source
+        let address = trace.from.map { plan.topology.interfaces[$0].address } ?? ofSender
         var shot = PacketVolley.Shot(packet: packet, sender: sender, address: address)
         shot.receivers = receivers(plan)
         shot.isAnswerAwaited = isAnswered(plan.topology) == true

@@ -175,6 +175,17 @@ import VPCTopology
         #expect(trace.forward.steps.last?.text == complaint)
     }
 
+    /// Rules that name a group or a block of the VPC are for those inside.
+    @Test(arguments: ["203.0.113.10", "203.0.113.50", "203.0.113.60", "203.0.113.61"])
+    func nobodyOutsideIsTakenForAGuest(_ address: String) throws {
+        let trace = try topology().traced(
+            fromOutside: try self.address("10.0.1.13"), by: 0, to: try self.address(address), Self.tcp(443))
+        #expect(trace.forward.verdict == .dropped)
+        let last = try #require(trace.forward.steps.last)
+        #expect(last.stage == .sourceCheck)
+        #expect(last.counter?.description == "inside_source")
+    }
+
     @Test func theUplinkAnswersPings() throws {
         let trace = try inwards("192.0.2.100", Packet.echoRequest)
         #expect(trace.isAnswered)

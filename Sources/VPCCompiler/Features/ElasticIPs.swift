@@ -56,9 +56,10 @@ struct ElasticIPs: HostFeature {
             row(Self.untrackedOut) { $0.add(receiver, inside, origin: origin) }
         }
         guard own.uplink.isPresent else { return }
-        let chain = FirewallName(.natGatewayLeg, own.gateway.name).description
+        let chain = FirewallName(.natGatewayLeg, own.gateway.name)
         part.rows(of: ExternalUplinks.legs, in: FirewallTables.devices) {
-            $0.add(address, verdict: own.elastic.mode == .stateless ? .accept : .goto(chain), origin: origin)
+            let entry = own.elastic.mode == .stateless ? chain.with(role: "stateless") : chain
+            $0.add(address, verdict: .goto(entry.description), origin: origin)
         }
         part.rows(of: ExternalUplinks.sources, in: FirewallTables.devices) { $0.add(address, origin: origin) }
         guard own.uplink.mode == .ipvlan else { return }

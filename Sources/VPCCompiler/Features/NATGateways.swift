@@ -6,7 +6,7 @@ import VPCModel
 import VPCTopology
 
 extension FirewallFamily {
-    static let natGatewayLeg = FirewallFamily("leg", of: .one(.natGateway), tightens: [])
+    static let natGatewayLeg = FirewallFamily("leg", of: .one(.natGateway), roles: ["stateless"], tightens: [])
     static let natGateways = FirewallFamily(
         "to_nat_gateway", "external_invalid", "unsolicited",
         "untranslated", "to_nat_gateway_denied", tightens: [])
@@ -61,10 +61,25 @@ struct NATGateways: HostFeature {
             for device in [receiver, leg.near, context.device] { zones.add(device, data: zone, origin: origin) }
         }
         var table = NFTableIntent(FirewallTables.devices)
-        table.chain(FirewallName(.natGatewayLeg, gateway.name).description, origin: origin) {
+        let entry = FirewallName(.natGatewayLeg, gateway.name)
+        table.chain(entry.description, origin: origin) {
+            Self.refuseInsiders(of: context.vpc, in: host.topology, &$0)
             $0.rule(.set(.etherDestination, Conventions.legMAC), .forward(to: leg.farIndex))
         }
+        // To elastic IPs without connections.
+        table.chain(entry.with(role: "stateless").description, origin: origin) {
+            Self.refuseInsiders(of: context.vpc, in: host.topology, &$0)
+            $0.rule(.accept)
+        }
         part.tables.append(table)
+    }
+
+    /// Nobody outside has an address of the VPC, or of one that it has a peering with: rules of groups that name these
+    /// are for those inside.
+    private static func refuseInsiders(of vpc: Int, in topology: Topology, _ chain: inout NFChainBuilder) {
+        for block in topology.insideBlocks(ofVPC: vpc) {
+            chain.rule(.match(.ipSource, block), .counter("inside_source"), .drop)
+        }
     }
 
     /// What is its alone comes to it, and may go out.
