@@ -37,11 +37,8 @@ import VPCTopology
     }
 
     @Test(arguments: Seeds.fresh(with: 1, 2, 3, 4, 5, 6)) func followingGivesWhatCompilingGives(seed: UInt64) throws {
-        var resources = RandomResources(seed: seed)
-        var attempt = seed
-        while Topology.resolve(resources.model, keeping: KeptAddresses()).topology == nil {
-            attempt &+= 1000
-            resources = RandomResources(seed: attempt)
+        var resources = RandomResources(seed: seed) {
+            Topology.resolve($0, keeping: KeptAddresses()).topology != nil
         }
         let first = Topology.resolve(resources.model, keeping: KeptAddresses())
         var (topology, index) = (try #require(first.topology), first.index)

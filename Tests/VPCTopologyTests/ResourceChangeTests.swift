@@ -90,13 +90,8 @@ private struct Accepted {
     var complaints: Set<Diagnostic> = []
 
     init(seed: UInt64) {
-        resources = RandomResources(seed: seed)
-        var attempt = seed
-        while topology.hosts.isEmpty {
-            resources = RandomResources(seed: attempt)
-            take(Topology.resolve(resources.model, keeping: KeptAddresses()), resources)
-            attempt &+= 1000
-        }
+        resources = RandomResources(seed: seed) { Topology.resolve($0, keeping: KeptAddresses()).topology != nil }
+        take(Topology.resolve(resources.model, keeping: KeptAddresses()), resources)
     }
 
     mutating func take(_ resolution: Resolution, _ resources: RandomResources) {

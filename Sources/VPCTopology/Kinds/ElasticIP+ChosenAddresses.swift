@@ -3,8 +3,8 @@ internal import VPCModel
 
 /// What is known of the addresses of elastic IPs whose manifests leave them out, while these are chosen one after the other.
 struct PublicAddressChoice {
-    /// What others state that are not entered yet.
-    let stated: Set<IPAddress>
+    /// What others state, or keep, that are not entered yet.
+    var stated: Set<IPAddress>
     /// By external network, where to go on looking.
     var next: [Int: IPAddress] = [:]
     var kept: [String: ChosenAddress]?
@@ -56,7 +56,7 @@ extension Resolver {
         let external = topology.externalNetworks[network]
         var former: IPAddress?
         if change == nil {
-            if choice.kept == nil { choice.kept = kept?.byInterface ?? [:] }
+            if choice.kept == nil { readKept(&choice) }
             if let own = choice.kept?[ChosenAddress.name(ofElasticIP: elastic.metadata.name)],
                 own.subnet == external.name
             {
@@ -68,6 +68,17 @@ extension Resolver {
             former = topology.elasticIPs[number].address
         }
         return former.flatMap { address in external.pools.contains { $0.contains(address) } ? address : nil }
+    }
+
+    private func readKept(_ choice: inout PublicAddressChoice) {
+        let all = kept?.byInterface ?? [:]
+        choice.kept = all
+        for elastic in model.elasticIPs where elastic.address == nil {
+            guard let own = all[ChosenAddress.name(ofElasticIP: elastic.metadata.name)],
+                own.subnet == elastic.externalNetwork
+            else { continue }
+            choice.stated.insert(own.address)
+        }
     }
 
     private mutating func reportUnstated(_ address: IPAddress, of elastic: ElasticIP) {

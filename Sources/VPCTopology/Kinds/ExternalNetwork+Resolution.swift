@@ -73,6 +73,7 @@ extension Resolver {
                 name: network.metadata.name, pools: network.pools.sorted(), nextHop: network.nextHop, uplinks: uplinks,
                 uplinkAddress: network.uplinkAddress, pair: resolvedPair(of: network))
             checkPools(of: network)
+            if resolved.pair != nil { checkRouter(of: resolved) }
             _ = place(ExternalNetwork.self, network.metadata.name, resolved)
         }
     }
@@ -118,6 +119,24 @@ extension Resolver {
                         ["spec", "gateways"]))
             }
         }
+    }
+
+    /// Of a pair the uplink has no address in the router's segment while another one is active, so what leads to the router
+    /// is a route of the host's.
+    private mutating func checkRouter(of network: ResolvedExternalNetwork) {
+        let hosts = Set(network.uplinks.map(\.host))
+        let other = topology.externalNetworks.first { other in
+            other.name != network.name && other.pair != nil && other.nextHop == network.nextHop
+                && other.uplinks.contains { hosts.contains($0.host) }
+        }
+        guard let other else { return }
+        report(
+            "gateway-pair",
+            "its router \(network.nextHop) is that of ExternalNetwork \(other.name), whose pair has a host with it in common",
+            hint: "put the pools of both into one ExternalNetwork",
+            at: ResourceReference(.externalNetwork, network.name), ["spec", "nextHop"],
+            related: Diagnostic.Related(
+                "the other one is here", at: ResourceReference(.externalNetwork, other.name), ["spec", "nextHop"]))
     }
 
     private mutating func checkPools(of network: ExternalNetwork) {
