@@ -85,7 +85,7 @@ struct ConnectionLedger: Sendable {
     func mustCount(_ now: TrackingTable, _ shares: [ConnectionShare], at time: ContinuousClock.Instant) -> Bool {
         guard let nextCount, let nextHurry else { return true }
         let growth = now.count - table.count
-        let quiet = shares.map { Self.limit(of: $0, now.room) }.min() ?? 0
+        let quiet = shares.map { Self.limit(of: $0, now.room) }.min() ?? Self.usable(now.room)
         let isQuiet = now.count < quiet && !uses.contains { $0.isRefused || $0.isAlarming }
         // Fewer than that are no hurry: nobody else is hurt by them.
         if !isQuiet, growth >= max(headroom, now.room / 32, 1) { return time >= nextHurry }
@@ -134,7 +134,8 @@ struct ConnectionLedger: Sendable {
         }
         // Their own, and what is left of the whole table.
         let left = max(Self.usable(table.room) - table.count, 0)
-        headroom = min(uses.filter { !$0.isRefused }.map { $0.limit - $0.tracked }.min() ?? 0, left)
+        let own = uses.filter { !$0.isRefused }.map { $0.limit - $0.tracked }.min()
+        headroom = min(own ?? (uses.isEmpty ? left : 0), left)
         let soonest = Duration.seconds(headroom) / ConnectionBound.beginsPerSecond
         nextCount = time + max(min(soonest, Self.longestPause), Self.shortestPause, cost * Self.costFactor)
         nextHurry = time + max(Self.shortestPause, cost * Self.costFactorInHurry)

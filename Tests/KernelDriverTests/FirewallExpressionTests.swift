@@ -19,7 +19,11 @@ import Testing
         }
         for key in NFMetaKey.allCases where key != .nftrace { add("meta \(key)", forward, .inet, .meta(key, into: 0)) }
         add("set meta nftrace", forward, .inet, .immediate([1], into: 0), .setMeta(.nftrace, from: 0))
-        for key in NFConnectionKey.allCases { add("ct \(key)", forward, .inet, .connection(key, into: 4)) }
+        // It can only be set.
+        for key in NFConnectionKey.allCases where key != .eventMask {
+            add("ct \(key)", forward, .inet, .connection(key, into: 4))
+        }
+        add("set ct event", forward, .inet, .immediate([4, 0, 0, 0], into: 0), .setConnection(.eventMask, from: 0))
         for register in 0..<16 as Range<UInt8> {
             add("register \(register)", forward, .inet, .meta(.mark, into: NFRegister(register)))
         }

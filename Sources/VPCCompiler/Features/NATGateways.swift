@@ -6,7 +6,7 @@ import VPCModel
 import VPCTopology
 
 extension FirewallFamily {
-    static let natGatewayLeg = FirewallFamily("leg", of: .one(.natGateway), roles: ["stateless"], tightens: [])
+    static let natGatewayLeg = FirewallFamily("leg", of: .one(.natGateway), roles: ["", "stateless"], tightens: [])
     static let natGateways = FirewallFamily(
         "to_nat_gateway", "external_invalid", "unsolicited",
         "untranslated", "to_nat_gateway_denied", tightens: [])
