@@ -58,11 +58,19 @@ extension LabTests {
                     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
                     try Data("0123456789abcdef0123456789abcdef\n".utf8).write(to: URL(filePath: key))
                     try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: key)
-                    for host in ["gw1", "gw2"] { try start(host) }
+                    try start("gw1")
+                    // Of two that begin at once a busy machine may have either first.
+                    waitUntilActive("gw1")
+                    try start("gw2")
                 } catch {
                     tearDown()
                     throw error
                 }
+            }
+
+            private func waitUntilActive(_ host: String) {
+                let end = ContinuousClock.now + .seconds(60)
+                while role(host) != "active", ContinuousClock.now < end { usleep(20_000) }
             }
 
             func tearDown() {
