@@ -112,7 +112,7 @@ private struct Responder {
         if let descriptor = sockets?.requests.fileDescriptor { poll.add(descriptor, POLLIN) }
         let isFailing = sockets == nil && !plan.isEmpty
         poll.wait(until: isFailing ? .now + Self.patience : nil)
-        answerAll(plan)
+        if sockets != nil { answerAll(plan) }
     }
 
     /// The sockets of the plan's namespace; none where there is nobody to answer.
@@ -136,9 +136,14 @@ private struct Responder {
     }
 
     private mutating func answerAll(_ plan: GuestServicePlan) {
-        while let event = try? sockets?.requests.next(timeout: .zero), event != .timedOut {
-            // Clients ask again: what was lost is nothing to do about.
-            if case .packet(let packet, _) = event { answer(packet, plan) }
+        do {
+            while let event = try sockets?.requests.next(timeout: .zero), event != .timedOut {
+                // Clients ask again: what was lost is nothing to do about.
+                if case .packet(let packet, _) = event { answer(packet, plan) }
+            }
+        } catch {
+            sockets = nil
+            complain("\(error)")
         }
     }
 

@@ -8,7 +8,7 @@ private func prefix(_ text: String) -> IPPrefix { IPPrefix(text) ?? .defaultIPv4
 private func address(_ text: String) -> IPAddress { IPAddress(text) ?? .anyIPv4 }
 
 /// What is answered to a message of a client, by RFC 2131, section 4.3.
-@Suite struct DHCPClientTests {
+@Suite(.timeLimit(minutes: 10)) struct DHCPClientTests {
     private let client: DHCPClient = {
         var network = DHCPNetwork(
             prefix: prefix("10.0.1.0/24"), gateway: address("10.0.1.1"), lease: .seconds(86400))
@@ -165,7 +165,7 @@ private func address(_ text: String) -> IPAddress { IPAddress(text) ?? .anyIPv4 
 }
 
 /// Bytes of a guest, whatever they are, end in a message or in none.
-@Suite struct DHCPMessageTests {
+@Suite(.timeLimit(minutes: 10)) struct DHCPMessageTests {
     @Test func optionsBeyondTheEndAreNone() {
         var message = DHCPMessage(from: MACAddress(rawValue: 1), transaction: 1)
         message.options = [DHCPOption(.messageType, [1])]

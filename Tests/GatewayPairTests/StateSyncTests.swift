@@ -188,7 +188,9 @@ import Testing
         for start in stride(from: 0, to: count, by: 1000) { try world.make(start..<start + 1000, in: 0) }
         let begin = ContinuousClock.now
         try world.restart(1)
-        try await world.waitUntil("all there") { world.report(1).connections == count && world.report(1).isSynchronized }
+        try await world.waitUntil("all there") {
+            world.report(1).connections == count && world.report(1).isSynchronized
+        }
         let copied = begin.duration(to: .now)
         #expect(try world.all(in: 1).count == count)
         let endBegin = ContinuousClock.now

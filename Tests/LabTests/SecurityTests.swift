@@ -127,7 +127,7 @@ extension LabTests {
             let reports = try lab.become(
                 Scenario.guarded.with(ingress: [.udp(from: "10.0.1.12/32")], ofGroup: "server"))
             let forgotten = try reports.flatMap { try $0.result.get().plan.changes.operations }.filter {
-                $0.kind == .connection
+                $0.kind == .connection && $0.action == .delete
             }
             #expect(!forgotten.isEmpty)
             #expect(forgotten.allSatisfy { $0.object.contains("connection 10.0.1.11:") }, "\(forgotten)")

@@ -8,7 +8,8 @@ public import VPCTopology
 extension FirewallFamily {
     static let uplink = FirewallFamily(
         "uplink", of: .one(.externalNetwork), isDirected: true, tightens: [])
-    static let uplinks = FirewallFamily("legs", "public", "stray_packet", "private_source", "inside_source", tightens: [])
+    static let uplinks = FirewallFamily(
+        "legs", "public", "stray_packet", "private_source", "inside_source", tightens: [])
 }
 
 /// Where a host is connected to a provider.
@@ -55,7 +56,9 @@ struct ExternalUplinks: HostFeature {
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
         guard host.traits.hasUplinks else { return }
         firewall.devices.sets = [Self.legs, Self.sources]
-        firewall.devices.counters = ["stray_packet", "private_source", "inside_source"].map { NFCounter($0, origin: firewall.origin) }
+        firewall.devices.counters = ["stray_packet", "private_source", "inside_source"].map {
+            NFCounter($0, origin: firewall.origin)
+        }
     }
 
     private func address(of network: ResolvedExternalNetwork, on device: InterfaceName) -> Address {
