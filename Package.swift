@@ -178,7 +178,7 @@ let package = Package(
             "VPCTraceTests",
             ["IPAddressing", "TestSupport", "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology", "VPCTrace"]),
         tests("NetlinkTests", ["CLinux", "Netlink", "TestSupport"]),
-        tests("DHCPTests", ["DHCP", "IPAddressing", "TestSupport"]),
+        tests("DHCPTests", ["DHCP", "IPAddressing", "TestSupport", "Traffic"]),
         tests("LivenessTests", ["IPAddressing", "Liveness", "Netlink", "TestSupport"]),
         tests("GatewayPairTests", ["GatewayPair", "IPAddressing", "Netlink", "TestSupport"]),
         tests("TrafficTests", ["IPAddressing", "Netlink", "TestSupport", "Traffic"]),

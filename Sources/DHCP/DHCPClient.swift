@@ -1,4 +1,5 @@
 public import IPAddressing
+import Traffic
 
 /// What a guest is told: all of it is known beforehand, so that nothing is to be remembered of who asked. Any host, any
 /// process that knows the same gives the same answers.
@@ -144,13 +145,13 @@ extension DHCPMessage {
 extension DHCPOption {
     fileprivate init(_ code: Code, addresses: [IPAddress]) {
         var value: [UInt8] = []
-        for address in addresses { value.append(number: address.v4) }
+        for address in addresses { value.append(bigEndian: address.v4) }
         self.init(code, value)
     }
 
     fileprivate init(_ code: Code, number: some FixedWidthInteger) {
         var value: [UInt8] = []
-        value.append(number: number)
+        value.append(bigEndian: number)
         self.init(code, value)
     }
 
@@ -159,9 +160,9 @@ extension DHCPOption {
         var value: [UInt8] = []
         for destination in destinations {
             var address: [UInt8] = []
-            address.append(number: destination.address.v4)
+            address.append(bigEndian: destination.address.v4)
             value += [UInt8(destination.length)] + address.prefix((Int(destination.length) + 7) / 8)
-            value.append(number: gateway.v4)
+            value.append(bigEndian: gateway.v4)
         }
         self.init(code, value)
     }

@@ -1,4 +1,5 @@
 public import IPAddressing
+import Traffic
 
 /// A message of DHCP (RFC 2131) with its options (RFC 2132), without the headers around it.
 public struct DHCPMessage: Hashable, Sendable {
@@ -130,11 +131,11 @@ extension DHCPMessage {
 
     public var bytes: [UInt8] {
         var bytes: [UInt8] = [isRequest ? 1 : 2, 1, 6, 0]
-        bytes.append(number: transaction)
-        bytes.append(number: seconds)
-        bytes.append(number: UInt16(wantsBroadcast ? 0x8000 : 0))
+        bytes.append(bigEndian: transaction)
+        bytes.append(bigEndian: seconds)
+        bytes.append(bigEndian: UInt16(wantsBroadcast ? 0x8000 : 0))
         // The server that follows is 0: nobody boots from here.
-        for address in [clientAddress, yourAddress, .anyIPv4, relayAddress] { bytes.append(number: address.v4) }
+        for address in [clientAddress, yourAddress, .anyIPv4, relayAddress] { bytes.append(bigEndian: address.v4) }
         bytes += hardwareAddress.bytes
         bytes += [UInt8](repeating: 0, count: Self.headerLength - bytes.count)
         bytes += Self.cookie
@@ -185,15 +186,4 @@ extension DHCPOption {
             rest = rest.dropFirst(part.count)
         } while !rest.isEmpty
     }
-}
-
-extension [UInt8] {
-    mutating func append(number: some FixedWidthInteger) {
-        Swift.withUnsafeBytes(of: number.bigEndian) { append(contentsOf: $0) }
-    }
-}
-
-extension MACAddress {
-    /// As they are sent.
-    package var bytes: [UInt8] { (0..<6).map { UInt8(truncatingIfNeeded: rawValue >> (40 - 8 * $0)) } }
 }

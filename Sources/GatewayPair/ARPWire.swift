@@ -20,12 +20,7 @@ struct ARPWire {
         let number = Int32(device.index)
         socket = try namespace.enter { () throws(NetlinkError) in
             let socket = try Socket(AF_PACKET, SOCK_DGRAM, 0)
-            var address = Self.address(number)
-            let result = withUnsafePointer(to: &address) { pointer in
-                pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    Glibc.bind(socket.descriptor, $0, socklen_t(MemoryLayout<sockaddr_ll>.size))
-                }
-            }
+            let result = Self.address(number).withPointer { Glibc.bind(socket.descriptor, $0, $1) }
             guard result == 0 else { throw NetlinkError(errno: errno, operation: "listen to ARP") }
             return socket
         }
@@ -62,11 +57,7 @@ struct ARPWire {
         packet.append(bigEndian: target.v4)
         let address = Self.address(Int32(index))
         // A device that is down takes none: whoever waits for an answer gets none then.
-        _ = withUnsafePointer(to: address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                sendto(socket.descriptor, packet, packet.count, 0, $0, socklen_t(MemoryLayout<sockaddr_ll>.size))
-            }
-        }
+        _ = address.withPointer { sendto(socket.descriptor, packet, packet.count, 0, $0, $1) }
     }
 
     /// Who says that he has an address; nil when nothing is queued. What comes from the device itself is not counted.
@@ -81,13 +72,5 @@ struct ARPWire {
             let (hardware, address) = (MACAddress(packet[8..<14]), packet.address(at: 14))
             if hardware != own, address != .anyIPv4 { return (address, hardware) }
         }
-    }
-}
-
-extension MACAddress {
-    fileprivate init(_ bytes: ArraySlice<UInt8>) { self.init(rawValue: bytes.reduce(0) { $0 << 8 | UInt64($1) }) }
-
-    fileprivate var bytes: [UInt8] {
-        (0..<6).reversed().map { UInt8(truncatingIfNeeded: rawValue >> (UInt64($0) * 8)) }
     }
 }

@@ -17,11 +17,7 @@ package struct FrameSender: Sendable {
         var address = sockaddr_ll()
         address.sll_family = UInt16(AF_PACKET)
         address.sll_ifindex = Int32(bitPattern: device)
-        let count = withUnsafePointer(to: address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                sendto(socket.descriptor, frame, frame.count, 0, $0, socklen_t(MemoryLayout<sockaddr_ll>.size))
-            }
-        }
+        let count = address.withPointer { sendto(socket.descriptor, frame, frame.count, 0, $0, $1) }
         return count == frame.count ? 0 : errno
     }
 

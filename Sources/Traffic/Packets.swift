@@ -26,6 +26,13 @@ extension [UInt8] {
     }
 }
 
+extension MACAddress {
+    package init(_ bytes: ArraySlice<UInt8>) { self.init(rawValue: bytes.reduce(0) { $0 << 8 | UInt64($1) }) }
+
+    /// As they are sent.
+    package var bytes: [UInt8] { (0..<6).map { UInt8(truncatingIfNeeded: rawValue >> (40 - 8 * $0)) } }
+}
+
 extension ArraySlice<UInt8> {
     /// The 16-bit number in network byte order at `offset` from the start, 0 behind the end.
     package func word(at offset: Int) -> UInt16 {

@@ -52,11 +52,7 @@ package final class Socket: Sendable {
         var address = sockaddr_ll()
         address.sll_family = UInt16(AF_PACKET)
         address.sll_protocol = protocolNumber.bigEndian
-        let result = withUnsafePointer(to: address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                Glibc.bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_ll>.size))
-            }
-        }
+        let result = address.withPointer { Glibc.bind(descriptor, $0, $1) }
         guard result == 0 else { throw .system("bind to packets") }
     }
 
@@ -99,6 +95,17 @@ package final class Socket: Sendable {
             if count >= 0 { return (Array(bytes[..<count]), SocketAddress(address)) }
             // Errors that came by ICMP are reported once each; the socket goes on.
             if errno == EAGAIN || errno == EBADF { return nil }
+        }
+    }
+}
+
+extension sockaddr_ll {
+    /// As calls take an address, whatever its kind.
+    package func withPointer<Result>(_ body: (UnsafePointer<sockaddr>, socklen_t) -> Result) -> Result {
+        withUnsafePointer(to: self) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                body($0, socklen_t(MemoryLayout<sockaddr_ll>.size))
+            }
         }
     }
 }

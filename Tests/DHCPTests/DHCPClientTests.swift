@@ -1,6 +1,7 @@
 import IPAddressing
 import TestSupport
 import Testing
+import Traffic
 
 @testable import DHCP
 
