@@ -248,6 +248,7 @@ extension HostCompiler {
                     contexts.keys.filter { $0.vpc == port.context.vpc && $0.routeTable != nil })
             }
         }
+        numberChains(of: arrived.map { $0.1 })
         for (number, port) in arrived {
             if !port.list.isEmpty { policyInterfaces.insert(number) }
             presentInterfaces.insert(number)
@@ -263,6 +264,17 @@ extension HostCompiler {
             bringGuest(guest)
         }
         return names
+    }
+
+    /// Before the ports are made, which are led to them.
+    private mutating func numberChains(of ports: [Port]) {
+        var chains: [FirewallName] = []
+        for direction in TrafficDirection.allCases {
+            chains += Set(ports.map(\.list)).filter { !$0.isEmpty }.map { listName($0, direction) }
+            chains += Set(ports.compactMap(\.subnet)).map { subnetName($0, direction) }
+        }
+        // In an order that depends on nothing else.
+        for chain in chains.map(\.description).sorted() { numbering.number(chain: chain) }
     }
 
     /// What an interface asks for here; nil where it has no guest here.

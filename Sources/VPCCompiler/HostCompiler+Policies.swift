@@ -1,3 +1,4 @@
+import IPAddressing
 import KernelModel
 import KernelNames
 import NFTables
@@ -19,6 +20,8 @@ extension HostCompiler {
             for group in list { demand.groups.drop(group) }
             drop(.list(list))
         }
+        // What these had in common with others went with them.
+        let firsts = Set(lists.removed.map { $0[0] })
         let groups = demand.groups.take()
         for group in groups.removed {
             for named in groupRules.removeValue(forKey: group)?.namedGroups ?? [] { demand.members.drop(named) }
@@ -41,8 +44,18 @@ extension HostCompiler {
         if !blocks.turned.isEmpty {
             asked.formUnion(demand.lists.keys.filter { $0.contains { isNamed(blocks.turned, by: $0) } })
         }
+        if !firsts.isEmpty { asked.formUnion(demand.lists.keys.filter { firsts.contains($0[0]) }) }
         for list in asked { bring(.list(list)) }
         bringMembers(concerned.members.union(blocks.groups), change)
+        if !lists.removed.isEmpty { forgetChains() }
+    }
+
+    private mutating func forgetChains() {
+        // Each list and subnet has one for each direction.
+        let count = 2 * (demand.lists.keys.count + demand.subnets.keys.count)
+        guard numbering.chainCount > 2 * count + 64 else { return }
+        let table = intent.host.firewall.first { $0.table == FirewallTables.filter }
+        numbering.forgetChains(but: Set(table?.chains.map(\.name) ?? []))
     }
 
     private func isNamed(_ groups: Set<Int>, by group: Int) -> Bool {
@@ -93,6 +106,7 @@ extension HostCompiler {
         for group in whole { bring(.members(group)) }
         for (number, former) in change.removed.merging(change.changed, uniquingKeysWith: { first, _ in first }) {
             for group in former.securityGroups where demand.members.contains(group) && !whole.contains(group) {
+                if isMember(number, of: group, with: former.addresses, change.changed[number]) { continue }
                 editMembers(of: group) { elements in
                     var isOther = false
                     for address in former.addresses {
@@ -105,6 +119,7 @@ extension HostCompiler {
         for number in change.added + change.changed.keys {
             let interface = topology.interfaces[number]
             for group in interface.securityGroups where demand.members.contains(group) && !whole.contains(group) {
+                if isMember(number, of: group, with: interface.addresses, change.changed[number]) { continue }
                 editMembers(of: group) { elements in
                     for address in interface.addresses {
                         var element = NFElements(layout: elements.layout)
@@ -115,6 +130,15 @@ extension HostCompiler {
                 }
             }
         }
+    }
+
+    /// Whether an interface is and was a member of a group, with the same addresses.
+    private func isMember(
+        _ number: Int, of group: Int, with addresses: [IPAddress], _ former: ResolvedInterface?
+    ) -> Bool {
+        guard let former else { return false }
+        let now = topology.interfaces[number]
+        return [former, now].allSatisfy { $0.securityGroups.contains(group) && $0.addresses == addresses }
     }
 
     private mutating func editMembers(of group: Int, _ edit: (inout NFElements) -> Bool) {
