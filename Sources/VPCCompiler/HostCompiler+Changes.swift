@@ -30,6 +30,7 @@ struct Concerned {
     var uplinks: Set<Int> = []
     var natGateways: Set<Int> = []
     var elasticIPs: Set<Int> = []
+    var balancers: Set<Int> = []
     /// VPCs whose ports or contexts here may be others.
     var flows: Set<Int> = []
 }
@@ -56,6 +57,7 @@ extension HostCompiler {
         note(change.routeTables, in: &concerned)
         note(change.interfaces, in: &concerned)
         noteEdge(change, in: &concerned)
+        noteBalancers(change, in: &concerned)
         concerned.groups.formUnion(change.securityGroups.changed.keys)
         for (number, group) in change.securityGroups.changed where group.vpc != topology.securityGroups[number].vpc {
             concerned.members.insert(number)
@@ -194,6 +196,7 @@ extension HostCompiler {
         bringNATGateways(&concerned)
         var gone = bringContexts(&concerned)
         bringGateways(concerned.interfaces, &gone)
+        findBalancers(&concerned)
         noteElasticIPs(concerned.elasticIPs)
         countMiddleboxes(change)
         bringPeers(&concerned, change)
@@ -205,6 +208,7 @@ extension HostCompiler {
             bringAnnouncements()
         }
         bringElasticIPs(concerned.elasticIPs)
+        bringBalancers(concerned.balancers)
         bringFlows(concerned.flows.union(concerned.contexts.union(concerned.tables).map(\.vpc)))
         bringPolicies(concerned, change)
         for context in gone.contexts { dropTable(context.table) }
@@ -417,6 +421,7 @@ extension HostCompiler {
         now.hasPeerings = topology.hasPeering(among: demand.vpcs.keys)
         (now.hasPairs, now.portHalves) = (hasPairs, portHalves)
         bringEdgeTraits(concerned, &now)
+        if !concerned.balancers.isEmpty { (now.hasBalancers, now.sharings) = (!balancers.isEmpty, sharings) }
         now.ports = ports.count
         now.largestMTU = demand.mtus.keys.max()
         if concerned.isHost { (now.overlayMTU, now.tunnelDevice) = (overlayMTU, tunnelDevice) }
