@@ -30,6 +30,7 @@ struct Concerned {
     var uplinks: Set<Int> = []
     var natGateways: Set<Int> = []
     var elasticIPs: Set<Int> = []
+    var balancers: Set<Int> = []
     /// VPCs whose ports or contexts here may be others.
     var flows: Set<Int> = []
 }
@@ -56,6 +57,7 @@ extension HostCompiler {
         note(change.routeTables, in: &concerned)
         note(change.interfaces, in: &concerned)
         noteEdge(change, in: &concerned)
+        noteBalancers(change, in: &concerned)
         concerned.groups.formUnion(change.securityGroups.changed.keys)
         for (number, group) in change.securityGroups.changed where group.vpc != topology.securityGroups[number].vpc {
             concerned.members.insert(number)
@@ -77,6 +79,7 @@ extension HostCompiler {
         if !turned.isEmpty {
             concerned.contexts.formUnion(contexts.keys.filter { topology.routes(of: $0, leadTo: turned) })
         }
+        noteTargets(former.liveness.healthyTargets, now.liveness.healthyTargets, in: &concerned)
         if former.paths != now.paths { concerned.peers.formUnion(topology.hosts.indices.filter { $0 != host }) }
         for number in topology.interfacesOfHost[host] {
             let attachment = topology.interfaces[number].attachment
@@ -194,6 +197,7 @@ extension HostCompiler {
         bringNATGateways(&concerned)
         var gone = bringContexts(&concerned)
         bringGateways(concerned.interfaces, &gone)
+        findBalancers(&concerned)
         noteElasticIPs(concerned.elasticIPs)
         countMiddleboxes(change)
         bringPeers(&concerned, change)
@@ -205,6 +209,7 @@ extension HostCompiler {
             bringAnnouncements()
         }
         bringElasticIPs(concerned.elasticIPs)
+        bringBalancers(concerned.balancers)
         bringFlows(concerned.flows.union(concerned.contexts.union(concerned.tables).map(\.vpc)))
         bringPolicies(concerned, change)
         for context in gone.contexts { dropTable(context.table) }
@@ -429,6 +434,7 @@ extension HostCompiler {
         now.hasPeerings = topology.hasPeering(among: demand.vpcs.keys)
         (now.hasPairs, now.portHalves) = (hasPairs, portHalves)
         bringEdgeTraits(concerned, &now)
+        if !concerned.balancers.isEmpty { (now.hasBalancers, now.sharings) = (!balancers.isEmpty, sharings) }
         now.ports = ports.count
         now.largestMTU = demand.mtus.keys.max()
         if concerned.isHost { (now.overlayMTU, now.tunnelDevice) = (overlayMTU, tunnelDevice) }
