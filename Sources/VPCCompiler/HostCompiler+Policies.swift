@@ -8,6 +8,7 @@ import VPCTopology
 /// What is asked about packets: ACLs, reports, lists of security groups, groups, members.
 extension HostCompiler {
     mutating func bringPolicies(_ concerned: Concerned, _ change: TopologyChange.Part<ResolvedInterface>) {
+        let hasLostSubnets = !subnetsBrought.removed.isEmpty
         bringACLs(concerned)
         let reports = demand.reports.take()
         for vpc in reports.removed { drop(.report(vpc)) }
@@ -47,15 +48,13 @@ extension HostCompiler {
         if !firsts.isEmpty { asked.formUnion(demand.lists.keys.filter { firsts.contains($0[0]) }) }
         for list in asked { bring(.list(list)) }
         bringMembers(concerned.members.union(blocks.groups), change)
-        if !lists.removed.isEmpty { forgetChains() }
+        if !lists.removed.isEmpty || hasLostSubnets { releaseChains() }
     }
 
-    private mutating func forgetChains() {
-        // Each list and subnet has one for each direction.
-        let count = 2 * (demand.lists.keys.count + demand.subnets.keys.count)
-        guard numbering.chainCount > 2 * count + 64 else { return }
+    /// Lists and subnets seldom go, and there are few of them beside the ports.
+    private mutating func releaseChains() {
         let table = intent.host.firewall.first { $0.table == FirewallTables.filter }
-        numbering.forgetChains(but: Set(table?.chains.map(\.name) ?? []))
+        numbering.releaseChains(but: Set(table?.chains.map(\.name) ?? []))
     }
 
     private func isNamed(_ groups: Set<Int>, by group: Int) -> Bool {

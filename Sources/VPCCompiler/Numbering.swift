@@ -24,7 +24,8 @@ public struct Numbering: Sendable {
 
     /// Of chains that ports are led to (``ChainDispatch``).
     private var chains: [String: UInt32] = [:]
-    /// One that is given back is not given again: a packet on its way may still bear it.
+    /// Above all that are there: one that is given back with a change is not given again by the same change, for a packet on its
+    /// way may still bear it.
     private var nextChain: UInt32 = 1
 
     /// Nothing is numbered yet.
@@ -147,10 +148,11 @@ public struct Numbering: Sendable {
     /// Nil: no port is led to it.
     func number(ofChain name: String) -> UInt32? { chains[name] }
 
-    var chainCount: Int { chains.count }
-
-    /// Forgets the numbers of chains that are no longer there.
-    mutating func forgetChains(but names: Set<String>) { chains = chains.filter { names.contains($0.key) } }
+    /// Gives back the numbers of chains that are no longer there.
+    mutating func releaseChains(but names: Set<String>) {
+        chains = chains.filter { names.contains($0.key) }
+        nextChain = (chains.values.max() ?? 0) &+ 1
+    }
 
     /// Knows which epoch is in force now.
     mutating func keep(_ epoch: PolicyEpoch) { self.epoch = epoch }

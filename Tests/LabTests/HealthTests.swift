@@ -94,10 +94,8 @@ extension LabTests {
             let all = try world.shares(of: "web1", 30000...30089)
             #expect(Set(all.keys) == ["app1", "app2", "app3"] && all.values.reduce(0, +) == 90)
             let topology = world.lab.lab.plan.topology
-            let service = try #require(
-                topology.services(of: try #require(topology.loadBalancers.first { $0.name == "main" })).first {
-                    $0.port == 53
-                })
+            let balancer = try #require(topology.loadBalancers.first { $0.name == "main" })
+            let service = try #require(topology.services(of: balancer).first { $0.port == 53 })
             let port = try #require(
                 (UInt16(30000)...30089).first {
                     topology.interfaces[service.target(from: "10.0.1.11", port: $0).target.interface].name == "app3"
@@ -106,7 +104,8 @@ extension LabTests {
             let last = try #require(world.agents["h1"]).lastEvent
             _ = try world.lab.shell("app3", Self.hang)
             try await world.waitUntilHealthy(["app1", "app2"])
-            let event = try await #require(world.agents["h1"]).event(after: last) {
+            let agent = try #require(world.agents["h1"])
+            let event = try await agent.event(after: last) {
                 $0.type == .targetUnhealthy && $0.message.contains("shop is unhealthy: no answer within 500ms")
             }
             #expect(event.message.hasPrefix("target app3 of shop"))
