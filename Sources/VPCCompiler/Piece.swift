@@ -154,6 +154,8 @@ struct HostTraits: Equatable, Sendable {
     /// Whether one of those shares an address.
     var sharesAddresses = false
     var hasPortForwards = false
+    /// Whether each connection of one of those is recorded.
+    var recordsTranslations = false
     var capped: CappedTraffic = []
     var ports = 0
     /// Bytes, of the port with the largest; nil: there is no port.
