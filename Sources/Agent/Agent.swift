@@ -25,6 +25,7 @@ public final class Agent: Sendable {
     let filters: FilterWatch
     let drains: DrainWatch
     let guestServices: GuestServices
+    let translations: TranslationLog
     let mailbox: Mailbox<Command>
     /// Nil where nobody is watched.
     let liveness: HostLiveness?
@@ -87,6 +88,7 @@ public final class Agent: Sendable {
         filters = FilterWatch(publication)
         drains = DrainWatch(publication)
         guestServices = try GuestServices(publication)
+        translations = try TranslationLog(stateDirectory: configuration.stateDirectory, publication)
         revisions = try RevisionStore(stateDirectory: configuration.stateDirectory, limit: configuration.revisions)
         let mailbox = try Mailbox<Command>()
         self.mailbox = mailbox
@@ -111,6 +113,7 @@ public final class Agent: Sendable {
         filters.stop()
         drains.stop()
         guestServices.stop()
+        translations.stop()
         for command in mailbox.close() { refuse(command) }
         preparer.close()
         planner.close()

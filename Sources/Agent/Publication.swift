@@ -265,6 +265,28 @@ final class Publication: Sendable {
         }
     }
 
+    // MARK: - Translations
+
+    func translationsRecorded(_ count: Int, lost: Int = 0) {
+        published.withLock { published in
+            published.metrics.translations.recorded += count
+            published.metrics.translations.unwritten += lost
+        }
+    }
+
+    /// The kernel has thrown away news of connections.
+    func translationsLost() {
+        published.withLock { $0.metrics.translations.overruns += 1 }
+        log.warning("translations are missing from their record: the kernel threw news of connections away")
+    }
+
+    /// - Parameter reason: Nil: they are recorded again.
+    func translationsUnrecorded(_ reason: String?) {
+        let text = reason.map { "translations are not recorded: \($0)" } ?? "translations are recorded again"
+        if reason == nil { log.notice("\(text)") } else { log.error("\(text)") }
+        events.add(reason == nil ? .alarmCleared : .alarmRaised, text)
+    }
+
     // MARK: - Others' filters
 
     /// The machine's filters were looked through.

@@ -42,6 +42,15 @@ extension OpenMetricsText {
         counter(
             "vpcctl_reverts", "Revisions that were not confirmed or whose probes failed.",
             [Sample(value: .integer(metrics.reverts))])
+        let translations: [(result: String, count: Int)] = [
+            ("recorded", metrics.translations.recorded), ("unwritten", metrics.translations.unwritten),
+        ]
+        counter(
+            "vpcctl_translation_records", "Translations that were written down, and those that could not be.",
+            translations.map { Sample(labels: [("result", $0.result)], value: .integer($0.count)) })
+        counter(
+            "vpcctl_translation_overruns", "How often the kernel threw away news of translations.",
+            [Sample(value: .integer(metrics.translations.overruns))])
         gauge("vpcctl_desired_objects", "Kernel objects that shall be there.", byKind(metrics.desiredObjects))
         gauge("vpcctl_actual_objects", "Kernel objects of ours that are there.", byKind(metrics.actualObjects))
     }
