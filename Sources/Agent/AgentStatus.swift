@@ -38,6 +38,8 @@ public struct AgentStatus: Sendable {
     public var gateways: [Gateway] = []
     /// External networks that this host is one of two gateways of.
     public var gatewayPairs: [GatewayPair] = []
+    /// Targets with a health check, of target groups of this host's VPCs.
+    public var targets: [Target] = []
     /// What is to be said of resources that are all right.
     public var notes: [ResourceReference: String] = [:]
     /// Why next hops are not watched, or hosts not told or heard of them.
@@ -98,6 +100,22 @@ public struct AgentStatus: Sendable {
 
         /// What somebody should look at.
         public var problems: [String] { complaint.map { [$0] } ?? pair?.problems ?? [] }
+    }
+
+    /// A target that is asked whether it is healthy.
+    public struct Target: Sendable, Hashable {
+        /// The name of its TargetGroup.
+        public var group: String
+        /// The name of its interface.
+        public var interface: String
+        /// The name of the Host that it is on.
+        public var host: String
+        /// Whether balancers lead to it.
+        public var isHealthy: Bool
+        /// One phrase.
+        public var reason: String
+        /// Of a target that is here: how often it fell ill since the agent began.
+        public var failures: Int?
     }
 
     public struct Alarm: Sendable, Hashable {
@@ -164,6 +182,9 @@ public struct AgentEvent: Sendable, Hashable {
         /// This host has become the active one of a pair of gateways, or is it no longer.
         case gatewayActive = "GatewayActive"
         case gatewayInactive = "GatewayInactive"
+        /// A target is not healthy any more, and balancers leave it out.
+        case targetUnhealthy = "TargetUnhealthy"
+        case targetHealthy = "TargetHealthy"
         /// Notifications were lost, and everything was read again.
         case resynchronized = "Resynchronized"
     }
