@@ -27,10 +27,10 @@ sides take of their processors for that, less what they take when nothing happen
 *Copied* is the share of connections that the other side has a second after the last has ended (of conntrackd's in its own
 cache, because it puts them into the kernel only when it takes over: ours are there, which is part of what *standby* takes).
 
-The aim of 12 µs is taken here as 12,000 instructions, and missed: the lab's processor has no instructions for AES, so that TLS is
-some thousands of them on either side, and in its time few connections come at once. With the news of 10 ms taken together
-it is a seventh of what it was with a round for each. Processors do two or three instructions in a nanosecond; that has not
-been measured outside of the lab, for want of GRE and VRF devices.
+The aim of 12 µs is taken here as 12,000 instructions, and missed: the lab's processor has no instructions for AES, which TLS
+has to do without on either side, and few connections come at once. With the news of 10 ms taken together it is a seventh of
+what it was with a round for each (120,299 and 144,546). It has not been measured outside of the lab, for want of a machine with
+GRE and VRF devices.
 
 The lab's clock counts instructions, a nanosecond each, so no time depends on what else the machine does.
 """

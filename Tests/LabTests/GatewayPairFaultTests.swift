@@ -111,6 +111,30 @@ extension LabTests {
 
         // MARK: What is told
 
+        /// The manifests say who is preferred, and `vpcgw` who is active.
+        @Test func aTraceNamesBoth() async throws {
+            let world = try World()
+            defer { world.tearDown() }
+            try await world.waitUntilSettled()
+            let manifest = "/tmp/\(world.lab.prefix)pair.json"
+            defer { unlink(manifest) }
+            try Scenario.gatewayPair.text(prefix: world.lab.prefix).write(
+                toFile: manifest, atomically: true, encoding: .utf8)
+            func trace(_ guest: String, on host: String) throws -> String {
+                let vpcctl = Run.program("vpcctl")
+                let command = "\(vpcctl) trace \(guest) 198.51.100.7 --protocol udp --port 7000 --live -f \(manifest)"
+                return try world.lab.shell(
+                    host, "VPCGW_SOCKET=\(world.socket(host)) \(command) --host \(host)")
+            }
+            #expect(try world.failOver("gw1").error == nil)
+            try await world.waitUntilSettled(active: "gw2")
+            let there = try trace("blue2", on: "gw1")
+            #expect(there.contains("goes to NAT gateway blue-nat on gw1, the preferred one of two"), "\(there)")
+            #expect(there.contains("external network internet: active is gw2"), "\(there)")
+            let elsewhere = try trace("blue1", on: "h1")
+            #expect(elsewhere.contains("external network internet: gw1 or gw2 is active"), "\(elsewhere)")
+        }
+
         private func agent(_ world: World, _ host: String) throws -> AgentRun {
             let scenario = Scenario.gatewayPair.text(prefix: world.lab.prefix)
             return try AgentRun(namespace: world.lab.namespace(host), host: host, scenario) {
