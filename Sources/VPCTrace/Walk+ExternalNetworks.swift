@@ -72,7 +72,8 @@ extension Walk {
         way.host = topology.host(ofNetwork: number)
         let (name, isPair) = (topology.externalNetworks[number].name, topology.externalNetworks[number].pair != nil)
         way.add(
-            .interface, .note, "external network \(name) sends \(way.packet)\(isPair ? " to \(place(ofNetwork: number))" : "")",
+            .interface, .note,
+            "external network \(name) sends \(way.packet)\(isPair ? " to \(place(ofNetwork: number))" : "")",
             ResourceReference(.externalNetwork, name))
         return takeIn(from: number, &way)
     }
