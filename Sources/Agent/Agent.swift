@@ -29,6 +29,7 @@ public final class Agent: Sendable {
     let mailbox: Mailbox<Command>
     /// Nil where nobody is watched.
     let liveness: HostLiveness?
+    let pairs: PairWatch
     /// Where the loop has sets prepared.
     let preparer = SerialWorker(limit: 1)
     /// Where plans are made that somebody asks for.
@@ -98,6 +99,8 @@ public final class Agent: Sendable {
                     stateDirectory: configuration.stateDirectory, underlay: underlay, keyFile: configuration.exchangeKey
                 ) { _ = mailbox.post(.liveness($0)) }
             }
+        let publication = publication
+        pairs = PairWatch(path: configuration.gatewaySocket) { publication.told($0) }
         publication.begin(started: time(nil), source: configuration.manifests)
     }
 
@@ -109,6 +112,7 @@ public final class Agent: Sendable {
         drains.start()
         loop.run()
         liveness?.stop()
+        pairs.stop()
         connections.stop()
         filters.stop()
         drains.stop()

@@ -1,3 +1,4 @@
+public import GatewayControl
 public import KernelModel
 public import Reconciler
 public import VPCManifest
@@ -35,6 +36,8 @@ public struct AgentStatus: Sendable {
     public var problems: [ResourceReference: ResourceProblem] = [:]
     /// Next hops that say `liveness`, of routes of this host's VPCs.
     public var gateways: [Gateway] = []
+    /// External networks that this host is one of two gateways of.
+    public var gatewayPairs: [GatewayPair] = []
     /// Targets with a health check, of target groups of this host's VPCs.
     public var targets: [Target] = []
     /// What is to be said of resources that are all right.
@@ -81,6 +84,22 @@ public struct AgentStatus: Sendable {
         public var detectionTime: Duration?
         /// Of a guest that is here: how often it went down since the agent began.
         public var failures: Int?
+    }
+
+    /// What `vpcgw` says of a pair of gateways.
+    public struct GatewayPair: Sendable, Hashable {
+        /// The name of the external network.
+        public var network: String
+        /// Why nothing is known of it.
+        public var complaint: String?
+        public var pair: PairStatus?
+
+        init(network: String, complaint: String?, _ pair: PairStatus?) {
+            (self.network, self.complaint, self.pair) = (network, complaint, pair)
+        }
+
+        /// What somebody should look at.
+        public var problems: [String] { complaint.map { [$0] } ?? pair?.problems ?? [] }
     }
 
     /// A target that is asked whether it is healthy.
@@ -160,6 +179,9 @@ public struct AgentEvent: Sendable, Hashable {
         /// A next hop with `liveness` does not answer any more, and routes leave it out.
         case gatewayDown = "GatewayDown"
         case gatewayUp = "GatewayUp"
+        /// This host has become the active one of a pair of gateways, or is it no longer.
+        case gatewayActive = "GatewayActive"
+        case gatewayInactive = "GatewayInactive"
         /// A target is not healthy any more, and balancers leave it out.
         case targetUnhealthy = "TargetUnhealthy"
         case targetHealthy = "TargetHealthy"

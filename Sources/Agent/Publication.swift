@@ -287,6 +287,39 @@ final class Publication: Sendable {
         events.add(reason == nil ? .alarmCleared : .alarmRaised, text)
     }
 
+    // MARK: - Pairs of gateways
+
+    /// What is said of the pairs that this host is in.
+    func told(_ pairs: [AgentStatus.GatewayPair]) {
+        let (before, revision) = published.withLock { published -> ([AgentStatus.GatewayPair], Int?) in
+            let before = published.status.gatewayPairs
+            published.status.gatewayPairs = pairs
+            return (before, published.status.observedRevision)
+        }
+        let known = Dictionary(before.map { ($0.network, $0) }, uniquingKeysWith: { first, _ in first })
+        for pair in pairs { note(pair, since: known[pair.network], revision) }
+    }
+
+    private func note(_ told: AgentStatus.GatewayPair, since former: AgentStatus.GatewayPair?, _ revision: Int?) {
+        let resource = "\(ResourceReference(.externalNetwork, told.network))"
+        let (wasActive, isActive) = (former?.pair?.role == "active", told.pair?.role == "active")
+        if let pair = told.pair, wasActive != isActive {
+            let text =
+                isActive ? "this host serves now: \(pair.reason)" : "this host is \(pair.role) now: \(pair.reason)"
+            log.notice("\(resource): \(text)")
+            events.add(
+                isActive ? .gatewayActive : .gatewayInactive, text, resource: resource, revision: revision)
+        }
+        for problem in told.problems where !(former?.problems.contains(problem) ?? false) {
+            log.warning("\(resource): \(problem)")
+            events.add(.alarmRaised, problem, resource: resource, revision: revision)
+        }
+        for problem in former?.problems ?? [] where !told.problems.contains(problem) {
+            log.notice("\(resource): no longer so: \(problem)")
+            events.add(.alarmCleared, "no longer so: \(problem)", resource: resource, revision: revision)
+        }
+    }
+
     // MARK: - Others' filters
 
     /// The machine's filters were looked through.

@@ -55,6 +55,7 @@ extension AgentStatus {
             "confirmation": confirmation.map(\.structured) ?? .null, "alarms": .list(alarms.map(\.structured)),
             "gateways": .list(gateways.map(\.structured)), "targets": .list(targets.map(\.structured)),
             "livenessComplaint": .string(orNull: livenessComplaint),
+            "gatewayPairs": .list(gatewayPairs.map(\.structured)),
             "obstacles": .list(obstacles.map(\.structured)),
             "connections": trackingTable.map(connections(in:)) ?? .null,
             "natGateways": .list(natGateways.map(\.structured)),
@@ -85,6 +86,17 @@ extension NATGatewayUse {
         [
             "name": .string(name), "sessions": .integer(sessions), "ports": .integer(ports),
             "alarming": .boolean(isAlarming),
+        ]
+    }
+}
+
+extension AgentStatus.GatewayPair {
+    fileprivate var structured: StructuredValue {
+        [
+            "network": .string(network), "role": .string(orNull: pair?.role), "reason": .string(orNull: pair?.reason),
+            "active": .string(orNull: pair?.active), "peer": .string(orNull: pair?.peer),
+            "peerRole": .string(orNull: pair?.peerRole), "synchronized": .boolean(pair?.isSynchronized ?? false),
+            "connections": .integer(pair?.connections ?? 0), "problems": .list(problems.map { .string($0) }),
         ]
     }
 }

@@ -1,4 +1,5 @@
 import Agent
+import GatewayControl
 import KernelModel
 
 extension OpenMetricsText {
@@ -90,6 +91,7 @@ extension OpenMetricsText {
                         value: .integer($0))
                 }
             })
+        append(status.gatewayPairs)
         gauge(
             "vpcctl_target_healthy", "Whether balancers lead to a target that has a health check.",
             status.targets.map { target in
@@ -131,6 +133,39 @@ extension OpenMetricsText {
         gauge(
             "vpcctl_manifests_rejected", "Whether what the manifest directory holds now is not valid.",
             [Sample(value: .integer(status.rejected.isEmpty ? 0 : 1))])
+    }
+
+    private mutating func append(_ pairs: [AgentStatus.GatewayPair]) {
+        gauge(
+            "vpcctl_gateway_pair_problems", "How much is wrong with a pair of gateways that this host is in.",
+            pairs.map { Sample(labels: [("network", $0.network)], value: .integer($0.problems.count)) })
+        let known = pairs.compactMap(\.pair)
+        let gauges: [(name: String, help: String, number: (PairStatus) -> Int)] = [
+            ("vpcctl_gateway_pair_active", "Whether this host is the active one.", { $0.role == "active" ? 1 : 0 }),
+            (
+                "vpcctl_gateway_pair_synchronized", "Whether who stands by has all connections.",
+                { $0.isSynchronized ? 1 : 0 }
+            ),
+            (
+                "vpcctl_gateway_pair_connections",
+                "Connections that the two have in common, as far as this host knows.",
+                { $0.connections }
+            ),
+        ]
+        for gauge in gauges { self.gauge(gauge.name, gauge.help, samples(known, gauge.number)) }
+        let counters: [(name: String, help: String, number: (PairStatus) -> Int)] = [
+            ("vpcctl_gateway_pair_takeovers", "How often this host has become the active one.", { $0.takeovers }),
+            ("vpcctl_gateway_pair_conflicts", "How often both were active.", { $0.conflicts }),
+            (
+                "vpcctl_gateway_pair_resyncs",
+                "How often the kernel threw news of connections away, and all were compared.", { $0.resyncs }
+            ),
+        ]
+        for counter in counters { self.counter(counter.name, counter.help, samples(known, counter.number)) }
+    }
+
+    private func samples(_ pairs: [PairStatus], _ number: (PairStatus) -> Int) -> [Sample] {
+        pairs.map { Sample(labels: [("network", $0.network)], value: .integer(number($0))) }
     }
 
     private mutating func histogram(_ name: String, _ help: String, _ histogram: AgentMetrics.Histogram) {
