@@ -5,5 +5,5 @@
 /// are nowhere kept beyond a process, but what is printed kind by kind keeps its order.
 public typealias DeclaredKinds = KindList<
     Host, VPC, Subnet, RouteTable, NetworkInterface, SecurityGroup, NetworkACL, Probe, ExternalNetwork, NATGateway,
-    ElasticIP, VPCPeering, PeeringAcceptance
+    ElasticIP, VPCPeering, PeeringAcceptance, TargetGroup, LoadBalancer
 >

@@ -58,6 +58,8 @@ extension Resolver {
         if concerned.contains(where: { Self.kinds[$0.kind.ordinal].changesEverything }) { return nil }
         let touched = concerned.union(batch.replaced)
         concerned.formUnion(edge(with: touched))
+        concerned.formUnion(balancing(with: touched.union(batch.gone), changes))
+        concerned.formUnion(policies(naming: concerned.union(batch.replaced).union(batch.gone)))
         let hasOtherWays = (Set(changes.added.keys.map(\.kind)).union(changes.removed.keys.map(\.kind))).union(
             touched.map(\.kind))
         if hasOtherWays.contains(.subnet) || hasOtherWays.contains(.routeTable) {

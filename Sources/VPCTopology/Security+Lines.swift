@@ -6,7 +6,7 @@ extension ResolvedSecurityGroup {
 
 extension ResolvedSecurityRule {
     /// The rule as far as it names addresses.
-    package var line: TrafficLine { TrafficLine(traffic, from: cidrs) }
+    package var line: TrafficLine { TrafficLine(traffic, from: cidrs + balanced) }
 }
 
 extension [ResolvedSecurityRule] {

@@ -29,6 +29,10 @@ public struct ResolvedSecurityRule: Sendable, Equatable {
     public var cidrs: [IPPrefix]
     /// Numbers of `Topology.securityGroups`.
     public var groups: [Int]
+    /// Numbers of `Topology.loadBalancers`.
+    public var balancers: [Int] = []
+    /// What these stand for, ascending: of an ingress rule their own addresses, of an egress rule those of their targets.
+    public var balanced: [IPPrefix] = []
 
     public init(traffic: TrafficMatch, cidrs: [IPPrefix], groups: [Int]) {
         self.traffic = traffic

@@ -47,9 +47,11 @@ extension Topology: Equatable {
             group.members = group.members.map { numbers.interfaces[$0] }
             for rule in group.ingress.indices {
                 group.ingress[rule].groups = group.ingress[rule].groups.map { numbers.securityGroups[$0] }
+                group.ingress[rule].balancers = group.ingress[rule].balancers.map { numbers.loadBalancers[$0] }
             }
             for rule in group.egress.indices {
                 group.egress[rule].groups = group.egress[rule].groups.map { numbers.securityGroups[$0] }
+                group.egress[rule].balancers = group.egress[rule].balancers.map { numbers.loadBalancers[$0] }
             }
         }
         result.acls = acls.renumbered(numbers.acls) { $0.vpc = numbers.vpcs[$0.vpc] }
@@ -82,6 +84,9 @@ package struct TopologyNumbers {
     package let externalNetworks: [Int]
     package let natGateways: [Int]
     package let peerings: [Int]
+    package let elasticIPs: [Int]
+    package let targetGroups: [Int]
+    package let loadBalancers: [Int]
 
     init(_ topology: Topology) {
         hosts = topology.places(of: \.hosts)
@@ -94,6 +99,9 @@ package struct TopologyNumbers {
         externalNetworks = topology.places(of: \.externalNetworks)
         natGateways = topology.places(of: \.natGateways)
         peerings = topology.places(of: \.peerings)
+        elasticIPs = topology.places(of: \.elasticIPs)
+        targetGroups = topology.places(of: \.targetGroups)
+        loadBalancers = topology.places(of: \.loadBalancers)
     }
 }
 

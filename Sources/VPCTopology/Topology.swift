@@ -165,12 +165,14 @@ public struct ResolvedInterface: Sendable, Equatable {
     public var securityGroups: [Int]
     /// What is routed to it beside its address; ascending.
     public var further: [FurtherDestination]
+    /// By which target groups select it.
+    public var labels: [String: String]
 
     public init(
         name: String, vpc: Int, subnet: Int, host: Int, address: IPAddress, hasChosenAddress: Bool = false,
         mac: MACAddress, hasOwnMAC: Bool = false, sourceDestCheck: Bool, attachment: NetworkInterface.Attachment,
         mtu: Int, hostName: String? = nil, gatewayKey: GatewayKey? = nil, securityGroups: [Int] = [],
-        further: [FurtherDestination] = []
+        further: [FurtherDestination] = [], labels: [String: String] = [:]
     ) {
         self.name = name
         self.vpc = vpc
@@ -187,6 +189,7 @@ public struct ResolvedInterface: Sendable, Equatable {
         self.gatewayKey = gatewayKey
         self.securityGroups = securityGroups
         self.further = further
+        self.labels = labels
     }
 }
 

@@ -28,6 +28,8 @@ public struct TopologyIndex: Sendable {
     var publicAddresses: [IPAddress: NumberedResource] = [:]
     /// NAT gateways that have ports of an address.
     var natGatewaysSharing = Referrers<IPAddress>()
+    /// Of load balancers and their instances, in their VPCs.
+    var balancerPlaces: [Place: Int] = [:]
     /// Those with a block of ports for each inside address.
     var natGatewaysWithBlocks: Set<Int> = []
     /// By VPC, by CIDR.
@@ -50,6 +52,11 @@ public struct TopologyIndex: Sendable {
     var elasticIPsOfInterface = Referrers<Int>()
     /// By the interfaces that their port forwards lead to.
     var natGatewaysOfInterface = Referrers<Int>()
+    var targetGroupsOfInterface = Referrers<Int>()
+    /// Those that select their targets by labels.
+    var selectingTargetGroups: Set<Int> = []
+    var balancersOfTargetGroup = Referrers<Int>()
+    var groupsNamingBalancer = Referrers<Int>()
     /// Probes that end in another VPC, by their address in the VPC in which they begin.
     var probesAbroad = Referrers<Place>()
 

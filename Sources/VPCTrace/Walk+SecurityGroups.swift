@@ -57,6 +57,13 @@ extension Walk {
         let far = direction.farAddress(packet)
         for (line, rule) in rules.enumerated() where rule.traffic.matches(packet) {
             if let cidr = rule.cidrs.first(where: { $0.contains(far) }) { return (line, rule.traffic.text, "\(cidr)") }
+            let balancer = rule.balancers.first { balancer in
+                let all = direction == .ingress ? topology.addresses(ofBalancer:) : topology.targets(ofBalancer:)
+                return all(balancer).contains(far)
+            }
+            if let balancer {
+                return (line, rule.traffic.text, "load balancer \(topology.loadBalancers[balancer].name)")
+            }
         }
         var best: (line: Int, traffic: String, group: Int)?
         for (line, rule) in rules.enumerated() where rule.traffic.matches(packet) {

@@ -70,7 +70,7 @@ extension SecurityRule.Peer {
     fileprivate var summary: String {
         switch self {
         case .cidr(let prefix): "\(prefix)"
-        case .securityGroup(let name): name
+        case .securityGroup(let name), .loadBalancer(let name): name
         }
     }
 }

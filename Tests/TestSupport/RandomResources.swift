@@ -28,7 +28,7 @@ package struct RandomResources {
     /// Such that what is referred to comes first.
     private static let order: [ResourceKind] = [
         .host, .externalNetwork, .vpc, .routeTable, .networkACL, .subnet, .natGateway, .securityGroup,
-        .networkInterface, .elasticIP, .vpcPeering, .peeringAcceptance, .probe,
+        .networkInterface, .targetGroup, .loadBalancer, .elasticIP, .vpcPeering, .peeringAcceptance, .probe,
     ]
 
     package var model: Model {
@@ -97,6 +97,8 @@ package struct RandomResources {
         case .elasticIP: ["e0", "e1", "e2"]
         case .vpcPeering: ["c0", "c1", "c2"]
         case .peeringAcceptance: ["d0", "d1"]
+        case .targetGroup: ["b0", "b1", "b2"]
+        case .loadBalancer: ["l0", "l1", "l2"]
         default: ["p0", "p1", "p2"]
         }
     }
@@ -158,6 +160,7 @@ package struct RandomResources {
     private mutating func made(_ kind: ResourceKind, _ name: String) -> Resource {
         var metadata = Metadata(name: name)
         if isOne(in: 5) { metadata.labels = ["drawn": "\(number(0..<100))"] }
+        if kind == .networkInterface, isOne(in: 2) { metadata.labels = ["app": pick(["web", "db"])] }
         switch kind {
         case .host:
             let own = Int(name.suffix(1)) ?? 0
@@ -222,11 +225,13 @@ package struct RandomResources {
             let vpc = reference(.vpc)
             let rules = (0..<number(0..<3)).map { _ in
                 let peer: SecurityRule.Peer =
-                    isOne(in: 8)
-                    ? .securityGroup(groupOfPeer(of: vpc))
-                    : isOne(in: 2)
-                        ? .cidr(block())
-                        : .securityGroup(reference(.securityGroup) { ($0 as? SecurityGroup)?.vpc == vpc })
+                    isOne(in: 6)
+                    ? .loadBalancer(reference(.loadBalancer) { ($0 as? LoadBalancer)?.vpc == vpc })
+                    : isOne(in: 8)
+                        ? .securityGroup(groupOfPeer(of: vpc))
+                        : isOne(in: 2)
+                            ? .cidr(block())
+                            : .securityGroup(reference(.securityGroup) { ($0 as? SecurityGroup)?.vpc == vpc })
                 return SecurityRule(traffic: traffic(), peers: [peer])
             }
             return Resource(SecurityGroup(metadata: metadata, vpc: vpc, ingress: rules))
@@ -300,6 +305,8 @@ package struct RandomResources {
         case .peeringAcceptance:
             return Resource(
                 PeeringAcceptance(metadata: metadata, peering: reference(.vpcPeering), account: "market"))
+        case .targetGroup: return Resource(targetGroup(metadata))
+        case .loadBalancer: return Resource(loadBalancer(metadata))
         case .elasticIP:
             let network = reference(.externalNetwork)
             let pool = (Int(network.suffix(1)) ?? 0) * 64
@@ -326,6 +333,49 @@ package struct RandomResources {
                     metadata: metadata, from: from, to: to, transport: .icmp,
                     expect: isElsewhere ? .allow : .deny))
         }
+    }
+
+    private mutating func targetGroup(_ metadata: Metadata) -> TargetGroup {
+        let (all, vpc) = (resources, reference(.vpc))
+        var members = TargetGroup.Members.selector(["app": pick(["web", "db"])])
+        if isOne(in: 2) {
+            var named: [TargetGroup.Member] = []
+            for _ in 0..<number(0..<3) {
+                let name = reference(.networkInterface) { resource in
+                    guard let interface = resource as? NetworkInterface else { return false }
+                    return (all[ResourceReference(.subnet, interface.subnet)]?.value as? Subnet)?.vpc == vpc
+                }
+                if !named.contains(where: { $0.name == name }) || isOne(in: 30) {
+                    named.append(.init(name, weight: number(1..<4)))
+                }
+            }
+            members = .interfaces(named)
+        }
+        return TargetGroup(
+            metadata: metadata, vpc: vpc, port: UInt16(number(8080..<8082)), transport: pick([.tcp, .udp]),
+            members: members, drain: .seconds(number(60..<62)))
+    }
+
+    private mutating func loadBalancer(_ metadata: Metadata) -> LoadBalancer {
+        let subnet = reference(.subnet)
+        let vpc = vpc(ofSubnet: subnet)
+        let base = (resources[ResourceReference(.subnet, subnet)]?.value as? Subnet)?.cidr.description.split(
+            separator: "."
+        ).prefix(3).joined(separator: ".")
+        let own = Int(metadata.name.suffix(1)) ?? 0
+        let listeners = (0..<number(1..<3)).map { position in
+            let name = reference(.targetGroup) { ($0 as? TargetGroup)?.vpc == vpc }
+            let group = resources[ResourceReference(.targetGroup, name)]?.value as? TargetGroup
+            return LoadBalancer.Listener(
+                transport: isOne(in: 20) ? .tcp : group?.transport ?? .tcp,
+                port: UInt16(80 + (isOne(in: 20) ? 0 : position)),
+                targetGroup: name)
+        }
+        return LoadBalancer(
+            metadata: metadata, vpc: vpc,
+            inside: .init(
+                subnet: subnet, address: address("\(base ?? "10.0.0").\(isOne(in: 20) ? number(6..<15) : 2 + own)")),
+            affinity: pick([.none, .source]), listeners: listeners)
     }
 
     /// Further addresses and prefixes, most of them free and inside of the subnet.

@@ -401,7 +401,7 @@ import VPCModel
         (
             document("Elephant", "blue", "spec: {}"), "there is no kind \"Elephant\"",
             "the kinds are Host, VPC, Subnet, RouteTable, NetworkInterface, SecurityGroup, NetworkACL, Probe,"
-                + " ExternalNetwork, NATGateway, ElasticIP, VPCPeering, PeeringAcceptance"
+                + " ExternalNetwork, NATGateway, ElasticIP, VPCPeering, PeeringAcceptance, TargetGroup, LoadBalancer"
         ),
         (
             document("VPC", "blue", "spec: {id: 101, cidrs: 10.0.0.0/8}"),

@@ -64,7 +64,10 @@ private struct Planner {
             SecurityRule(
                 traffic: traffic(),
                 peers: (0...number(0...2)).map { _ in
-                    pick([.cidr(prefix()), .securityGroup(name()), .securityGroup(name() + "/" + name())])
+                    pick([
+                        .cidr(prefix()), .securityGroup(name()), .securityGroup(name() + "/" + name()),
+                        .loadBalancer(name()),
+                    ])
                 })
         }
     }
@@ -76,8 +79,51 @@ private struct Planner {
         }
     }
 
+    mutating func targetGroup() -> TargetGroup {
+        let checks: [TargetGroup.HealthCheck] = [
+            .init(), .init(transport: .udp, interval: .seconds(300), timeout: .seconds(60), healthy: 1, unhealthy: 10),
+            .init(transport: .https, path: "/a/b~%20", status: [200, 404], timeout: .milliseconds(100)),
+        ]
+        return TargetGroup(
+            metadata: metadata(), vpc: name(), port: UInt16(number(1...65535)),
+            transport: pick(BalancedProtocol.allCases),
+            members: pick([
+                .selector(["app": "web"]), .selector([text(): text()]), .interfaces([]),
+                .interfaces([.init(name()), .init(name(), weight: 256)]),
+            ]), healthCheck: maybe(pick(checks)),
+            drain: pick([.zero, .seconds(60), .seconds(3600), .milliseconds(1500)]),
+            whenAllUnhealthy: pick([.refuse, .useAll]))
+    }
+
+    mutating func loadBalancer() -> LoadBalancer {
+        let inside = LoadBalancer.Inside(subnet: name(), address: address())
+        if number(0...1) == 0 {
+            let isOutside = number(0...1) == 0
+            return LoadBalancer(
+                metadata: metadata(), vpc: name(), inside: isOutside ? maybe(inside) : inside,
+                elasticIP: isOutside ? name() : nil, scheme: isOutside ? pick([.pair, .scaleOut]) : .pair,
+                affinity: pick([.none, .source]),
+                listeners: (0...number(0...2)).map { _ in
+                    .init(
+                        transport: pick([.tcp, .udp]), port: UInt16(number(1...65535)), targetGroup: maybe(name()))
+                })
+        }
+        let rules: [LoadBalancer.Rule] = [
+            .init(targetGroup: name()), .init(host: "shop.example", path: "/api/", targetGroup: name()),
+        ]
+        return LoadBalancer(
+            metadata: metadata(), vpc: name(), type: .l7, inside: maybe(inside), elasticIP: maybe(name()),
+            listeners: [
+                .init(
+                    transport: .https, port: 443, rules: rules,
+                    certificates: [.init(name: "shop.example", file: "/etc/a b")]),
+                .init(transport: .http, port: 80, redirect: .https),
+            ], instances: [.init(subnet: name(), host: name(), address: address())],
+            clientAddress: pick([.forwardedFor, .proxyV2]), logsAccesses: number(0...1) == 0)
+    }
+
     mutating func resource() -> Resource {
-        switch number(0...12) {
+        switch number(0...14) {
         case 0:
             return Resource(
                 Host(
@@ -173,6 +219,8 @@ private struct Planner {
                     metadata: metadata(), requester: side, accepter: .init(vpc: name()), isAccepted: number(0...1) == 0)
             )
         case 11: return Resource(PeeringAcceptance(metadata: metadata(), peering: name(), account: text()))
+        case 12: return Resource(targetGroup())
+        case 13: return Resource(loadBalancer())
         case 9:
             return Resource(
                 ElasticIP(

@@ -22,7 +22,7 @@ import VPCTopology
 
     @Test func theExamplesAreRight() throws {
         let blocks = try Self.blocks("yaml") + Self.blocks("json")
-        #expect(blocks.count == 13)
+        #expect(blocks.count == 15)
         for block in blocks {
             let set = ManifestSet(text: block.contains("apiVersion") ? block : "apiVersion: vpcctl.dev/v1\n" + block)
             #expect(set.diagnostics.map(\.description) == [], "\(block)")

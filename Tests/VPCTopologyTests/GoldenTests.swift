@@ -9,7 +9,7 @@ import VPCTopology
 /// `UPDATE_GOLDEN=1 swift test --filter GoldenTests` writes what is printed now; read the difference before it is
 /// committed.
 @Suite(.timeLimit(minutes: 10)) struct TopologyGoldenTests {
-    @Test(arguments: ["rules", "security", "edge", "guests", "outside", "peering", "pairs"])
+    @Test(arguments: ["rules", "security", "edge", "guests", "outside", "peering", "pairs", "balancers"])
     func isPrinted(_ name: String) throws {
         let directory = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Golden")
         let input = directory.appendingPathComponent(name + ".yaml")

@@ -67,6 +67,11 @@ extension FieldType<SecurityRule.Peer> {
                     value: { if case .securityGroup(let name) = $0 { name } else { nil } },
                     "of the same VPC, or `VPC/GROUP` of one that has a peering with it; it may be the group itself. Stands for the addresses of all interfaces that have the"
                         + " group"),
+                UnionCase(
+                    "loadBalancer", .name(of: LoadBalancer.self), make: { .loadBalancer($0) },
+                    value: { if case .loadBalancer(let name) = $0 { name } else { nil } },
+                    "of the same VPC. In `to` it stands for the addresses of its targets, for these are judged; in `from`"
+                        + " for its own"),
             ])
     ])
 }

@@ -29,6 +29,8 @@ public struct SecurityRule: Hashable, Sendable {
         case cidr(IPPrefix)
         /// The interfaces that have the group of this name; of a peer, `VPC/GROUP`.
         case securityGroup(String)
+        /// The addresses of the load balancer of this name; of an egress rule those of its targets.
+        case loadBalancer(String)
     }
 
     public init(traffic: TrafficMatch, peers: [Peer]) {

@@ -141,6 +141,8 @@ extension Resolver {
                     "the interface is here", at: ResourceReference(.networkInterface, topology.interfaces[other].name),
                     ["spec"]))
         }
+        // Balancers come later, and say so where all is resolved.
+        if index.balancerPlaces[resolved.place] != nil { isInDoubt = true }
         if let other = index.natGatewayPlaces[resolved.place] {
             reportGateway(address, other, at: reference, path)
         }

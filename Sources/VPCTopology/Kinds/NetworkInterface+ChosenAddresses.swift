@@ -74,6 +74,13 @@ extension Resolver {
             used[subnet]?.append(gateway.address...gateway.address)
         }
         for gateway in topology.natGateways { used[gateway.subnet]?.append(gateway.address...gateway.address) }
+        for balancer in model.loadBalancers {
+            guard let inside = balancer.inside, let subnet = number(Subnet.self, inside.subnet) else { continue }
+            used[subnet]?.append(inside.address...inside.address)
+        }
+        for inside in topology.loadBalancers.compactMap(\.inside) {
+            used[inside.subnet]?.append(inside.address...inside.address)
+        }
         return Dictionary(
             uniqueKeysWithValues: used.map { ($0.key, FreeAddresses(topology.subnets[$0.key], without: $0.value)) })
     }

@@ -18,7 +18,8 @@ extension NetworkInterface: ResolvableResource {
 
     init(_ resolved: ResolvedInterface, in topology: Topology) {
         self.init(
-            metadata: Metadata(name: resolved.name), subnet: topology.subnets[resolved.subnet].name,
+            metadata: Metadata(name: resolved.name, labels: resolved.labels),
+            subnet: topology.subnets[resolved.subnet].name,
             host: topology.hosts[resolved.host].metadata.name,
             address: resolved.hasChosenAddress ? nil : resolved.address,
             addresses: resolved.further.filter { !$0.isDelegated && !$0.isPublic }.map(\.prefix.address),
@@ -53,6 +54,7 @@ extension NetworkInterface: ResolvableResource {
             + resolver.index.probesOfInterface[number].map { NumberedResource(kind: .probe, number: $0) }
             + resolver.index.elasticIPsOfInterface[number].map { NumberedResource(kind: .elasticIP, number: $0) }
             + resolver.index.natGatewaysOfInterface[number].map { NumberedResource(kind: .natGateway, number: $0) }
+            + resolver.namingTargetGroups(number).map { NumberedResource(kind: .targetGroup, number: $0) }
     }
 
     func concerned(by new: NetworkInterface, _ number: Int, _ resolver: Resolver) -> [NumberedResource]? {
@@ -119,7 +121,7 @@ extension Resolver {
             hasOwnMAC: all[index].mac != nil, sourceDestCheck: all[index].sourceDestCheck,
             attachment: all[index].attachment, mtu: all[index].mtu ?? NetworkInterface.defaultMTU,
             hostName: all[index].hostName,
-            further: all[index].hasFurther ? all[index].further : [])
+            further: all[index].hasFurther ? all[index].further : [], labels: all[index].metadata.labels)
         let number = place(NetworkInterface.self, name, resolved)
         placements[position].number = number
         if self.index.routeTablesOfInterface.has(number) {
@@ -138,7 +140,10 @@ extension Resolver {
             reportGateway(
                 placement.address, gateway, at: interfaces[placement.index].reference, ["spec", "address"])
         }
-        if !index.natGatewayPlaces.isEmpty, interfaces[placement.index].hasFurther { isInDoubt = true }
+        if index.balancerPlaces[place] != nil { isInDoubt = true }
+        if !index.natGatewayPlaces.isEmpty || !index.balancerPlaces.isEmpty, interfaces[placement.index].hasFurther {
+            isInDoubt = true
+        }
         guard let first = topology.enter(placement.number) else { return }
         var (own, other) = (topology.interfaces[placement.number], topology.interfaces[first])
         // Who has kept it was there before, whatever the order.

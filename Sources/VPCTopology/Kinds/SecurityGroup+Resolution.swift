@@ -35,7 +35,8 @@ extension SecurityGroup: ResolvableResource {
                 SecurityRule(
                     traffic: rule.traffic,
                     peers: rule.cidrs.map { .cidr($0) }
-                        + rule.groups.map { .securityGroup(name(of: topology.securityGroups[$0])) })
+                        + rule.groups.map { .securityGroup(name(of: topology.securityGroups[$0])) }
+                        + rule.balancers.map { .loadBalancer(topology.loadBalancers[$0].name) })
             }
         }
         self.init(
@@ -47,6 +48,7 @@ extension SecurityGroup: ResolvableResource {
         let group = resolver.topology.securityGroups[number]
         resolver.index.groupsOfVPC.insert(number, to: group.vpc)
         for peer in group.namedGroups { resolver.index.groupsNamingGroup.insert(number, to: peer) }
+        for balancer in group.namedBalancers { resolver.index.groupsNamingBalancer.insert(number, to: balancer) }
         resolver.topology.policyElements += group.cost.elements
         resolver.index.policyEffort += group.cost.effort
     }
@@ -55,6 +57,7 @@ extension SecurityGroup: ResolvableResource {
         let group = resolver.topology.securityGroups[number]
         resolver.index.groupsOfVPC.remove(number, from: group.vpc)
         for peer in group.namedGroups { resolver.index.groupsNamingGroup.remove(number, from: peer) }
+        for balancer in group.namedBalancers { resolver.index.groupsNamingBalancer.remove(number, from: balancer) }
         resolver.topology.policyElements -= group.cost.elements
         resolver.index.policyEffort -= group.cost.effort
     }
@@ -77,6 +80,7 @@ extension ResolvedSecurityGroup {
     }
 
     fileprivate var namedGroups: Set<Int> { Set((ingress + egress).flatMap(\.groups)) }
+    fileprivate var namedBalancers: Set<Int> { Set((ingress + egress).flatMap(\.balancers)) }
 }
 
 extension Resolver {
@@ -133,22 +137,33 @@ extension Resolver {
                     if let index = self.peer(name, usedIn: vpc, by: group.reference, path) {
                         result.groups.append(index)
                     }
+                case .loadBalancer(let name):
+                    let path = direction.path(number) + [peersKey, .index(peer), "loadBalancer"]
+                    if let index = balancer(name, usedIn: vpc, by: group.reference, path) {
+                        result.balancers.append(index)
+                    }
                 }
             }
+            let addresses = result.balancers.flatMap {
+                direction == .ingress ? topology.addresses(ofBalancer: $0) : topology.targets(ofBalancer: $0)
+            }
+            result.balanced = Set(addresses).sorted().map { IPPrefix($0) }
             resolved.append(result)
         }
         let admitted = admit(resolved.map(\.line), resolved.servicesOfGroups, of: group.reference) {
             direction.path($0)
         }
         // A rule by addresses may hold those of every member.
-        let isSimple = resolved.allSatisfy { $0.groups.isEmpty } || resolved.allSatisfy { $0.cidrs.isEmpty }
+        let isSimple =
+            resolved.allSatisfy { $0.groups.isEmpty && $0.balancers.isEmpty }
+            || resolved.allSatisfy { $0.cidrs.isEmpty && $0.balancers.isEmpty }
         if !admitted.eachLineDecides || !isSimple {
             var finder = ShadowFinder<IPv4Bits>()
             for (number, rule) in resolved.enumerated() {
                 // Of a rule with a broken reference it is not known what it matches.
                 // Members of peers have addresses of theirs.
                 let isWhole =
-                    rule.cidrs.count + rule.groups.count == rules[number].peers.count
+                    rule.balancers.isEmpty && rule.cidrs.count + rule.groups.count == rules[number].peers.count
                     && rule.groups.allSatisfy { topology.securityGroups[$0].vpc == vpc }
                 warnWhereShadowed(rule, isWhole, number, of: group, vpc, direction, &finder)
             }
@@ -203,6 +218,22 @@ extension Resolver {
             return nil
         }
         return index
+    }
+
+    /// The named balancer, where it is one of that VPC.
+    private mutating func balancer(
+        _ name: String, usedIn vpc: Int, by resource: ResourceReference, _ path: FieldPath
+    ) -> Int? {
+        guard let index = number(of: LoadBalancer.self, name, for: resource, path) else { return nil }
+        let owner = topology.loadBalancers[index].vpc
+        if owner == vpc { return index }
+        report(
+            "balancer-other-vpc",
+            "the load balancer \(name) belongs to VPC \(topology.vpcs[owner].name), this \(resource.kind.rawValue) to"
+                + " \(topology.vpcs[vpc].name)", hint: "name one of the same VPC", at: resource, path,
+            related: Diagnostic.Related(
+                "the balancer's VPC is set here", at: ResourceReference(.loadBalancer, name), ["spec", "vpc"]))
+        return nil
     }
 
     private mutating func warnWhereShadowed(

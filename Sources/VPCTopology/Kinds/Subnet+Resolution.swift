@@ -40,7 +40,7 @@ extension Subnet: ResolvableResource {
     }
 
     static func referrers(to number: Int, _ resolver: Resolver) -> [NumberedResource] {
-        interfaces(of: number, resolver) + natGateways(of: number, resolver)
+        interfaces(of: number, resolver) + natGateways(of: number, resolver) + balancers(of: number, resolver)
     }
 
     private static func interfaces(of number: Int, _ resolver: Resolver) -> [NumberedResource] {
@@ -55,6 +55,12 @@ extension Subnet: ResolvableResource {
         }
     }
 
+    private static func balancers(of number: Int, _ resolver: Resolver) -> [NumberedResource] {
+        resolver.topology.loadBalancers.numbered.filter { balancer in
+            balancer.element.inside?.subnet == number || balancer.element.instances.contains { $0.subnet == number }
+        }.map { NumberedResource(kind: .loadBalancer, number: $0.number) }
+    }
+
     func concerned(by new: Subnet, _ number: Int, _ resolver: Resolver) -> [NumberedResource]? {
         if (vpc, cidr, usableGateway) == (new.vpc, new.cidr, new.usableGateway) { return [] }
         let interfaces = Self.interfaces(of: number, resolver)
@@ -64,7 +70,7 @@ extension Subnet: ResolvableResource {
             vpc != new.vpc || !new.cidr.hasPlace(for: resolver.topology.interfaces[$0.number].address)
         }
         return interfaces + moved.flatMap { NetworkInterface.referrers(to: $0.number, resolver) } + gateways
-            + gateways.flatMap { NATGateway.referrers(to: $0.number, resolver) }
+            + gateways.flatMap { NATGateway.referrers(to: $0.number, resolver) } + Self.balancers(of: number, resolver)
     }
 }
 

@@ -39,7 +39,7 @@ extension VPC: ResolvableResource {
             + index.aclsOfVPC[number].map { NumberedResource(kind: .networkACL, number: $0) }
             + resolver.topology.peerings.numbered.filter { $0.element.far(from: number) != nil }.map {
                 NumberedResource(kind: .vpcPeering, number: $0.number)
-            }
+            } + resolver.topology.balancing(inVPC: number)
     }
 
     /// Everything of a VPC has its place by the id.
