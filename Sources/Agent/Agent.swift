@@ -25,6 +25,7 @@ public final class Agent: Sendable {
     let filters: FilterWatch
     let guestServices: GuestServices
     let translations: TranslationLog
+    let uplinks: UplinkWatch
     let mailbox: Mailbox<Command>
     /// Nil where nobody is watched.
     let liveness: HostLiveness?
@@ -86,6 +87,7 @@ public final class Agent: Sendable {
         connections = ConnectionWatch(publication)
         filters = FilterWatch(publication)
         guestServices = try GuestServices(publication)
+        uplinks = try UplinkWatch(publication)
         translations = try TranslationLog(stateDirectory: configuration.stateDirectory, publication)
         revisions = try RevisionStore(stateDirectory: configuration.stateDirectory, limit: configuration.revisions)
         let mailbox = try Mailbox<Command>()
@@ -110,6 +112,7 @@ public final class Agent: Sendable {
         filters.stop()
         guestServices.stop()
         translations.stop()
+        uplinks.stop()
         for command in mailbox.close() { refuse(command) }
         preparer.close()
         planner.close()

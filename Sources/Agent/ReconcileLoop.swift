@@ -273,6 +273,7 @@ final class ReconcileLoop {
                 agent.connections.follow(shares, in: kernel)
             }
             agent.filters.follow(hostPass.reconciler)
+            if let plan = hostPass.newUplinkPlan(of: desired) { agent.uplinks.follow(plan) }
             if let plan = hostPass.newTranslationLog(of: desired) { agent.translations.follow(plan) }
             if let plan = hostPass.newGuestServices(of: desired) { agent.guestServices.follow(plan) }
             publication.passed(result, for: desired, hostPass.ledger.alarms(at: agent.clock.now))
