@@ -23,7 +23,12 @@ connections of the gateway. A million connections take room that Linux has not b
 
 *Binding*: `vpcd` of the gateway's host, with a file of manifests that has the elastic IP, which is rewritten. It is
 the processor time of the daemon from there to `RevisionApplied`, with what the kernel does for it: reading the file, checking it
-against all others, what it changes, the transaction, and reading back.
+against all others, what it changes, the transaction, and reading back. It misses its aim, and grows with the elastic IPs of
+the host. What moving and unbinding took more was a list of all of them, made to judge connections by; it is not made any more,
+and these two are as they were before.
+
+The figures are of single runs of the two scripts (`inside/edge.py`, `inside/binding.py`), of several builds, and not of one run of
+`make bench-edge`.
 """
 
 # Title and specification (inside/edge.py) of what is compared.
