@@ -26,6 +26,7 @@ public final class Agent: Sendable {
     let drains: DrainWatch
     let guestServices: GuestServices
     let translations: TranslationLog
+    let uplinks: UplinkWatch
     let mailbox: Mailbox<Command>
     /// Nil where nobody is watched.
     let liveness: HostLiveness?
@@ -89,6 +90,7 @@ public final class Agent: Sendable {
         filters = FilterWatch(publication)
         drains = DrainWatch(publication)
         guestServices = try GuestServices(publication)
+        uplinks = try UplinkWatch(publication)
         translations = try TranslationLog(stateDirectory: configuration.stateDirectory, publication)
         revisions = try RevisionStore(stateDirectory: configuration.stateDirectory, limit: configuration.revisions)
         let mailbox = try Mailbox<Command>()
@@ -118,6 +120,7 @@ public final class Agent: Sendable {
         drains.stop()
         guestServices.stop()
         translations.stop()
+        uplinks.stop()
         for command in mailbox.close() { refuse(command) }
         preparer.close()
         planner.close()

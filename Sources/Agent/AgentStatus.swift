@@ -28,6 +28,11 @@ public struct AgentStatus: Sendable {
     public var connections: [ConnectionUse] = []
     /// The NAT gateways of this host, by name, as of the last count.
     public var natGateways: [NATGatewayUse] { connections.compactMap(NATGatewayUse.init) }
+    /// Connections that found no public port, or none that nobody else had taken at the same moment, since the VPCs'
+    /// namespace was made.
+    public var unplaced = 0
+    /// Where this host alone is connected to an external network, by the network's name.
+    public var uplinks: [Uplink] = []
     /// What of the machine's own filters keeps tunnels from other hosts, or may do so.
     public var obstacles: [TunnelObstacle] = []
     /// The revision that the last pass was made for, however it ended.
@@ -116,6 +121,17 @@ public struct AgentStatus: Sendable {
         public var reason: String
         /// Of a target that is here: how often it fell ill since the agent began.
         public var failures: Int?
+    }
+
+    /// The way to an external network.
+    public struct Uplink: Sendable, Hashable {
+        /// The name of the ExternalNetwork.
+        public var network: String
+        /// In the VPCs' namespace.
+        public var device: String
+        public var isUp: Bool
+        /// Why it is not.
+        public var reason: String?
     }
 
     public struct Alarm: Sendable, Hashable {

@@ -34,6 +34,7 @@ struct HostPass {
     private var isBalancingNew = true
     /// The namespace in which guests are answered.
     private var servedNamespace: UInt64?
+    private var watchedUplinks = UplinkPlan()
     /// Whose translations are recorded.
     private var recorded = TranslationLogPlan()
     /// Since something was settled last: then no short cut is taken.
@@ -110,6 +111,22 @@ struct HostPass {
         guard isBalancingNew, let compilation = compiled.compilation else { return nil }
         isBalancingNew = false
         return compilation.balancedConnections
+    }
+
+    /// Which uplinks are watched; nil where that is as it was when this was asked last.
+    mutating func newUplinkPlan(of desired: Desired) -> UplinkPlan? {
+        guard let compilation = compiled.compilation else { return nil }
+        var plan = UplinkPlan()
+        for (number, device, base) in compilation.uplinksAlone {
+            let network = desired.topology.externalNetworks[number]
+            plan.uplinks[network.name] = UplinkPlan.Uplink(device: device, base: base, router: network.nextHop)
+        }
+        if !plan.uplinks.isEmpty, let namespace {
+            (plan.namespace, plan.identity) = (namespace, (try? NetworkNamespace.named(namespace).identity()) ?? 0)
+        }
+        if plan == watchedUplinks { return nil }
+        watchedUplinks = plan
+        return plan
     }
 
     /// Whose translations are recorded; nil where that is as it was when this was asked last.

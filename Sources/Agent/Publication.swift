@@ -20,6 +20,8 @@ final class Publication: Sendable {
         var metrics = AgentMetrics()
         var desired: DesiredState?
         var pendingChanges = 0
+        /// When connections have found no public port; nil: not lately.
+        var withoutPort: ContinuousClock.Instant?
     }
 
     init(_ log: Logger) { self.log = log }
@@ -239,6 +241,37 @@ final class Publication: Sendable {
         }
     }
 
+    /// How many connections have found no public port.
+    /// - Parameter more: Since the last look.
+    func unplaced(_ count: Int, more: Int, _ uses: [ConnectionUse]) {
+        let (isNews, isOver) = published.withLock { published in
+            published.status.unplaced = count
+            let before = published.withoutPort
+            if more >= Self.unplacedThatMatter { published.withoutPort = .now }
+            let isOver = before.map { $0 + Self.patience < .now } ?? false && more < Self.unplacedThatMatter
+            if isOver { published.withoutPort = nil }
+            return (before == nil && more >= Self.unplacedThatMatter, isOver)
+        }
+        if isNews {
+            let gateways = uses.filter { $0.ports != nil }.sorted { $0.tracked > $1.tracked }.prefix(3)
+            let most = gateways.map { "\($0.owner.name) with \($0.tracked) connections and \($0.ports ?? 0) ports" }
+            let text =
+                "\(more) connections have found no free public port; most has \(most.joined(separator: ", then "))"
+            log.warning("\(text)")
+            events.add(
+                .alarmRaised, text,
+                resource: uses.count { $0.ports != nil } == 1 ? gateways.first.map { "\($0.owner)" } : nil)
+        } else if isOver {
+            log.notice("connections find public ports again")
+            events.add(.alarmCleared, "connections find public ports again")
+        }
+    }
+
+    /// Two that take a port at the same moment lose one of them now and then.
+    private static let unplacedThatMatter = 4
+    /// Without one that finds none.
+    private static let patience = Duration.seconds(60)
+
     private func notePorts(of use: ConnectionUse, since former: ConnectionUse?, _ revision: Int?) {
         guard let ports = use.ports, use.isShortOfPorts != former?.isShortOfPorts ?? false else { return }
         let text = "it has \(use.tracked) connections with \(ports) public ports"
@@ -262,6 +295,27 @@ final class Publication: Sendable {
         } else if wasAlarming, !use.isAlarming {
             log.notice("\(resource): it has \(numbers)")
             events.add(.alarmCleared, "it has \(numbers)", resource: resource, revision: revision)
+        }
+    }
+
+    // MARK: - Uplinks
+
+    /// How the ways to external networks are.
+    func uplinks(_ uplinks: [AgentStatus.Uplink]) {
+        let before = published.withLock { published in
+            defer { published.status.uplinks = uplinks }
+            return Dictionary(
+                published.status.uplinks.map { ($0.network, $0) }, uniquingKeysWith: { first, _ in first })
+        }
+        for uplink in uplinks where uplink != before[uplink.network] {
+            let resource = "ExternalNetwork/\(uplink.network)"
+            if let reason = uplink.reason {
+                log.warning("\(resource) cannot be reached: \(reason)")
+                events.add(.alarmRaised, "it cannot be reached: \(reason)", resource: resource)
+            } else if before[uplink.network]?.isUp == false {
+                log.notice("\(resource) is reached again")
+                events.add(.alarmCleared, "it is reached again", resource: resource)
+            }
         }
     }
 

@@ -58,7 +58,8 @@ extension AgentStatus {
             "gatewayPairs": .list(gatewayPairs.map(\.structured)),
             "obstacles": .list(obstacles.map(\.structured)),
             "connections": trackingTable.map(connections(in:)) ?? .null,
-            "natGateways": .list(natGateways.map(\.structured)),
+            "natGateways": .list(natGateways.map { .object($0.members) }),
+            "uplinks": .list(uplinks.map(\.structured)), "unplaced": .integer(unplaced),
             "started": .string(timestamp(started)),
         ]
     }
@@ -82,10 +83,20 @@ extension AgentStatus {
 }
 
 extension NATGatewayUse {
-    var structured: StructuredValue {
+    var members: [StructuredValue.Member] {
         [
-            "name": .string(name), "sessions": .integer(sessions), "ports": .integer(ports),
-            "alarming": .boolean(isAlarming),
+            StructuredValue.Member("name", .string(name)), StructuredValue.Member("sessions", .integer(sessions)),
+            StructuredValue.Member("ports", .integer(ports)),
+            StructuredValue.Member("alarming", .boolean(isAlarming)),
+        ]
+    }
+}
+
+extension AgentStatus.Uplink {
+    fileprivate var structured: StructuredValue {
+        [
+            "network": .string(network), "device": .string(device), "up": .boolean(isUp),
+            "reason": .string(orNull: reason),
         ]
     }
 }

@@ -1,6 +1,7 @@
 import Agent
 import GatewayControl
 import KernelModel
+import Reconciler
 
 extension OpenMetricsText {
     mutating func append(_ agent: Agent, version: String) {
@@ -130,6 +131,13 @@ extension OpenMetricsText {
         gauge(
             "vpcctl_nat_gateway_ports", "The most sessions that it can have to one port of one destination.",
             status.natGateways.map { Sample(labels: [("natgateway", $0.name)], value: .integer($0.ports)) })
+        counter(
+            "vpcctl_unplaced_connections",
+            "Connections that got no public port, or none that nobody else had taken at the same moment.",
+            [Sample(value: .integer(status.unplaced))])
+        gauge(
+            "vpcctl_uplink_up", "Whether the uplink has a carrier and the provider's router answers.",
+            status.uplinks.map { Sample(labels: [("network", $0.network)], value: .integer($0.isUp ? 1 : 0)) })
         gauge(
             "vpcctl_manifests_rejected", "Whether what the manifest directory holds now is not valid.",
             [Sample(value: .integer(status.rejected.isEmpty ? 0 : 1))])
@@ -229,7 +237,30 @@ extension OpenMetricsText {
             "vpcctl_vpc_refused_connections",
             "First packets that the bound or the rate of the VPC's connections refused.",
             reading.vpcs.map { vpc in
-                Sample(labels: [("vpc", vpc.name)], value: .integer(reading.refused[vpc.name] ?? 0))
+                Sample(labels: [("vpc", vpc.name)], value: .integer(reading.refusals.vpcs[vpc.name] ?? 0))
+            })
+        append(reading.refusals)
+    }
+
+    private mutating func append(_ refusals: Refusals) {
+        func capped(_ label: String, _ counts: [String: Refusals.OfEdge]) -> [Sample] {
+            counts.sorted { $0.key < $1.key }.flatMap { name, refused in
+                [("egress", refused.egress), ("ingress", refused.ingress)].compactMap { direction, count in
+                    count.map { Sample(labels: [(label, name), ("direction", direction)], value: .integer($0)) }
+                }
+            }
+        }
+        counter(
+            "vpcctl_nat_gateway_capped_packets", "Packets that were more than the NAT gateway's bandwidth.",
+            capped("natgateway", refusals.natGateways))
+        counter(
+            "vpcctl_elastic_ip_capped_packets", "Packets that were more than the elastic IP's bandwidth.",
+            capped("elasticip", refusals.elasticIPs))
+        counter(
+            "vpcctl_nat_gateway_refused_connections",
+            "First packets that the bound or the rate of the NAT gateway's connections refused.",
+            refusals.natGateways.sorted { $0.key < $1.key }.map { name, refused in
+                Sample(labels: [("natgateway", name)], value: .integer(refused.connections))
             })
     }
 

@@ -4,7 +4,7 @@ import Testing
 @testable import Agent
 
 /// Files of lines that do not grow without end.
-@Suite(.timeLimit(minutes: 1)) struct RecordFileTests {
+@Suite(.timeLimit(minutes: 10)) struct RecordFileTests {
     private let folder = "/tmp/vpcd-records-\(UUID().uuidString)"
     private var path: String { folder + "/below/lines" }
 

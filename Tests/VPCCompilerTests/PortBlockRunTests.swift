@@ -4,7 +4,7 @@ import VPCManifest
 import VPCTopology
 
 /// Whose blocks of ports are whose, in few lines.
-@Suite(.timeLimit(minutes: 1)) struct PortBlockRunTests {
+@Suite(.timeLimit(minutes: 10)) struct PortBlockRunTests {
     private static func topology(_ cidrs: [String], _ pool: String, size: Int) throws -> Topology {
         let subnets = cidrs.enumerated().map { number, cidr in
             """
