@@ -24,6 +24,7 @@ public final class Agent: Sendable {
     let connections: ConnectionWatch
     let filters: FilterWatch
     let guestServices: GuestServices
+    let balancers: HostBalancers
     let mailbox: Mailbox<Command>
     /// Nil where nobody is watched.
     let liveness: HostLiveness?
@@ -85,6 +86,7 @@ public final class Agent: Sendable {
         connections = ConnectionWatch(publication)
         filters = FilterWatch(publication)
         guestServices = try GuestServices(publication)
+        balancers = try HostBalancers("\(configuration.stateDirectory)/balancers", publication)
         revisions = try RevisionStore(stateDirectory: configuration.stateDirectory, limit: configuration.revisions)
         let mailbox = try Mailbox<Command>()
         self.mailbox = mailbox
@@ -107,6 +109,7 @@ public final class Agent: Sendable {
         connections.stop()
         filters.stop()
         guestServices.stop()
+        balancers.stop()
         for command in mailbox.close() { refuse(command) }
         preparer.close()
         planner.close()

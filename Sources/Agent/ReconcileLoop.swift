@@ -274,6 +274,7 @@ final class ReconcileLoop {
             }
             agent.filters.follow(hostPass.reconciler)
             if let plan = hostPass.newGuestServices(of: desired) { agent.guestServices.follow(plan) }
+            agent.balancers.follow(desired.topology.httpBalancers(on: desired.host))
             publication.passed(result, for: desired, hostPass.ledger.alarms(at: agent.clock.now))
             return .success(result)
         } catch {

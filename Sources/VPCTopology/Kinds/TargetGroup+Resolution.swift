@@ -87,7 +87,8 @@ extension Resolver {
     }
 
     private mutating func checkHealth(of group: TargetGroup) {
-        if group.healthCheck == nil { return }
+        // Those of HTTP are checked by the instances that ask them.
+        if group.healthCheck == nil || group.transport.isHTTP { return }
         report(
             "not-supported", "healthCheck: targets are not checked yet",
             hint: "leave it out: every target counts as healthy", at: group.reference, ["spec", "healthCheck"])
