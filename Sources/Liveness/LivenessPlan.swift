@@ -46,6 +46,9 @@ public struct LivenessVerdict: Hashable, Sendable {
     /// One phrase: `up`, `detection time expired`.
     public var reason: String
 
+    /// The reason as long as nobody has answered or not answered.
+    public static let unknown = "not known yet"
+
     public init(isAlive: Bool, _ reason: String) { (self.isAlive, self.reason) = (isAlive, reason) }
 }
 
@@ -100,7 +103,7 @@ struct LivenessJudge: Sendable {
     }
 
     private static func presumed(_ key: FactKey) -> LivenessVerdict {
-        LivenessVerdict(isAlive: key.kind != .health, "not known yet")
+        LivenessVerdict(isAlive: key.kind != .health, LivenessVerdict.unknown)
     }
 }
 
