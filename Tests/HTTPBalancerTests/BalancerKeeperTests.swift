@@ -8,7 +8,7 @@ import Testing
 
 /// An instance with a real HAProxy, in a namespace of its own whose `lo` has the servers.
 @Suite(
-    .enabled(if: HAProxyProcess.isInstalled && getuid() == 0, "needs haproxy and root"), .timeLimit(minutes: 3),
+    .enabled(if: HAProxyProcess.isInstalled && getuid() == 0, "needs haproxy and root"), .timeLimit(minutes: 10),
     .serialized)
 struct BalancerKeeperTests {
     /// Everything there is to one.

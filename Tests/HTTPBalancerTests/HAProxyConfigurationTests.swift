@@ -5,7 +5,7 @@ import Testing
 
 @testable import HTTPBalancer
 
-@Suite(.timeLimit(minutes: 2)) struct HAProxyConfigurationTests {
+@Suite(.timeLimit(minutes: 10)) struct HAProxyConfigurationTests {
     /// Everything that a balancer can say, in one.
     static func whole(_ certificate: String) -> HTTPBalancer {
         var balancer = HTTPBalancer(name: "shop")

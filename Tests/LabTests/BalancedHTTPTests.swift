@@ -10,7 +10,7 @@ import VPCModel
 extension LabTests {
     /// A balancer of HTTP that `vpcd` runs, between guests of two hosts.
     @Suite(
-        .needsOverlay, .enabled(if: access("/usr/sbin/haproxy", X_OK) == 0, "needs haproxy"), .timeLimit(minutes: 5),
+        .needsOverlay, .enabled(if: access("/usr/sbin/haproxy", X_OK) == 0, "needs haproxy"), .timeLimit(minutes: 15),
         .serialized)
     struct BalancedHTTPTests {
         /// A daemon for each of two hosts, and guests that serve.

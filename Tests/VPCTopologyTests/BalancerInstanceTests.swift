@@ -6,7 +6,7 @@ import VPCModel
 import VPCTopology
 
 /// Interfaces of balancers' instances, which nobody declares.
-@Suite(.timeLimit(minutes: 1)) struct BalancerInstanceTests {
+@Suite(.timeLimit(minutes: 10)) struct BalancerInstanceTests {
     private static let base = """
         apiVersion: vpcctl.dev/v1
         kind: Host
