@@ -74,6 +74,8 @@ let package = Package(
         // To authenticate with: Debian's, so that Debian mends it.
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         module("DHCP", ["IPAddressing", "Traffic"]),
+        // Load balancers of HTTP, by Debian's HAProxy.
+        module("HTTPBalancer", ["CTLS", "IPAddressing", "Netlink"]),
         .systemLibrary(name: "CTLS", pkgConfig: "libssl", providers: [.apt(["libssl-dev"])]),
         module("Liveness", ["COpenSSL", "CTLS", "CTraffic", "IPAddressing", "Netlink", "Traffic"]),
         // How vpcgw is asked. Apart, so that who asks need not load what it takes to answer.
@@ -98,8 +100,8 @@ let package = Package(
         module(
             "Agent",
             [
-                "CLinux", "DHCP", "GatewayControl", "IPAddressing", "KernelDriver", "KernelModel", "KernelNames",
-                "Liveness",
+                "CLinux", "DHCP", "GatewayControl", "HTTPBalancer", "IPAddressing", "KernelDriver", "KernelModel",
+                "KernelNames", "Liveness",
                 "NFTables", "Netlink", "Reconciler", "Traffic", "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology",
                 .product(name: "Logging", package: "swift-log"),
             ]),
@@ -152,7 +154,7 @@ let package = Package(
         .target(name: "CTestSupport", path: "Tests/CTestSupport"),
         .target(
             name: "TestSupport", dependencies: ["CTestSupport", "IPAddressing", "VPCModel"], path: "Tests/TestSupport",
-            swiftSettings: swiftSettings),
+            exclude: ["Web"], swiftSettings: swiftSettings),
         .target(
             name: "FakeKernel", dependencies: ["IPAddressing", "KernelModel", "KernelNames", "NFTables"],
             path: "Tests/FakeKernel",
@@ -180,6 +182,7 @@ let package = Package(
             ["IPAddressing", "TestSupport", "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology", "VPCTrace"]),
         tests("NetlinkTests", ["CLinux", "Netlink", "TestSupport"]),
         tests("DHCPTests", ["DHCP", "IPAddressing", "TestSupport", "Traffic"]),
+        tests("HTTPBalancerTests", ["HTTPBalancer", "IPAddressing", "Netlink", "TestSupport"]),
         tests("LivenessTests", ["IPAddressing", "Liveness", "Netlink", "TestSupport"]),
         tests("GatewayPairTests", ["GatewayPair", "IPAddressing", "Netlink", "TestSupport"]),
         tests("TrafficTests", ["IPAddressing", "Netlink", "TestSupport", "Traffic"]),

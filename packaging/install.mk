@@ -88,7 +88,7 @@ install: $(PROGRAMS:%=$(RELEASE)/%) $(GENERATED) ## into PREFIX (/usr/local), be
 	$(INSTALL_DATA) $(DOCUMENTS) $(DESTDIR)$(docdir)/
 	$(INSTALL_DATA) $(EXAMPLES) $(DESTDIR)$(docdir)/examples/
 	$(INSTALL) -d $(DESTDIR)$(unitdir) $(DESTDIR)$(sysusersdir) $(DESTDIR)$(sysconfdir)/vpcctl
-	for unit in vpcd vpcgw; do \
+	for unit in vpcd vpcgw vpc-lb@; do \
 		sed -e 's|/usr/sbin/|$(sbindir)/|' -e 's|/etc/vpcctl|$(sysconfdir)/vpcctl|' packaging/$$unit.service \
 			>$(SHARE)/unit && \
 		$(INSTALL_DATA) $(SHARE)/unit $(DESTDIR)$(unitdir)/$$unit.service || exit 1; \
@@ -103,5 +103,6 @@ uninstall: ## takes away what install put there; configuration, revisions and ke
 	rm -f $(foreach page,$(PAGES),$(DESTDIR)$(mandir)/man$(lastword $(subst ., ,$(page)))/$(page))
 	rm -f $(PROGRAMS:%=$(DESTDIR)$(bashcompletiondir)/%) $(PROGRAMS:%=$(DESTDIR)$(zshcompletiondir)/_%) \
 		$(PROGRAMS:%=$(DESTDIR)$(fishcompletiondir)/%.fish)
-	rm -f $(addprefix $(DESTDIR)$(unitdir)/,vpcd.service vpcgw.service) $(DESTDIR)$(sysusersdir)/vpcctl.conf
+	rm -f $(addprefix $(DESTDIR)$(unitdir)/,vpcd.service vpcgw.service vpc-lb@.service) \
+		$(DESTDIR)$(sysusersdir)/vpcctl.conf
 	rm -rf $(DESTDIR)$(docdir)

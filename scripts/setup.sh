@@ -16,6 +16,8 @@ packages=(
     iproute2 nftables iptables conntrack tcpdump iperf3 iputils-ping procps
     # other hands at BFD
     bird2 frr
+    # load balancers of HTTP
+    haproxy openssl
     # guests that ask for their addresses
     udhcpc isc-dhcp-client dhcpcd-base
     # an independent client of the API, and what judges its answers
@@ -53,7 +55,7 @@ if ((${#missing[@]} > 0)); then
     as_root "${apt[@]}" install -y --no-install-recommends "${missing[@]}"
     if [[ -n $policy ]]; then as_root rm -f "$policy"; fi
     # Nor after the next start.
-    for service in bird frr; do
+    for service in bird frr haproxy; do
         if [[ " ${missing[*]} " == *" $service"* ]] && command -v systemctl >/dev/null; then
             as_root systemctl disable "$service" >/dev/null 2>&1 || true
         fi

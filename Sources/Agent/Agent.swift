@@ -27,6 +27,7 @@ public final class Agent: Sendable {
     let guestServices: GuestServices
     let translations: TranslationLog
     let uplinks: UplinkWatch
+    let balancers: HostBalancers
     let mailbox: Mailbox<Command>
     /// Nil where nobody is watched.
     let liveness: HostLiveness?
@@ -92,6 +93,7 @@ public final class Agent: Sendable {
         guestServices = try GuestServices(publication)
         uplinks = try UplinkWatch(publication)
         translations = try TranslationLog(stateDirectory: configuration.stateDirectory, publication)
+        balancers = try HostBalancers("\(configuration.stateDirectory)/balancers", publication)
         revisions = try RevisionStore(stateDirectory: configuration.stateDirectory, limit: configuration.revisions)
         let mailbox = try Mailbox<Command>()
         self.mailbox = mailbox
@@ -121,6 +123,7 @@ public final class Agent: Sendable {
         guestServices.stop()
         translations.stop()
         uplinks.stop()
+        balancers.stop()
         for command in mailbox.close() { refuse(command) }
         preparer.close()
         planner.close()

@@ -14,6 +14,7 @@ struct Problems {
     init(_ result: HostPass.Result, _ topology: Topology) {
         for unattached in result.plan.unattached {
             let interface = ResourceReference(.networkInterface, topology.interfaces[unattached.interface].name)
+                .declared
             if unattached.reason.isRefusal {
                 add(interface, "\(unattached.reason)")
                 continue

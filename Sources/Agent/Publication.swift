@@ -1,3 +1,4 @@
+import HTTPBalancer
 import VPCCompiler
 import KernelModel
 import Liveness
@@ -22,6 +23,21 @@ final class Publication: Sendable {
         var pendingChanges = 0
         /// When connections have found no public port; nil: not lately.
         var withoutPort: ContinuousClock.Instant?
+        /// What the last pass has left; nil where something else is the case since.
+        var leftOver: (problems: [ResourceReference: ResourceProblem], phase: AgentStatus.Phase, reason: String?)?
+        var balancers: [String: BalancerKeeper.Report] = [:]
+
+        /// What keeps resources from being ready, of passes and of load balancers.
+        mutating func judge() {
+            guard let leftOver else { return }
+            (status.problems, status.phase, status.reason) = leftOver
+            for (name, report) in balancers.sorted(by: { $0.key < $1.key }) {
+                guard let problem = report.problem else { continue }
+                let resource = ResourceReference(.networkInterface, name).declared
+                status.problems[resource] = ResourceProblem(phase: .failed, reason: problem)
+                if status.phase != .failed { (status.phase, status.reason) = (.failed, "\(resource): \(problem)") }
+            }
+        }
     }
 
     init(_ log: Logger) { self.log = log }
@@ -62,6 +78,7 @@ final class Publication: Sendable {
             published.status.desiredRevision = number
             published.status.host = desired.hostName
             (published.status.phase, published.status.reason) = (.pending, "revision \(number) is being applied")
+            published.leftOver = nil
             published.status.confirmation = nil
             published.metrics.revisionsAccepted += 1
         }
@@ -88,7 +105,10 @@ final class Publication: Sendable {
     /// The newest revision cannot be taken up.
     func unusable(_ revision: Int, _ reason: String) {
         log.critical("\(reason)")
-        published.withLock { ($0.status.phase, $0.status.reason) = (.failed, reason) }
+        published.withLock { published in
+            (published.status.phase, published.status.reason) = (.failed, reason)
+            published.leftOver = nil
+        }
         events.add(.revisionRejected, reason, revision: revision)
     }
 
@@ -185,6 +205,7 @@ final class Publication: Sendable {
             }
             let isNews = published.status.reason != "\(error)"
             (published.status.phase, published.status.reason) = (.failed, "\(error)")
+            published.leftOver = nil
             return isNews
         }
         if isNews { events.add(.applyFailed, "\(error)", revision: revision) }
@@ -201,10 +222,10 @@ final class Publication: Sendable {
             published.status.host = desired.hostName
             published.status.desiredRevision = number
             if isClean { published.status.observedRevision = number }
-            published.status.problems = problems.byResource
             published.status.examinedRevision = number
             published.status.resourceCount = desired.resourceCount
-            (published.status.phase, published.status.reason) = problems.summary
+            published.leftOver = (problems.byResource, problems.summary.0, problems.summary.1)
+            published.judge()
             published.status.alarms = alarms
             return before
         }
@@ -221,6 +242,29 @@ final class Publication: Sendable {
         } else if result.state == .failed, !wasFailed {
             events.add(
                 .applyFailed, problems.failures.first ?? "reading back found a difference", revision: number)
+        }
+    }
+
+    // MARK: - Load balancers
+
+    /// How this host's instances of load balancers are, by the names of their interfaces.
+    func balanced(_ reports: [String: BalancerKeeper.Report]) {
+        let former = published.withLock { published in
+            defer {
+                published.balancers = reports
+                published.judge()
+            }
+            return published.balancers
+        }
+        for (name, report) in reports.sorted(by: { $0.key < $1.key }) where report.problem != former[name]?.problem {
+            let resource = ResourceReference(.networkInterface, name).declared
+            if let problem = report.problem {
+                log.error("\(resource): \(problem)")
+                events.add(.alarmRaised, problem, resource: "\(resource)")
+            } else {
+                log.notice("\(resource): it serves")
+                events.add(.alarmCleared, "it serves", resource: "\(resource)")
+            }
         }
     }
 

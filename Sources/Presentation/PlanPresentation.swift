@@ -35,7 +35,7 @@ public struct PlanPresentation: Sendable {
         let absent = plan.unattached.compactMap { unattached in
             manifests.map { manifests in
                 let name = manifests.topology.interfaces[unattached.interface].name
-                return place(ResourceReference(.networkInterface, name)) + ": \(unattached.reason)"
+                return place(ResourceReference(.networkInterface, name).declared) + ": \(unattached.reason)"
             }
         }
         return conflicts + absent

@@ -105,6 +105,8 @@ public struct Compilation: Sendable {
 
             public var description: String {
                 switch self {
+                case .noNamespace(let name) where name.description.hasPrefix(BalancerInstance.namespacePrefix):
+                    "network namespace \(name) does not exist; vpcd makes it, and runs HAProxy in it"
                 case .noNamespace(let name):
                     "network namespace \(name) does not exist; create it (ip netns add \(name))"
                 case .foreignDevice(let name, let use):

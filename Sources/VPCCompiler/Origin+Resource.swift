@@ -26,6 +26,6 @@ extension Topology {
     /// The resource that an intended object was compiled from; nil where it is gone.
     public func resource(of origin: Origin) -> ResourceReference? {
         guard let kind = origin.kind, let name = name(of: kind, at: origin.number) else { return nil }
-        return ResourceReference(kind, name)
+        return ResourceReference(kind, name).declared
     }
 }

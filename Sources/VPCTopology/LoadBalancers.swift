@@ -108,9 +108,11 @@ extension Topology {
         loadBalancers[number].places.map(\.address)
     }
 
-    /// Addresses of the targets that a load balancer leads to.
+    /// Whom a client of a load balancer speaks with: of type l4 the targets that it leads to, of type l7 its instances.
     package func targets(ofBalancer number: Int) -> [IPAddress] {
         let (groups, balancer) = (targetGroups, loadBalancers[number])
+        // Who asks speaks with its instances, and these with the targets.
+        if balancer.type == .l7 { return addresses(ofBalancer: number) }
         return balancer.targetGroups.flatMap { groups[$0].targets.map { interfaces[$0.interface].address } }
     }
 

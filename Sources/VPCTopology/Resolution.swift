@@ -35,6 +35,7 @@ extension Topology {
         resolver.topology.release()
         let isSound = model.gaps.isEmpty && !resolver.diagnostics.contains { $0.severity == .error }
         return Resolution(
-            topology: isSound ? resolver.topology : nil, index: resolver.index, diagnostics: resolver.diagnostics)
+            topology: isSound ? resolver.topology : nil, index: resolver.index,
+            diagnostics: resolver.diagnostics.compactMap { $0.blaming(model.loadBalancers) })
     }
 }

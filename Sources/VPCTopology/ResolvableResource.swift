@@ -19,6 +19,9 @@ protocol ResolvableResource: ResourceType {
     /// Whether a change of one is taken in by resolving everything: of kinds that change seldom, and matter to much.
     static var changesEverything: Bool { get }
 
+    /// Whether others come and go with it that nobody has declared: a change of it is taken in by resolving everything.
+    var bringsOthers: Bool { get }
+
     /// What is noted of a resource that changes.
     static func noted(_ former: Resolved) -> Resolved
     /// What is put back where a change is taken back.
@@ -40,6 +43,7 @@ protocol ResolvableResource: ResourceType {
 
 extension ResolvableResource {
     static var changesEverything: Bool { false }
+    var bringsOthers: Bool { false }
 
     static func noted(_ former: Resolved) -> Resolved { former }
     static func restored(_ former: Resolved, _ now: Resolved) -> Resolved { former }

@@ -35,7 +35,7 @@ extension Resolver {
         var concerned: Set<NumberedResource> = []
         for (reference, old) in changes.removed {
             let kind = Self.kinds[reference.kind.ordinal]
-            if kind.changesEverything { return nil }
+            if kind.changesEverything || kind.bringsOthers(old.value) { return nil }
             guard let number = kind.number(of: reference.name, &self) else { return nil }
             let resource = NumberedResource(kind: reference.kind, number: number)
             if let new = changes.added[reference] {
@@ -52,7 +52,8 @@ extension Resolver {
         for (reference, new) in changes.added {
             let isKnown = Self.kinds[reference.kind.ordinal].number(of: reference.name, &self) != nil
             guard isKnown == (changes.removed[reference] != nil) else { return nil }
-            if Self.kinds[reference.kind.ordinal].changesEverything { return nil }
+            let kind = Self.kinds[reference.kind.ordinal]
+            if kind.changesEverything || kind.bringsOthers(new.value) { return nil }
             batch.model.append(new)
         }
         if concerned.contains(where: { Self.kinds[$0.kind.ordinal].changesEverything }) { return nil }
@@ -163,6 +164,10 @@ extension ResolvableResource {
 
     fileprivate static func resource(_ number: Int, in topology: Topology) -> Resource {
         Resource(Self(elements(of: topology)[number], in: topology))
+    }
+
+    fileprivate static func bringsOthers(_ resource: any ResourceType) -> Bool {
+        (resource as? Self)?.bringsOthers ?? false
     }
 
     fileprivate static func concerned(

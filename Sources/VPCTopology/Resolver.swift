@@ -46,7 +46,8 @@ struct Resolver {
     let kept: KeptAddresses?
 
     /// For resolving everything.
-    init(_ model: Model, numbering former: Topology?, keeping kept: KeptAddresses?, limits: TrafficLimits) {
+    init(_ declared: Model, numbering former: Topology?, keeping kept: KeptAddresses?, limits: TrafficLimits) {
+        let model = declared.withInstances()
         self.model = model
         self.kept = kept
         topology = former.map { Topology(reserving: $0) } ?? Topology()

@@ -27,7 +27,8 @@ extension Topology {
     public var watchedTargets: [(group: Int, interface: Int)] {
         targetGroups.indices.flatMap { number -> [(group: Int, interface: Int)] in
             let group = targetGroups[number]
-            return group.healthCheck == nil ? [] : group.targets.map { (number, $0.interface) }
+            // Those of HTTP are asked by the instances of balancers, each for itself.
+            return group.healthCheck == nil || group.transport.isHTTP ? [] : group.targets.map { (number, $0.interface) }
         }
     }
 

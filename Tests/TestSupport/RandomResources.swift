@@ -352,7 +352,7 @@ package struct RandomResources {
             members = .interfaces(named)
         }
         return TargetGroup(
-            metadata: metadata, vpc: vpc, port: UInt16(number(8080..<8082)), transport: pick([.tcp, .udp]),
+            metadata: metadata, vpc: vpc, port: UInt16(number(8080..<8082)), transport: pick([.tcp, .udp, .http]),
             members: members, healthCheck: isOne(in: 2) ? .init() : nil, drain: .seconds(number(60..<62)),
             whenAllUnhealthy: pick([.refuse, .useAll]))
     }
@@ -364,7 +364,16 @@ package struct RandomResources {
             separator: "."
         ).prefix(3).joined(separator: ".")
         let own = Int(metadata.name.suffix(1)) ?? 0
+        let speaksHTTP = isOne(in: 3)
         let listeners = (0..<number(1..<3)).map { position in
+            if speaksHTTP {
+                let name = reference(.targetGroup) { other in
+                    (other as? TargetGroup).map { $0.vpc == vpc && $0.transport.isHTTP } ?? false
+                }
+                return LoadBalancer.Listener(
+                    transport: .http, port: UInt16(80 + position),
+                    rules: [.init(path: isOne(in: 2) ? "/api/" : nil, targetGroup: name)])
+            }
             let name = reference(.targetGroup) { ($0 as? TargetGroup)?.vpc == vpc }
             let group = resources[ResourceReference(.targetGroup, name)]?.value as? TargetGroup
             return LoadBalancer.Listener(
@@ -372,10 +381,14 @@ package struct RandomResources {
                 port: UInt16(80 + (isOne(in: 20) ? 0 : position)),
                 targetGroup: name)
         }
+        let place = address("\(base ?? "10.0.0").\(isOne(in: 20) ? number(6..<15) : 2 + own)")
+        if speaksHTTP {
+            return LoadBalancer(
+                metadata: metadata, vpc: vpc, type: .l7, listeners: listeners,
+                instances: [.init(subnet: subnet, host: reference(.host), address: place)])
+        }
         return LoadBalancer(
-            metadata: metadata, vpc: vpc,
-            inside: .init(
-                subnet: subnet, address: address("\(base ?? "10.0.0").\(isOne(in: 20) ? number(6..<15) : 2 + own)")),
+            metadata: metadata, vpc: vpc, inside: .init(subnet: subnet, address: place),
             affinity: pick([.none, .source]), listeners: listeners)
     }
 

@@ -9,16 +9,18 @@ extension LoadBalancer: ManifestResource {
             .required("vpc", \.vpc, .name(of: VPC.self)),
             .optional(
                 "type", \.type, .word, default: .l4, absent: "l4",
-                "`l4`: connections of TCP and UDP are passed on as they are; `l7`, HTTP, is not supported yet"),
+                "`l4`: connections of TCP and UDP are passed on as they are; `l7`: requests of HTTP, by HAProxy"),
             .optional(
                 "internal", \.inside,
                 .object(
                     Inside.fields, from: Inside(subnet: "", address: .anyIPv4),
                     hint: "write {subnet: NAME, address: ADDRESS}"),
-                absent: "none", "by which guests of the VPC reach it. An `l4` balancer has this or `external`, or both"),
+                absent: "none",
+                "by which guests of the VPC reach it. An `l4` balancer has this or `external`, or both; of"
+                    + " type `l7` not supported yet"),
             .optional(
                 "external", \.elasticIP, .externalAddress, absent: "none",
-                "by which it is reached from outside; not supported yet"),
+                "by which it is reached from outside: of type `l7` with one instance; others not yet"),
             .optional(
                 "scheme", \.scheme, .word, default: .pair, absent: "pair",
                 "of `external`: connections are remembered by the gateways (`pair`) or by the hosts of the targets"
@@ -38,7 +40,7 @@ extension LoadBalancer: ManifestResource {
                     of: .object(
                         Instance.fields, from: Instance(subnet: "", host: "", address: .anyIPv4)), "instances"),
                 default: [], absent: "none",
-                "of type `l7`, which needs one at least: where it runs. Not supported yet"),
+                "of type `l7`, which needs one at least: where it runs, one on a host"),
             .optional(
                 "clientAddress", \.clientAddress, .word, default: .forwardedFor, absent: "forwardedFor",
                 "of type `l7`: how targets learn who asks, by the header X-Forwarded-For or by the PROXY protocol"),

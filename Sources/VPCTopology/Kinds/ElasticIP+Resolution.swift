@@ -45,7 +45,11 @@ extension ElasticIP: ResolvableResource {
 
     static func referrers(to number: Int, _ resolver: Resolver) -> [NumberedResource] { [] }
 
-    func concerned(by new: ElasticIP, _ number: Int, _ resolver: Resolver) -> [NumberedResource]? { [] }
+    func concerned(by new: ElasticIP, _ number: Int, _ resolver: Resolver) -> [NumberedResource]? {
+        // That it leads to an instance is the balancer's word.
+        let interface = resolver.topology.elasticIPs[number].interface.map { resolver.topology.interfaces[$0].name }
+        return interface.map { BalancerInstance.owner(ofInterface: $0) == nil } ?? true ? [] : nil
+    }
 }
 
 extension ResolvedElasticIP {

@@ -59,6 +59,9 @@ extension LoadBalancer: ResolvableResource {
         resolver.index.groupsNamingBalancer[number].map { NumberedResource(kind: .securityGroup, number: $0) }
     }
 
+    /// The interfaces of its instances.
+    var bringsOthers: Bool { type == .l7 }
+
     func concerned(by new: LoadBalancer, _ number: Int, _ resolver: Resolver) -> [NumberedResource]? {
         // What it has, and leads to, is in the rules that name it.
         Self.referrers(to: number, resolver)
@@ -104,12 +107,18 @@ extension Resolver {
 
     /// What is not built yet is refused, so that nobody believes to have it.
     private mutating func checkSupport(of balancer: LoadBalancer) {
-        if balancer.type == .l7 {
+        if balancer.type == .l7, balancer.inside != nil {
             report(
-                "not-supported", "type: load balancers of type l7 are not supported yet",
-                hint: "balance TCP, with type l4", at: balancer.reference, ["spec", "type"])
+                "not-supported", "internal: load balancers of type l7 are reached by their instances' addresses only",
+                hint: "remove it, and have clients use these", at: balancer.reference, ["spec", "internal"])
         }
-        if balancer.elasticIP != nil {
+        if balancer.type == .l7, balancer.elasticIP != nil, balancer.instances.count > 1 {
+            report(
+                "not-supported", "external: an elastic IP leads to one instance, and there are several",
+                hint: "use a balancer with one instance for each elastic IP", at: balancer.reference,
+                ["spec", "external"])
+        }
+        if balancer.elasticIP != nil, balancer.type == .l4 {
             report(
                 "not-supported", "external: load balancers are not reached from outside yet",
                 hint: "use internal, or give a target an elastic IP", at: balancer.reference, ["spec", "external"])
@@ -150,7 +159,9 @@ extension Resolver {
         }
         let place = TopologyIndex.Place(vpc: subnet.vpc, address: address)
         let owner: (what: String, ResourceReference)? =
-            if let other = topology.interface(at: address, inVPC: subnet.vpc) {
+            if let other = topology.interface(at: address, inVPC: subnet.vpc),
+                BalancerInstance.owner(ofInterface: topology.interfaces[other].name)?.balancer != balancer.metadata.name
+            {
                 ("interface", ResourceReference(.networkInterface, topology.interfaces[other].name))
             } else if let other = index.natGatewayPlaces[place] {
                 ("NAT gateway", ResourceReference(.natGateway, topology.natGateways[other].name))
@@ -172,8 +183,20 @@ extension Resolver {
         of balancer: LoadBalancer, _ vpc: Int, _ taken: inout Set<IPAddress>
     ) -> [ResolvedLoadBalancer.Instance] {
         var instances: [ResolvedLoadBalancer.Instance] = []
+        var first: [String: Int] = [:]
         for (position, instance) in balancer.instances.enumerated() {
             let path: FieldPath = ["spec", "instances", .index(position)]
+            if let other = first[instance.host] {
+                report(
+                    "duplicate-instance", "it has another instance on host \(instance.host)",
+                    hint: "name another host: one instance takes what a host can do", at: balancer.reference,
+                    path + ["host"],
+                    related: Diagnostic.Related(
+                        "the first one is here", at: balancer.reference,
+                        ["spec", "instances", .index(other), "host"]))
+                continue
+            }
+            first[instance.host] = position
             let host = number(of: Host.self, instance.host, for: balancer.reference, path + ["host"])
             guard let subnet = subnet(instance.subnet, of: balancer, vpc, path) else { continue }
             checkAddress(instance.address, of: balancer, subnet, path + ["address"], &taken)

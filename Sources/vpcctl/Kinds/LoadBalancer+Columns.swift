@@ -7,7 +7,10 @@ extension LoadBalancer: ListedResource {
         return [
             Column("VPC") { $0.vpc },
             Column("TYPE") { $0.type.rawValue },
-            Column("ADDRESS") { $0.inside.map { "\($0.address)" } ?? "-" },
+            Column("ADDRESS") { balancer in
+                let addresses = [balancer.inside?.address].compactMap(\.self) + balancer.instances.map(\.address)
+                return addresses.isEmpty ? "-" : addresses.map(\.description).joined(separator: ",")
+            },
             Column("LISTENERS") { $0.listeners.map { "\($0.transport.rawValue)/\($0.port)" }.joined(separator: ",") },
             Column("TARGET-GROUPS") { $0.namedGroups.joined(separator: ",") },
             Column("TARGETS") { balancer in
