@@ -23,6 +23,7 @@ public final class Agent: Sendable {
     let revisions: RevisionStore
     let connections: ConnectionWatch
     let filters: FilterWatch
+    let drains: DrainWatch
     let guestServices: GuestServices
     let mailbox: Mailbox<Command>
     /// Nil where nobody is watched.
@@ -85,6 +86,7 @@ public final class Agent: Sendable {
         publication = Publication(log)
         connections = ConnectionWatch(publication)
         filters = FilterWatch(publication)
+        drains = DrainWatch(publication)
         guestServices = try GuestServices(publication)
         revisions = try RevisionStore(stateDirectory: configuration.stateDirectory, limit: configuration.revisions)
         let mailbox = try Mailbox<Command>()
@@ -105,11 +107,13 @@ public final class Agent: Sendable {
         let loop = try ReconcileLoop(self)
         connections.start()
         filters.start()
+        drains.start()
         loop.run()
         liveness?.stop()
         pairs.stop()
         connections.stop()
         filters.stop()
+        drains.stop()
         guestServices.stop()
         for command in mailbox.close() { refuse(command) }
         preparer.close()
