@@ -75,7 +75,7 @@ let package = Package(
         .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         module("DHCP", ["IPAddressing", "Traffic"]),
         .systemLibrary(name: "CTLS", pkgConfig: "libssl", providers: [.apt(["libssl-dev"])]),
-        module("Liveness", ["COpenSSL", "CTraffic", "IPAddressing", "Netlink", "Traffic"]),
+        module("Liveness", ["COpenSSL", "CTLS", "CTraffic", "IPAddressing", "Netlink", "Traffic"]),
         // How vpcgw is asked. Apart, so that who asks need not load what it takes to answer.
         module("GatewayControl"),
         // Who of two gateways is active, and the connections that they share.

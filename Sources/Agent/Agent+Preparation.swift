@@ -26,7 +26,7 @@ struct PreparationBase: Sendable {
     var revision: Int?
     var digest: UInt64?
     var snapshot: KernelSnapshot?
-    var deadNextHops: Set<WatchedNextHop> = []
+    var liveness = KnownLiveness()
     /// Whose numbers resources keep.
     var topology: Topology?
     /// What interfaces keep that leave their addresses out.
@@ -75,7 +75,7 @@ extension Agent {
         guard let snapshot = base.snapshot,
             var facts = try? HostFacts(of: desired.host, in: desired.topology, from: snapshot)
         else { return prepared }
-        facts.deadNextHops = base.deadNextHops
+        facts.liveness = base.liveness
         guard
             let compilation = try? HostReconciler(kernel: kernel, for: desired.host, in: desired.topology).compile(
                 desired.topology, desired.host, facts, snapshot.host)

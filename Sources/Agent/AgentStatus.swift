@@ -35,6 +35,8 @@ public struct AgentStatus: Sendable {
     public var problems: [ResourceReference: ResourceProblem] = [:]
     /// Next hops that say `liveness`, of routes of this host's VPCs.
     public var gateways: [Gateway] = []
+    /// Targets with a health check, of target groups of this host's VPCs.
+    public var targets: [Target] = []
     /// What is to be said of resources that are all right.
     public var notes: [ResourceReference: String] = [:]
     /// Why next hops are not watched, or hosts not told or heard of them.
@@ -78,6 +80,22 @@ public struct AgentStatus: Sendable {
         /// Of a guest that is here: after so much silence it is held for dead; nil: not agreed upon.
         public var detectionTime: Duration?
         /// Of a guest that is here: how often it went down since the agent began.
+        public var failures: Int?
+    }
+
+    /// A target that is asked whether it is healthy.
+    public struct Target: Sendable, Hashable {
+        /// The name of its TargetGroup.
+        public var group: String
+        /// The name of its interface.
+        public var interface: String
+        /// The name of the Host that it is on.
+        public var host: String
+        /// Whether balancers lead to it.
+        public var isHealthy: Bool
+        /// One phrase.
+        public var reason: String
+        /// Of a target that is here: how often it fell ill since the agent began.
         public var failures: Int?
     }
 
@@ -142,6 +160,9 @@ public struct AgentEvent: Sendable, Hashable {
         /// A next hop with `liveness` does not answer any more, and routes leave it out.
         case gatewayDown = "GatewayDown"
         case gatewayUp = "GatewayUp"
+        /// A target is not healthy any more, and balancers leave it out.
+        case targetUnhealthy = "TargetUnhealthy"
+        case targetHealthy = "TargetHealthy"
         /// Notifications were lost, and everything was read again.
         case resynchronized = "Resynchronized"
     }

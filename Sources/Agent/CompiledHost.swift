@@ -30,8 +30,8 @@ struct CompiledHost {
 
     var compilation: Compilation? { current?.compilation }
 
-    /// Those that it was made without; nil where nothing was.
-    var deadNextHops: Set<WatchedNextHop>? { current?.facts.deadNextHops }
+    /// What it was made by; nil where nothing was.
+    var liveness: KnownLiveness? { current?.facts.liveness }
 
     /// The revision that it was made of.
     var revision: Int? { current?.revision }

@@ -7,7 +7,8 @@ import VPCCompiler
 import VPCModel
 import VPCTopology
 
-/// Who answers among the next hops that say `liveness`, as long as the agent runs, and what was known of that before.
+/// Who answers among the next hops that say `liveness` and the targets with a health check, as long as the agent runs, and what
+/// was known of that before.
 final class HostLiveness: Sendable {
     private let memory: LivenessMemory
     private let underlay: NetworkNamespace
@@ -28,8 +29,13 @@ final class HostLiveness: Sendable {
         self.whenChanged = whenChanged
     }
 
-    /// Who did not answer when the process before this one ended.
-    var remembered: Set<WatchedNextHop> { Set(memory.read().compactMap(WatchedNextHop.init)) }
+    /// What was known when the process before this one ended. A target of which nothing is known is not healthy.
+    var remembered: KnownLiveness {
+        let keys = memory.read()
+        return KnownLiveness(
+            deadNextHops: Set(keys.compactMap(WatchedNextHop.init)),
+            healthyTargets: Set(keys.compactMap(WatchedTarget.init)))
+    }
 
     /// Says what is to be watched. A service is made when there is something for the first time.
     func follow(_ plan: LivenessPlan) throws(AgentError) {
@@ -40,7 +46,7 @@ final class HostLiveness: Sendable {
             do {
                 let new = try LivenessService(
                     underlay: underlay, seal: seal,
-                    remembered: Dictionary(uniqueKeysWithValues: memory.read().map { ($0, false) }),
+                    remembered: Dictionary(uniqueKeysWithValues: memory.read().map { ($0, $0.kind == .health) }),
                     whenChanged: whenChanged)
                 new.follow(plan)
                 service = new
@@ -50,7 +56,9 @@ final class HostLiveness: Sendable {
         }
     }
 
-    func remember(_ dead: Set<WatchedNextHop>) { memory.write(dead.compactMap(FactKey.init)) }
+    func remember(_ known: KnownLiveness) {
+        memory.write(known.deadNextHops.compactMap(FactKey.init) + (known.healthyTargets ?? []).map(FactKey.init))
+    }
 
     func stop() { service.withLock { $0.take() }?.stop() }
 
@@ -68,7 +76,7 @@ final class HostLiveness: Sendable {
     }
 }
 
-/// Who was held for dead, for the process that comes after this one. What another boot knew is of no use: the guests were
+/// Which next hops were held for dead and which targets for healthy, for the process that comes after this one. What another boot knew is of no use: the guests were
 /// started anew as well.
 private struct LivenessMemory {
     let path: String
@@ -112,6 +120,18 @@ extension FactKey {
     }
 }
 
+extension FactKey {
+    init(_ target: WatchedTarget) { self.init(.health, "\(target.group)/\(target.interface)") }
+}
+
+extension WatchedTarget {
+    init?(_ key: FactKey) {
+        let names = key.name.split(separator: "/")
+        guard key.kind == .health, names.count == 2 else { return nil }
+        self.init(group: String(names[0]), interface: String(names[1]))
+    }
+}
+
 extension WatchedNextHop {
     init?(_ key: FactKey) {
         switch key.kind {
@@ -122,29 +142,35 @@ extension WatchedNextHop {
     }
 }
 
-extension LivenessReport {
-    /// Whom routes are to leave out.
-    var dead: Set<WatchedNextHop> {
-        Set(verdicts.filter { !$0.value.isAlive }.keys.compactMap(WatchedNextHop.init))
+extension KnownLiveness {
+    init(_ report: LivenessReport) {
+        self.init(
+            deadNextHops: Set(report.verdicts.filter { !$0.value.isAlive }.keys.compactMap(WatchedNextHop.init)),
+            healthyTargets: Set(report.verdicts.filter(\.value.isAlive).keys.compactMap(WatchedTarget.init)))
     }
 }
 
 extension LivenessPlan {
     var isEmpty: Bool { watches.isEmpty && remote.isEmpty }
 
-    /// What a host watches: its own guests among the next hops, and it tells the hosts with interfaces of their VPCs; of the
-    /// other next hops of its VPCs it is told.
+    /// What a host watches: its own guests among the next hops and targets, and it tells the hosts with interfaces of their
+    /// VPCs; of the others of its VPCs it is told.
     init(of host: Int, in topology: Topology) {
         self.init()
         address = topology.hosts[host].underlayAddress
         var told: Set<Int> = []
-        for (key, interface) in topology.watchedNextHops {
+        let targets = topology.watchedTargets.map { group, interface in
+            let group = topology.targetGroups[group]
+            let target = WatchedTarget(group: group.name, interface: topology.interfaces[interface].name)
+            return (key: FactKey(target), interface: interface, check: group.livenessCheck)
+        }
+        for (key, interface, check) in topology.watchedNextHops.map({ ($0.key, $0.interface, nil) }) + targets {
             let resolved = topology.interfaces[interface]
             if resolved.host == host {
                 watches.append(
                     Watch(
                         key, in: topology.hosts[host].networkNamespace, by: resolved.portName.rawValue,
-                        from: topology.subnets[resolved.subnet].gateway, to: resolved.address))
+                        from: topology.subnets[resolved.subnet].gateway, to: resolved.address, check))
                 told.insert(resolved.vpc)
             } else if topology.hasInterface(of: [resolved.vpc], on: host) {
                 remote[key] = topology.hosts[resolved.host].underlayAddress
@@ -154,6 +180,24 @@ extension LivenessPlan {
         for other in topology.hosts.indices where other != host && topology.hasInterface(of: Array(told), on: other) {
             readers.insert(topology.hosts[other].underlayAddress)
         }
+    }
+}
+
+extension ResolvedTargetGroup {
+    /// What its targets are asked.
+    fileprivate var livenessCheck: HealthCheck? {
+        guard let check = healthCheck else { return nil }
+        let request = HealthCheck.HTTPRequest(path: check.path, statuses: Set(check.status))
+        let question: HealthCheck.Question =
+            switch check.transport {
+            case .tcp: .tcp
+            case .udp: .udp
+            case .http: .http(request)
+            case .https: .https(request)
+            }
+        return HealthCheck(
+            question, port: port, interval: check.interval, timeout: check.timeout, healthy: check.healthy,
+            unhealthy: check.unhealthy)
     }
 }
 

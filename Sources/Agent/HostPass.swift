@@ -13,8 +13,8 @@ struct HostPass {
     private(set) var state = State.new
     private(set) var ledger = RepairLedger()
     var compiled = CompiledHost()
-    /// Next hops that do not answer; what is told of them asks for a pass by itself.
-    var deadNextHops: Set<WatchedNextHop> = []
+    /// Who answers of those that are watched; what is told of them asks for a pass by itself.
+    var liveness = KnownLiveness()
 
     private let kernel: any KernelAccess
     /// For the host that the desired state says this machine is.
@@ -194,7 +194,7 @@ struct HostPass {
 
     /// Whether an update asks for nothing: of what changed nothing was ours, and nothing was left.
     func isIdle(after update: KernelUpdate) -> Bool {
-        update.isEmpty && compiled.deadNextHops == deadNextHops && state == .settled && ledger.entries.isEmpty
+        update.isEmpty && compiled.liveness == liveness && state == .settled && ledger.entries.isEmpty
             && !compiled.hasRefusals
     }
 
@@ -243,7 +243,7 @@ struct HostPass {
     private mutating func compile(_ desired: Desired, _ snapshot: KernelSnapshot) throws -> Bool {
         let known = facts.flatMap { $0.paths == snapshot.outside.paths ? $0 : nil }
         var facts = try known ?? reconciler.facts(of: desired.host, in: desired.topology, from: snapshot)
-        facts.deadNextHops = deadNextHops
+        facts.liveness = liveness
         (self.facts, foreignAddresses) = (facts, snapshot.host.foreignAddresses)
         let change = try compiled.bring(
             to: desired, facts, reconciler, from: snapshot.host, distrusting: hasFailed)

@@ -1,3 +1,4 @@
+import VPCCompiler
 import KernelModel
 import Liveness
 import Logging
@@ -121,10 +122,14 @@ final class Publication: Sendable {
         }
     }
 
-    // MARK: - Next hops
+    // MARK: - Who is watched
 
-    func gateways(_ gateways: [AgentStatus.Gateway], notes: [ResourceReference: String]) {
-        published.withLock { ($0.status.gateways, $0.status.notes) = (gateways, notes) }
+    func watched(
+        _ gateways: [AgentStatus.Gateway], _ targets: [AgentStatus.Target], notes: [ResourceReference: String]
+    ) {
+        published.withLock {
+            ($0.status.gateways, $0.status.targets, $0.status.notes) = (gateways, targets, notes)
+        }
     }
 
     /// - Parameter reason: Nil: they are watched.
@@ -141,11 +146,25 @@ final class Publication: Sendable {
         for (key, verdict) in now.verdicts.sorted(by: { $0.key < $1.key }) {
             let before = former.verdicts[key]
             guard before?.isAlive != verdict.isAlive, before != nil || !verdict.isAlive else { continue }
-            let text = "gateway \(key.name) is \(verdict.isAlive ? "up" : "down: \(verdict.reason)")"
-            if verdict.isAlive { log.notice("\(text)") } else { log.warning("\(text)") }
-            events.add(
-                verdict.isAlive ? .gatewayUp : .gatewayDown, text, resource: "NetworkInterface/\(key.name)")
+            if let target = WatchedTarget(key) {
+                // Nobody has asked yet.
+                if before == nil, verdict.reason == LivenessVerdict.unknown { continue }
+                let text =
+                    "target \(target.interface) of \(target.group) is \(verdict.isAlive ? "healthy" : "unhealthy: \(verdict.reason)")"
+                note(text, isGood: verdict.isAlive)
+                events.add(
+                    verdict.isAlive ? .targetHealthy : .targetUnhealthy, text, resource: "TargetGroup/\(target.group)")
+            } else {
+                let text = "gateway \(key.name) is \(verdict.isAlive ? "up" : "down: \(verdict.reason)")"
+                note(text, isGood: verdict.isAlive)
+                events.add(
+                    verdict.isAlive ? .gatewayUp : .gatewayDown, text, resource: "NetworkInterface/\(key.name)")
+            }
         }
+    }
+
+    private func note(_ text: String, isGood: Bool) {
+        if isGood { log.notice("\(text)") } else { log.warning("\(text)") }
     }
 
     // MARK: - Passes

@@ -3,16 +3,16 @@ import VPCCompiler
 import VPCModel
 import VPCTopology
 
-/// What the loop remembers of next hops that say `liveness`.
+/// What the loop remembers of those that are watched: next hops that say `liveness`, targets with a health check.
 struct LivenessState {
-    /// The revision whose next hops are watched.
+    /// The revision whose next hops and targets are watched.
     var revision: Int?
     var report = LivenessReport()
 }
 
 extension ReconcileLoop {
     /// Has those watched that a new desired state names. Their ports are there by now.
-    func watchNextHops(of desired: Desired) {
+    func watch(over desired: Desired) {
         guard let service = agent.liveness, liveness.revision != desired.revision.number else { return }
         do throws(AgentError) {
             try service.follow(LivenessPlan(of: desired.host, in: desired.topology))
@@ -28,12 +28,12 @@ extension ReconcileLoop {
     func take(_ report: LivenessReport) {
         let former = liveness.report
         liveness.report = report
-        let dead = report.dead
-        if dead != hostPass.deadNextHops {
-            hostPass.deadNextHops = dead
+        let known = KnownLiveness(report)
+        if known != hostPass.liveness {
+            hostPass.liveness = known
             pass()
             // The packets come first.
-            agent.liveness?.remember(dead)
+            agent.liveness?.remember(known)
         }
         publication.turned(from: former, to: report)
         publication.watchingFailed(report.exchangeComplaint)
@@ -41,10 +41,10 @@ extension ReconcileLoop {
     }
 
     private func publish(_ report: LivenessReport) {
-        guard let desired else { return publication.gateways([], notes: [:]) }
-        publication.gateways(
-            desired.topology.gateways(report, on: desired.host),
-            notes: desired.topology.notes(of: hostPass.deadNextHops, report))
+        guard let desired else { return publication.watched([], [], notes: [:]) }
+        publication.watched(
+            desired.topology.gateways(report, on: desired.host), desired.topology.targets(report),
+            notes: desired.topology.notes(of: hostPass.liveness.deadNextHops, report))
     }
 }
 
@@ -59,6 +59,19 @@ extension Topology {
                 isUp: verdict.isAlive, reason: verdict.reason, detectionTime: session?.detectionTime,
                 failures: session?.failures)
         }
+    }
+
+    /// How those are that are asked whether they are healthy, by group and name.
+    fileprivate func targets(_ report: LivenessReport) -> [AgentStatus.Target] {
+        watchedTargets.compactMap { group, number in
+            let target = WatchedTarget(group: targetGroups[group].name, interface: interfaces[number].name)
+            let key = FactKey(target)
+            guard let verdict = report.verdicts[key] else { return nil }
+            return AgentStatus.Target(
+                group: target.group, interface: target.interface,
+                host: hosts[interfaces[number].host].metadata.name, isHealthy: verdict.isAlive,
+                reason: verdict.reason, failures: report.sessions[key]?.failures)
+        }.sorted { ($0.group, $0.interface) < ($1.group, $1.interface) }
     }
 
     /// What is to be said of route tables and interfaces.

@@ -53,7 +53,7 @@ final class ReconcileLoop {
         publication = agent.publication
         waiting = Waiting(agent.clock)
         hostPass = HostPass(agent.kernel)
-        hostPass.deadNextHops = agent.liveness?.remembered ?? []
+        hostPass.liveness = agent.liveness?.remembered ?? KnownLiveness()
         if let path = agent.configuration.manifests { source = try ManifestDirectory(path: path, agent.clock) }
     }
 
@@ -96,7 +96,7 @@ final class ReconcileLoop {
     /// What a set that is prepared now is compared with and compiled for.
     func preparationBase(for proposal: Proposal) -> PreparationBase {
         var base = PreparationBase(
-            revision: desired?.revision.number, snapshot: hostPass.snapshot, deadNextHops: hostPass.deadNextHops,
+            revision: desired?.revision.number, snapshot: hostPass.snapshot, liveness: hostPass.liveness,
             addresses: keptAddresses)
         if case .rollback(let number, _) = proposal.origin { base.addresses = .ofRevision(number) }
         base.topology = desired?.topology
@@ -268,7 +268,7 @@ final class ReconcileLoop {
             if !isAwaited, hostPass.isIdle(after: update) { return nil }
             let result = try hostPass.reconcile(desired, update, since: begin, agent.clock)
             schedule(after: result.state)
-            watchNextHops(of: desired)
+            watch(over: desired)
             if let (shares, kernel) = hostPass.connectionShares(in: desired.topology) {
                 agent.connections.follow(shares, in: kernel)
             }

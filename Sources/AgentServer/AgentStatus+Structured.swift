@@ -53,7 +53,8 @@ extension AgentStatus {
             ],
             "rejected": .list(rejected.map { StructuredValue($0) }),
             "confirmation": confirmation.map(\.structured) ?? .null, "alarms": .list(alarms.map(\.structured)),
-            "gateways": .list(gateways.map(\.structured)), "livenessComplaint": .string(orNull: livenessComplaint),
+            "gateways": .list(gateways.map(\.structured)), "targets": .list(targets.map(\.structured)),
+            "livenessComplaint": .string(orNull: livenessComplaint),
             "obstacles": .list(obstacles.map(\.structured)),
             "connections": trackingTable.map(connections(in:)) ?? .null,
             "natGateways": .list(natGateways.map(\.structured)),
@@ -115,6 +116,15 @@ extension AgentStatus.Gateway {
             "interface": .string(interface), "liveness": .string(liveness.rawValue), "host": .string(host),
             "up": .boolean(isUp), "reason": .string(reason), "detectionMilliseconds": .integer(orNull: milliseconds),
             "failures": .integer(orNull: failures),
+        ]
+    }
+}
+
+extension AgentStatus.Target {
+    fileprivate var structured: StructuredValue {
+        [
+            "group": .string(group), "interface": .string(interface), "host": .string(host),
+            "healthy": .boolean(isHealthy), "reason": .string(reason), "failures": .integer(orNull: failures),
         ]
     }
 }

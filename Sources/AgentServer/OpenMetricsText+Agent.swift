@@ -82,6 +82,20 @@ extension OpenMetricsText {
                 }
             })
         gauge(
+            "vpcctl_target_healthy", "Whether balancers lead to a target that has a health check.",
+            status.targets.map { target in
+                Sample(
+                    labels: [("group", target.group), ("interface", target.interface)],
+                    value: .integer(target.isHealthy ? 1 : 0))
+            })
+        counter(
+            "vpcctl_target_failures", "How often a target on this host fell ill.",
+            status.targets.compactMap { target in
+                target.failures.map {
+                    Sample(labels: [("group", target.group), ("interface", target.interface)], value: .integer($0))
+                }
+            })
+        gauge(
             "vpcctl_connections", "Tracked connections of the host's namespace.",
             status.trackingTable.map { [Sample(value: .integer($0.count))] } ?? [])
         gauge(

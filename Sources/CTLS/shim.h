@@ -1,4 +1,4 @@
-/* TLS with a key that both ends have. Inline functions stand for what OpenSSL has as macros, which Swift cannot name. */
+/* TLS. Inline functions stand for what OpenSSL has as macros, which Swift cannot name. */
 #pragma once
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -7,4 +7,10 @@
 static inline int tls_require_1_3(SSL_CTX *context) {
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     return SSL_CTX_set_min_proto_version(context, TLS1_3_VERSION);
+}
+
+/* TLS 1.2 and newer, with writes as above. */
+static inline int tls_require_1_2(SSL_CTX *context) {
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    return SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
 }

@@ -10,8 +10,7 @@ extension Committer {
     /// where there are a thousand, and Linux 6.12 a grace period each, 12 s in all, in which those that come by the last
     /// devices go on passing.
     ///
-    /// Whoever had been judged before the rules changed, but was put into the flowtable after the first time, leaves it the
-    /// second time.
+    /// Whoever was on its way into the flowtable at the first time leaves it the second time.
     mutating func judgeAnew(_ step: ChangePlan.Step, _ session: Session) {
         do throws(NetlinkError) {
             try session.namespace.enter { () throws(NetlinkError) in

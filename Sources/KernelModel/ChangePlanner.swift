@@ -151,30 +151,40 @@ struct ChangePlanner {
         }
         let parts = place == .underlay || !departing.isEmpty ? .any : suspects.firewall
         if parts.isNone, absent.isEmpty, observed.holds(tables) { return ([], []) }
-        var phases: [NFChangeSet.Phases] = []
+        var judging: [NFChangeSet.Phases] = []
         for table in tables where !table.isPassed(asSeenIn: observed) {
             guard let (wanted, seen) = table.reduced(to: parts, observed.table(table.table)) else { continue }
-            phases.append(wanted.changes(from: seen, departing: departing).phases(limit: elementLimit))
+            judging.append(wanted.changes(from: seen, departing: departing).phases(limit: elementLimit))
         }
-        let renewing = renewed(phases.flatMap { $0.turn })
+        let renewing = renewed(judging.flatMap { $0.turn })
         let leaving = absent.union(ending)
         let isOther = !renewing.isNone || !leaving.isEmpty
         var leadsAgain = false
+        var passing: [NFChangeSet.Phases] = []
         for table in tables where table.isPassed(asSeenIn: observed) {
             guard let (wanted, seen) = table.reduced(to: isOther ? .any : parts, observed.table(table.table)) else {
                 continue
             }
             let changes = wanted.changes(from: seen, renewing: renewing, absent: leaving)
             leadsAgain = leadsAgain || changes.leadsAgain
-            phases.append(changes.phases(limit: elementLimit))
+            passing.append(changes.phases(limit: elementLimit))
         }
-        appendTogether(phases.map(\.preparation), in: place)
         // Nobody passes by flowtables that are to go.
         let unwanted = observed.tables.filter { seen in
             !seen.flowtables.isEmpty && !tables.contains { $0.table == seen.table }
         }
-        appendTogether(phases.map(\.turn) + unwanted.map { [$0.removal] }, in: place)
-        if leadsAgain { plan.steps.append(.init(in: place, .judgeAnew)) }
+        if leadsAgain {
+            // Whoever passes by the rules meets them again before they change: what they forbid stops with the transaction.
+            appendTogether(passing.map(\.preparation), in: place)
+            appendTogether(passing.map(\.turn), in: place)
+            plan.steps.append(.init(in: place, .judgeAnew))
+            appendTogether(judging.map(\.preparation), in: place)
+            appendTogether(judging.map(\.turn) + unwanted.map { [$0.removal] }, in: place)
+        } else {
+            appendTogether((judging + passing).map(\.preparation), in: place)
+            appendTogether((judging + passing).map(\.turn) + unwanted.map { [$0.removal] }, in: place)
+        }
+        let phases = judging + passing
         return (phases.compactMap(\.completion), phases.compactMap(\.removal))
     }
 

@@ -149,8 +149,11 @@ struct LivenessEngine {
     private mutating func wait(until deadline: Instant) {
         polls.removeAll()
         polls.add(shared.bell.descriptor, POLLIN)
-        for descriptor in [facts?.descriptor, hostEcho?.descriptor] + watches.values.map(\.descriptor) {
+        for descriptor in [facts?.descriptor, hostEcho?.descriptor] {
             if let descriptor { polls.add(descriptor, POLLIN) }
+        }
+        for watch in watches.values {
+            if let descriptor = watch.descriptor { polls.add(descriptor, watch.events) }
         }
         polls.wait(until: deadline)
         if polls.isReady(0) { shared.bell.hush() }
@@ -237,21 +240,28 @@ private struct WatchState {
     private enum Probe {
         case bfd(BFDSession, BFDSocket?)
         case echo(EchoSession, EchoSocket?)
+        /// With the question that is under way.
+        case check(HealthSession, HealthProbe?)
     }
 
     init(_ watch: LivenessPlan.Watch, at now: Instant, using luck: inout some RandomNumberGenerator) {
         self.watch = watch
         (begin, nextOpening) = (now, now)
-        probe =
-            watch.key.kind == .echo
-            ? .echo(EchoSession(identifier: .random(in: 1 ... .max, using: &luck), at: now), nil)
-            : .bfd(BFDSession(discriminator: .random(in: 1 ... .max, using: &luck), at: now), nil)
+        if let check = watch.check {
+            probe = .check(HealthSession(check, at: now), nil)
+        } else if watch.key.kind == .echo {
+            probe = .echo(EchoSession(identifier: .random(in: 1 ... .max, using: &luck), at: now), nil)
+        } else {
+            probe = .bfd(BFDSession(discriminator: .random(in: 1 ... .max, using: &luck), at: now), nil)
+        }
     }
 
     private var isOpen: Bool {
         switch probe {
         case .bfd(_, let socket): socket != nil
         case .echo(_, let socket): socket != nil
+        // Each question opens its own.
+        case .check: true
         }
     }
 
@@ -259,13 +269,20 @@ private struct WatchState {
         switch probe {
         case .bfd(_, let socket): socket?.descriptor
         case .echo(_, let socket): socket?.descriptor
+        case .check(_, let question): question?.descriptor
         }
+    }
+
+    /// What to wait for (poll(2)).
+    var events: Int32 {
+        if case .check(_, let question?) = probe { question.events } else { POLLIN }
     }
 
     var isUp: Bool {
         switch probe {
         case .bfd(let session, _): session.state == .up
         case .echo(let session, _): session.isUp
+        case .check(let session, _): session.isUp
         }
     }
 
@@ -274,6 +291,7 @@ private struct WatchState {
         switch probe {
         case .bfd(let session, _): deadline = session.deadline
         case .echo(let session, _): deadline = session.deadline
+        case .check(let session, _): deadline = session.deadline
         }
         if !isOpen { deadline = min(max(deadline, now + .milliseconds(10)), nextOpening) }
         if let trusted = damping.trustedFrom, trusted > now { deadline = min(deadline, trusted) }
@@ -299,6 +317,7 @@ private struct WatchState {
                     try EchoSocket(from: watch.source, by: watch.device)
                 }
                 probe = .echo(session, socket)
+            case .check: break
             }
             complaint = nil
         } catch {
@@ -320,10 +339,29 @@ private struct WatchState {
                 failure = socket.request(request, session.identifier, of: watch.destination)
             }
             probe = .echo(session, socket)
+        case .check(var session, var question):
+            if session.advance(to: now) {
+                do {
+                    question = try ask(session.check)
+                } catch {
+                    question = nil
+                    session.take(HealthProbe.words(error.errno))
+                }
+            } else if !session.isAsking {
+                question = nil
+            }
+            probe = .check(session, question)
         }
         note(failure, at: now)
         noteState(at: now)
         return evidence(at: now)
+    }
+
+    private func ask(_ check: HealthCheck) throws(NetlinkError) -> HealthProbe {
+        let watch = watch
+        return try (watch.namespace.map { NetworkNamespace.named($0) } ?? .current).enter { () throws(NetlinkError) in
+            try HealthProbe(check, of: watch.destination, from: watch.source, by: watch.device)
+        }
     }
 
     /// A socket stays bound to a device that is gone, though another one has its name by now.
@@ -338,6 +376,7 @@ private struct WatchState {
         switch probe {
         case .bfd(let session, _): probe = .bfd(session, nil)
         case .echo(let session, _): probe = .echo(session, nil)
+        case .check(let session, _): probe = .check(session, nil)
         }
     }
 
@@ -360,6 +399,11 @@ private struct WatchState {
                 }
             }
             probe = .echo(session, socket)
+        case .check(var session, let question?):
+            guard case .ended(let flaw) = question.advance() else { break }
+            session.take(flaw)
+            probe = .check(session, nil)
+        case .check: break
         }
         noteState(at: now)
     }
@@ -374,6 +418,7 @@ private struct WatchState {
         if let trusted = damping.trustedFrom {
             return trusted <= now ? .up : .down("it comes and goes, and has to stay for a while first")
         }
+        if case .check(let session, _) = probe { return session.isKnown ? .down(whyDown) : .untold }
         return wasUp ? .down(whyDown) : .unanswered(since: begin, whyDown)
     }
 
@@ -383,6 +428,7 @@ private struct WatchState {
         case .bfd(let session, _):
             if session.remoteState == .adminDown { return "it is administratively down" }
             return wasUp ? session.diagnostic.description : "its BFD has never answered"
+        case .check(let session, _): return session.flaw ?? "not enough good answers in a row yet"
         case .echo: return wasUp ? "it does not answer echo requests any more" : "it has never answered echo requests"
         }
     }
@@ -392,6 +438,7 @@ private struct WatchState {
         switch probe {
         case .bfd(let session, _): detection = session.detectionTime
         case .echo(let session, _): detection = session.detectionTime
+        case .check(let session, _): detection = session.detectionTime
         }
         return LivenessReport.Session(
             isUp: isUp, detectionTime: detection, complaint: isUp ? nil : whyDown, failures: failures)

@@ -23,12 +23,17 @@ public struct LivenessPlan: Hashable, Sendable {
         public var device: String?
         public var source: IPAddress
         public var destination: IPAddress
+        /// What it is asked, where its kind is ``FactKind/health``.
+        public var check: HealthCheck?
 
         public init(
-            _ key: FactKey, in namespace: String?, by device: String?, from source: IPAddress, to destination: IPAddress
+            _ key: FactKey, in namespace: String?, by device: String?, from source: IPAddress,
+            to destination: IPAddress,
+            _ check: HealthCheck? = nil
         ) {
             (self.key, self.namespace, self.device) = (key, namespace, device)
             (self.source, self.destination) = (source, destination)
+            self.check = check
         }
     }
 
@@ -41,13 +46,16 @@ public struct LivenessVerdict: Hashable, Sendable {
     /// One phrase: `up`, `detection time expired`.
     public var reason: String
 
+    /// The reason as long as nobody has answered or not answered.
+    public static let unknown = "not known yet"
+
     public init(isAlive: Bool, _ reason: String) { (self.isAlive, self.reason) = (isAlive, reason) }
 }
 
 /// Decides what silence means.
 ///
 /// Nobody is held for dead because this host, or another one's daemon, was started anew: as long as nothing is known, what
-/// was last held stands, and where that is nothing, it lives.
+/// was last held stands, and where that is nothing, it lives. A balancer's target has to prove itself first.
 struct LivenessJudge: Sendable {
     typealias Instant = ContinuousClock.Instant
 
@@ -83,17 +91,20 @@ struct LivenessJudge: Sendable {
         case .down(let reason): verdict = LivenessVerdict(isAlive: false, reason)
         case .unanswered(let since, let reason):
             let isOver = since + Self.grace <= now
-            verdict = isOver ? LivenessVerdict(isAlive: false, reason) : last ?? Self.presumed
-        case .untold: verdict = last ?? Self.presumed
+            verdict = isOver ? LivenessVerdict(isAlive: false, reason) : last ?? Self.presumed(key)
+        case .untold: verdict = last ?? Self.presumed(key)
         case .silent(hostAnswers: true):
-            verdict = LivenessVerdict(isAlive: last?.isAlive ?? true, "as its host's daemon said last, which is silent")
+            verdict = LivenessVerdict(
+                isAlive: last?.isAlive ?? Self.presumed(key).isAlive, "as its host's daemon said last, which is silent")
         case .silent(hostAnswers: false): verdict = LivenessVerdict(isAlive: false, "its host does not answer")
         }
         held[key] = verdict
         return verdict
     }
 
-    private static let presumed = LivenessVerdict(isAlive: true, "not known yet")
+    private static func presumed(_ key: FactKey) -> LivenessVerdict {
+        LivenessVerdict(isAlive: key.kind != .health, LivenessVerdict.unknown)
+    }
 }
 
 /// As a fact that hosts are told: 1 or 0, and why.

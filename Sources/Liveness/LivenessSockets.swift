@@ -172,7 +172,7 @@ struct FactSocket: Sendable {
 }
 
 extension Socket {
-    fileprivate func bind(toDevice name: String) throws(NetlinkError) {
+    func bind(toDevice name: String) throws(NetlinkError) {
         let result = name.withCString {
             setsockopt(descriptor, SOL_SOCKET, SO_BINDTODEVICE, $0, socklen_t(strlen($0) + 1))
         }

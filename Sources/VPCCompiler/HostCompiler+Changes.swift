@@ -75,7 +75,7 @@ extension HostCompiler {
         if former.missingUplinks != now.missingUplinks {
             for number in uplinks.keys { noteNetwork(number, in: &concerned) }
         }
-        let turned = former.deadNextHops.symmetricDifference(now.deadNextHops)
+        let turned = former.liveness.deadNextHops.symmetricDifference(now.liveness.deadNextHops)
         if !turned.isEmpty {
             concerned.contexts.formUnion(contexts.keys.filter { topology.routes(of: $0, leadTo: turned) })
         }

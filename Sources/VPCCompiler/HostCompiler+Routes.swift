@@ -248,8 +248,8 @@ extension HostCompiler {
 
     /// All but those that do not answer; of which none answers all, because it may be the asking that fails.
     private func answering(_ hops: [ResolvedNextHop]) -> [ResolvedNextHop] {
-        if facts.deadNextHops.isEmpty { return hops }
-        let living = hops.filter { !topology.isDead($0, facts.deadNextHops) }
+        if facts.liveness.deadNextHops.isEmpty { return hops }
+        let living = hops.filter { !topology.isDead($0, facts.liveness.deadNextHops) }
         return living.contains { isHere($0.target) } ? living : hops
     }
 

@@ -17,8 +17,8 @@ public struct HostFacts: Sendable, Hashable {
     public var missingDevices: Set<InterfaceName> = []
     /// Devices that are to lead to providers and do not exist.
     public var missingUplinks: Set<InterfaceName> = []
-    /// Next hops with `liveness` that do not answer, wherever they are: routes leave them out.
-    public var deadNextHops: Set<WatchedNextHop> = []
+    /// Who answers of those that are watched, wherever they are.
+    public var liveness = KnownLiveness()
     /// Devices to adopt that others use, and for what: `it has the address 192.0.2.1/24`.
     public var foreignDevices: [InterfaceName: String] = [:]
     /// Why established connections cannot pass by flowtables; nil where they can.
@@ -28,6 +28,32 @@ public struct HostFacts: Sendable, Hashable {
         self.underlayDevice = underlayDevice
         self.underlayMTU = underlayMTU
         self.paths = paths
+    }
+}
+
+/// Who answers of those that are watched.
+public struct KnownLiveness: Sendable, Hashable {
+    /// Next hops with `liveness` that do not answer: routes leave them out.
+    public var deadNextHops: Set<WatchedNextHop>
+    /// Targets of groups with a health check that are healthy, which balancers go by; nil: nobody asks them, so all are used.
+    public var healthyTargets: Set<WatchedTarget>?
+
+    public init(deadNextHops: Set<WatchedNextHop> = [], healthyTargets: Set<WatchedTarget>? = nil) {
+        self.deadNextHops = deadNextHops
+        self.healthyTargets = healthyTargets
+    }
+}
+
+/// A target that is asked whether it is healthy.
+public struct WatchedTarget: Hashable, Sendable {
+    /// The name of its target group.
+    public var group: String
+    /// That of its interface.
+    public var interface: String
+
+    public init(group: String, interface: String) {
+        self.group = group
+        self.interface = interface
     }
 }
 

@@ -23,6 +23,14 @@ extension Topology {
         return found
     }
 
+    /// The targets that are asked whether they are healthy, as numbers of groups and of interfaces.
+    public var watchedTargets: [(group: Int, interface: Int)] {
+        targetGroups.indices.flatMap { number -> [(group: Int, interface: Int)] in
+            let group = targetGroups[number]
+            return group.healthCheck == nil ? [] : group.targets.map { (number, $0.interface) }
+        }
+    }
+
     /// Whether a host sends to such a next hop, or has its guest.
     public func readsLiveness(on host: Int) -> Bool {
         let vpcs = Set(watchedInterfaces.map { interfaces[$0.interface].vpc })

@@ -98,6 +98,7 @@ extension LocalAgent {
             var table = kind.listed.table(of: resources, manifests.topology, format, statuses: byReference)
             if kind == .vpc, format == .wide { try addConnections(to: &table, global) }
             if kind == .natGateway, format == .wide { try addSessions(to: &table, global) }
+            if kind == .targetGroup, format == .wide { try addHealth(to: &table, global) }
             for line in table.lines(style: global.outputStyle) { Streams.outputLine(line) }
         }
     }
@@ -124,6 +125,26 @@ extension LocalAgent {
 }
 
 extension LocalAgent {
+    /// How many targets are healthy of those that are asked, and what is wrong with the others.
+    private func addHealth(to table: inout TextTable, _ global: GlobalOptions) throws {
+        let targets = try askingAgent(global) { () throws(AgentClientError) in
+            try quickClient.get("/v1/status")["targets"]?.elements ?? []
+        }
+        let ofGroups = Dictionary(grouping: targets) { $0["group"]?.text ?? "?" }
+        table.header += ["HEALTHY", "UNHEALTHY"]
+        for index in table.rows.indices {
+            guard let targets = ofGroups[table.rows[index][0]] else {
+                table.rows[index] += ["-", "-"]
+                continue
+            }
+            let ill = targets.filter { $0["healthy"] != .boolean(true) }
+            let reasons = ill.map { "\($0["interface"]?.text ?? "?"): \($0["reason"]?.text ?? "?")" }
+            table.rows[index] += [
+                "\(targets.count - ill.count) of \(targets.count)", ill.isEmpty ? "-" : reasons.joined(separator: "; "),
+            ]
+        }
+    }
+
     /// What NAT gateways translate on the agent's host.
     private func addSessions(to table: inout TextTable, _ global: GlobalOptions) throws {
         let gateways = try askingAgent(global) { () throws(AgentClientError) in

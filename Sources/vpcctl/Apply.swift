@@ -53,6 +53,9 @@ struct Apply: KernelCommand {
             if manifests.topology.readsLiveness(on: host) {
                 global.note("next hops with liveness are watched by vpcd: without it all of them are used")
             }
+            if !manifests.topology.watchedTargets.isEmpty {
+                global.note("targets with a healthCheck are asked by vpcd: without it all of them are used")
+            }
             let reconciler = HostReconciler(kernel: kernel, for: host, in: manifests.topology)
             let presentation = PlanPresentation(
                 try reconciler.plan(manifests.topology, host: host), manifests.resolved,

@@ -66,8 +66,13 @@ struct StatusCommand: ParsableCommand {
                 "gateway \(gateway["interface"]?.text ?? "?") on \(gateway["host"]?.text ?? "?") is down: \(gateway["reason"]?.text ?? "?")"
             )
         }
+        for target in status["targets"]?.elements ?? [] where target["healthy"] == .boolean(false) {
+            global.warning(
+                "target \(target["interface"]?.text ?? "?") of \(target["group"]?.text ?? "?") on \(target["host"]?.text ?? "?") is unhealthy: \(target["reason"]?.text ?? "?")"
+            )
+        }
         if let complaint = status["livenessComplaint"]?.text {
-            global.warning("next hops: \(complaint)")
+            global.warning("next hops and targets: \(complaint)")
         }
         for obstacle in status["obstacles"]?.elements ?? [] {
             global.warning(obstacle["message"]?.text ?? "?")

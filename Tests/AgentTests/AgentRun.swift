@@ -102,7 +102,7 @@ final class AgentRun: Sendable {
         let reconciler = HostReconciler(kernel: kernel, for: index, in: topology)
         let snapshot = try reconciler.kernel.observe(HostReconciler.observation(of: topology, host: index))
         var facts = try reconciler.facts(of: index, in: topology, from: snapshot)
-        facts.deadNextHops = dead
+        facts.liveness.deadNextHops = dead
         let plan = try reconciler.plan(reconciler.compile(topology, index, facts, snapshot.host), from: snapshot)
         return plan.changes.operations.map { "\($0.action.rawValue) \($0.object)" }
     }

@@ -62,6 +62,23 @@ import Testing
         #expect(Self.steps(Self.intent(), from: Self.snapshot(), renewing: ChangedKeys(["another"])) == [])
     }
 
+    /// What is forbidden stops with the transaction that forbids it: by then nobody passes by the rules any more.
+    @Test func theyAreJudgedBeforeThePolicyChanges() {
+        var policy = NFTableIntent(NFTable(.inet, "policy"))
+        policy.chain("forward", NFBaseChain(.filter, .forward, priority: 0)) { $0.rule(.drop) }
+        policy.normalize()
+        var intent = Self.intent()
+        intent.host.firewall.insert(policy, at: 0)
+        var snapshot = Self.snapshot()
+        var seen = NFObservedTable(policy.table)
+        seen.chains = policy.chains.map { NFObservedChain(name: $0.name, base: $0.base) }
+        snapshot.host.firewall.tables.append(seen)
+        let forbidding = "rule inet policy forward drop"
+        let steps = Self.steps(intent, from: snapshot, renewing: .any)
+        #expect(steps == [[Self.flush], ["judge anew"], [forbidding], [Self.lead]])
+        #expect(Self.steps(intent, from: snapshot) == [[forbidding]])
+    }
+
     /// By then nothing leads there, but what was to be judged may still be there.
     @Test func whoWasInterruptedGoesOn() {
         #expect(Self.steps(Self.intent(), from: Self.snapshot(leads: false)) == [["judge anew"], [Self.lead]])

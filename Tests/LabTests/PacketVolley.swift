@@ -27,7 +27,9 @@ struct PacketVolley {
         fileprivate(set) var isAnswered = false
         fileprivate(set) var failure: Int32 = 0
 
-        fileprivate var isComplete: Bool { receivers.isSubset(of: arrivedAt) && (isAnswered || !isAnswerAwaited) }
+        fileprivate var isComplete: Bool {
+            (hasLeft || isNeighborSought) && receivers.isSubset(of: arrivedAt) && (isAnswered || !isAnswerAwaited)
+        }
     }
 
     struct Ends: Hashable, CustomStringConvertible {
@@ -97,7 +99,7 @@ struct PacketVolley {
             try send(index)
             look(&buffer)
         }
-        // What is lost on the way is no verdict: a neighbour's queue is short.
+        // What is lost on the way is no verdict, nor what has not left: a neighbour's queue is short.
         var again = start + patience / 8
         while shots.contains(where: { !$0.isComplete }), .now < start + patience {
             wait(until: again)

@@ -58,7 +58,7 @@ import VPCTopology
 
     private func facts(_ dead: String...) -> HostFacts {
         var facts = HostFacts(underlayDevice: InterfaceName("u0")!, underlayMTU: 1500)
-        facts.deadNextHops = Set(dead.map { WatchedNextHop($0, .bfd) })
+        facts.liveness.deadNextHops = Set(dead.map { WatchedNextHop($0, .bfd) })
         return facts
     }
 
@@ -91,7 +91,7 @@ import VPCTopology
             (["fw1"], ["172.31.0.2", "172.31.0.3"]),
         ] {
             var facts = facts()
-            facts.deadNextHops = Set(dead.map { WatchedNextHop($0, .bfd) })
+            facts.liveness.deadNextHops = Set(dead.map { WatchedNextHop($0, .bfd) })
             let intent = topology.compiled(for: 0, facts: facts, numbering: Numbering(from: kernel.host)).intent
             let some = try group(intent)
             #expect(some.members == Set(members))
@@ -107,7 +107,7 @@ import VPCTopology
             try group(topology.compiled(for: 0, facts: facts("fw3")).intent).members.count == 3)
         // One that is dead by another measure is another matter.
         var facts = facts()
-        facts.deadNextHops = [WatchedNextHop("fw2", .ping)]
+        facts.liveness.deadNextHops = [WatchedNextHop("fw2", .ping)]
         #expect(try group(topology.compiled(for: 0, facts: facts).intent).members.count == 3)
     }
 

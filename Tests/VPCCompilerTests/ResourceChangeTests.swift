@@ -30,7 +30,7 @@ import VPCTopology
         }
         for number in 0..<9 {
             for liveness in [NextHop.Liveness.bfd, .ping] where dice.happens(20) {
-                facts.deadNextHops.insert(WatchedNextHop("i\(number)", liveness))
+                facts.liveness.deadNextHops.insert(WatchedNextHop("i\(number)", liveness))
             }
         }
         return facts
