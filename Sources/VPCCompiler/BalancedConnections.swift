@@ -26,7 +26,10 @@ public struct BalancedConnections: Sendable {
     }
 
     struct Targets: Sendable {
-        var targets: Set<Target>
+        /// That get connections.
+        var used: Set<Target>
+        /// That are of the group and are not healthy.
+        var dead: Set<Target>
         var drain: Duration
     }
 
@@ -34,13 +37,14 @@ public struct BalancedConnections: Sendable {
     var zones: Set<UInt16> = []
     var services: [Service: Targets] = [:]
 
-    /// Those that have ended, because what they were for is balanced no longer, or their target has left a group that does not
-    /// drain.
+    /// Those that have ended, because what they were for is balanced no longer, or their target is not healthy, or has left a
+    /// group that does not drain.
     public func ended(_ connections: [Connection]) -> [Connection] {
         connections.filter { connection in
             guard isBalanced(connection) else { return false }
             guard let service = services[Service(connection)] else { return true }
-            return service.drain == .zero && !service.targets.contains(Target(connection))
+            let target = Target(connection)
+            return service.dead.contains(target) || service.drain == .zero && !service.used.contains(target)
         }
     }
 
@@ -49,7 +53,7 @@ public struct BalancedConnections: Sendable {
         connections.compactMap { connection in
             let way = Way(service: Service(connection), target: Target(connection))
             guard isBalanced(connection), let service = services[way.service],
-                !service.targets.contains(way.target)
+                !service.used.contains(way.target), !service.dead.contains(way.target)
             else { return nil }
             return (connection, way, service.drain)
         }
@@ -77,10 +81,12 @@ extension BalancedConnections.Target {
 }
 
 extension HostCompiler {
-    /// Whether a target that leaves may take its connections with it.
-    var hasUndrainedGroup: Bool {
+    /// Whether a target that gets connections no longer may take those with it that it has.
+    var hasHastyGroup: Bool {
         let (all, groups) = (topology.loadBalancers, topology.targetGroups)
-        return balancers.contains { all[$0].targetGroups.contains { groups[$0].drain == .zero } }
+        return balancers.contains {
+            all[$0].targetGroups.contains { groups[$0].drain == .zero || groups[$0].healthCheck != nil }
+        }
     }
 
     var balancedConnections: BalancedConnections {
@@ -94,10 +100,15 @@ extension HostCompiler {
                 let service = BalancedConnections.Service(
                     zone: zone(ofVPC: balancer.vpc).rawValue, address: address,
                     ipProtocol: listener.transport.ipProtocol.rawValue, port: listener.port)
-                let targets = group.targets.map {
-                    BalancedConnections.Target(address: topology.interfaces[$0.interface].address, port: group.port)
+                let used = topology.usedTargets(of: group, healthy: facts.liveness.healthyTargets)
+                func places(_ targets: [ResolvedTargetGroup.Target]) -> Set<BalancedConnections.Target> {
+                    Set(
+                        targets.map {
+                            .init(address: topology.interfaces[$0.interface].address, port: group.port)
+                        })
                 }
-                balanced.services[service] = .init(targets: Set(targets), drain: group.drain)
+                balanced.services[service] = .init(
+                    used: places(used), dead: places(group.targets).subtracting(places(used)), drain: group.drain)
             }
         }
         return balanced
@@ -106,11 +117,11 @@ extension HostCompiler {
 
 extension ChangePlan {
     /// Whether connections of load balancers may have to end with it: it takes something away that they lead to, or changes
-    /// targets of a group that does not drain.
+    /// targets of a group whose targets do not always drain.
     public func endsConnections(of compilation: Compilation) -> Bool {
         steps.contains { step in
             guard case .firewall(let tables, _) = step.work else { return false }
-            return tables.contains { $0.operations.endBalancing { compilation.compiler.hasUndrainedGroup } }
+            return tables.contains { $0.operations.endBalancing { compilation.compiler.hasHastyGroup } }
         }
     }
 }

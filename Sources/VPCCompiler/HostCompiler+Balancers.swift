@@ -10,6 +10,19 @@ extension HostCompiler {
             balancers(of: Set(turned).union(targetGroups(with: Set(change.interfaces.changed.keys)))))
     }
 
+    /// Balancers of whose targets others are healthy now; nil: nobody asks them.
+    func noteHealth(
+        _ former: Set<WatchedTarget>?, _ now: Set<WatchedTarget>?, in concerned: inout Concerned
+    ) {
+        if former == now { return }
+        let turned: Set<String>? =
+            if let former, let now { Set(former.symmetricDifference(now).map(\.group)) } else { nil }
+        let groups = topology.targetGroups.numbered.filter { group in
+            group.element.healthCheck != nil && turned?.contains(group.element.name) ?? true
+        }
+        concerned.balancers.formUnion(balancers(of: Set(groups.map(\.number))))
+    }
+
     /// Finds out which are here, and whose targets' ports have come or gone.
     mutating func findBalancers(_ concerned: inout Concerned) {
         let all = topology.loadBalancers

@@ -79,6 +79,7 @@ extension HostCompiler {
         if !turned.isEmpty {
             concerned.contexts.formUnion(contexts.keys.filter { topology.routes(of: $0, leadTo: turned) })
         }
+        noteHealth(former.liveness.healthyTargets, now.liveness.healthyTargets, in: &concerned)
         if former.paths != now.paths { concerned.peers.formUnion(topology.hosts.indices.filter { $0 != host }) }
         for number in topology.interfacesOfHost[host] {
             let attachment = topology.interfaces[number].attachment
