@@ -26,10 +26,9 @@ public struct BalancedConnections: Sendable {
     }
 
     struct Targets: Sendable {
-        /// That get connections.
-        var used: Set<Target>
-        /// That are of the group and are not healthy.
-        var dead: Set<Target>
+        var targets: Set<Target>
+        /// Those of them that are not healthy.
+        var ill: Set<Target>
         var drain: Duration
     }
 
@@ -37,14 +36,14 @@ public struct BalancedConnections: Sendable {
     var zones: Set<UInt16> = []
     var services: [Service: Targets] = [:]
 
-    /// Those that have ended, because what they were for is balanced no longer, or their target is not healthy, or has left a
-    /// group that does not drain.
+    /// Those that have ended, because what they were for is balanced no longer, or their target has left a group that does not
+    /// drain, or is not healthy any more.
     public func ended(_ connections: [Connection]) -> [Connection] {
         connections.filter { connection in
             guard isBalanced(connection) else { return false }
             guard let service = services[Service(connection)] else { return true }
             let target = Target(connection)
-            return service.dead.contains(target) || service.drain == .zero && !service.used.contains(target)
+            return service.ill.contains(target) || service.drain == .zero && !service.targets.contains(target)
         }
     }
 
@@ -53,7 +52,7 @@ public struct BalancedConnections: Sendable {
         connections.compactMap { connection in
             let way = Way(service: Service(connection), target: Target(connection))
             guard isBalanced(connection), let service = services[way.service],
-                !service.used.contains(way.target), !service.dead.contains(way.target)
+                !service.targets.contains(way.target)
             else { return nil }
             return (connection, way, service.drain)
         }
@@ -81,8 +80,8 @@ extension BalancedConnections.Target {
 }
 
 extension HostCompiler {
-    /// Whether a target that gets connections no longer may take those with it that it has.
-    var hasHastyGroup: Bool {
+    /// Whether a target that gets no connections any more may take those with it that it has.
+    var endsWithTargets: Bool {
         let (all, groups) = (topology.loadBalancers, topology.targetGroups)
         return balancers.contains {
             all[$0].targetGroups.contains { groups[$0].drain == .zero || groups[$0].healthCheck != nil }
@@ -100,15 +99,18 @@ extension HostCompiler {
                 let service = BalancedConnections.Service(
                     zone: zone(ofVPC: balancer.vpc).rawValue, address: address,
                     ipProtocol: listener.transport.ipProtocol.rawValue, port: listener.port)
-                let used = topology.usedTargets(of: group, healthy: facts.liveness.healthyTargets)
-                func places(_ targets: [ResolvedTargetGroup.Target]) -> Set<BalancedConnections.Target> {
+                let places = { (targets: [ResolvedTargetGroup.Target]) in
                     Set(
                         targets.map {
-                            .init(address: topology.interfaces[$0.interface].address, port: group.port)
+                            BalancedConnections.Target(
+                                address: topology.interfaces[$0.interface].address, port: group.port)
                         })
                 }
+                let targets = places(group.targets)
                 balanced.services[service] = .init(
-                    used: places(used), dead: places(group.targets).subtracting(places(used)), drain: group.drain)
+                    targets: targets,
+                    ill: targets.subtracting(places(group.usableTargets(facts.liveness, in: topology))),
+                    drain: group.drain)
             }
         }
         return balanced
@@ -117,11 +119,11 @@ extension HostCompiler {
 
 extension ChangePlan {
     /// Whether connections of load balancers may have to end with it: it takes something away that they lead to, or changes
-    /// targets of a group whose targets do not always drain.
+    /// targets of a group that does not drain.
     public func endsConnections(of compilation: Compilation) -> Bool {
         steps.contains { step in
             guard case .firewall(let tables, _) = step.work else { return false }
-            return tables.contains { $0.operations.endBalancing { compilation.compiler.hasHastyGroup } }
+            return tables.contains { $0.operations.endBalancing { compilation.compiler.endsWithTargets } }
         }
     }
 }

@@ -10,15 +10,14 @@ extension HostCompiler {
             balancers(of: Set(turned).union(targetGroups(with: Set(change.interfaces.changed.keys)))))
     }
 
-    /// Balancers of whose targets others are healthy now; nil: nobody asks them.
-    func noteHealth(
-        _ former: Set<WatchedTarget>?, _ now: Set<WatchedTarget>?, in concerned: inout Concerned
-    ) {
+    /// Targets that have recovered or fallen ill.
+    func noteTargets(_ former: Set<WatchedTarget>?, _ now: Set<WatchedTarget>?, in concerned: inout Concerned) {
         if former == now { return }
-        let turned: Set<String>? =
-            if let former, let now { Set(former.symmetricDifference(now).map(\.group)) } else { nil }
-        let groups = topology.targetGroups.numbered.filter { group in
-            group.element.healthCheck != nil && turned?.contains(group.element.name) ?? true
+        let turned = Set((former ?? []).symmetricDifference(now ?? []).map(\.group))
+        // Whether anybody asks concerns all.
+        let isKnown = former != nil && now != nil
+        let groups = topology.targetGroups.numbered.filter {
+            $0.element.healthCheck != nil && (!isKnown || turned.contains($0.element.name))
         }
         concerned.balancers.formUnion(balancers(of: Set(groups.map(\.number))))
     }

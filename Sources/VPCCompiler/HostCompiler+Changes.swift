@@ -79,7 +79,7 @@ extension HostCompiler {
         if !turned.isEmpty {
             concerned.contexts.formUnion(contexts.keys.filter { topology.routes(of: $0, leadTo: turned) })
         }
-        noteHealth(former.liveness.healthyTargets, now.liveness.healthyTargets, in: &concerned)
+        noteTargets(former.liveness.healthyTargets, now.liveness.healthyTargets, in: &concerned)
         if former.paths != now.paths { concerned.peers.formUnion(topology.hosts.indices.filter { $0 != host }) }
         for number in topology.interfacesOfHost[host] {
             let attachment = topology.interfaces[number].attachment
@@ -253,6 +253,7 @@ extension HostCompiler {
                     contexts.keys.filter { $0.vpc == port.context.vpc && $0.routeTable != nil })
             }
         }
+        numberChains(of: arrived.map { $0.1 })
         for (number, port) in arrived {
             if !port.list.isEmpty { policyInterfaces.insert(number) }
             presentInterfaces.insert(number)
@@ -268,6 +269,17 @@ extension HostCompiler {
             bringGuest(guest)
         }
         return names
+    }
+
+    /// Before the ports are made, which are led to them.
+    private mutating func numberChains(of ports: [Port]) {
+        var chains: [FirewallName] = []
+        for direction in TrafficDirection.allCases {
+            chains += Set(ports.map(\.list)).filter { !$0.isEmpty }.map { listName($0, direction) }
+            chains += Set(ports.compactMap(\.subnet)).map { subnetName($0, direction) }
+        }
+        // In an order that depends on nothing else.
+        for chain in chains.map(\.description).sorted() { numbering.number(chain: chain) }
     }
 
     /// What an interface asks for here; nil where it has no guest here.

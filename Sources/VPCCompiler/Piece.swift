@@ -52,13 +52,15 @@ enum Piece: Hashable, Sendable {
         case .gateway: 2
         case .port: 3
         case .peer: 4
-        case .list, .group, .members: 5
-        case .acl, .subnet, .relay, .report: 6
+        case .group, .members: 5
+        case .acl, .relay, .report: 6
         case .edge: 7
         case .uplink: 8
         case .elasticIP: 9
         case .flow: 10
-        case .balancer: 11
+        case .list: 11
+        case .subnet: 12
+        case .balancer: 13
         }
     }
 

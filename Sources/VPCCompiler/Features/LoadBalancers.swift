@@ -43,7 +43,7 @@ struct LoadBalancers: HostFeature {
             part.addresses.append(Attributed(own, from: origin))
             part.rows(of: Self.addresses) { $0.add(context.device, address, origin: origin) }
         }
-        for service in host.topology.services(of: balancer, healthy: host.facts.liveness.healthyTargets) {
+        for service in host.topology.services(of: balancer, host.facts.liveness) {
             let transport = NFProtocol(service.ipProtocol.rawValue)
             let targets = service.targets.map { NFKey($0.address, NFPort($0.port)) }
             part.rows(of: service.sharing.places) { set in
@@ -166,24 +166,24 @@ public struct BalancedService: Sendable {
         public var port: UInt16
     }
 
-    /// Nil where nobody of the group takes connections.
+    /// Nil where the group has no targets that can be used.
     init?(
         _ listener: ResolvedLoadBalancer.Listener, _ affinity: LoadBalancer.Affinity, in topology: Topology,
-        healthy: Set<WatchedTarget>?
+        _ known: KnownLiveness
     ) {
         guard let number = listener.rules.first?.targetGroup else { return nil }
         let group = topology.targetGroups[number]
-        let used = topology.usedTargets(of: group, healthy: healthy)
-        if used.isEmpty { return nil }
+        let usable = group.usableTargets(known, in: topology)
+        if usable.isEmpty { return nil }
         (ipProtocol, port, self.group) = (listener.transport.ipProtocol, listener.port, number)
-        targets = used.map {
+        targets = usable.map {
             Target(interface: $0.interface, address: topology.interfaces[$0.interface].address, port: group.port)
         }
-        // Of those that are not healthy, too: so that nothing else changes hands when they come and go.
+        // By all there are, so that who falls ill leaves the others their places.
         sharing = Sharing(size: MaglevTable.size(for: group.targets.count), affinity: affinity)
         places = MaglevTable.places(
             sharing.size,
-            among: used.map { .init(name: topology.interfaces[$0.interface].name, weight: $0.weight) })
+            among: usable.map { .init(name: topology.interfaces[$0.interface].name, weight: $0.weight) })
     }
 
     /// The target of a connection that begins there, and its place among how many.
@@ -203,25 +203,13 @@ public struct BalancedService: Sendable {
 }
 
 extension Topology {
-    /// What the listeners of a load balancer lead to, by protocol and port; those that nobody takes lead nowhere.
-    /// - Parameter healthy: Of groups whose targets are asked; nil: all are.
+    /// What the listeners of a load balancer lead to, by protocol and port; those without targets lead nowhere.
     public func services(
-        of balancer: ResolvedLoadBalancer, healthy: Set<WatchedTarget>? = nil
+        of balancer: ResolvedLoadBalancer, _ known: KnownLiveness = KnownLiveness()
     ) -> [BalancedService] {
         balancer.listeners.sorted {
             ($0.transport.ipProtocol, $0.port) < ($1.transport.ipProtocol, $1.port)
-        }.compactMap { BalancedService($0, balancer.affinity, in: self, healthy: healthy) }
-    }
-
-    /// The targets of a group that get connections.
-    func usedTargets(
-        of group: ResolvedTargetGroup, healthy: Set<WatchedTarget>?
-    ) -> [ResolvedTargetGroup.Target] {
-        guard group.healthCheck != nil, let healthy else { return group.targets }
-        let living = group.targets.filter {
-            healthy.contains(WatchedTarget(group: group.name, interface: interfaces[$0.interface].name))
-        }
-        return living.isEmpty && group.whenAllUnhealthy == .useAll ? group.targets : living
+        }.compactMap { BalancedService($0, balancer.affinity, in: self, known) }
     }
 
     /// How the listeners of a load balancer share connections.
