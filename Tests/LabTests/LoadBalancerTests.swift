@@ -269,8 +269,9 @@ extension LabTests {
             let connections = try (0..<6).map { _ in try LongConnection(from: lab.station("web1"), to: Self.main) }
             let seen = connections.map { $0.seen() }
             #expect(seen.allSatisfy { $0 != nil })
+            // As many as one of them may have waiting while a machine that is emulated stands still.
             let streams = try (0..<6).map { _ in
-                try Stream(from: lab.station("web2"), to: Self.main, every: .milliseconds(20))
+                try Stream(from: lab.station("web2"), to: Self.main, every: .milliseconds(150))
             }
             #expect(streams.allSatisfy { $0.waitForAnswers(10) })
 
