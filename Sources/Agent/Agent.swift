@@ -23,6 +23,7 @@ public final class Agent: Sendable {
     let revisions: RevisionStore
     let connections: ConnectionWatch
     let filters: FilterWatch
+    let drains: DrainWatch
     let guestServices: GuestServices
     let balancers: HostBalancers
     let mailbox: Mailbox<Command>
@@ -85,6 +86,7 @@ public final class Agent: Sendable {
         publication = Publication(log)
         connections = ConnectionWatch(publication)
         filters = FilterWatch(publication)
+        drains = DrainWatch(publication)
         guestServices = try GuestServices(publication)
         balancers = try HostBalancers("\(configuration.stateDirectory)/balancers", publication)
         revisions = try RevisionStore(stateDirectory: configuration.stateDirectory, limit: configuration.revisions)
@@ -104,10 +106,12 @@ public final class Agent: Sendable {
         let loop = try ReconcileLoop(self)
         connections.start()
         filters.start()
+        drains.start()
         loop.run()
         liveness?.stop()
         connections.stop()
         filters.stop()
+        drains.stop()
         guestServices.stop()
         balancers.stop()
         for command in mailbox.close() { refuse(command) }

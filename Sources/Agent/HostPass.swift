@@ -31,6 +31,7 @@ struct HostPass {
     private var wasReached = false
     /// Whether something else was compiled since somebody asked.
     private var isIntentNew = true
+    private var isBalancingNew = true
     /// The namespace in which guests are answered.
     private var servedNamespace: UInt64?
     /// Since something was settled last: then no short cut is taken.
@@ -100,6 +101,13 @@ struct HostPass {
         (isIntentNew, servedNamespace) = (false, identity)
         return GuestServicePlan(
             compilation.servedPorts, in: desired.topology, namespace: namespace ?? "", identity: identity ?? 0)
+    }
+
+    /// Where load balancers lead; nil where that is as it was when this was asked last.
+    mutating func newBalancing() -> BalancedConnections? {
+        guard isBalancingNew, let compilation = compiled.compilation else { return nil }
+        isBalancingNew = false
+        return compilation.balancedConnections
     }
 
     /// As of the last look.
@@ -239,7 +247,7 @@ struct HostPass {
         (self.facts, foreignAddresses) = (facts, snapshot.host.foreignAddresses)
         let change = try compiled.bring(
             to: desired, facts, reconciler, from: snapshot.host, distrusting: hasFailed)
-        if change != .none { isIntentNew = true }
+        if change != .none { (isIntentNew, isBalancingNew) = (true, true) }
         switch change {
         case .none: return true
         case .repeated: suspects = .everything

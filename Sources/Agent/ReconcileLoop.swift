@@ -273,6 +273,7 @@ final class ReconcileLoop {
                 agent.connections.follow(shares, in: kernel)
             }
             agent.filters.follow(hostPass.reconciler)
+            if let balanced = hostPass.newBalancing() { agent.drains.follow(balanced, in: hostPass.reconciler.kernel) }
             if let plan = hostPass.newGuestServices(of: desired) { agent.guestServices.follow(plan) }
             agent.balancers.follow(desired.topology.httpBalancers(on: desired.host))
             publication.passed(result, for: desired, hostPass.ledger.alarms(at: agent.clock.now))

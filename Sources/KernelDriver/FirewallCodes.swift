@@ -25,6 +25,7 @@ enum FirewallCodes {
     private static let connectionKeys: [(NFConnectionKey, nft_ct_keys)] = [
         (.state, NFT_CT_STATE), (.direction, NFT_CT_DIRECTION), (.status, NFT_CT_STATUS), (.mark, NFT_CT_MARK),
         (.zone, NFT_CT_ZONE), (.id, NFT_CT_ID), (.eventMask, NFT_CT_EVENTMASK),
+        (.ipDestination, NFT_CT_DST_IP),
     ]
     private static let bases: [(NFPayload.Base, nft_payload_bases)] = [
         (.link, NFT_PAYLOAD_LL_HEADER), (.network, NFT_PAYLOAD_NETWORK_HEADER),

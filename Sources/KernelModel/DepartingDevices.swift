@@ -4,7 +4,7 @@ public import NFTables
 /// What a firewall says about devices that are about to go.
 ///
 /// Until its routes have been moved, a departing port still gets packets: its elements stay as they are, with the chains
-/// they lead to, and go when the device is gone.
+/// they lead to, and go when the device is gone. What a number of theirs leads to stays with them.
 struct DepartingDevices {
     /// The wanted table with the departing devices' elements as they are now.
     private(set) var transition: NFTableIntent
@@ -15,15 +15,39 @@ struct DepartingDevices {
         transition = wanted
         if devices.isEmpty { return }
         let present = NFPresentSets(wanted, observed)
-        for index in wanted.sets.indices where wanted.sets[index].shape.isKeyedByDevice {
-            let set = wanted.sets[index]
-            guard let seen = present.current(set.name), seen.shape.isLike(set.shape) else { continue }
-            let departing = seen.elements.filtered { devices.contains($0) }
-            if departing.isEmpty { continue }
-            transition.sets[index].elements.append(contentsOf: departing, 0..<departing.count)
-            transition.sets[index].elements.normalize()
-            elements.append((set.name, departing))
+        var numbers: Set<UInt32> = []
+        for (index, set) in wanted.sets.enumerated() where set.shape.isKeyedByDevice {
+            let departing = keep(of: set, at: index, present) { devices.contains($0.device(of: $1)) }
+            guard case .value(code: NFType.mark.code, length: _) = set.shape.data else { continue }
+            numbers.formUnion((0..<departing.count).map { departing.number(of: $0, behindKey: true) })
         }
+        if numbers.isEmpty { return }
+        for (index, set) in wanted.sets.enumerated()
+        where set.shape.data == .verdict && set.shape.keyCode == NFType.mark.code {
+            let known = Set((0..<set.elements.count).map { set.elements.number(of: $0, behindKey: false) })
+            keep(of: set, at: index, present) {
+                let number = $0.number(of: $1, behindKey: false)
+                return numbers.contains(number) && !known.contains(number)
+            }
+        }
+    }
+
+    /// Keeps elements as they are.
+    /// - Returns: what there is of them.
+    @discardableResult
+    private mutating func keep(
+        of set: NFSet, at index: Int, _ present: NFPresentSets, where isKept: (NFElements, Int) -> Bool
+    ) -> NFElements {
+        var kept = NFElements(layout: set.shape.layout)
+        guard let seen = present.current(set.name), seen.shape.isLike(set.shape) else { return kept }
+        for position in 0..<seen.elements.count where isKept(seen.elements, position) {
+            kept.append(contentsOf: seen.elements, position..<position + 1)
+        }
+        if kept.isEmpty { return kept }
+        transition.sets[index].elements.append(contentsOf: kept, 0..<kept.count)
+        transition.sets[index].elements.normalize()
+        elements.append((set.name, kept))
+        return kept
     }
 
     /// What is left to do when the devices are gone.
@@ -53,9 +77,8 @@ extension NFElements {
         return slots[start..<start + 4].withUnsafeBytes { InterfaceName(bytes: $0) }
     }
 
-    fileprivate func filtered(_ isIncluded: (InterfaceName) -> Bool) -> NFElements {
-        var part = NFElements(layout: layout)
-        for index in 0..<count where isIncluded(device(of: index)) { part.append(contentsOf: self, index..<index + 1) }
-        return part
+    /// The number that an element has as its key, or as its data.
+    fileprivate func number(of index: Int, behindKey: Bool) -> UInt32 {
+        slots[index * layout.stride + (behindKey ? layout.keyStride : 0)]
     }
 }

@@ -49,6 +49,10 @@ extension NFElements {
             self = others
             return true
         }
+        if let place = place(of: held, for: others) {
+            replace(place, with: others)
+            return true
+        }
         if held.count + others.count > 64 {
             var rest = NFElements(layout: layout)
             rest.reserveCapacity(count + others.count)
@@ -79,6 +83,17 @@ extension NFElements {
         guard place < count, compareKeys(place, probe, 0) == 0, self.origin(of: place) == origin else { return false }
         replace(place..<place + 1, with: NFElements(layout: layout))
         return true
+    }
+
+    /// Where elements can be put as they are, in the place of those at these positions; nil where others lie between.
+    private func place(of held: [Int], for others: NFElements) -> Range<Int>? {
+        guard others.count > 0 else { return nil }
+        let start = held.first ?? lowerBound(of: others, 0, from: 0)
+        let range = start..<(start + held.count)
+        if let last = held.last, last + 1 != range.upperBound { return nil }
+        if range.lowerBound > 0, compareKeys(range.lowerBound - 1, others, 0) >= 0 { return nil }
+        if range.upperBound < count, others.compareKeys(others.count - 1, self, range.upperBound) >= 0 { return nil }
+        return range
     }
 
     private func positions(from wanted: Set<Origin>) -> [Int] {

@@ -39,6 +39,8 @@ public enum NFConnectionKey: String, Hashable, Sendable, CaseIterable {
     case id
     /// Of what is told of it: bits by `enum ip_conntrack_events`.
     case eventMask
+    /// The IPv4 destination of one direction's packets.
+    case ipDestination
 }
 
 /// Bytes of a packet.
@@ -238,6 +240,8 @@ public enum NFExpression: Hashable, Sendable {
     case reject(NFReject)
     case translate(NFTranslation)
     case masquerade(NFTranslation.Options)
+    /// To the first address of the device that the packet came in by.
+    case redirect
     case hash(NFRegister, length: UInt32, into: NFRegister, NFHash)
     /// Something that is not known here; what the kernel says about it, byte for byte.
     case unknown(name: String, [UInt8])
@@ -323,6 +327,7 @@ extension NFExpression: CustomStringConvertible {
             return text
         case .masquerade(let options):
             return options.isEmpty ? "masquerade" : "masquerade options \(options.rawValue)"
+        case .redirect: return "redirect"
         case .hash(let from, let length, let into, let hash):
             return "jhash(\(from), \(length)) mod \(hash.modulus) seed \(hash.seed) offset \(hash.offset) => \(into)"
         case .unknown(let name, let bytes): return "\(name) \(hex(bytes))"

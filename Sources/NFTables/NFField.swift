@@ -67,6 +67,10 @@ public struct NFField: Hashable, Sendable {
     /// What has become of the connection: `IPS_*` of linux/netfilter/nf_conntrack_common.h.
     public static let ctStatus = NFField(.connection(.status, nil), .connectionStatus)
 
+    /// The destination of the connection's first packet, as it was sent.
+    public static let ctOriginalDestination = NFField(
+        .connection(.ipDestination, .original), .ipv4Address, Context(network: .ipv4))
+
     // MARK: Headers
 
     public static let etherDestination = link(0, .etherAddress)

@@ -274,6 +274,35 @@ public struct NFStatement: Sendable {
         }
     }
 
+    /// `snat ip to FIELD`, `dnat ip to FIELD`.
+    public static func translate(_ kind: NFTranslation.Kind, to field: NFField) -> NFStatement {
+        NFStatement { lowering in
+            lowering.requireNetwork(field.type == .ipv6Address ? .ipv6 : .ipv4)
+            lowering.load([field], at: 0)
+            lowering.expressions.append(
+                .translate(NFTranslation(kind, field.type == .ipv6Address ? .ip6 : .ip, address: 0)))
+        }
+    }
+
+    /// `dnat ip addr . port to FIELD . … . (jhash OTHER . … mod N seed SEED) map @MAP`.
+    public static func translate(
+        _ kind: NFTranslation.Kind, _ data: TranslationData, map: String, _ fields: [NFField], by hash: NFHash,
+        of others: [NFField]
+    ) -> NFStatement {
+        NFStatement { lowering in
+            lowering.requireNetwork(.ipv4)
+            lowering.load(fields, at: 0)
+            let number = UInt8(fields.reduce(0) { $0 + $1.type.slots })
+            lowering.load(others, at: 8)
+            let length = others.count == 1 ? others[0].type.width : others.reduce(0) { $0 + $1.type.slots * 4 }
+            lowering.expressions.append(.hash(8, length: UInt32(length), into: NFRegister(number), hash))
+            lowering.translate(kind, .ip, data, map, [])
+        }
+    }
+
+    /// `redirect`: to the first address of the device that the packet came in by.
+    public static let redirect = NFStatement(.redirect)
+
     public static func masquerade(_ options: NFTranslation.Options = []) -> NFStatement {
         NFStatement(.masquerade(options))
     }

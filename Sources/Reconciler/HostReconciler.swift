@@ -65,13 +65,15 @@ public struct HostReconciler: Sendable {
         let arriving = changes.arrivingPorts
         let isJudging = isTightened || !arriving.isEmpty && !compilation.policy.isEmpty
         let isTaking = changes.takesPublicAddresses
-        let connections = isJudging || isTaking ? try kernel.connections() : []
+        let isEnding = changes.endsConnections(of: compilation)
+        let connections = isJudging || isTaking || isEnding ? try kernel.connections() : []
         if isJudging {
             let forbidden = isTightened ? compilation.policy.forbidden(connections) : []
             let others = Set(connections).subtracting(forbidden)
             changes = changes.cutting(forbidden + compilation.policy.outdated(Array(others), arriving: arriving))
         }
         if isTaking { changes = changes.forgetting(compilation.translations.outdated(connections)) }
+        if isEnding { changes = changes.forgetting(compilation.balancedConnections.ended(connections)) }
         return HostPlan(
             intent: compilation.intent, unattached: compilation.unattached, unreachable: compilation.unreachable,
             disconnected: compilation.disconnected, changes: changes,

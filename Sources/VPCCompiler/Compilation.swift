@@ -32,6 +32,8 @@ public struct Compilation: Sendable {
     public var policy: HostPolicy { compiler.policy }
     /// To judge connections by when a public address gets another owner.
     public var translations: Translations { compiler.translations }
+    /// To judge connections by when load balancers lead elsewhere.
+    public var balancedConnections: BalancedConnections { compiler.balancedConnections }
     /// Nil where every interface has a route of its own.
     public var aggregation: RouteAggregation? {
         guard compiler.aggregatesRoutes else { return nil }

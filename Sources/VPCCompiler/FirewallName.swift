@@ -223,6 +223,9 @@ public enum RuleCounter {
     /// Of what came from outside for a NAT gateway's public address, and was no answer.
     public static let unsolicited = FirewallName(.natGateways, role: "unsolicited")
 
+    /// Of what was for a load balancer that has no target for it.
+    public static let notBalanced = FirewallName(.loadBalancers, role: "not_balanced")
+
     /// Of the rule at that position of a security group's direction.
     public static func ofGroup(_ name: String, _ direction: TrafficDirection, rule: Int) -> FirewallName {
         FirewallName(.group, name, direction: direction, role: "\(rule)")

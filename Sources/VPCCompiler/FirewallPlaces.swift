@@ -65,6 +65,8 @@ enum FromHost: Int, FirewallPlace {
 enum NATBeforeRouting: Int, FirewallPlace {
     /// What begins inside is marked.
     case insiders
+    /// To load balancers.
+    case balanced
     case destinations
     /// What comes from a provider and is translated by nobody.
     case unsolicited
@@ -90,6 +92,8 @@ enum GuestToHost: Int, FirewallPlace {
     case services
     /// Of connections that the host began.
     case answers
+    /// To load balancers, where nobody takes it.
+    case unbalanced
     case report
     case drop
 
@@ -211,6 +215,8 @@ enum NATAfterRouting: Int, FirewallPlace {
     case sources
     /// From a VPC to itself, by its public addresses.
     case hairpins
+    /// From a guest to itself, by a load balancer.
+    case ownTargets
     /// What nobody has translated and must not leave.
     case untranslated
 

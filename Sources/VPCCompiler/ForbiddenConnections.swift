@@ -22,11 +22,11 @@ extension HostPolicy {
         let service = connection.service
         if let sender = interface(vpc, connection.source),
             connection.mark & ConnectionMark.allowed(.original, [.leaving]) == 0
-                || !rules.allow(service, of: sender, .egress, far: connection.destination)
+                || !rules.allow(service, of: sender, .egress, far: connection.replySource)
         {
             return false
         }
-        if let receiver = interface(vpc, connection.destination),
+        if let receiver = interface(vpc, connection.replySource),
             !rules.allow(service, of: receiver, .ingress, far: connection.source)
         {
             return false
@@ -43,7 +43,7 @@ extension HostPolicy {
             guard connection.ipProtocol == IPProtocol.tcp.rawValue, connection.mark & ConnectionMark.given == 0,
                 let vpc = vpcOfZone[connection.zone]
             else { return false }
-            let ends = [connection.source, connection.destination].map { topology.interface(at: $0, inVPC: vpc) }
+            let ends = [connection.source, connection.replySource].map { topology.interface(at: $0, inVPC: vpc) }
             func isOne(of interfaces: Set<Int>, _ end: Int?) -> Bool { end.map(interfaces.contains) ?? false }
             return ends.contains { isOne(of: arriving, $0) } && !ends.allSatisfy { isOne(of: present, $0) }
         }
@@ -119,9 +119,10 @@ extension HostCompiler {
 }
 
 extension Connection {
-    /// What the connection's first packet asks for, as ``ServiceRange`` counts.
+    /// What the connection's first packet asks for where it gets to, as ``ServiceRange`` counts: whom a load balancer has chosen
+    /// is who answers.
     fileprivate var service: UInt32 {
-        let selector = icmp.map { UInt16($0.type) << 8 | UInt16($0.code) } ?? destinationPort
+        let selector = icmp.map { UInt16($0.type) << 8 | UInt16($0.code) } ?? replySourcePort
         return UInt32(ipProtocol) << 16 | UInt32(selector)
     }
 }

@@ -30,6 +30,7 @@ struct Concerned {
     var uplinks: Set<Int> = []
     var natGateways: Set<Int> = []
     var elasticIPs: Set<Int> = []
+    var balancers: Set<Int> = []
     /// VPCs whose ports or contexts here may be others.
     var flows: Set<Int> = []
 }
@@ -56,6 +57,7 @@ extension HostCompiler {
         note(change.routeTables, in: &concerned)
         note(change.interfaces, in: &concerned)
         noteEdge(change, in: &concerned)
+        noteBalancers(change, in: &concerned)
         concerned.groups.formUnion(change.securityGroups.changed.keys)
         for (number, group) in change.securityGroups.changed where group.vpc != topology.securityGroups[number].vpc {
             concerned.members.insert(number)
@@ -77,6 +79,7 @@ extension HostCompiler {
         if !turned.isEmpty {
             concerned.contexts.formUnion(contexts.keys.filter { topology.routes(of: $0, leadTo: turned) })
         }
+        noteTargets(former.liveness.healthyTargets, now.liveness.healthyTargets, in: &concerned)
         if former.paths != now.paths { concerned.peers.formUnion(topology.hosts.indices.filter { $0 != host }) }
         for number in topology.interfacesOfHost[host] {
             let attachment = topology.interfaces[number].attachment
@@ -194,6 +197,7 @@ extension HostCompiler {
         bringNATGateways(&concerned)
         var gone = bringContexts(&concerned)
         bringGateways(concerned.interfaces, &gone)
+        findBalancers(&concerned)
         noteElasticIPs(concerned.elasticIPs)
         countMiddleboxes(change)
         bringPeers(&concerned, change)
@@ -205,6 +209,7 @@ extension HostCompiler {
             bringAnnouncements()
         }
         bringElasticIPs(concerned.elasticIPs)
+        bringBalancers(concerned.balancers)
         bringFlows(concerned.flows.union(concerned.contexts.union(concerned.tables).map(\.vpc)))
         bringPolicies(concerned, change)
         for context in gone.contexts { dropTable(context.table) }
@@ -248,6 +253,7 @@ extension HostCompiler {
                     contexts.keys.filter { $0.vpc == port.context.vpc && $0.routeTable != nil })
             }
         }
+        numberChains(of: arrived.map { $0.1 })
         for (number, port) in arrived {
             if !port.list.isEmpty { policyInterfaces.insert(number) }
             presentInterfaces.insert(number)
@@ -263,6 +269,17 @@ extension HostCompiler {
             bringGuest(guest)
         }
         return names
+    }
+
+    /// Before the ports are made, which are led to them.
+    private mutating func numberChains(of ports: [Port]) {
+        var chains: [FirewallName] = []
+        for direction in TrafficDirection.allCases {
+            chains += Set(ports.map(\.list)).filter { !$0.isEmpty }.map { listName($0, direction) }
+            chains += Set(ports.compactMap(\.subnet)).map { subnetName($0, direction) }
+        }
+        // In an order that depends on nothing else.
+        for chain in chains.map(\.description).sorted() { numbering.number(chain: chain) }
     }
 
     /// What an interface asks for here; nil where it has no guest here.
@@ -417,6 +434,7 @@ extension HostCompiler {
         now.hasPeerings = topology.hasPeering(among: demand.vpcs.keys)
         (now.hasPairs, now.portHalves) = (hasPairs, portHalves)
         bringEdgeTraits(concerned, &now)
+        if !concerned.balancers.isEmpty { (now.hasBalancers, now.sharings) = (!balancers.isEmpty, sharings) }
         now.ports = ports.count
         now.largestMTU = demand.mtus.keys.max()
         if concerned.isHost { (now.overlayMTU, now.tunnelDevice) = (overlayMTU, tunnelDevice) }

@@ -1,3 +1,4 @@
+import IPAddressing
 import KernelModel
 import KernelNames
 import NFTables
@@ -7,6 +8,7 @@ import VPCTopology
 /// What is asked about packets: ACLs, reports, lists of security groups, groups, members.
 extension HostCompiler {
     mutating func bringPolicies(_ concerned: Concerned, _ change: TopologyChange.Part<ResolvedInterface>) {
+        let hasLostSubnets = !subnetsBrought.removed.isEmpty
         bringACLs(concerned)
         let reports = demand.reports.take()
         for vpc in reports.removed { drop(.report(vpc)) }
@@ -19,6 +21,8 @@ extension HostCompiler {
             for group in list { demand.groups.drop(group) }
             drop(.list(list))
         }
+        // What these had in common with others went with them.
+        let firsts = Set(lists.removed.map { $0[0] })
         let groups = demand.groups.take()
         for group in groups.removed {
             for named in groupRules.removeValue(forKey: group)?.namedGroups ?? [] { demand.members.drop(named) }
@@ -41,8 +45,16 @@ extension HostCompiler {
         if !blocks.turned.isEmpty {
             asked.formUnion(demand.lists.keys.filter { $0.contains { isNamed(blocks.turned, by: $0) } })
         }
+        if !firsts.isEmpty { asked.formUnion(demand.lists.keys.filter { firsts.contains($0[0]) }) }
         for list in asked { bring(.list(list)) }
         bringMembers(concerned.members.union(blocks.groups), change)
+        if !lists.removed.isEmpty || hasLostSubnets { releaseChains() }
+    }
+
+    /// Lists and subnets seldom go, and there are few of them beside the ports.
+    private mutating func releaseChains() {
+        let table = intent.host.firewall.first { $0.table == FirewallTables.filter }
+        numbering.releaseChains(but: Set(table?.chains.map(\.name) ?? []))
     }
 
     private func isNamed(_ groups: Set<Int>, by group: Int) -> Bool {
@@ -93,6 +105,7 @@ extension HostCompiler {
         for group in whole { bring(.members(group)) }
         for (number, former) in change.removed.merging(change.changed, uniquingKeysWith: { first, _ in first }) {
             for group in former.securityGroups where demand.members.contains(group) && !whole.contains(group) {
+                if isMember(number, of: group, with: former.addresses, change.changed[number]) { continue }
                 editMembers(of: group) { elements in
                     var isOther = false
                     for address in former.addresses {
@@ -105,6 +118,7 @@ extension HostCompiler {
         for number in change.added + change.changed.keys {
             let interface = topology.interfaces[number]
             for group in interface.securityGroups where demand.members.contains(group) && !whole.contains(group) {
+                if isMember(number, of: group, with: interface.addresses, change.changed[number]) { continue }
                 editMembers(of: group) { elements in
                     for address in interface.addresses {
                         var element = NFElements(layout: elements.layout)
@@ -115,6 +129,15 @@ extension HostCompiler {
                 }
             }
         }
+    }
+
+    /// Whether an interface is and was a member of a group, with the same addresses.
+    private func isMember(
+        _ number: Int, of group: Int, with addresses: [IPAddress], _ former: ResolvedInterface?
+    ) -> Bool {
+        guard let former else { return false }
+        let now = topology.interfaces[number]
+        return [former, now].allSatisfy { $0.securityGroups.contains(group) && $0.addresses == addresses }
     }
 
     private mutating func editMembers(of group: Int, _ edit: (inout NFElements) -> Bool) {

@@ -45,6 +45,9 @@ struct HostCompiler: Sendable {
     var nexthopUses: [UInt32: Int] = [:]
     /// Nexthops that may be used no longer, some of them twice.
     var idleNexthops: [NexthopID] = []
+    /// Load balancers of VPCs that are here.
+    var balancers: Set<Int> = []
+    var madeBalancers: Set<Int> = []
     /// By group of a list that is asked here.
     var groupRules: [Int: BothDirections] = [:]
     /// By group that such rules name: whether a member has blocks of addresses.

@@ -1,7 +1,9 @@
 public import KernelModel
 public import KernelNames
+import NFTables
 
-/// Host-local numbers: which routing table a context has, which id a nexthop has, which epoch a policy is.
+/// Host-local numbers: which routing table a context has, which id a nexthop has, which epoch a policy is, by which number ports
+/// are led to a chain.
 ///
 /// The kernel is where they are kept. What is there is read back from a snapshot and stays as it is; only what is new
 /// takes the lowest free number. So one new interface never renumbers others, and no file has to survive a crash.
@@ -20,6 +22,12 @@ public struct Numbering: Sendable {
     /// That of the policy in force.
     private var epoch: PolicyEpoch?
 
+    /// Of chains that ports are led to (``ChainDispatch``).
+    private var chains: [String: UInt32] = [:]
+    /// Above all that are there: one that is given back with a change is not given again by the same change, for a packet on its
+    /// way may still bear it.
+    private var nextChain: UInt32 = 1
+
     /// Nothing is numbered yet.
     public init() {}
 
@@ -36,6 +44,7 @@ public struct Numbering: Sendable {
         }
         usedTables.formUnion(foreignTables.map(\.rawValue))
         epoch = PolicyEpoch(in: snapshot.firewall)
+        readChains(snapshot.firewall)
         foreignNexthops = Set(snapshot.foreignNexthops.map(\.rawValue))
         usedNexthops = foreignNexthops
         var algorithms: [NexthopID: NexthopGroup.Algorithm] = [:]
@@ -115,6 +124,34 @@ public struct Numbering: Sendable {
         let id = newNexthop()
         groups[route] = (id, algorithm)
         return id
+    }
+
+    private mutating func readChains(_ firewall: NFSnapshot) {
+        for set in firewall.table(FirewallTables.filter)?.sets ?? []
+        where set.shape.data == .verdict && set.shape.keyCode == NFType.mark.code {
+            for index in 0..<set.elements.count {
+                guard case .goto(let chain) = set.elements.verdicts[index] else { continue }
+                let number = set.elements.slots[index * set.elements.layout.stride]
+                if chains[chain] == nil { chains[chain] = number }
+                nextChain = max(nextChain, number &+ 1)
+            }
+        }
+    }
+
+    /// Gives a chain a number, unless it has one.
+    mutating func number(chain: String) {
+        if chains[chain] != nil { return }
+        chains[chain] = nextChain
+        nextChain &+= 1
+    }
+
+    /// Nil: no port is led to it.
+    func number(ofChain name: String) -> UInt32? { chains[name] }
+
+    /// Gives back the numbers of chains that are no longer there.
+    mutating func releaseChains(but names: Set<String>) {
+        chains = chains.filter { names.contains($0.key) }
+        nextChain = (chains.values.max() ?? 0) &+ 1
     }
 
     /// Knows which epoch is in force now.

@@ -41,6 +41,8 @@ enum Piece: Hashable, Sendable {
     case elasticIP(Int)
     /// The flowtable of a VPC that is here.
     case flow(Int)
+    /// A load balancer of a VPC that is here.
+    case balancer(Int)
 
     /// Whose elements are in the same sets.
     var kind: Int {
@@ -50,12 +52,15 @@ enum Piece: Hashable, Sendable {
         case .gateway: 2
         case .port: 3
         case .peer: 4
-        case .list, .group, .members: 5
-        case .acl, .subnet, .relay, .report: 6
+        case .group, .members: 5
+        case .acl, .relay, .report: 6
         case .edge: 7
         case .uplink: 8
         case .elasticIP: 9
         case .flow: 10
+        case .list: 11
+        case .subnet: 12
+        case .balancer: 13
         }
     }
 
@@ -74,6 +79,7 @@ enum Piece: Hashable, Sendable {
         case .edge(let number): Origin(.host, number)
         case .uplink(let number): Origin(.externalNetwork, number)
         case .elasticIP(let number): Origin(.elasticIP, number)
+        case .balancer(let number): Origin(.loadBalancer, number)
         }
     }
 }
@@ -154,6 +160,9 @@ struct HostTraits: Equatable, Sendable {
     /// Whether one of those shares an address.
     var sharesAddresses = false
     var hasPortForwards = false
+    var hasBalancers = false
+    /// How the load balancers of VPCs that are here share connections.
+    var sharings: Set<Sharing> = []
     var capped: CappedTraffic = []
     var ports = 0
     /// Bytes, of the port with the largest; nil: there is no port.

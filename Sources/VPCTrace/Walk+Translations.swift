@@ -269,7 +269,7 @@ extension ResolvedNATGateway {
 }
 
 extension Packet.Content {
-    fileprivate mutating func change(sourcePort: UInt16? = nil, destinationPort: UInt16? = nil) {
+    mutating func change(sourcePort: UInt16? = nil, destinationPort: UInt16? = nil) {
         guard let ports else { return }
         let (source, destination) = (sourcePort ?? ports.source, destinationPort ?? ports.destination)
         switch self {

@@ -13,6 +13,8 @@ struct Walk {
     var asker = Journey.Sender.interface(0)
     /// What NAT gateways have made of first packets.
     var translations: [Translation] = []
+    /// What load balancers have made of them.
+    var balanced: [BalancedFlow] = []
 
     init(topology: Topology, model: Model?) {
         self.topology = topology
@@ -78,6 +80,7 @@ struct Walk {
             return .unreachable
         }
         if topology.hasGateway(packet.destination, inContextOf: interface) { return ask(interface.host, &way) }
+        if let verdict = balance(index, &way) { return verdict }
         return forward(in: interface.context(topology), from: index, &way)
     }
 
@@ -91,7 +94,7 @@ struct Walk {
         switch route {
         case .local(let index):
             let target = topology.interfaces[index]
-            if index == port {
+            if index == port, !isTurnedToSender(way) {
                 way.add(
                     .route, .deny,
                     "\(name): \(destination) is \(place(of: destination, at: target)) itself, and ARP is not answered: what"
@@ -148,6 +151,7 @@ struct Walk {
         var text = "delivered to \(interface.name)"
         if isGateway { text += ", a gateway: what becomes of the packet is its decision" }
         if isGateway, interface.sourceDestCheck { text += "; it cannot forward it, its sourceDestCheck is on" }
+        finishBalancing(inVPC: interface.vpc, &way)
         way.add(.delivery, .allow, text, reference(interface))
         return true
     }

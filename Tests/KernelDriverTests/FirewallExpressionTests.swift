@@ -20,7 +20,7 @@ import Testing
         for key in NFMetaKey.allCases where key != .nftrace { add("meta \(key)", forward, .inet, .meta(key, into: 0)) }
         add("set meta nftrace", forward, .inet, .immediate([1], into: 0), .setMeta(.nftrace, from: 0))
         // It can only be set.
-        for key in NFConnectionKey.allCases where key != .eventMask {
+        for key in NFConnectionKey.allCases where key != .eventMask && key != .ipDestination {
             add("ct \(key)", forward, .inet, .connection(key, into: 4))
         }
         add("set ct event", forward, .inet, .immediate([4, 0, 0, 0], into: 0), .setConnection(.eventMask, from: 0))
@@ -121,6 +121,10 @@ import Testing
             .translate(NFTranslation(.destination, .ip6, address: 0)))
         add("masquerade", source, .inet, .masquerade([]))
         add("masquerade, random", source, .inet, .masquerade(.random))
+        add("redirect", destination, .inet, .redirect)
+        add(
+            "snat to where it was sent", source, .inet, .connection(.ipDestination, .original, into: 0),
+            .translate(NFTranslation(.source, .ip, address: 0)))
         add(
             "jhash", forward, .inet, .payload(NFPayload(.network, 12, 4), into: 4),
             .hash(4, length: 4, into: 0, NFHash(modulus: 16, seed: 0x5eed, offset: 3)))

@@ -245,6 +245,31 @@ import Testing
         #expect(words(after.changes(from: observed(before)).turn) == ["-1 m"])
     }
 
+    /// Also where it is led to its chain by a number, and nobody else is.
+    @Test func departingDevicesKeepTheNumbersOfTheirChains() throws {
+        let (device, other) = (try #require(InterfaceName("e1")), try #require(InterfaceName("e2")))
+        let chains = [1: "old_in", 2: "new_in"]
+        func table(_ ports: [(InterfaceName, UInt32)]) -> NFTableIntent {
+            var map = NFSet("m", of: .interfaceName, to: .values(.mark))
+            for (port, number) in ports { map.add(port, data: NFMark(number)) }
+            var led = NFSet("c", of: .mark, to: .verdict)
+            let numbers = Set(ports.map(\.1)).sorted()
+            let names = numbers.map { chains[Int($0)] ?? "" }
+            for (number, name) in zip(numbers, names) { led.add(NFMark(number), verdict: .goto(name)) }
+            var table = intent([map, led], names.map { NFChain($0, rules: [rule(1)]) })
+            table.normalize()
+            return table
+        }
+        let before = observed(table([(device, 1), (other, 2)]))
+        let alone = table([(other, 2)]).changes(from: before, departing: [device])
+        #expect(words(alone.turn) == [])
+        #expect(words(alone.removal) == ["-1 m", "-1 c", "delete old_in", "delete old_in"])
+        // What another one is led to stays by itself.
+        let shared = table([(other, 1)]).changes(from: before, departing: [device])
+        #expect(words(shared.removal).contains("-1 m") && !words(shared.removal).contains("-1 c"))
+        #expect(words(table([(other, 2)]).changes(from: before).turn).sorted() == ["-1 c", "-1 m"])
+    }
+
     /// Objects of two types can have one name; only one of them is ours.
     @Test func anothersObjectOfOurName() {
         var wanted = NFTableIntent(table)

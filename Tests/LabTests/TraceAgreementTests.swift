@@ -6,6 +6,7 @@ import Netlink
 import TestSupport
 import Testing
 import Traffic
+import VPCCompiler
 import VPCModel
 import VPCTopology
 import VPCTrace
@@ -41,6 +42,31 @@ extension LabTests {
             print("trace agreement: \(counts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" })")
             // A draw in which nothing is allowed, or nothing denied, would show nothing.
             #expect(counts.count >= 10, "\(counts)")
+        }
+
+        /// The same with load balancers of both VPCs, whose targets come from everywhere, gateways and askers among them.
+        @Test(arguments: Seeds.fresh(with: 1)) func balancedPacketsGoWhereTheTraceSays(_ seed: UInt64) throws {
+            var dice = Dice(seed: seed)
+            let scenario = Scenario.drawnWithBalancers(&dice)
+            let lab = try TestLab(scenario)
+            defer { lab.tearDown() }
+            let responders = try Responders()
+            defer { responders.stop() }
+            let services = Question.ports.filter { $0 != Station.udpPort && $0 != Station.tcpPort }
+            for guest in lab.lab.plan.guests {
+                try responders.serve(as: guest.name, in: .named(guest.namespace), udp: services, tcp: services)
+            }
+            var numbers = UInt16(20000)
+            let topology = lab.lab.plan.topology
+            let questions = (0..<1500).map { _ in
+                Question.drawn(topology, scenario.model, &numbers, &dice, toBalancers: 70)
+            }.filter { $0.trace.forward.verdict != .staysInGuest }
+            try compare(questions, in: lab, seed: seed, areTranslated: true)
+            var counts: [String: Int] = [:]
+            for question in questions where question.isBalanced { counts[question.kind, default: 0] += 1 }
+            print("balancer agreement: \(counts.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value)" })")
+            // A draw in which nothing is allowed, or nothing denied, would show nothing.
+            #expect(counts["answered", default: 0] > 50 && counts.count >= 5, "\(counts)")
         }
 
         /// The same of the later packets of connections, which pass by flowtables, and of those that come after the policies
@@ -142,11 +168,14 @@ extension LabTests {
             #expect(try !hasAnswered(80))
         }
 
-        private func compare(_ questions: [Question], in lab: TestLab, seed: UInt64, _ which: String = "") throws {
+        private func compare(
+            _ questions: [Question], in lab: TestLab, seed: UInt64, _ which: String = "", areTranslated: Bool = false
+        ) throws {
             let plan = lab.lab.plan
             let everybody = Dictionary(
                 uniqueKeysWithValues: plan.guests.map { ($0.name, NetworkNamespace.named($0.namespace)) })
-            var volley = try PacketVolley(questions.map { $0.shot(plan) }, places: everybody)
+            var volley = try PacketVolley(
+                questions.map { $0.shot(plan) }, places: everybody, areTranslated: areTranslated)
             try volley.run(patience: .seconds(20), silence: .seconds(1))
             for (question, shot) in zip(questions, volley.shots) {
                 if let complaint = question.complaint(about: shot, plan) {
@@ -175,21 +204,26 @@ private struct Question {
     static let sourcePort: UInt16 = 30000
 
     /// - Parameter number: What tells it from all others: its source port or identifier. Counted up.
+    /// - Parameter share: Of those for a load balancer, in percent.
     static func drawn(
-        _ topology: Topology, _ model: Model, _ number: inout UInt16, _ dice: inout Dice
+        _ topology: Topology, _ model: Model, _ number: inout UInt16, _ dice: inout Dice, toBalancers share: Int = 0
     ) -> Question {
         let from = dice.pick(Array(topology.interfaces.indices))
         let vpc = topology.interfaces[from].vpc
         let someone = { (dice: inout Dice) in
             topology.interfaces[dice.pick(topology.interfacesOfVPC[vpc])].address
         }
-        let destination: IPAddress
+        var destination: IPAddress
         switch Int.random(in: 0..<100, using: &dice) {
         case 0..<80: destination = someone(&dice)
         case 80..<85: destination = dice.pick(topology.subnets.filter { $0.vpc == vpc }).gateway
         default:
             destination = dice.pick(
                 ["10.0.1.99", "10.0.2.200", "10.0.77.1", "8.8.8.8", "203.0.113.1", "172.31.0.1", "172.31.0.2"])
+        }
+        if share > 0, dice.happens(share) {
+            destination = dice.pick(
+                topology.loadBalancers.filter { $0.vpc == vpc }.compactMap { $0.inside?.address })
         }
         number += 1
         let content: Packet.Content
@@ -213,6 +247,10 @@ private struct Question {
             from: from, packet: OutgoingPacket(from: source, to: destination, OutgoingPacket.Content(content, number)),
             content: content,
             trace: topology.traced(from: from, to: destination, content, source: source, model: model))
+    }
+
+    var isBalanced: Bool {
+        trace.forward.steps.contains { $0.resource?.kind == .loadBalancer }
     }
 
     /// Whether it is of a protocol whose later packets look like the first one.
@@ -261,6 +299,8 @@ private struct Question {
     private func isAnswered(_ topology: Topology) -> Bool? {
         if packet.source != topology.interfaces[from].address { return nil }
         if case .icmp(0, _, _, _) = packet.content { return false }
+        // Refused by the sender's own host: with a reset.
+        if trace.forward.steps.last?.counter == RuleCounter.notBalanced { return packet.isTCP }
         switch trace.forward.verdict {
         case .deliveredToGateways, .dependsOnGateway, .sentOut: return nil
         case .delivered, .answeredByHost, .staysInGuest, .dropped, .unreachable, .blackhole:
@@ -327,6 +367,10 @@ private struct Question {
     }
 }
 
+extension OutgoingPacket {
+    fileprivate var isTCP: Bool { if case .tcp = content { true } else { false } }
+}
+
 extension OutgoingPacket.Content {
     init(_ content: Packet.Content, _ number: UInt16) {
         self =
@@ -359,6 +403,45 @@ extension Scenario {
         scenario.interface("dual-green", "green-2", on: "h1", "10.0.2.60", netns: "dual", device: "eth1")
         // Which way packets go does not depend on it.
         for index in scenario.model.hosts.indices { scenario.model.hosts[index].aggregatesRoutes = dice.happens(50) }
+        return scenario
+    }
+
+    /// The same with load balancers, whose ports are those of their targets, and some that nobody takes.
+    fileprivate static func drawnWithBalancers(_ dice: inout Dice) -> Scenario {
+        var scenario = drawn(&dice, hasLongLists: false)
+        for vpc in ["blue", "green"] {
+            let own = scenario.model.interfaces.indices.filter {
+                scenario.model.interfaces[$0].subnet.hasPrefix(vpc)
+            }
+            for index in own where dice.happens(60) { scenario.model.interfaces[index].metadata.labels["tier"] = "all" }
+            let few = own.shuffled(using: &dice).prefix(2).map { index in
+                TargetGroup.Member(
+                    scenario.model.interfaces[index].metadata.name, weight: Int.random(in: 1...5, using: &dice))
+            }
+            let members: [(String, TargetGroup.Members)] = [
+                ("all", .selector(["tier": "all"])), ("few", .interfaces(few)), ("none", .interfaces([])),
+            ]
+            var listeners: [LoadBalancer.Listener] = []
+            for (name, members) in members {
+                for (transport, port) in [(BalancedProtocol.tcp, UInt16(80)), (.udp, 443), (.tcp, 5432)]
+                where listeners.count < 3 * 3 {
+                    let group = "\(vpc)-\(name)-\(transport.rawValue)-\(port)"
+                    scenario.model.targetGroups.append(
+                        TargetGroup(
+                            metadata: Metadata(name: group), vpc: vpc, port: port, transport: transport,
+                            members: members))
+                    listeners.append(.init(transport: transport, port: port, targetGroup: group))
+                }
+            }
+            for (number, name) in ["all", "few", "none"].enumerated() {
+                scenario.model.loadBalancers.append(
+                    LoadBalancer(
+                        metadata: Metadata(name: "\(vpc)-\(name)"), vpc: vpc,
+                        inside: .init(subnet: "\(vpc)-9", address: IPAddress(v4: 0x0A00_0950 + UInt32(number))),
+                        affinity: dice.pick([.none, .source]),
+                        listeners: Array(listeners[(3 * number)..<(3 * number + 3)])))
+            }
+        }
         return scenario
     }
 

@@ -352,8 +352,9 @@ package struct RandomResources {
             members = .interfaces(named)
         }
         return TargetGroup(
-            metadata: metadata, vpc: vpc, port: UInt16(number(8080..<8082)),
-            transport: pick([.tcp, .udp, .http]), members: members, drain: .seconds(number(60..<62)))
+            metadata: metadata, vpc: vpc, port: UInt16(number(8080..<8082)), transport: pick([.tcp, .udp, .http]),
+            members: members, healthCheck: isOne(in: 2) ? .init() : nil, drain: .seconds(number(60..<62)),
+            whenAllUnhealthy: pick([.refuse, .useAll]))
     }
 
     private mutating func loadBalancer(_ metadata: Metadata) -> LoadBalancer {

@@ -96,7 +96,7 @@ import VPCTopology
         let table = try filter(try topology(log: ", logDenied: {nflogGroup: 5, rate: 7}"))
         let list = "sg_blue-db.blue-web_in"
         #expect(
-            targets("sg_in", table).filter { !chain("deny_\($0)", table).isEmpty } == [list], "only blue logs")
+            targets("lists_in", table).filter { !chain("deny_\($0)", table).isEmpty } == [list], "only blue logs")
         #expect(
             chain("deny_\(list)", table) == [log("vpcctl groups blue-db,blue-web in", rate: 7), "goto deny_by_group"])
         #expect(

@@ -33,6 +33,12 @@ import VPCTopology
                 facts.liveness.deadNextHops.insert(WatchedNextHop("i\(number)", liveness))
             }
         }
+        if dice.happens(60) {
+            let all = (0..<3).flatMap { group in
+                (0..<25).map { WatchedTarget(group: "b\(group)", interface: "i\($0)") }
+            }
+            facts.liveness.healthyTargets = Set(all.filter { _ in dice.happens(60) })
+        }
         return facts
     }
 

@@ -106,7 +106,7 @@ struct GatewayGuests: HostFeature {
             chain.rule(
                 .match(.ctDirection, NFDirection.reply), .match([.established]),
                 .match(.ctMark, masked: Self.given | Self.originator, .notEqual, 0), .return)
-            chain.rule(.vmap(.sdifname, map: "sg_out"))
+            chain.rule(SecurityGroups.dispatch(.leaving))
         }
         firewall.filter.chain("gateway_in", origin: firewall.origin) { chain in
             for set in owned {
@@ -114,7 +114,7 @@ struct GatewayGuests: HostFeature {
             }
             // It is to pass it on: whose answer it is cannot be known here.
             chain.rule(.match(.ctDirection, NFDirection.reply), .match([.established]), .return)
-            chain.rule(.vmap(.oifname, map: "sg_in"))
+            chain.rule(SecurityGroups.dispatch(.arriving))
         }
     }
 }

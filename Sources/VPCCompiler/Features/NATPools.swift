@@ -126,26 +126,7 @@ extension ResolvedNATGateway {
     /// ``VPCTopology/Topology/portBlock(of:byNATGateway:)``.
     public func publicAddress(of inside: IPAddress) -> IPAddress {
         if addresses.count == 1 { return addresses[0] }
-        let hash = UInt64(JenkinsHash.of(inside.v4.bigEndian, seed: NATPools.seed))
-        // reciprocal_scale() of linux/kernel.h, by which nft_hash takes its modulus.
-        return addresses[ofPlace: UInt32(truncatingIfNeeded: (hash * UInt64(NATPools.places)) >> 32)]
-    }
-}
-
-/// The kernel's jhash() (linux/jhash.h) of four bytes.
-enum JenkinsHash {
-    /// - Parameter word: As it lies in memory on a little-endian machine.
-    static func of(_ word: UInt32, seed: UInt32) -> UInt32 {
-        let start = 0xDEAD_BEEF &+ 4 &+ seed
-        var (a, b, c) = (start &+ word, start, start)
-        func rotated(_ value: UInt32, _ bits: UInt32) -> UInt32 { value << bits | value >> (32 - bits) }
-        c = (c ^ b) &- rotated(b, 14)
-        a = (a ^ c) &- rotated(c, 11)
-        b = (b ^ a) &- rotated(a, 25)
-        c = (c ^ b) &- rotated(b, 16)
-        a = (a ^ c) &- rotated(c, 4)
-        b = (b ^ a) &- rotated(a, 14)
-        c = (c ^ b) &- rotated(b, 24)
-        return c
+        let hash = JenkinsHash.of(inside.v4.bigEndian, seed: NATPools.seed)
+        return addresses[ofPlace: JenkinsHash.scaled(hash, to: NATPools.places)]
     }
 }

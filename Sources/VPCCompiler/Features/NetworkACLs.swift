@@ -7,6 +7,8 @@ import VPCTopology
 extension FirewallFamily {
     /// Which chain a port's packets go to.
     static let acls = FirewallFamily("acl", of: .host, isDirected: true, tightens: [])
+    /// By the numbers that ports have of the chains of their subnets, these chains.
+    static let subnets = FirewallFamily("subnets", of: .host, isDirected: true, tightens: [])
     static let acl = FirewallFamily(
         "acl", of: .one(.networkACL), isDirected: true,
         roles: [
@@ -19,10 +21,11 @@ extension FirewallFamily {
 
 /// What passes between subnets, each direction by itself.
 struct NetworkACLs: HostFeature {
-    let names: [FirewallFamily] = [.acls, .acl, .subnet, .aclDenials, .relays, .relayed]
+    let names: [FirewallFamily] = [.acls, .subnets, .acl, .subnet, .aclDenials, .relays, .relayed]
 
-    private static let incoming = HostCompiler.verdictMap("acl_in")
-    private static let outgoing = HostCompiler.verdictMap("acl_out")
+    private static let incoming = ChainDispatch(ports: "acl_in", chains: "subnets_in", drops: RuleCounter.deniedByACL)
+    private static let outgoing = ChainDispatch(ports: "acl_out", chains: "subnets_out", drops: RuleCounter.deniedByACL)
+    private static let directions = [(incoming, TrafficDirection.ingress), (outgoing, .egress)]
 
     /// An ordered list of allow and deny becomes disjoint boxes, and those an interval map to verdicts: one lookup, seldom
     /// several (``TrafficStages``), however many lines. A chain per ACL, and a small one per subnet: what stays inside the
@@ -33,12 +36,14 @@ struct NetworkACLs: HostFeature {
         case .port(let number):
             let subnet = host.topology.interfaces[number].subnet
             guard host.topology.subnets[subnet].acl != nil else { return }
-            for (map, direction) in [(Self.incoming, TrafficDirection.ingress), (Self.outgoing, .egress)] {
-                let chain = host.subnetName(subnet, direction)
-                part.rows(of: map) { $0.add(host.portName(number), verdict: .jump(chain), origin: piece.origin) }
+            for (dispatch, direction) in Self.directions {
+                dispatch.add(host.portName(number), to: host.subnetName(subnet, direction), host, &part, piece.origin)
             }
         case .subnet(let subnet):
-            for direction in TrafficDirection.allCases { host.addChain(ofSubnet: subnet, direction, to: &part.filter) }
+            for (dispatch, direction) in Self.directions {
+                dispatch.add(host.subnetName(subnet, direction), host, &part, piece.origin)
+                host.addChain(ofSubnet: subnet, direction, to: &part.filter)
+            }
         case .acl(let acl, let direction): host.addChain(ofACL: acl, direction, to: &part.filter)
         default: break
         }
@@ -46,12 +51,12 @@ struct NetworkACLs: HostFeature {
 
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
         firewall.counters(RuleCounter.deniedByACL.description)
-        firewall.filter.sets += [Self.incoming, Self.outgoing]
+        for (dispatch, _) in Self.directions { dispatch.declare(in: &firewall) }
         if host.traits.hasForwarders { firewall.filter.sets.append(HostCompiler.relays) }
         if host.traits.asksACLs {
             host.addDenial("deny_by_acl", counter: RuleCounter.deniedByACL.description, to: &firewall.filter)
         }
-        firewall.rule(at: Forwarded.policy, .vmap(.sdifname, map: "acl_out"))
+        firewall.rules(at: Forwarded.policy) { $0.rule(Self.outgoing.rule(.sdifname)) }
         firewall.rules(at: Arriving.policy) { addDispatch(to: &$0) }
         firewall.rules(at: RelatedErrors.policy) { addDispatch(to: &$0, relays: host.traits.hasForwarders) }
         guard host.traits.hasForwarders else { return }
@@ -61,15 +66,15 @@ struct NetworkACLs: HostFeature {
 
     /// - Parameter relays: Whether a guest that may use any address may have sent it.
     private func addDispatch(to chain: inout NFChainBuilder, relays: Bool = false) {
-        chain.rule(.vmap(.sdifname, map: "acl_out"))
+        chain.rule(Self.outgoing.rule(.sdifname))
         if relays { chain.rule(.vmap(.sdifname, map: "relayed")) }
-        chain.rule(.vmap(.oifname, map: "acl_in"))
+        chain.rule(Self.incoming.rule(.oifname))
     }
 }
 
 extension HostCompiler {
-    fileprivate func subnetName(_ subnet: Int, _ direction: TrafficDirection) -> String {
-        FirewallName(.subnet, topology.subnets[subnet].name, direction: direction).description
+    func subnetName(_ subnet: Int, _ direction: TrafficDirection) -> FirewallName {
+        FirewallName(.subnet, topology.subnets[subnet].name, direction: direction)
     }
 
     func aclName(_ acl: Int, _ direction: TrafficDirection) -> FirewallName {
@@ -79,7 +84,7 @@ extension HostCompiler {
     fileprivate func addChain(ofSubnet subnet: Int, _ direction: TrafficDirection, to table: inout NFTableIntent) {
         guard let acl = topology.subnets[subnet].acl else { return }
         let target = aclName(acl, direction).description
-        table.chain(subnetName(subnet, direction), origin: Origin(.subnet, subnet)) { chain in
+        table.chain(subnetName(subnet, direction).description, origin: Origin(.subnet, subnet)) { chain in
             chain.rule(.match(direction.farAddress, topology.subnets[subnet].cidr), .return)
             chain.rule(.goto(target))
         }

@@ -8,6 +8,8 @@ extension FirewallFamily {
     static let groupSides = FirewallFamily("groups_out", "groups_in", tightens: [])
     /// Which chain a port's packets go to: an interface that had no groups gets some, or loses one.
     static let groups = FirewallFamily("sg", of: .host, isDirected: true, tightens: [.losing, .gaining])
+    /// By the numbers that ports have of the chains of their lists, these chains.
+    static let lists = FirewallFamily("lists", of: .host, isDirected: true, tightens: [])
     static let group = FirewallFamily(
         "sg", of: .one(.securityGroup), isDirected: true,
         roles: ["map", "map_#", "icmp", "icmp_#", "class", "class_#", "from_@", "icmp_from_@", "services", "#"],
@@ -29,12 +31,13 @@ extension FirewallFamily {
 /// Which connections may begin.
 struct SecurityGroups: HostFeature {
     let names: [FirewallFamily] = [
-        .groupSides, .groups, .group, .members, .list, .longList, .listDenial, .longListDenial, .groupDenials,
+        .groupSides, .groups, .lists, .group, .members, .list, .longList, .listDenial, .longListDenial, .groupDenials,
         .foundAnswers,
     ]
 
-    private static let incoming = HostCompiler.verdictMap("sg_in")
-    private static let outgoing = HostCompiler.verdictMap("sg_out")
+    private static let incoming = ChainDispatch(ports: "sg_in", chains: "lists_in", drops: RuleCounter.deniedByGroup)
+    private static let outgoing = ChainDispatch(ports: "sg_out", chains: "lists_out", drops: RuleCounter.deniedByGroup)
+    private static let directions = [(incoming, TrafficDirection.ingress), (outgoing, .egress)]
 
     /// Data, not rules: a group's CIDR rules are an interval map to the rules' counters (seldom several,
     /// ``TrafficStages``), its rules by group a set of members and a map of ports. A chain per distinct list of groups, not
@@ -44,11 +47,16 @@ struct SecurityGroups: HostFeature {
         case .port(let number):
             let list = host.topology.interfaces[number].securityGroups
             if list.isEmpty { return }
-            for (map, direction) in [(Self.incoming, TrafficDirection.ingress), (Self.outgoing, .egress)] {
-                let chain = host.listName(list, direction).description
-                part.rows(of: map) { $0.add(host.portName(number), verdict: .jump(chain), origin: piece.origin) }
+            for (dispatch, direction) in Self.directions {
+                dispatch.add(host.portName(number), to: host.listName(list, direction), host, &part, piece.origin)
             }
         case .list(let groups):
+            // All that begin with the same group have one origin.
+            for list in host.demand.lists.keys where list[0] == groups[0] {
+                for (dispatch, direction) in Self.directions {
+                    dispatch.add(host.listName(list, direction), host, &part, piece.origin)
+                }
+            }
             for direction in TrafficDirection.allCases { host.addChain(of: groups, direction, to: &part.filter) }
         case .group(let group):
             guard let rules = host.groupRules[group] else { return }
@@ -61,7 +69,7 @@ struct SecurityGroups: HostFeature {
 
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
         firewall.counters(RuleCounter.deniedByGroup.description)
-        firewall.filter.sets += [Self.incoming, Self.outgoing]
+        for (dispatch, _) in Self.directions { dispatch.declare(in: &firewall) }
         if host.traits.hasGroups {
             for direction in TrafficDirection.allCases { host.addFoundAnswers(direction, to: &firewall.filter) }
             host.addDenial("deny_by_group", counter: RuleCounter.deniedByGroup.description, to: &firewall.filter)
@@ -74,15 +82,15 @@ struct SecurityGroups: HostFeature {
                 chain.rule(Self.dispatch(side))
             }
         }
-        firewall.rule(at: Forwarded.groups, Self.dispatch(.leaving))
-        firewall.rule(at: Arriving.groups, Self.dispatch(.arriving))
+        firewall.rules(at: Forwarded.groups) { $0.rule(Self.dispatch(.leaving)) }
+        firewall.rules(at: Arriving.groups) { $0.rule(Self.dispatch(.arriving)) }
         firewall.rule(at: Staying.groups, .jump(Self.chain(of: .leaving)))
         firewall.rule(at: Staying.groups, .jump(Self.chain(of: .arriving)))
-        firewall.rule(at: RelatedErrors.groups, Self.dispatch(.arriving))
+        firewall.rules(at: RelatedErrors.groups) { $0.rule(Self.dispatch(.arriving)) }
     }
 
-    private static func dispatch(_ side: ConnectionMark.Side) -> NFStatement {
-        side == .leaving ? .vmap(.sdifname, map: "sg_out") : .vmap(.oifname, map: "sg_in")
+    static func dispatch(_ side: ConnectionMark.Side) -> [NFStatement] {
+        side == .leaving ? outgoing.rule(.sdifname) : incoming.rule(.oifname)
     }
 
     /// The groups on one side, asked for what they have not let begin.

@@ -157,6 +157,15 @@ private struct ProbeTask {
         if let own = topology.interface(at: address, inVPC: vpc) {
             return [inGuest(own)]
         }
+        if let balancer = topology.loadBalancer(at: address, inVPC: vpc) {
+            let groups = topology.loadBalancers[balancer].targetGroups
+            let targets = Set(groups.flatMap { topology.targetGroups[$0].targets.map(\.interface) })
+            return topology.inOrder(targets, of: \.interfaces).map { target in
+                var witness = inGuest(target)
+                witness.address = topology.interfaces[target].address
+                return witness
+            }
+        }
         if topology.network(ofPublic: address) != nil { return witnesses(ofPublic: address, plan) }
         var witnesses = plan.hosts.filter { $0.address == address }.map {
             Witness(name: $0.name, namespace: .named($0.namespace), address: address)

@@ -28,8 +28,7 @@ extension TargetGroup: ManifestResource {
                 ]),
             .optional(
                 "healthCheck", \.healthCheck, .object(HealthCheck.fields, from: HealthCheck()),
-                absent: "none: every target counts as healthy",
-                "of protocol `http` and `https`; of others not supported yet"),
+                absent: "none: every target counts as healthy", "[how](liveness.md#targets-of-balancers)"),
             .optional(
                 "drain", \.drain, .duration(in: .zero ... .seconds(3600)), default: standardDrain, absent: "60s",
                 "0s to 1h: how long connections go on to a target that has left the group,"

@@ -62,7 +62,6 @@ extension Resolver {
         let labelled = LabelledInterfaces(
             found.compactMap { entry in entry.group.selector.map { (entry.vpc, $0) } }, in: topology)
         for (vpc, group) in found {
-            checkHealth(of: group)
             let targets: [ResolvedTargetGroup.Target]
             switch group.members {
             case .interfaces(let members): targets = self.targets(members, of: group, vpc)
@@ -84,14 +83,6 @@ extension Resolver {
                 }, healthCheck: group.healthCheck, drain: group.drain, whenAllUnhealthy: group.whenAllUnhealthy)
             TargetGroup.enter(place(TargetGroup.self, group.metadata.name, resolved), &self)
         }
-    }
-
-    private mutating func checkHealth(of group: TargetGroup) {
-        // Those of HTTP are checked by the instances that ask them.
-        if group.healthCheck == nil || group.transport.isHTTP { return }
-        report(
-            "not-supported", "healthCheck: targets are not checked yet",
-            hint: "leave it out: every target counts as healthy", at: group.reference, ["spec", "healthCheck"])
     }
 
     private mutating func warnOfNobody(_ group: TargetGroup, _ vpc: Int) {
