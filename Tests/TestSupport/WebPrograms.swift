@@ -32,6 +32,8 @@ package final class Conversation {
 
     /// - Parameter namespace: A named network namespace; nil: where the tests are.
     package init(python script: String, _ arguments: [String], in namespace: String? = nil) throws {
+        // Speaking to one that has ended is an error, and not the end of the tests.
+        signal(SIGPIPE, SIG_IGN)
         let (given, writing) = try openPipe()
         let (reading, taken) = try openPipe()
         let enter = namespace.map { ["ip", "netns", "exec", $0] } ?? []
