@@ -100,17 +100,17 @@ let package = Package(
         module(
             "Agent",
             [
-                "CLinux", "DHCP", "HTTPBalancer", "IPAddressing", "KernelDriver", "KernelModel", "KernelNames",
-                "Liveness", "NFTables",
-                "Netlink", "Reconciler", "Traffic", "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology",
+                "CLinux", "DHCP", "GatewayControl", "HTTPBalancer", "IPAddressing", "KernelDriver", "KernelModel",
+                "KernelNames", "Liveness",
+                "NFTables", "Netlink", "Reconciler", "Traffic", "VPCCompiler", "VPCManifest", "VPCModel", "VPCTopology",
                 .product(name: "Logging", package: "swift-log"),
             ]),
         .target(name: "COpenAPI"),
         module(
             "AgentServer",
             [
-                "Agent", "COpenAPI", "KernelModel", "KernelNames", "Presentation", "Reconciler", "VPCManifest",
-                "VPCModel", "VPCTopology",
+                "Agent", "COpenAPI", "GatewayControl", "KernelModel", "KernelNames", "Presentation", "Reconciler",
+                "VPCManifest", "VPCModel", "VPCTopology",
                 .product(name: "HTTPTypes", package: "swift-http-types"),
                 .product(name: "HummingbirdCore", package: "hummingbird"),
                 .product(name: "Logging", package: "swift-log"),

@@ -457,10 +457,10 @@ def answer(spec):
         sys.exit(f"{spec}: the answer did not arrive")
 
 
-def await_links():
+def await_links(namespaces=("g1", "h1", "h2", "g2")):
     """Until then a device that is up drops what it should send: the kernel gives it its queue a little later, at most
     once a second for all devices."""
-    for namespace in ("g1", "h1", "h2", "g2"):
+    for namespace in namespaces:
         while "state DOWN" in run("ip", "-n", namespace, "link", "show", "up"):
             time.sleep(0.1)
 

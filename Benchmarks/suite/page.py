@@ -5,7 +5,7 @@ import re
 from . import report
 
 # As they are read; what is not named here comes last.
-ORDER = ["routes", "nexthops", "firewall", "interfaces", "change", "keeping", "manifest", "policies", "datapath", "control"]
+ORDER = ["routes", "nexthops", "firewall", "interfaces", "change", "keeping", "manifest", "policies", "datapath", "edge", "failover", "control"]
 
 HEAD = """# Benchmarks
 

@@ -52,6 +52,14 @@ def vpcd():
 
 
 @once
+def vpclab():
+    """With vpcgw beside it, where it looks for that."""
+    for product in ("vpcgw", "vpclab"):
+        build("swift", "build", "-c", "release", "--product", product, cwd=CHECKOUT)
+    return str(CHECKOUT / ".build/release/vpclab")
+
+
+@once
 def limit(name):
     """A program in C that does the kernel's part of some work and nothing else."""
     folder = FOLDER / ".build/limit"

@@ -44,10 +44,10 @@ extension Agent {
         }
     }
 
-    /// First packets of connections that the bounds of VPCs have refused, by VPC. Reads the kernel on the calling thread.
-    public func refusedConnections() throws(AgentError) -> [String: Int] {
+    /// What bounds and rates have refused. Reads the kernel on the calling thread.
+    public func refusals() throws(AgentError) -> Refusals {
         do {
-            return try reconciler.refusedConnections()
+            return try reconciler.refusals()
         } catch {
             throw AgentError(.kernel, "\(error)")
         }

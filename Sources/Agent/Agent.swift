@@ -25,10 +25,13 @@ public final class Agent: Sendable {
     let filters: FilterWatch
     let drains: DrainWatch
     let guestServices: GuestServices
+    let translations: TranslationLog
+    let uplinks: UplinkWatch
     let balancers: HostBalancers
     let mailbox: Mailbox<Command>
     /// Nil where nobody is watched.
     let liveness: HostLiveness?
+    let pairs: PairWatch
     /// Where the loop has sets prepared.
     let preparer = SerialWorker(limit: 1)
     /// Where plans are made that somebody asks for.
@@ -88,6 +91,8 @@ public final class Agent: Sendable {
         filters = FilterWatch(publication)
         drains = DrainWatch(publication)
         guestServices = try GuestServices(publication)
+        uplinks = try UplinkWatch(publication)
+        translations = try TranslationLog(stateDirectory: configuration.stateDirectory, publication)
         balancers = try HostBalancers("\(configuration.stateDirectory)/balancers", publication)
         revisions = try RevisionStore(stateDirectory: configuration.stateDirectory, limit: configuration.revisions)
         let mailbox = try Mailbox<Command>()
@@ -98,6 +103,8 @@ public final class Agent: Sendable {
                     stateDirectory: configuration.stateDirectory, underlay: underlay, keyFile: configuration.exchangeKey
                 ) { _ = mailbox.post(.liveness($0)) }
             }
+        let publication = publication
+        pairs = PairWatch(path: configuration.gatewaySocket) { publication.told($0) }
         publication.begin(started: time(nil), source: configuration.manifests)
     }
 
@@ -109,10 +116,13 @@ public final class Agent: Sendable {
         drains.start()
         loop.run()
         liveness?.stop()
+        pairs.stop()
         connections.stop()
         filters.stop()
         drains.stop()
         guestServices.stop()
+        translations.stop()
+        uplinks.stop()
         balancers.stop()
         for command in mailbox.close() { refuse(command) }
         preparer.close()

@@ -17,6 +17,8 @@ public struct AgentMetrics: Sendable {
     public var revisionsAccepted = 0
     public var revisionsRejected = 0
     public var reverts = 0
+    /// Translations that were written down, those that could not be, and how often the kernel threw news of them away.
+    public var translations = Translations()
     /// As of the last pass.
     public var desiredObjects: [ObjectKind: Int] = [:]
     public var actualObjects: [ObjectKind: Int] = [:]
@@ -26,6 +28,12 @@ public struct AgentMetrics: Sendable {
         public var kind: ObjectKind
         public var action: String
         public var isDone: Bool
+    }
+
+    public struct Translations: Sendable, Hashable {
+        public var recorded = 0
+        public var unwritten = 0
+        public var overruns = 0
     }
 
     public struct Histogram: Sendable {

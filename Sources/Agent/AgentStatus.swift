@@ -1,3 +1,4 @@
+public import GatewayControl
 public import KernelModel
 public import Reconciler
 public import VPCManifest
@@ -27,6 +28,11 @@ public struct AgentStatus: Sendable {
     public var connections: [ConnectionUse] = []
     /// The NAT gateways of this host, by name, as of the last count.
     public var natGateways: [NATGatewayUse] { connections.compactMap(NATGatewayUse.init) }
+    /// Connections that found no public port, or none that nobody else had taken at the same moment, since the VPCs'
+    /// namespace was made.
+    public var unplaced = 0
+    /// Where this host alone is connected to an external network, by the network's name.
+    public var uplinks: [Uplink] = []
     /// What of the machine's own filters keeps tunnels from other hosts, or may do so.
     public var obstacles: [TunnelObstacle] = []
     /// The revision that the last pass was made for, however it ended.
@@ -35,6 +41,8 @@ public struct AgentStatus: Sendable {
     public var problems: [ResourceReference: ResourceProblem] = [:]
     /// Next hops that say `liveness`, of routes of this host's VPCs.
     public var gateways: [Gateway] = []
+    /// External networks that this host is one of two gateways of.
+    public var gatewayPairs: [GatewayPair] = []
     /// Targets with a health check, of target groups of this host's VPCs.
     public var targets: [Target] = []
     /// What is to be said of resources that are all right.
@@ -83,6 +91,22 @@ public struct AgentStatus: Sendable {
         public var failures: Int?
     }
 
+    /// What `vpcgw` says of a pair of gateways.
+    public struct GatewayPair: Sendable, Hashable {
+        /// The name of the external network.
+        public var network: String
+        /// Why nothing is known of it.
+        public var complaint: String?
+        public var pair: PairStatus?
+
+        init(network: String, complaint: String?, _ pair: PairStatus?) {
+            (self.network, self.complaint, self.pair) = (network, complaint, pair)
+        }
+
+        /// What somebody should look at.
+        public var problems: [String] { complaint.map { [$0] } ?? pair?.problems ?? [] }
+    }
+
     /// A target that is asked whether it is healthy.
     public struct Target: Sendable, Hashable {
         /// The name of its TargetGroup.
@@ -97,6 +121,17 @@ public struct AgentStatus: Sendable {
         public var reason: String
         /// Of a target that is here: how often it fell ill since the agent began.
         public var failures: Int?
+    }
+
+    /// The way to an external network.
+    public struct Uplink: Sendable, Hashable {
+        /// The name of the ExternalNetwork.
+        public var network: String
+        /// In the VPCs' namespace.
+        public var device: String
+        public var isUp: Bool
+        /// Why it is not.
+        public var reason: String?
     }
 
     public struct Alarm: Sendable, Hashable {
@@ -160,6 +195,9 @@ public struct AgentEvent: Sendable, Hashable {
         /// A next hop with `liveness` does not answer any more, and routes leave it out.
         case gatewayDown = "GatewayDown"
         case gatewayUp = "GatewayUp"
+        /// This host has become the active one of a pair of gateways, or is it no longer.
+        case gatewayActive = "GatewayActive"
+        case gatewayInactive = "GatewayInactive"
         /// A target is not healthy any more, and balancers leave it out.
         case targetUnhealthy = "TargetUnhealthy"
         case targetHealthy = "TargetHealthy"

@@ -41,6 +41,8 @@ private struct Counting: Sendable {
     private var ledger = ConnectionLedger()
     /// When the present refusals were put into the kernel.
     private var refused: (zones: [UInt16], since: ContinuousClock.Instant)?
+    /// As of the last look.
+    private var unplaced: Int?
     private var complaint: String?
     private var setName = ConnectionBound.setName
 
@@ -53,13 +55,26 @@ private struct Counting: Sendable {
             if isDue { try count(table, kernel, shares) }
             refuse(ledger.uses, kernel, shares)
             // What is told of is in force.
-            if isDue { publication.counted(ledger.uses, table) }
+            if isDue {
+                publication.counted(ledger.uses, table)
+                lookForPorts(kernel)
+            }
             complaint = nil
         } catch {
             // Who cannot read the kernel at all hears of it from the loop.
             if complaint != "\(error)" { publication.log.error("connections are not counted: \(error)") }
             complaint = "\(error)"
         }
+    }
+
+    /// Whether connections have found no port since the last look.
+    private mutating func lookForPorts(_ kernel: any KernelAccess) {
+        // Kernels that do not count it are all right.
+        guard ledger.uses.contains(where: { $0.ports != nil }), let now = try? kernel.unplacedConnections() else {
+            return unplaced = nil
+        }
+        publication.unplaced(now, more: unplaced.map { max(now - $0, 0) } ?? 0, ledger.uses)
+        unplaced = now
     }
 
     private mutating func count(

@@ -159,18 +159,21 @@ extension LivenessPlan {
         self.init()
         address = topology.hosts[host].underlayAddress
         var told: Set<Int> = []
-        let targets = topology.watchedTargets.map { group, interface in
-            let group = topology.targetGroups[group]
+        let asking = topology.balancerAddresses
+        typealias Subject = (key: FactKey, interface: Int, check: HealthCheck?, source: IPAddress?)
+        let hops = topology.watchedNextHops.map { hop -> Subject in (hop.key, hop.interface, nil, nil) }
+        let targets = topology.watchedTargets.map { number, interface -> Subject in
+            let group = topology.targetGroups[number]
             let target = WatchedTarget(group: group.name, interface: topology.interfaces[interface].name)
-            return (key: FactKey(target), interface: interface, check: group.livenessCheck)
+            return (FactKey(target), interface, group.livenessCheck, asking[number])
         }
-        for (key, interface, check) in topology.watchedNextHops.map({ ($0.key, $0.interface, nil) }) + targets {
+        for (key, interface, check, source) in hops + targets {
             let resolved = topology.interfaces[interface]
             if resolved.host == host {
                 watches.append(
                     Watch(
                         key, in: topology.hosts[host].networkNamespace, by: resolved.portName.rawValue,
-                        from: topology.subnets[resolved.subnet].gateway, to: resolved.address, check))
+                        from: source ?? topology.subnets[resolved.subnet].gateway, to: resolved.address, check))
                 told.insert(resolved.vpc)
             } else if topology.hasInterface(of: [resolved.vpc], on: host) {
                 remote[key] = topology.hosts[resolved.host].underlayAddress
@@ -202,6 +205,16 @@ extension ResolvedTargetGroup {
 }
 
 extension Topology {
+    /// By target group, the address of a balancer that leads to it: of several the first one by name.
+    fileprivate var balancerAddresses: [Int: IPAddress] {
+        var addresses: [Int: IPAddress] = [:]
+        for balancer in loadBalancers.sorted(by: { $0.name < $1.name }) {
+            guard let address = balancer.inside?.address else { continue }
+            for group in balancer.targetGroups where addresses[group] == nil { addresses[group] = address }
+        }
+        return addresses
+    }
+
     /// Each once, in the order of their names.
     var watchedNextHops: [(key: FactKey, interface: Int)] {
         watchedInterfaces.compactMap { watched in

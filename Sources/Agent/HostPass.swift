@@ -34,6 +34,9 @@ struct HostPass {
     private var isBalancingNew = true
     /// The namespace in which guests are answered.
     private var servedNamespace: UInt64?
+    private var watchedUplinks = UplinkPlan()
+    /// Whose translations are recorded.
+    private var recorded = TranslationLogPlan()
     /// Since something was settled last: then no short cut is taken.
     private var hasFailed = false
 
@@ -108,6 +111,44 @@ struct HostPass {
         guard isBalancingNew, let compilation = compiled.compilation else { return nil }
         isBalancingNew = false
         return compilation.balancedConnections
+    }
+
+    /// Which uplinks are watched; nil where that is as it was when this was asked last.
+    mutating func newUplinkPlan(of desired: Desired) -> UplinkPlan? {
+        guard let compilation = compiled.compilation else { return nil }
+        var plan = UplinkPlan()
+        for (number, device, base) in compilation.uplinksAlone {
+            let network = desired.topology.externalNetworks[number]
+            plan.uplinks[network.name] = UplinkPlan.Uplink(device: device, base: base, router: network.nextHop)
+        }
+        if !plan.uplinks.isEmpty, let namespace {
+            (plan.namespace, plan.identity) = (namespace, (try? NetworkNamespace.named(namespace).identity()) ?? 0)
+        }
+        if plan == watchedUplinks { return nil }
+        watchedUplinks = plan
+        return plan
+    }
+
+    /// Whose translations are recorded; nil where that is as it was when this was asked last.
+    mutating func newTranslationLog(of desired: Desired) -> TranslationLogPlan? {
+        guard let compilation = compiled.compilation else { return nil }
+        let (topology, zones) = (desired.topology, compilation.zonesOfNATGateways)
+        var plan = TranslationLogPlan()
+        for (number, zone) in zones where topology.natGateways[number].logsTranslations {
+            let gateway = topology.natGateways[number]
+            if gateway.recordsConnections {
+                plan.gateways[zone] = gateway.name
+            } else {
+                plan.blocks[gateway.name] = topology.portBlockRuns(ofNATGateway: number)
+            }
+        }
+        if !plan.isEmpty, let namespace {
+            plan.host = topology.hosts[desired.host].metadata.name
+            (plan.namespace, plan.identity) = (namespace, (try? NetworkNamespace.named(namespace).identity()) ?? 0)
+        }
+        if plan == recorded { return nil }
+        recorded = plan
+        return plan
     }
 
     /// As of the last look.

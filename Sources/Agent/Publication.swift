@@ -21,6 +21,8 @@ final class Publication: Sendable {
         var metrics = AgentMetrics()
         var desired: DesiredState?
         var pendingChanges = 0
+        /// When connections have found no public port; nil: not lately.
+        var withoutPort: ContinuousClock.Instant?
         /// What the last pass has left; nil where something else is the case since.
         var leftOver: (problems: [ResourceReference: ResourceProblem], phase: AgentStatus.Phase, reason: String?)?
         var balancers: [String: BalancerKeeper.Report] = [:]
@@ -283,6 +285,37 @@ final class Publication: Sendable {
         }
     }
 
+    /// How many connections have found no public port.
+    /// - Parameter more: Since the last look.
+    func unplaced(_ count: Int, more: Int, _ uses: [ConnectionUse]) {
+        let (isNews, isOver) = published.withLock { published in
+            published.status.unplaced = count
+            let before = published.withoutPort
+            if more >= Self.unplacedThatMatter { published.withoutPort = .now }
+            let isOver = before.map { $0 + Self.patience < .now } ?? false && more < Self.unplacedThatMatter
+            if isOver { published.withoutPort = nil }
+            return (before == nil && more >= Self.unplacedThatMatter, isOver)
+        }
+        if isNews {
+            let gateways = uses.filter { $0.ports != nil }.sorted { $0.tracked > $1.tracked }.prefix(3)
+            let most = gateways.map { "\($0.owner.name) with \($0.tracked) connections and \($0.ports ?? 0) ports" }
+            let text =
+                "\(more) connections have found no free public port; most has \(most.joined(separator: ", then "))"
+            log.warning("\(text)")
+            events.add(
+                .alarmRaised, text,
+                resource: uses.count { $0.ports != nil } == 1 ? gateways.first.map { "\($0.owner)" } : nil)
+        } else if isOver {
+            log.notice("connections find public ports again")
+            events.add(.alarmCleared, "connections find public ports again")
+        }
+    }
+
+    /// Two that take a port at the same moment lose one of them now and then.
+    private static let unplacedThatMatter = 4
+    /// Without one that finds none.
+    private static let patience = Duration.seconds(60)
+
     private func notePorts(of use: ConnectionUse, since former: ConnectionUse?, _ revision: Int?) {
         guard let ports = use.ports, use.isShortOfPorts != former?.isShortOfPorts ?? false else { return }
         let text = "it has \(use.tracked) connections with \(ports) public ports"
@@ -306,6 +339,82 @@ final class Publication: Sendable {
         } else if wasAlarming, !use.isAlarming {
             log.notice("\(resource): it has \(numbers)")
             events.add(.alarmCleared, "it has \(numbers)", resource: resource, revision: revision)
+        }
+    }
+
+    // MARK: - Uplinks
+
+    /// How the ways to external networks are.
+    func uplinks(_ uplinks: [AgentStatus.Uplink]) {
+        let before = published.withLock { published in
+            defer { published.status.uplinks = uplinks }
+            return Dictionary(
+                published.status.uplinks.map { ($0.network, $0) }, uniquingKeysWith: { first, _ in first })
+        }
+        for uplink in uplinks where uplink != before[uplink.network] {
+            let resource = "ExternalNetwork/\(uplink.network)"
+            if let reason = uplink.reason {
+                log.warning("\(resource) cannot be reached: \(reason)")
+                events.add(.alarmRaised, "it cannot be reached: \(reason)", resource: resource)
+            } else if before[uplink.network]?.isUp == false {
+                log.notice("\(resource) is reached again")
+                events.add(.alarmCleared, "it is reached again", resource: resource)
+            }
+        }
+    }
+
+    // MARK: - Translations
+
+    func translationsRecorded(_ count: Int, lost: Int = 0) {
+        published.withLock { published in
+            published.metrics.translations.recorded += count
+            published.metrics.translations.unwritten += lost
+        }
+    }
+
+    /// The kernel has thrown away news of connections.
+    func translationsLost() {
+        published.withLock { $0.metrics.translations.overruns += 1 }
+        log.warning("translations are missing from their record: the kernel threw news of connections away")
+    }
+
+    /// - Parameter reason: Nil: they are recorded again.
+    func translationsUnrecorded(_ reason: String?) {
+        let text = reason.map { "translations are not recorded: \($0)" } ?? "translations are recorded again"
+        if reason == nil { log.notice("\(text)") } else { log.error("\(text)") }
+        events.add(reason == nil ? .alarmCleared : .alarmRaised, text)
+    }
+
+    // MARK: - Pairs of gateways
+
+    /// What is said of the pairs that this host is in.
+    func told(_ pairs: [AgentStatus.GatewayPair]) {
+        let (before, revision) = published.withLock { published -> ([AgentStatus.GatewayPair], Int?) in
+            let before = published.status.gatewayPairs
+            published.status.gatewayPairs = pairs
+            return (before, published.status.observedRevision)
+        }
+        let known = Dictionary(before.map { ($0.network, $0) }, uniquingKeysWith: { first, _ in first })
+        for pair in pairs { note(pair, since: known[pair.network], revision) }
+    }
+
+    private func note(_ told: AgentStatus.GatewayPair, since former: AgentStatus.GatewayPair?, _ revision: Int?) {
+        let resource = "\(ResourceReference(.externalNetwork, told.network))"
+        let (wasActive, isActive) = (former?.pair?.role == "active", told.pair?.role == "active")
+        if let pair = told.pair, wasActive != isActive {
+            let text =
+                isActive ? "this host serves now: \(pair.reason)" : "this host is \(pair.role) now: \(pair.reason)"
+            log.notice("\(resource): \(text)")
+            events.add(
+                isActive ? .gatewayActive : .gatewayInactive, text, resource: resource, revision: revision)
+        }
+        for problem in told.problems where !(former?.problems.contains(problem) ?? false) {
+            log.warning("\(resource): \(problem)")
+            events.add(.alarmRaised, problem, resource: resource, revision: revision)
+        }
+        for problem in former?.problems ?? [] where !told.problems.contains(problem) {
+            log.notice("\(resource): no longer so: \(problem)")
+            events.add(.alarmCleared, "no longer so: \(problem)", resource: resource, revision: revision)
         }
     }
 

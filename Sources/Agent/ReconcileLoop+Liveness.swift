@@ -11,8 +11,9 @@ struct LivenessState {
 }
 
 extension ReconcileLoop {
-    /// Has those watched that a new desired state names. Their ports are there by now.
+    /// Has those watched that a new desired state names, and the pairs of gateways. Their ports are there by now.
     func watch(over desired: Desired) {
+        agent.pairs.follow(desired.topology.pairedNetworks(of: desired.host))
         guard let service = agent.liveness, liveness.revision != desired.revision.number else { return }
         do throws(AgentError) {
             try service.follow(LivenessPlan(of: desired.host, in: desired.topology))

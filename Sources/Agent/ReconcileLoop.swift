@@ -274,6 +274,8 @@ final class ReconcileLoop {
             }
             agent.filters.follow(hostPass.reconciler)
             if let balanced = hostPass.newBalancing() { agent.drains.follow(balanced, in: hostPass.reconciler.kernel) }
+            if let plan = hostPass.newUplinkPlan(of: desired) { agent.uplinks.follow(plan) }
+            if let plan = hostPass.newTranslationLog(of: desired) { agent.translations.follow(plan) }
             if let plan = hostPass.newGuestServices(of: desired) { agent.guestServices.follow(plan) }
             agent.balancers.follow(desired.topology.httpBalancers(on: desired.host))
             publication.passed(result, for: desired, hostPass.ledger.alarms(at: agent.clock.now))

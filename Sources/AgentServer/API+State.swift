@@ -139,6 +139,20 @@ extension API {
             ])
     }
 
+    private func natGateways(_ refusals: Refusals) -> [StructuredValue] {
+        agent.status.natGateways.map { use in
+            let refused = refusals.natGateways[use.name] ?? Refusals.OfEdge()
+            let count = StructuredValue.Member("refused", .integer(refused.connections))
+            return .object(use.members + [refused.capped, count])
+        }
+    }
+
+    private static func elasticIPs(_ refusals: Refusals) -> [StructuredValue] {
+        refusals.elasticIPs.sorted { $0.key < $1.key }.map { name, refused in
+            .object([StructuredValue.Member("name", .string(name)), refused.capped])
+        }
+    }
+
     private func counters() async throws -> HTTPAnswer {
         let reading = try await blocking { [agent, traffic] in try traffic.collect(agent) }
         let uses = Dictionary(
@@ -154,10 +168,11 @@ extension API {
                         reading.vpcs.map { vpc in
                             .object(
                                 [StructuredValue.Member("name", .string(vpc.name))] + vpc.traffic.members
-                                    + [Self.connections(uses[vpc.name], refused: reading.refused[vpc.name])])
+                                    + [Self.connections(uses[vpc.name], refused: reading.refusals.vpcs[vpc.name])])
                         })
                 ),
-                ("natGateways", .list(agent.status.natGateways.map(\.structured))),
+                ("natGateways", .list(natGateways(reading.refusals))),
+                ("elasticIPs", .list(Self.elasticIPs(reading.refusals))),
             ], "interfaces", count: reading.interfaces.count
         ) { index in
             let interface = reading.interfaces[index]
@@ -177,5 +192,12 @@ extension PlanPresentation {
         self.init(
             planned.plan, ResolvedManifests(planned.manifests, planned.topology),
             host: planned.topology.hosts[planned.host].metadata.name)
+    }
+}
+
+extension Refusals.OfEdge {
+    /// Packets that were more than a bandwidth; null where there is none.
+    fileprivate var capped: StructuredValue.Member {
+        StructuredValue.Member("capped", ["egress": .integer(orNull: egress), "ingress": .integer(orNull: ingress)])
     }
 }

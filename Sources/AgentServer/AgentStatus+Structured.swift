@@ -55,9 +55,11 @@ extension AgentStatus {
             "confirmation": confirmation.map(\.structured) ?? .null, "alarms": .list(alarms.map(\.structured)),
             "gateways": .list(gateways.map(\.structured)), "targets": .list(targets.map(\.structured)),
             "livenessComplaint": .string(orNull: livenessComplaint),
+            "gatewayPairs": .list(gatewayPairs.map(\.structured)),
             "obstacles": .list(obstacles.map(\.structured)),
             "connections": trackingTable.map(connections(in:)) ?? .null,
-            "natGateways": .list(natGateways.map(\.structured)),
+            "natGateways": .list(natGateways.map { .object($0.members) }),
+            "uplinks": .list(uplinks.map(\.structured)), "unplaced": .integer(unplaced),
             "started": .string(timestamp(started)),
         ]
     }
@@ -81,10 +83,31 @@ extension AgentStatus {
 }
 
 extension NATGatewayUse {
-    var structured: StructuredValue {
+    var members: [StructuredValue.Member] {
         [
-            "name": .string(name), "sessions": .integer(sessions), "ports": .integer(ports),
-            "alarming": .boolean(isAlarming),
+            StructuredValue.Member("name", .string(name)), StructuredValue.Member("sessions", .integer(sessions)),
+            StructuredValue.Member("ports", .integer(ports)),
+            StructuredValue.Member("alarming", .boolean(isAlarming)),
+        ]
+    }
+}
+
+extension AgentStatus.Uplink {
+    fileprivate var structured: StructuredValue {
+        [
+            "network": .string(network), "device": .string(device), "up": .boolean(isUp),
+            "reason": .string(orNull: reason),
+        ]
+    }
+}
+
+extension AgentStatus.GatewayPair {
+    fileprivate var structured: StructuredValue {
+        [
+            "network": .string(network), "role": .string(orNull: pair?.role), "reason": .string(orNull: pair?.reason),
+            "active": .string(orNull: pair?.active), "peer": .string(orNull: pair?.peer),
+            "peerRole": .string(orNull: pair?.peerRole), "synchronized": .boolean(pair?.isSynchronized ?? false),
+            "connections": .integer(pair?.connections ?? 0), "problems": .list(problems.map { .string($0) }),
         ]
     }
 }

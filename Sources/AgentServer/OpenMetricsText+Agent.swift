@@ -1,5 +1,7 @@
 import Agent
+import GatewayControl
 import KernelModel
+import Reconciler
 
 extension OpenMetricsText {
     mutating func append(_ agent: Agent, version: String) {
@@ -42,6 +44,15 @@ extension OpenMetricsText {
         counter(
             "vpcctl_reverts", "Revisions that were not confirmed or whose probes failed.",
             [Sample(value: .integer(metrics.reverts))])
+        let translations: [(result: String, count: Int)] = [
+            ("recorded", metrics.translations.recorded), ("unwritten", metrics.translations.unwritten),
+        ]
+        counter(
+            "vpcctl_translation_records", "Translations that were written down, and those that could not be.",
+            translations.map { Sample(labels: [("result", $0.result)], value: .integer($0.count)) })
+        counter(
+            "vpcctl_translation_overruns", "How often the kernel threw away news of translations.",
+            [Sample(value: .integer(metrics.translations.overruns))])
         gauge("vpcctl_desired_objects", "Kernel objects that shall be there.", byKind(metrics.desiredObjects))
         gauge("vpcctl_actual_objects", "Kernel objects of ours that are there.", byKind(metrics.actualObjects))
     }
@@ -81,6 +92,7 @@ extension OpenMetricsText {
                         value: .integer($0))
                 }
             })
+        append(status.gatewayPairs)
         gauge(
             "vpcctl_target_healthy", "Whether balancers lead to a target that has a health check.",
             status.targets.map { target in
@@ -119,9 +131,49 @@ extension OpenMetricsText {
         gauge(
             "vpcctl_nat_gateway_ports", "The most sessions that it can have to one port of one destination.",
             status.natGateways.map { Sample(labels: [("natgateway", $0.name)], value: .integer($0.ports)) })
+        counter(
+            "vpcctl_unplaced_connections",
+            "Connections that got no public port, or none that nobody else had taken at the same moment.",
+            [Sample(value: .integer(status.unplaced))])
+        gauge(
+            "vpcctl_uplink_up", "Whether the uplink has a carrier and the provider's router answers.",
+            status.uplinks.map { Sample(labels: [("network", $0.network)], value: .integer($0.isUp ? 1 : 0)) })
         gauge(
             "vpcctl_manifests_rejected", "Whether what the manifest directory holds now is not valid.",
             [Sample(value: .integer(status.rejected.isEmpty ? 0 : 1))])
+    }
+
+    private mutating func append(_ pairs: [AgentStatus.GatewayPair]) {
+        gauge(
+            "vpcctl_gateway_pair_problems", "How much is wrong with a pair of gateways that this host is in.",
+            pairs.map { Sample(labels: [("network", $0.network)], value: .integer($0.problems.count)) })
+        let known = pairs.compactMap(\.pair)
+        let gauges: [(name: String, help: String, number: (PairStatus) -> Int)] = [
+            ("vpcctl_gateway_pair_active", "Whether this host is the active one.", { $0.role == "active" ? 1 : 0 }),
+            (
+                "vpcctl_gateway_pair_synchronized", "Whether who stands by has all connections.",
+                { $0.isSynchronized ? 1 : 0 }
+            ),
+            (
+                "vpcctl_gateway_pair_connections",
+                "Connections that the two have in common, as far as this host knows.",
+                { $0.connections }
+            ),
+        ]
+        for gauge in gauges { self.gauge(gauge.name, gauge.help, samples(known, gauge.number)) }
+        let counters: [(name: String, help: String, number: (PairStatus) -> Int)] = [
+            ("vpcctl_gateway_pair_takeovers", "How often this host has become the active one.", { $0.takeovers }),
+            ("vpcctl_gateway_pair_conflicts", "How often both were active.", { $0.conflicts }),
+            (
+                "vpcctl_gateway_pair_resyncs",
+                "How often the kernel threw news of connections away, and all were compared.", { $0.resyncs }
+            ),
+        ]
+        for counter in counters { self.counter(counter.name, counter.help, samples(known, counter.number)) }
+    }
+
+    private func samples(_ pairs: [PairStatus], _ number: (PairStatus) -> Int) -> [Sample] {
+        pairs.map { Sample(labels: [("network", $0.network)], value: .integer(number($0))) }
     }
 
     private mutating func histogram(_ name: String, _ help: String, _ histogram: AgentMetrics.Histogram) {
@@ -185,7 +237,30 @@ extension OpenMetricsText {
             "vpcctl_vpc_refused_connections",
             "First packets that the bound or the rate of the VPC's connections refused.",
             reading.vpcs.map { vpc in
-                Sample(labels: [("vpc", vpc.name)], value: .integer(reading.refused[vpc.name] ?? 0))
+                Sample(labels: [("vpc", vpc.name)], value: .integer(reading.refusals.vpcs[vpc.name] ?? 0))
+            })
+        append(reading.refusals)
+    }
+
+    private mutating func append(_ refusals: Refusals) {
+        func capped(_ label: String, _ counts: [String: Refusals.OfEdge]) -> [Sample] {
+            counts.sorted { $0.key < $1.key }.flatMap { name, refused in
+                [("egress", refused.egress), ("ingress", refused.ingress)].compactMap { direction, count in
+                    count.map { Sample(labels: [(label, name), ("direction", direction)], value: .integer($0)) }
+                }
+            }
+        }
+        counter(
+            "vpcctl_nat_gateway_capped_packets", "Packets that were more than the NAT gateway's bandwidth.",
+            capped("natgateway", refusals.natGateways))
+        counter(
+            "vpcctl_elastic_ip_capped_packets", "Packets that were more than the elastic IP's bandwidth.",
+            capped("elasticip", refusals.elasticIPs))
+        counter(
+            "vpcctl_nat_gateway_refused_connections",
+            "First packets that the bound or the rate of the NAT gateway's connections refused.",
+            refusals.natGateways.sorted { $0.key < $1.key }.map { name, refused in
+                Sample(labels: [("natgateway", name)], value: .integer(refused.connections))
             })
     }
 

@@ -2,6 +2,7 @@ import Agent
 import KernelModel
 import KernelNames
 import Presentation
+import Reconciler
 import Synchronization
 import VPCManifest
 import VPCTopology
@@ -24,8 +25,7 @@ final class TrafficLedger: Sendable {
         var interfaces: [Interface] = []
         /// By name.
         var vpcs: [(name: String, traffic: LinkTraffic)] = []
-        /// First packets of connections that were refused, by VPC.
-        var refused: [String: Int] = [:]
+        var refusals = Refusals()
     }
 
     struct Interface: Sendable {
@@ -43,7 +43,7 @@ final class TrafficLedger: Sendable {
             guard let desired = agent.desired else { return Reading() }
             let local = desired.topology.interfacesOfHost[desired.host].map { desired.topology.interfaces[$0] }
             let devices = try agent.traffic()
-            let refused = try agent.refusedConnections()
+            let refusals = try agent.refusals()
             let interfaces = local.compactMap { interface -> Interface? in
                 guard let port = InterfaceName(interface.portName.rawValue).flatMap({ devices[$0] }) else { return nil }
                 return Interface(
@@ -55,7 +55,7 @@ final class TrafficLedger: Sendable {
             let vpcs = Set(local.map { desired.topology.vpcs[$0.vpc].name }).sorted()
             return Reading(
                 interfaces: interfaces.sorted { $0.name < $1.name },
-                vpcs: vpcs.map { ($0, state.vpcs[$0] ?? LinkTraffic()) }, refused: refused)
+                vpcs: vpcs.map { ($0, state.vpcs[$0] ?? LinkTraffic()) }, refusals: refusals)
         }
     }
 }

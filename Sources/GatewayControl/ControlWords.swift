@@ -10,12 +10,15 @@ public struct PairError: Error, CustomStringConvertible {
 /// socket gets in: root.
 public enum ControlRequest: Sendable {
     case status
+    /// The status as soon as it is another one than that of this number, apart from counts; at the latest in a few seconds.
+    case watch(since: UInt64)
     /// The other gateway of the pair with that name is to take over.
     case failover(String, isForced: Bool)
 
     public var line: String {
         switch self {
         case .status: "status"
+        case .watch(let number): "watch \(number)"
         case .failover(let name, let isForced): "failover \(name)\(isForced ? " force" : "")"
         }
     }
@@ -25,6 +28,9 @@ public enum ControlRequest: Sendable {
         let words = line.split(separator: " ").map(String.init)
         switch words.first {
         case "status" where words.count == 1: self = .status
+        case "watch" where words.count == 2:
+            guard let number = UInt64(words[1]) else { return nil }
+            self = .watch(since: number)
         case "failover" where words.count == 2: self = .failover(words[1], isForced: false)
         case "failover" where words.count == 3 && words[2] == "force": self = .failover(words[1], isForced: true)
         default: return nil
@@ -34,10 +40,14 @@ public enum ControlRequest: Sendable {
 
 public struct ControlAnswer: Codable, Sendable {
     public var pairs: [PairStatus] = []
+    /// Another one whenever something has changed but counts (``ControlRequest/watch(since:)``).
+    public var number: UInt64 = 0
     /// Why it could not be done.
     public var error: String?
 
-    public init(pairs: [PairStatus] = [], error: String? = nil) { (self.pairs, self.error) = (pairs, error) }
+    public init(pairs: [PairStatus] = [], number: UInt64 = 0, error: String? = nil) {
+        (self.pairs, self.number, self.error) = (pairs, number, error)
+    }
 }
 
 extension sockaddr_un {

@@ -15,10 +15,11 @@ final class ControlSocket {
         var received: [UInt8] = []
         /// What was asked, until it is answered.
         var request: ControlRequest?
-        var answerBy: ContinuousClock.Instant
+        let came: ContinuousClock.Instant
     }
 
     private static let mostClients = 16
+    private static let longestStay = Duration.seconds(10)
     private static let longestLine = 512
 
     init(_ path: String) throws {
@@ -48,7 +49,7 @@ final class ControlSocket {
             if descriptor < 0 { break }
             let client = Socket(owning: descriptor)
             guard clients.count < Self.mostClients else { continue }
-            clients.append(Client(socket: client, answerBy: now + .seconds(10)))
+            clients.append(Client(socket: client, came: now))
         }
         for index in clients.indices.reversed() {
             var bytes = [UInt8](repeating: 0, count: Self.longestLine)
@@ -59,16 +60,19 @@ final class ControlSocket {
             if let end = line.firstIndex(of: 10), clients[index].request == nil {
                 clients[index].request = ControlRequest(line: String(decoding: line[..<end], as: UTF8.self))
                 if clients[index].request == nil { answer(index, ControlAnswer(error: "not understood")) }
-            } else if isGone || line.count > Self.longestLine || clients[index].answerBy <= now {
+            } else if isGone || line.count > Self.longestLine || clients[index].came + Self.longestStay <= now {
                 clients.remove(at: index)
             }
         }
     }
 
     /// Answers those of which `body` has an answer; nil: not yet.
-    func answer(_ body: (ControlRequest) -> ControlAnswer?) {
+    /// - Parameter body: With the time since when it is waited for.
+    func answer(_ body: (ControlRequest, ContinuousClock.Instant) -> ControlAnswer?) {
         for index in clients.indices.reversed() {
-            guard let request = clients[index].request, let answer = body(request) else { continue }
+            guard let request = clients[index].request, let answer = body(request, clients[index].came) else {
+                continue
+            }
             self.answer(index, answer)
         }
     }

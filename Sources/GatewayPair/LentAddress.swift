@@ -1,6 +1,7 @@
 internal import CLinux
 internal import Glibc
 internal import IPAddressing
+internal import KernelModel
 internal import Netlink
 
 /// An address that the kernel has on loan: it takes it back by itself where nobody prolongs the loan (IFA_CACHEINFO), so that
@@ -52,16 +53,25 @@ struct LentAddress: Hashable {
         message.put(IFA_PROTO, Self.owner)
     }
 
-    /// Whether a device answers for what leads on from there.
-    // ip link set DEVICE; sysctl net.ipv4.conf.DEVICE.proxy_arp
-    static func setProxyARP(_ isOn: Bool, on device: UInt32, _ socket: inout NetlinkSocket) throws(NetlinkError) {
+    /// Whether a device answers for what leads on from there; of a shared one, for its own addresses.
+    // sysctl net.ipv4.conf.DEVICE.proxy_arp, net.ipv4.conf.DEVICE.arp_ignore
+    static func setAnswering(
+        _ isOn: Bool, on device: UInt32, isShared: Bool, _ socket: inout NetlinkSocket
+    ) throws(NetlinkError) {
         var header = ifinfomsg()
         header.ifi_index = Int32(bitPattern: device)
         try socket.modify { writer in
             writer.message(MessageType(RTM_SETLINK), [], header) { message in
                 message.nested(IFLA_AF_SPEC) { families in
                     families.nested(AF_INET) { family in
-                        family.nested(IFLA_INET_CONF) { $0.put(IPV4_DEVCONF_PROXY_ARP, UInt32(isOn ? 1 : 0)) }
+                        family.nested(IFLA_INET_CONF) {
+                            if isShared {
+                                let ignored = isOn ? 0 : IPv4DeviceConfiguration.answersNothing
+                                $0.put(IPV4_DEVCONF_ARP_IGNORE, UInt32(ignored))
+                            } else {
+                                $0.put(IPV4_DEVCONF_PROXY_ARP, UInt32(isOn ? 1 : 0))
+                            }
+                        }
                     }
                 }
             }

@@ -74,7 +74,10 @@ public struct PairMachine: Sendable {
     public var role: Election.Role { election.role }
 
     /// Whether it is to have the addresses now.
-    public var holdsAddresses: Bool { role == .active || lingering != nil }
+    public var holdsAddresses: Bool { role == .active || isLingering }
+
+    /// Whether it has the addresses still, although another one is to serve.
+    public var isLingering: Bool { role != .active && lingering != nil }
 
     /// Whether it has given up its place, and the other one has it or will not take it.
     public var hasLeft: Bool { isLeavingForGood && role != .active && lingering == nil }
@@ -131,9 +134,7 @@ public struct PairMachine: Sendable {
         // He says it himself, perhaps because he was started anew: there is nothing to wait for.
         let hasStopped = former?.role == .active && message.role != .active
         if hasStopped || message.flags.contains(.leaves) { hearFarewell(at: now) }
-        if message.flags.contains(.sawBoth), lastConflict.map({ $0 + Self.conflictIsNews < now }) ?? true {
-            (lastConflict, conflicts) = (now, conflicts + 1)
-        }
+        if message.flags.contains(.sawBoth), isConflictNews(at: now) { noteConflict(at: now) }
         isAsked = message.flags.contains(.asks) && role == .active && message.role == .standby
         noteRole(at: now)
         return nil
@@ -143,7 +144,7 @@ public struct PairMachine: Sendable {
         stranger = nil
         own.flags.remove(.asks)
         if role == .active, !message.flags.contains(.leaves) {
-            (lastConflict, conflicts) = (now, conflicts + 1)
+            noteConflict(at: now)
         }
         // He has taken over: what is still on its way to this one is let through.
         if lingering != nil, !message.flags.contains(.leaves) {
@@ -227,6 +228,14 @@ public struct PairMachine: Sendable {
 
     private static let conflictIsNews = Duration.seconds(10)
 
+    private func isConflictNews(at now: Instant) -> Bool { lastConflict.map { $0 + Self.conflictIsNews < now } ?? true }
+
+    /// Counted once, however many messages say so.
+    private mutating func noteConflict(at now: Instant) {
+        if isConflictNews(at: now) { conflicts += 1 }
+        lastConflict = now
+    }
+
     /// Whether it was active until a moment ago, and cannot be any longer.
     private var hasStopped: Bool { role == .unfit && stoppedAt.map { $0 + patience > nextBeat } ?? false }
     private var stoppedAt: Instant?
@@ -234,6 +243,8 @@ public struct PairMachine: Sendable {
     private mutating func noteRole(at now: Instant) {
         guard role != formerRole else { return }
         if formerRole == .active, role == .unfit { stoppedAt = now }
+        // It has what it asked for, or cannot have it: else it would ask for the place again when it gives it away.
+        if role != .standby { own.flags.remove(.asks) }
         (formerRole, since, nextBeat) = (role, now, now)
     }
 }

@@ -20,8 +20,12 @@ final class PairRunner {
     private var inside: NetlinkSocket
     private var underlayWire: ARPWire?
     private var uplinkWire: ARPWire?
+    /// What is heard by the uplink itself, where it is said and heard by the machine's device besides.
+    private var sharedWire: ARPWire?
 
     private var isHolding = false
+    /// Whether the loan is one that ends soon.
+    private var isLastLoan = false
     private var nextLoan: Instant
     private var announcements: [Instant] = []
     private var nextQuestion: Instant
@@ -30,6 +34,8 @@ final class PairRunner {
     private var began: Instant
     private var sinceWallClock = PairRunner.wallClock
     private var lastRole = Election.Role.unfit
+    private var reason = "it has just begun"
+    private var takeovers = 0
     private(set) var complaint: String?
     private var handOver: HandOver?
     private var lastEvasion: Instant?
@@ -66,13 +72,21 @@ final class PairRunner {
         underlayWire = try observation.underlay.flatMap { device throws(NetlinkError) in
             try ARPWire(on: device, in: underlay)
         }
-        uplinkWire = try ARPWire(on: observation.uplink, in: namespace)
+        guard observation.isShared else {
+            return uplinkWire = try ARPWire(on: observation.uplink, in: namespace)
+        }
+        // Of what is for the uplink's own addresses the machine's device hears nothing, and the uplink of nothing else.
+        var base = observation.uplink
+        base.index = observation.base
+        uplinkWire = try ARPWire(on: base, in: underlay)
+        sharedWire = try ARPWire(on: observation.uplink, in: namespace)
     }
 
     /// Whether an observation is of the same pair, so that this one can go on.
     func continues(with other: PairObservation) -> Bool {
         other.network == observation.network && other.note == note && other.uplink.index == observation.uplink.index
             && other.uplink.hardwareAddress == observation.uplink.hardwareAddress
+            && other.isShared == observation.isShared
             && other.underlay?.index == observation.underlay?.index
     }
 
@@ -101,7 +115,7 @@ final class PairRunner {
 
     // MARK: Turns
 
-    var descriptors: [Int32] { [underlayWire?.descriptor, uplinkWire?.descriptor].compactMap(\.self) }
+    var descriptors: [Int32] { [underlayWire, uplinkWire, sharedWire].compactMap { $0?.descriptor } }
 
     var deadline: Instant {
         var deadlines = [machine.deadline, nextRouterQuestion] + announcements.prefix(1)
@@ -140,7 +154,7 @@ final class PairRunner {
         while let (address, hardware) = underlayWire?.receive() {
             if address == endpoint { machine.hears(address, from: hardware, at: now) }
         }
-        while let (address, hardware) = uplinkWire?.receive() {
+        while let (address, hardware) = uplinkWire?.receive() ?? sharedWire?.receive() {
             if address == note.uplinkAddress { machine.hears(address, from: hardware, at: now) }
             if address == note.router { routerSeen = now }
         }
@@ -160,7 +174,7 @@ final class PairRunner {
 
     private func settle(at now: Instant) throws(NetlinkError) {
         if machine.holdsAddresses {
-            if !isHolding || nextLoan <= now { try lend(at: now) }
+            if !isHolding || isLastLoan != machine.isLingering || nextLoan <= now && !isLastLoan { try lend(at: now) }
             if let next = announcements.first, next <= now {
                 announcements.removeFirst()
                 announce()
@@ -172,20 +186,25 @@ final class PairRunner {
 
     private func lend(at now: Instant) throws(NetlinkError) {
         nextLoan = now + machine.parameters.interval
-        let seconds = UInt32(clamping: machine.patience.milliseconds / 1000 + 2)
+        // Another one is about to have them: whatever becomes of this process, they are not here for much longer.
+        isLastLoan = machine.isLingering
+        // Nor are they said to be here any more: packets would come back from the one that has them now.
+        if isLastLoan { announcements = [] }
+        let patience = machine.patience.milliseconds
+        let seconds = UInt32(clamping: isLastLoan ? (patience + 999) / 1000 : patience / 1000 + 2)
         for (isOutside, address) in lent {
             if isOutside { try address.lend(for: seconds, &outside) } else { try address.lend(for: seconds, &inside) }
         }
         if isHolding { return }
         isHolding = true
-        try LentAddress.setProxyARP(!note.announcesRoutes, on: observation.uplink.index, &inside)
+        try setAnswering(true)
         try setRoutes(true)
         // Those that miss one hear another.
         announcements = [0, 50, 200, 500, 1000, 3000].map { now + .milliseconds($0) }
     }
 
     func release() throws(NetlinkError) {
-        isHolding = false
+        (isHolding, isLastLoan) = (false, false)
         announcements = []
         // All are tried: what is left of one is worse than that one error hides another.
         var first: NetlinkError?
@@ -199,13 +218,20 @@ final class PairRunner {
         }
         attempt { () throws(NetlinkError) in
             do throws(NetlinkError) {
-                try LentAddress.setProxyARP(false, on: observation.uplink.index, &inside)
+                try setAnswering(false)
             } catch {
                 if error.errno != ENODEV { throw error }
             }
         }
         attempt { () throws(NetlinkError) in try setRoutes(false) }
         if let first { throw first }
+    }
+
+    /// Where the provider is told of routes it asks for single addresses by mistake; a shared uplink has them itself.
+    private func setAnswering(_ isOn: Bool) throws(NetlinkError) {
+        try LentAddress.setAnswering(
+            isOn && (!note.announcesRoutes || observation.isShared), on: observation.uplink.index,
+            isShared: observation.isShared, &inside)
     }
 
     /// Puts what is led here into a table for the user's routing daemon, or takes it out.
@@ -225,8 +251,12 @@ final class PairRunner {
         underlayWire?.announce(endpoint)
         uplinkWire?.announce(note.uplinkAddress)
         if note.announcesRoutes { return }
-        let others = try? KernelDriver.announcedAddresses(in: namespace, owner: Conventions.ownership).addresses
-        for address in (others ?? []).prefix(4096) where address != note.router { uplinkWire?.announce(address) }
+        let others =
+            observation.isShared
+            ? try? KernelDriver.addresses(of: observation.uplink, in: namespace)
+            : try? KernelDriver.announcedAddresses(in: namespace, owner: Conventions.ownership).addresses
+        let said = [note.router, note.uplinkAddress, Conventions.dummyAddress]
+        for address in (others ?? []).prefix(4096) where !said.contains(address) { uplinkWire?.announce(address) }
     }
 
     // MARK: Questions
@@ -344,13 +374,14 @@ final class PairRunner {
         let why: String
         switch machine.role {
         case .active:
+            takeovers += 1
             let isGiven = machine.isHeard(at: now) && peer?.flags.contains(.leaves) ?? false
             why = isGiven ? "the other gateway hands over" : "nobody else says that he is"
         case .standby: why = peer?.role == .active ? "\(note.peer) is active" : "it can serve"
         case .unfit: why = obstacle ?? "it ends"
         }
         log(.notice, "\(observation.network): \(lastRole) becomes \(machine.role): \(why)")
-        lastRole = machine.role
+        (lastRole, reason) = (machine.role, why)
     }
 
     private func complain(_ text: String) {
@@ -374,9 +405,10 @@ final class PairRunner {
             ? peer?.flags.contains(.isSynchronized) ?? false : report?.isSynchronized ?? false
         return PairStatus(
             network: observation.network, gateways: observation.gateways.map(\.name), endpoint: "\(endpoint)",
-            own: "\(note.own)", peer: "\(note.peer)", role: "\(machine.role)", active: active, since: sinceWallClock,
-            peerRole: peer.map { "\($0.role)" }, isSynchronized: isSynchronized,
-            connections: report?.connections ?? 0, problems: problems(peer, report, at: now))
+            own: "\(note.own)", peer: "\(note.peer)", role: "\(machine.role)", reason: reason, active: active,
+            since: sinceWallClock, peerRole: peer.map { "\($0.role)" }, isSynchronized: isSynchronized,
+            connections: report?.connections ?? 0, takeovers: takeovers, conflicts: machine.conflicts,
+            resyncs: report?.resyncs ?? 0, problems: problems(peer, report, at: now))
     }
 
     private func problems(_ peer: PairMessage?, _ report: StateSync.Report?, at now: Instant) -> [String] {

@@ -46,11 +46,15 @@ public final class PairService {
     private let sync: StateSync
     private var nextScan = Instant.now
     private var complaint: String?
+    /// What was told last, without counts, and its number.
+    private var told: (pairs: [PairStatus], error: String?, number: UInt64) = ([], nil, .random(in: 1 ... .max / 2))
     /// Names of those that are to be handed over on somebody's request, and by when.
     private var failovers: [String: Instant] = [:]
     private var polls = PollSet()
 
     private static let scanInterval = Duration.seconds(1)
+    /// Whoever waits for something new is told of counts this often.
+    private static let watchInterval = Duration.seconds(5)
     /// Between two rounds: whoever sends without end gets no more of the processor than that.
     private static let shortestRound = Duration.milliseconds(1)
 
@@ -112,7 +116,7 @@ public final class PairService {
             receive(at: now)
             advance(to: .now)
             control.receive(at: now)
-            control.answer { answer($0, at: now) }
+            control.answer { answer($0, since: $1, at: now) }
             if isLeaving, runners.allSatisfy({ $0.machine.hasLeft || $0.machine.role == .unfit }) { break }
             wait(isLeaving ? nil : descriptor)
         }
@@ -239,11 +243,27 @@ public final class PairService {
 
     // MARK: What is asked
 
-    private func answer(_ request: ControlRequest, at now: Instant) -> ControlAnswer? {
+    private func answer(_ request: ControlRequest, since came: Instant, at now: Instant) -> ControlAnswer? {
         switch request {
-        case .status: return ControlAnswer(pairs: runners.map { $0.status(sync, at: now) }, error: complaint)
+        case .status: return status(at: now)
+        case .watch(let number):
+            let status = status(at: now)
+            return status.number != number || came + Self.watchInterval <= now ? status : nil
         case .failover(let name, let isForced): return failOver(name, isForced: isForced, at: now)
         }
+    }
+
+    private func status(at now: Instant) -> ControlAnswer {
+        let pairs = runners.map { $0.status(sync, at: now) }
+        let uncounted = pairs.map { pair in
+            var pair = pair
+            pair.connections = 0
+            return pair
+        }
+        if uncounted != told.pairs || complaint != told.error {
+            told = (uncounted, complaint, told.number + 1)
+        }
+        return ControlAnswer(pairs: pairs, number: told.number, error: complaint)
     }
 
     /// - Returns: nil as long as it is on the way.

@@ -26,7 +26,15 @@ final class StateSync: Sendable {
         var connections = 0
         /// The last ``flush(_:)`` that has come to the other side.
         var flushed: UInt64 = 0
+        /// How often the kernel has thrown news of connections away, and everything was compared.
+        var resyncs = 0
         var complaint: String?
+
+        var uncounted: Report {
+            var report = self
+            report.connections = 0
+            return report
+        }
     }
 
     /// Where the connections are. Another namespace may come to have the same name.
@@ -47,14 +55,18 @@ final class StateSync: Sendable {
     let state = Mutex(State())
     /// Rung when there is something for the thread.
     let bell: Bell
-    /// Rung when a report is another one.
+    /// Rung when a report is another one, apart from the number of connections.
     let news: Bell
     private let ended = DispatchSemaphore(value: 0)
 
-    init(key: [UInt8], log: @escaping @Sendable (LogLevel, String) -> Void) throws {
+    /// - Parameter receiveBuffer: Bytes, of news that wait to be read.
+    init(
+        key: [UInt8], receiveBuffer: Int = ConntrackMonitor.roomForBursts,
+        log: @escaping @Sendable (LogLevel, String) -> Void
+    ) throws {
         (bell, news) = (try Bell(), try Bell())
         let context = try TLSLink.Context(key: key)
-        let engine = SyncEngine(self, context, log)
+        let engine = SyncEngine(self, context, receiveBuffer: receiveBuffer, log)
         let box = Box(engine)
         Thread.detachNewThread { [ended] in
             box.engine.run()

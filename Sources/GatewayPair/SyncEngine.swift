@@ -10,6 +10,7 @@ final class SyncEngine {
 
     private unowned let shared: StateSync
     private let context: TLSLink.Context
+    private let receiveBuffer: Int
     private let log: @Sendable (LogLevel, String) -> Void
     private var namespace: StateSync.Place?
     private var sessions: [IPAddress: SyncSession] = [:]
@@ -19,17 +20,22 @@ final class SyncEngine {
     private var kernel: SyncKernel?
     private var polls = PollSet()
 
+    /// Until then news of the kernel gather: a round for each would take more than all that is in it.
+    private var gathersUntil = Instant.now
+
     private static let mostStrangers = 8
+    private static let gathering = Duration.milliseconds(10)
 
     init(
-        _ shared: StateSync, _ context: TLSLink.Context, _ log: @escaping @Sendable (LogLevel, String) -> Void
-    ) { (self.shared, self.context, self.log) = (shared, context, log) }
+        _ shared: StateSync, _ context: TLSLink.Context, receiveBuffer: Int,
+        _ log: @escaping @Sendable (LogLevel, String) -> Void
+    ) { (self.shared, self.context, self.receiveBuffer, self.log) = (shared, context, receiveBuffer, log) }
 
     func run() {
         while takePlans() {
             let now = Instant.now
             accept(at: now)
-            readKernel()
+            readKernel(at: now)
             turn(at: now)
             publish()
             wait()
@@ -49,7 +55,9 @@ final class SyncEngine {
             self.namespace = namespace
             kernel = nil
             do throws(NetlinkError) {
-                if let namespace { kernel = try SyncKernel(in: namespace.namespace) }
+                if let namespace {
+                    kernel = try SyncKernel(in: namespace.namespace, receiveBuffer: receiveBuffer)
+                }
             } catch {
                 log(.error, "connections cannot be read: \(error)")
             }
@@ -132,14 +140,18 @@ final class SyncEngine {
 
     // MARK: The kernel
 
-    private func readKernel() {
+    private func readKernel(at now: Instant) {
+        guard gathersUntil <= now else { return }
         let sessions = sessions.values.filter { $0.plan.isActive || $0.isStillSending }
-        let isLost = kernel?.readEvents { event in
+        var hasNews = false
+        kernel?.readEvents { event in
+            hasNews = true
             for session in sessions { session.tell(event) }
         }
-        guard isLost ?? false else { return }
+        if hasNews, kernel?.hasMore == false { gathersUntil = now + Self.gathering }
+        guard kernel?.takeLoss() ?? false else { return }
         log(.warning, "the kernel has thrown away news of connections: all are compared")
-        for session in sessions { session.sendAll(kernel) }
+        for session in sessions { session.compareAll(kernel) }
     }
 
     // MARK: Waiting
@@ -147,21 +159,25 @@ final class SyncEngine {
     private func wait() {
         polls.removeAll()
         polls.add(shared.bell.descriptor, POLLIN)
-        if let kernel { polls.add(kernel.descriptor, POLLIN) }
+        let isGathering = gathersUntil > .now
+        if let kernel, !isGathering { polls.add(kernel.descriptor, POLLIN) }
         for listener in listeners.values { polls.add(listener.descriptor, POLLIN) }
         for link in strangers.map(\.link) + sessions.values.compactMap(\.link) {
             polls.add(link.socket.descriptor, link.events)
         }
         let isBusy = kernel?.hasMore ?? false || sessions.values.contains { $0.link?.hasPending ?? false }
         let isApart = !strangers.isEmpty || sessions.values.contains { $0.link == nil }
-        polls.wait(until: isBusy ? .now : .now + (isApart ? .milliseconds(200) : .seconds(30)))
+        var deadline = isBusy ? .now : Instant.now + (isApart ? .milliseconds(200) : .seconds(30))
+        if isGathering { deadline = min(deadline, gathersUntil) }
+        polls.wait(until: deadline)
     }
 
     private func publish() {
         let reports = sessions.mapValues(\.report)
         let isNew = shared.state.withLock { state in
             defer { state.reports = reports }
-            return state.reports != reports
+            // Counts are there for whoever asks.
+            return state.reports.mapValues(\.uncounted) != reports.mapValues(\.uncounted)
         }
         if isNew { shared.news.ring() }
     }
@@ -173,21 +189,28 @@ final class SyncKernel {
     private var socket: ConntrackCopySocket
     /// Whether not all news have been taken.
     private(set) var hasMore = false
+    /// Whether the kernel has thrown news away.
+    private var hasLost = false
 
-    init(in namespace: NetworkNamespace) throws(NetlinkError) {
+    init(in namespace: NetworkNamespace, receiveBuffer: Int) throws(NetlinkError) {
         // First, so that nothing is missed that happens while everything is read.
-        monitor = try ConntrackMonitor(in: namespace)
+        monitor = try ConntrackMonitor(in: namespace, receiveBuffer: receiveBuffer)
         socket = try ConntrackCopySocket(in: namespace)
     }
 
     var descriptor: Int32 { monitor.fileDescriptor }
 
-    /// - Returns: Whether some were lost.
-    func readEvents(_ each: (ConntrackMonitor.Event) -> Void) -> Bool {
+    func readEvents(_ each: (ConntrackMonitor.Event) -> Void) {
         // Some at a time: the link has to go on as well.
-        guard let (isOverrun, isEmpty) = try? monitor.receive(limit: 4096, each) else { return false }
+        guard let (isOverrun, isEmpty) = try? monitor.receive(limit: 4096, each) else { return }
         hasMore = !isEmpty
-        return isOverrun
+        hasLost = hasLost || isOverrun
+    }
+
+    /// Whether news were thrown away since this was asked last.
+    func takeLoss() -> Bool {
+        defer { hasLost = false }
+        return hasLost
     }
 
     func all(_ each: (ConntrackCopy) -> Void) throws(NetlinkError) { try socket.forEach(each) }

@@ -152,7 +152,7 @@ final class SyncSession {
         isConnecting = false
         named = nil
         if plan.isActive { wasActiveAlone = true }
-        (report.isConnected, report.complaint) = (false, reason)
+        (report.isConnected, report.isSynchronized, report.complaint) = (false, false, reason)
     }
 
     // MARK: Sending
@@ -192,6 +192,12 @@ final class SyncSession {
         link?.send(bytes)
     }
 
+    /// The kernel has not told of everything.
+    func compareAll(_ kernel: SyncKernel?) {
+        report.resyncs += 1
+        sendAll(kernel)
+    }
+
     /// From a time when the other one could not know: what has come to be here.
     private func sendOwn(_ kernel: SyncKernel?) {
         guard isOpen, report.isConnected else { return }
@@ -213,7 +219,7 @@ final class SyncSession {
     func flush(_ number: UInt64, _ kernel: SyncKernel?) {
         guard number > lastFlush, isOpen, report.isConnected else { return }
         lastFlush = number
-        while kernel?.hasMore ?? false { _ = kernel?.readEvents { tell($0) } }
+        repeat { kernel?.readEvents { tell($0) } } while kernel?.hasMore ?? false
         var bytes: [UInt8] = []
         var count = 0
         try? kernel?.all { copy in

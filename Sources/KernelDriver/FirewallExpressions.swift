@@ -103,7 +103,7 @@ extension MessageWriter {
             put(NFTA_LOOKUP_SET, set)
             put(NFTA_LOOKUP_SREG, key)
             put(NFTA_LOOKUP_DREG, number: NFT_REG_VERDICT.rawValue)
-        case .counter, .notrack, .redirect: break
+        case .counter, .notrack: break
         case .offload(let flowtable): put(NFTA_FLOW_TABLE_NAME, flowtable)
         case .namedCounter(let name):
             put(NFTA_OBJREF_IMM_TYPE, number: UInt32(NFT_OBJECT_COUNTER))
@@ -219,7 +219,6 @@ extension NFExpression {
         case .reject: "reject"
         case .translate: "nat"
         case .masquerade: "masq"
-        case .redirect: "redir"
         case .hash: "hash"
         case .forward: "fwd"
         case .unknown(let name, _): name
@@ -334,11 +333,6 @@ extension NFExpression {
                 let options = NFTranslation.Options(kernelFlags: read.number(NFTA_MASQ_FLAGS) ?? 0)
             else { return nil }
             return .masquerade(options)
-        case "redir":
-            guard read.register(NFTA_REDIR_REG_PROTO_MIN) == nil, read.number(NFTA_REDIR_FLAGS) ?? 0 == 0 else {
-                return nil
-            }
-            return .redirect
         case "hash":
             guard read.number(NFTA_HASH_TYPE) ?? NFT_HASH_JENKINS.rawValue == NFT_HASH_JENKINS.rawValue,
                 let from = read.register(NFTA_HASH_SREG), let into = read.register(NFTA_HASH_DREG),

@@ -183,6 +183,12 @@ public struct KernelDriver: KernelAccess, Sendable {
         return try ConntrackSocket(in: namespace).countsByZone(sample: sample)
     }
 
+    public func unplacedConnections() throws -> Int {
+        guard let namespace = try namespace else { return 0 }
+        var socket = try ConntrackSocket(in: namespace)
+        return try socket.failedInserts()
+    }
+
     public func localAddresses() throws -> Set<IPAddress> {
         var observer = try Observer(underlay, owner: Ownership(routeProtocol: RouteProtocol(0), aliasPrefix: ""))
         return try observer.localAddresses()

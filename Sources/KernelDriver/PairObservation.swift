@@ -14,6 +14,9 @@ public struct PairObservation: Hashable, Sendable {
     public var underlay: Device?
     /// Index of the machine's device that the uplink sits upon.
     public var base: UInt32 = 0
+    /// Whether it has that one's hardware address: then public addresses are on the uplink itself, and of ARP it gets what
+    /// is for these alone.
+    public var isShared = false
     /// NAT gateways that are reached by the pair, by key.
     public var gateways: [Gateway] = []
 
@@ -44,10 +47,14 @@ extension KernelDriver {
         var socket = try NetlinkSocket(in: namespace)
         let prefix = owner.aliasPrefix + "ExternalNetwork/"
         var found: [PairObservation] = []
-        for link in try socket.links(ofKind: "macvlan") where link.alias.hasPrefix(prefix) {
+        let links = try socket.links(ofKind: LinkKindName.macvlan) + socket.links(ofKind: LinkKindName.ipvlan)
+        for link in links where link.alias.hasPrefix(prefix) {
             guard let note = PairNote(in: link.alias) else { continue }
             let name = link.alias.dropFirst(prefix.count).prefix { $0 != " " }
-            found.append(PairObservation(network: String(name), note: note, uplink: .init(link), base: link.lower))
+            found.append(
+                PairObservation(
+                    network: String(name), note: note, uplink: .init(link), base: link.lower,
+                    isShared: link.kindName == LinkKindName.ipvlan))
         }
         if found.isEmpty { return [] }
         let gateways = try socket.gateways(owner)
@@ -57,6 +64,14 @@ extension KernelDriver {
             found[index].underlay = try outside.holder(of: found[index].note.own)
         }
         return found.sorted { $0.network < $1.network }
+    }
+
+    /// Public addresses that an uplink has itself.
+    public static func addresses(of uplink: PairObservation.Device, in namespace: NetworkNamespace) throws(NetlinkError)
+        -> [IPAddress]
+    {
+        var socket = try NetlinkSocket(in: namespace)
+        return try socket.addresses().filter { $0.device == uplink.index }.map(\.address)
     }
 
     /// What is led to a host from outside: single addresses that are in use, and whole pools where these are announced.
@@ -124,16 +139,21 @@ extension NetlinkSocket {
 
     /// The device that has an address.
     fileprivate mutating func holder(of address: IPAddress) throws(NetlinkError) -> PairObservation.Device? {
+        guard let index = try addresses().last(where: { $0.address == address })?.device else { return nil }
+        return try link(index).map { PairObservation.Device($0) }
+    }
+
+    // ip -4 addr show
+    fileprivate mutating func addresses() throws(NetlinkError) -> [(device: UInt32, address: IPAddress)] {
         var header = ifaddrmsg()
         header.ifa_family = UInt8(AF_INET)
-        let index = try dump(MessageType(RTM_GETADDR), header, into: UInt32(0)) { found, message throws(CodecError) in
+        let none: [(device: UInt32, address: IPAddress)] = []
+        return try dump(MessageType(RTM_GETADDR), header, into: none) { found, message throws(CodecError) in
             let device = try message.header(as: ifaddrmsg.self).ifa_index
             var attributes = message.attributes(after: ifaddrmsg.self)
             while let attribute = try attributes.next() {
-                if attribute.type == IFA_LOCAL, try attribute.address() == address { found = device }
+                if attribute.type == IFA_LOCAL { found.append((device, try attribute.address())) }
             }
         }
-        if index == 0 { return nil }
-        return try link(index).map { PairObservation.Device($0) }
     }
 }

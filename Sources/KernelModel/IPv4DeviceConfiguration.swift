@@ -46,6 +46,9 @@ public struct IPv4DeviceConfiguration: Sendable {
         }
     }
 
+    /// Of ``Setting/arpIgnore``: not even for addresses of the device.
+    public static let answersNothing: Int32 = 8
+
     /// All that is not named is 0.
     public init(
         forwarding: Bool = false, proxyARP: Bool = false, acceptLocal: Bool = false, reversePathFilter: Int32 = 0

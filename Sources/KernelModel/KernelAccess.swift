@@ -142,6 +142,9 @@ public protocol KernelAccess: Sendable {
     /// How many connections the host's namespace tracks in each zone.
     /// - Parameter sample: Only about so many are looked at, by chance; nil: all, in time that grows with their number.
     func connectionCounts(sample: Int?) throws -> [UInt16: Int]
+    /// Connections of the host's namespace whose place in the table was taken when they were to be entered: no port was left
+    /// to translate them to, or somebody else had got it at the same moment.
+    func unplacedConnections() throws -> Int
     /// What every device of the host's namespace has counted.
     func traffic() throws -> [InterfaceName: LinkTraffic]
     /// Why connections cannot pass by flowtables into tunnels without a far end of their own, in words; nil where they can.

@@ -74,8 +74,16 @@ public struct PairNote: Hashable, Sendable {
 extension Link {
     /// What it says of a pair of gateways; nil: it is no uplink of one.
     public var pair: PairNote? {
-        guard case .macvlan = kind else { return nil }
-        return PairNote(in: alias)
+        switch kind {
+        case .macvlan, .ipvlan: PairNote(in: alias)
+        default: nil
+        }
+    }
+
+    /// Of an uplink of a pair: by what the process that decides who is active says whether it answers for public addresses.
+    fileprivate var answering: IPv4DeviceConfiguration.Setting {
+        // They are on the device itself.
+        if case .ipvlan = kind { .arpIgnore } else { .proxyARP }
     }
 }
 
@@ -95,8 +103,9 @@ extension NamespaceIntent {
     func lending(_ observed: NamespaceSnapshot) -> NamespaceIntent {
         var changed = self
         for index in links.indices where links[index].object.pair != nil {
-            guard let seen = observed.link(named: links[index].object.name)?.link.ipv4 else { continue }
-            changed.links[index].object.ipv4?[.proxyARP] = seen[.proxyARP]
+            let link = links[index].object
+            guard let seen = observed.link(named: link.name)?.link.ipv4 else { continue }
+            changed.links[index].object.ipv4?[link.answering] = seen[link.answering]
         }
         return changed
     }

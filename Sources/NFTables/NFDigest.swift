@@ -128,7 +128,7 @@ extension NFExpression {
             digest.add("offload")
             digest.add(flowtable)
         // Rare, and said in full by their descriptions.
-        case .log, .limit, .reject, .translate, .masquerade, .redirect, .hash, .forward: digest.add(description)
+        case .log, .limit, .reject, .translate, .masquerade, .hash, .forward: digest.add(description)
         case .unknown(let name, let bytes):
             digest.add(name)
             digest.add(bytes)

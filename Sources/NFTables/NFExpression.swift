@@ -240,8 +240,6 @@ public enum NFExpression: Hashable, Sendable {
     case reject(NFReject)
     case translate(NFTranslation)
     case masquerade(NFTranslation.Options)
-    /// To the first address of the device that the packet came in by.
-    case redirect
     case hash(NFRegister, length: UInt32, into: NFRegister, NFHash)
     /// Something that is not known here; what the kernel says about it, byte for byte.
     case unknown(name: String, [UInt8])
@@ -327,7 +325,6 @@ extension NFExpression: CustomStringConvertible {
             return text
         case .masquerade(let options):
             return options.isEmpty ? "masquerade" : "masquerade options \(options.rawValue)"
-        case .redirect: return "redirect"
         case .hash(let from, let length, let into, let hash):
             return "jhash(\(from), \(length)) mod \(hash.modulus) seed \(hash.seed) offset \(hash.offset) => \(into)"
         case .unknown(let name, let bytes): return "\(name) \(hex(bytes))"

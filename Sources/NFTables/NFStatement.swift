@@ -300,9 +300,6 @@ public struct NFStatement: Sendable {
         }
     }
 
-    /// `redirect`: to the first address of the device that the packet came in by.
-    public static let redirect = NFStatement(.redirect)
-
     public static func masquerade(_ options: NFTranslation.Options = []) -> NFStatement {
         NFStatement(.masquerade(options))
     }

@@ -186,6 +186,19 @@ public struct ConntrackSocket: ~Copyable, Sendable {
         return (Int(count), Int(room))
     }
 
+    /// How many connections could not be entered, because somebody else had their place (`insert_failed` of conntrack(8)),
+    /// since the namespace was made.
+    public mutating func failedInserts() throws(NetlinkError) -> Int {
+        try socket.dump(Self.type(IPCTNL_MSG_CT_GET_STATS_CPU), nfgenmsg(family: UInt8(AF_UNSPEC)), into: 0) {
+            sum, message throws(CodecError) in
+            var attributes = message.attributes(after: nfgenmsg.self)
+            while let attribute = try attributes.next() {
+                guard attribute.type == Int(CTA_STATS_INSERT_FAILED.rawValue) else { continue }
+                sum += Int(try attribute.value(as: BigEndian<UInt32>.self).value)
+            }
+        }
+    }
+
     /// Forgets connections. One that ended meanwhile and began again is another entry and stays, unless the kernel happened
     /// to give it the same number, see ``ConntrackFlow/id``.
     ///

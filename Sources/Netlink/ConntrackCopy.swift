@@ -206,8 +206,11 @@ public struct ConntrackMonitor: ~Copyable, Sendable {
 
     private var monitor: NetlinkMonitor
 
-    /// - Parameter receiveBuffer: Bytes. Two hundred thousand ends at once take 64 MiB.
-    public init(in namespace: NetworkNamespace, receiveBuffer: Int = 64 << 20) throws(NetlinkError) {
+    /// Bytes: two hundred thousand ends at once.
+    public static let roomForBursts = 64 << 20
+
+    /// - Parameter receiveBuffer: Bytes.
+    public init(in namespace: NetworkNamespace, receiveBuffer: Int = roomForBursts) throws(NetlinkError) {
         let groups = [NFNLGRP_CONNTRACK_UPDATE, NFNLGRP_CONNTRACK_DESTROY].map { MulticastGroup(rawValue: $0.rawValue) }
         monitor = try NetlinkMonitor(.conntrack, groups: groups, in: namespace, receiveBuffer: receiveBuffer)
     }

@@ -260,7 +260,7 @@ private struct RuleReading {
         case .verdict(let verdict): return Effect(verdict)
         // One that is given to another device comes no further here.
         case .reject, .forward: return .drop
-        case .translate, .masquerade, .redirect: return .accept
+        case .translate, .masquerade: return .accept
         case .byteOrder, .hash:
             registers.forget()
         case .limit, .objectMap: return doubt()

@@ -72,7 +72,7 @@ public struct HostReconciler: Sendable {
             let others = Set(connections).subtracting(forbidden)
             changes = changes.cutting(forbidden + compilation.policy.outdated(Array(others), arriving: arriving))
         }
-        if isTaking { changes = changes.forgetting(compilation.translations.outdated(connections)) }
+        if isTaking { changes = changes.forgetting(compilation.outdated(connections)) }
         if isEnding { changes = changes.forgetting(compilation.balancedConnections.ended(connections)) }
         return HostPlan(
             intent: compilation.intent, unattached: compilation.unattached, unreachable: compilation.unreachable,

@@ -28,10 +28,14 @@ public struct Compilation: Sendable {
             compiler.contexts[key].map { (number, compiler.zone(of: $0.table).rawValue) }
         }
     }
+    /// The uplinks that are there, of networks that this host alone is connected to: numbers of
+    /// `Topology.externalNetworks`, the devices in the VPCs' namespace, and what these sit upon.
+    public var uplinksAlone: [(network: Int, device: InterfaceName, base: InterfaceName)] {
+        compiler.uplinks.filter { $0.value.isPresent && compiler.topology.externalNetworks[$0.key].pair == nil }
+            .map { ($0.key, $0.value.device, $0.value.base) }
+    }
     /// To judge connections by when the policy is tightened.
     public var policy: HostPolicy { compiler.policy }
-    /// To judge connections by when a public address gets another owner.
-    public var translations: Translations { compiler.translations }
     /// To judge connections by when load balancers lead elsewhere.
     public var balancedConnections: BalancedConnections { compiler.balancedConnections }
     /// Nil where every interface has a route of its own.

@@ -27,7 +27,7 @@ public enum Conventions {
     /// The MAC address of every gateway: a guest that moves between hosts finds the one it knows.
     public static let gatewayMAC = MACAddress(rawValue: 0x0200_5E00_0001)
     /// ICMP errors of a VRF without an address of its own come from here (RFC 7600) and not from the underlay address.
-    static let dummyAddress = IPAddress(v4: 0xC000_0008)
+    public static let dummyAddress = IPAddress(v4: 0xC000_0008)
     /// Bytes of a denied packet that are reported: its headers.
     static let loggedBytes: UInt32 = 64
     /// The group of nfnetlink_log to which what guests ask of the host's daemon is handed.

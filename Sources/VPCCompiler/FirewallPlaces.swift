@@ -7,7 +7,7 @@ extension FirewallFamily {
         BeforeRouting.chain, FromGuest.chain, Spoofed.chain, FromHost.chain, NATBeforeRouting.chain, ToHost.chain,
         GuestToHost.chain, Forwarded.chain, Arriving.chain, Staying.chain, RelatedErrors.chain,
         FromGatewayGuest.chain, ToGatewayGuest.chain, FromGatewayVRF.chain, NATAfterRouting.chain, Established.chain,
-        UnderlayReceived.chain,
+        Tracked.chain, UnderlayReceived.chain,
         UnderlaySent.chain,
         tightens: [])
 }
@@ -59,6 +59,16 @@ enum FromHost: Int, FirewallPlace {
 
     static let chain = "raw_output"
     static let base = BeforeRouting.base.map { NFBaseChain(.filter, .output, priority: $0.priority) }
+}
+
+/// What is to be told of connections: not earlier, a packet has none before it is tracked (NF_IP_PRI_CONNTRACK, -200).
+enum Tracked: Int, FirewallPlace {
+    /// To the other one of a pair.
+    case synchronized
+    case recorded
+
+    static let chain = "tracked"
+    static let base: NFBaseChain? = NFBaseChain(.filter, .prerouting, priority: -150)
 }
 
 /// Translations of destinations: first packets of connections only.

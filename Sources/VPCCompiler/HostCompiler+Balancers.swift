@@ -31,8 +31,21 @@ extension HostCompiler {
                 all[$0].inside != nil && contexts[Context.Key(vpc: all[$0].vpc, routeTable: nil)] != nil
             })
         concerned.balancers.formUnion(now.symmetricDifference(balancers))
+        var places: [Int: Set<Context.Key>] = [:]
+        for vpc in Set(now.map { all[$0].vpc }) {
+            places[vpc] = Set(contexts.keys.filter { $0.vpc == vpc && $0.natGateway == nil })
+            if places[vpc] != contextsOfBalancers[vpc] {
+                concerned.balancers.formUnion(now.filter { all[$0].vpc == vpc })
+            }
+        }
+        contextsOfBalancers = places
         concerned.balancers.formUnion(balancers(of: targetGroups(with: concerned.interfaces)))
         balancers = now
+    }
+
+    /// In the order of their tables.
+    func contexts(withBalancersOf vpc: Int) -> [Context] {
+        (contextsOfBalancers[vpc] ?? []).compactMap { contexts[$0] }.sorted { $0.table < $1.table }
     }
 
     var sharings: Set<Sharing> {

@@ -67,6 +67,7 @@ extension HostCompiler {
         if concerned.natGateways.isEmpty { return }
         traits.sharesAddresses = gateways.contains(where: \.isSharing)
         traits.dividesPorts = gateways.contains { $0.isSharing || $0.portsPerInterface != nil }
+        traits.recordsTranslations = gateways.contains(where: \.recordsConnections)
         traits.hasPortForwards = gateways.contains { !$0.portForwards.isEmpty }
     }
 

@@ -48,6 +48,8 @@ struct HostCompiler: Sendable {
     /// Load balancers of VPCs that are here.
     var balancers: Set<Int> = []
     var madeBalancers: Set<Int> = []
+    /// By VPC, where they have their addresses.
+    var contextsOfBalancers: [Int: Set<Context.Key>] = [:]
     /// By group of a list that is asked here.
     var groupRules: [Int: BothDirections] = [:]
     /// By group that such rules name: whether a member has blocks of addresses.

@@ -29,7 +29,7 @@ extension HostCompiler {
         ConnectionBounds(), HostAccess(), ConnectionMemory(), ConnectionErrors(), GatewayGuests(), NetworkACLs(),
         SecurityGroups(), DenialReports(), GuestAddressResolution(), EstablishedConnections(), ExternalUplinks(),
         NATGateways(), SharedAddresses(), NATPools(), PortForwards(), ElasticIPs(), PublicHairpins(), GatewayBounds(),
-        Bandwidths(), GatewayPairs(), DHCPRequests(), LoadBalancers(),
+        Bandwidths(), GatewayPairs(), TranslationRecords(), DHCPRequests(), LoadBalancers(),
     ]
 }
 

@@ -163,6 +163,8 @@ struct HostTraits: Equatable, Sendable {
     var hasBalancers = false
     /// How the load balancers of VPCs that are here share connections.
     var sharings: Set<Sharing> = []
+    /// Whether each connection of one of those is recorded.
+    var recordsTranslations = false
     var capped: CappedTraffic = []
     var ports = 0
     /// Bytes, of the port with the largest; nil: there is no port.

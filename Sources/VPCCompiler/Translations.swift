@@ -6,7 +6,7 @@ import VPCTopology
 
 /// Which addresses the NAT gateways of a host translate to which, to judge connections by: what was translated stays so until
 /// it is forgotten, whatever the maps say by then.
-public struct Translations: Sendable {
+struct Translations: Sendable {
     struct OfGateway: Sendable {
         /// What the gateway itself has.
         var pool: PublicPool
@@ -37,10 +37,10 @@ public struct Translations: Sendable {
     /// By zone.
     var byZone: [UInt16: OfGateway] = [:]
 
-    public var isEmpty: Bool { byZone.isEmpty }
+    var isEmpty: Bool { byZone.isEmpty }
 
     /// Connections with a public address that is another one's now, or nobody's.
-    public func outdated(_ connections: [Connection]) -> [Connection] {
+    func outdated(_ connections: [Connection]) -> [Connection] {
         connections.filter { connection in
             guard let own = byZone[connection.zone] else { return false }
             let asked = OfGateway.Port(
@@ -59,11 +59,20 @@ public struct Translations: Sendable {
     }
 }
 
+extension Compilation {
+    /// Connections with a public address that is another one's now, or nobody's.
+    public func outdated(_ connections: [Connection]) -> [Connection] {
+        compiler.translations(of: connections).outdated(connections)
+    }
+}
+
 extension HostCompiler {
-    var translations: Translations {
+    /// As far as these connections are concerned: there may be many elastic IPs that nobody uses now.
+    func translations(of connections: [Connection]) -> Translations {
         var translations = Translations()
+        let zones = Set(connections.map(\.zone))
         for (number, key) in natGateways {
-            guard let context = contexts[key] else { continue }
+            guard let context = contexts[key], zones.contains(zone(of: context.table).rawValue) else { continue }
             let gateway = topology.natGateways[number]
             var own = Translations.OfGateway(pool: gateway.pool)
             if gateway.portsPerInterface != nil {
@@ -78,7 +87,13 @@ extension HostCompiler {
             }
             translations.byZone[zone(of: context.table).rawValue] = own
         }
-        for (number, mode) in elasticIPs where mode == .nat {
+        if translations.isEmpty { return translations }
+        // On either side of a translation there is one.
+        let addresses = Set(
+            connections.filter { translations.byZone[$0.zone] != nil }.flatMap {
+                [$0.destination, $0.replyDestination]
+            })
+        for (number, mode) in elasticIPs where mode == .nat && addresses.contains(topology.elasticIPs[number].address) {
             guard let own = elasticIP(number) else { continue }
             let zone = zone(of: own.context.table).rawValue
             translations.byZone[zone]?.elastic[own.interface.address] = own.elastic.address

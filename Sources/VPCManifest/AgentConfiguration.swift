@@ -14,6 +14,8 @@ public struct AgentConfiguration: Hashable, Sendable {
     public var metricsListen: String?
     /// A file with a key that all hosts share, by which they know each other's messages; nil: by where they come from.
     public var exchangeKey: String?
+    /// Where `vpcgw` is asked, on a gateway of a pair.
+    public var gatewaySocket = "/run/vpcgw/vpcgw.sock"
     /// Seconds between full passes, give or take a tenth.
     public var resyncSeconds = 300
     /// How many revisions to keep.
@@ -119,6 +121,7 @@ extension AgentConfiguration {
         .optional("socket", \.socket, .object(Socket.fields, from: Socket()), default: Socket()),
         .optional("metrics", \.metricsListen, .object(metrics, from: "")),
         .optional("exchangeKey", \.exchangeKey, .absolutePath),
+        .optional("gatewaySocket", \.gatewaySocket, .socketPath, default: AgentConfiguration().gatewaySocket),
         .optional("resyncSeconds", \.resyncSeconds, .integer(in: 10...86_400), default: 300),
         .optional("revisions", \.revisions, .integer(in: 2...10_000), default: 50),
         .optional("log", \.log, .object(Log.fields, from: Log()), default: Log()),

@@ -1,4 +1,4 @@
-public import VPCModel
+package import VPCModel
 
 /// An instance of a load balancer of HTTP is a guest like any other: it has a network interface, which nobody declares,
 /// in a network namespace of its own. What is said of interfaces is true of it, then, in every stage.

@@ -72,10 +72,14 @@ public struct ResolvedNATGateway: Sendable, Equatable {
     /// By address, protocol and port.
     public var portForwards: [ResolvedPortForward] = []
     public var limits = NATGateway.Limits()
+    /// Whether it is recorded who had which public address and port.
+    public var logsTranslations = false
     /// Of what is sent to it.
     public var key: GatewayKey
 
     public var addresses: [IPAddress] { pool.addresses }
+    /// Whether each of its connections is recorded. Of fixed blocks it is enough to say whose they are.
+    public var recordsConnections: Bool { logsTranslations && portsPerInterface == nil }
 
     public init(
         name: String, vpc: Int, subnet: Int, network: Int, address: IPAddress, pool: PublicPool,

@@ -70,6 +70,41 @@ extension Topology {
     }
 }
 
+/// Inside addresses in a row, with blocks of ports in a row of one public address.
+public struct PortBlockRun: Hashable, Sendable {
+    /// With the last one.
+    public var inside: ClosedRange<IPAddress>
+    /// Of all of them together.
+    public var ports: PublicPorts
+    /// Ports of each.
+    public var size: Int
+}
+
+extension Topology {
+    /// Whose ports are whose, in as few lines as that takes; empty where ports are whichever are free.
+    public func portBlockRuns(ofNATGateway number: Int) -> [PortBlockRun] {
+        guard let size = natGateways[number].portsPerInterface else { return [] }
+        var places = insideBlocks(ofNATGateway: number).map { $0.firstUsable.v4...$0.lastUsable.v4 }[...]
+        var runs: [PortBlockRun] = []
+        for part in natGateways[number].pool.ports {
+            var (port, left) = (Int(part.ports.lowerBound), part.ports.count / size)
+            while left > 0, let inside = places.first {
+                let count = min(inside.count, left)
+                let last = inside.lowerBound + UInt32(count - 1)
+                let ports = UInt16(port)...UInt16(port + count * size - 1)
+                runs.append(
+                    PortBlockRun(
+                        inside: IPAddress(v4: inside.lowerBound)...IPAddress(v4: last),
+                        ports: PublicPorts(address: part.address, ports: ports), size: size))
+                (port, left) = (port + count * size, left - count)
+                places.removeFirst()
+                if last < inside.upperBound { places = [(last + 1)...inside.upperBound] + places }
+            }
+        }
+        return runs
+    }
+}
+
 extension IPPrefix {
     /// Addresses that hosts can have.
     var placeCount: Int { Int(lastUsable.v4 - firstUsable.v4) + 1 }

@@ -21,7 +21,7 @@ extension Walk {
             .route, .allow,
             isItself
                 ? "\(name): \(gateway.address) is NAT gateway \(gateway.name) itself, on \(hostName(host))"
-                : "\(name): \(route.destination) goes to NAT gateway \(gateway.name) on \(hostName(host))",
+                : "\(name): \(route.destination) goes to NAT gateway \(gateway.name) on \(place(ofNetwork: gateway.network))",
             isItself ? reference(gateway) : resource, isItself ? ["spec", "address"] : path)
         if let port, !judge(from: port, to: nil, &way) { return .dropped }
         enterTunnel(toGatewayOf: gateway, on: host, &way)
@@ -70,9 +70,10 @@ extension Walk {
 
     mutating func comeIn(from number: Int, _ way: inout Way) -> TraceVerdict {
         way.host = topology.host(ofNetwork: number)
-        let name = topology.externalNetworks[number].name
+        let (name, isPair) = (topology.externalNetworks[number].name, topology.externalNetworks[number].pair != nil)
         way.add(
-            .interface, .note, "external network \(name) sends \(way.packet)",
+            .interface, .note,
+            "external network \(name) sends \(way.packet)\(isPair ? " to \(place(ofNetwork: number))" : "")",
             ResourceReference(.externalNetwork, name))
         return takeIn(from: number, &way)
     }
@@ -183,6 +184,12 @@ extension Walk {
     }
 
     // MARK: Words
+
+    /// Of a pair the preferred gateway is followed: which one serves is not in the manifests.
+    private func place(ofNetwork number: Int) -> String {
+        let name = hostName(topology.host(ofNetwork: number))
+        return topology.externalNetworks[number].pair == nil ? name : "\(name), the preferred one of two"
+    }
 
     func reference(_ elastic: ResolvedElasticIP) -> ResourceReference {
         ResourceReference(.elasticIP, elastic.name)

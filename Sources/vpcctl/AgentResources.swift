@@ -98,6 +98,7 @@ extension LocalAgent {
             var table = kind.listed.table(of: resources, manifests.topology, format, statuses: byReference)
             if kind == .vpc, format == .wide { try addConnections(to: &table, global) }
             if kind == .natGateway, format == .wide { try addSessions(to: &table, global) }
+            if kind == .elasticIP, format == .wide { try addCapped(to: &table, global) }
             if kind == .targetGroup, format == .wide { try addHealth(to: &table, global) }
             for line in table.lines(style: global.outputStyle) { Streams.outputLine(line) }
         }
@@ -151,12 +152,31 @@ extension LocalAgent {
             try quickClient.get("/v1/counters")["natGateways"]?.elements ?? []
         }
         let uses = Dictionary(gateways.map { ($0["name"]?.text ?? "?", $0) }, uniquingKeysWith: { first, _ in first })
-        table.header += ["SESSIONS", "PORTS"]
+        table.header += ["SESSIONS", "PORTS", "CAPPED", "REFUSED"]
         for index in table.rows.indices {
             // It is on another host.
             let use = uses[table.rows[index][0]]
             table.rows[index] += ["sessions", "ports"].map { use?[$0]?.number.map { "\($0)" } ?? "-" }
+            table.rows[index] += [Self.capped(use), use?["refused"]?.number.map { "\($0)" } ?? "-"]
         }
+    }
+
+    /// What was more than the bandwidths of elastic IPs that come in on the agent's host.
+    private func addCapped(to table: inout TextTable, _ global: GlobalOptions) throws {
+        let elastic = try askingAgent(global) { () throws(AgentClientError) in
+            try quickClient.get("/v1/counters")["elasticIPs"]?.elements ?? []
+        }
+        let uses = Dictionary(elastic.map { ($0["name"]?.text ?? "?", $0) }, uniquingKeysWith: { first, _ in first })
+        table.header.append("CAPPED")
+        for index in table.rows.indices { table.rows[index].append(Self.capped(uses[table.rows[index][0]])) }
+    }
+
+    /// Packets that were dropped: `12 out, 3 in`.
+    private static func capped(_ use: StructuredValue?) -> String {
+        let counts = [("egress", "out"), ("ingress", "in")].compactMap { field, word in
+            use?["capped"]?[field]?.number.map { "\($0) \(word)" }
+        }
+        return counts.isEmpty ? "-" : counts.joined(separator: ", ")
     }
 }
 

@@ -89,6 +89,10 @@ struct StatusCommand: ParsableCommand {
                 "NATGateway/\(gateway["name"]?.text ?? "?") translates \(gateway["sessions"]?.number ?? 0) sessions; to one"
                     + " destination there are \(gateway["ports"]?.number ?? 0) ports: give it another address")
         }
+        for uplink in status["uplinks"]?.elements ?? [] where uplink["up"] == .boolean(false) {
+            global.warning(
+                "ExternalNetwork/\(uplink["network"]?.text ?? "?") cannot be reached: \(uplink["reason"]?.text ?? "?")")
+        }
         let rejected = status["rejected"]?.elements ?? []
         if !rejected.isEmpty {
             global.warning("the manifests there now are not valid; the last good ones stay in force:")

@@ -83,10 +83,27 @@ struct TraceCommand: ParsableCommand {
         let trace = try trace(topology, manifests.set.model)
         let result = try live ? trace.from.map { try compare(trace, from: $0, manifests) } : nil
         TracePresentation(trace: trace, live: result, manifests: manifests).show(output.format, global)
+        if live { noteActiveGateways(of: trace, topology) }
         switch result?.comparison.verdict {
         case .differs: throw ExitStatus.verificationFailed.code
         case .cannotTell: throw ExitStatus.timedOut.code
         case .agrees, nil: if !isAnswered(trace, result) { throw ExitStatus.failed.code }
+        }
+    }
+
+    /// Which gateway of a pair serves now, where this host knows.
+    private func noteActiveGateways(of trace: Trace, _ topology: Topology) {
+        let journeys = [trace.forward] + trace.returns
+        let names = Set(journeys.flatMap(\.steps).compactMap(\.resource).filter { $0.kind == .natGateway }.map(\.name))
+        for name in Set(topology.natGateways.filter { names.contains($0.name) }.map(\.network)).sorted() {
+            let network = topology.externalNetworks[name]
+            if network.pair == nil { continue }
+            let active = PairStatuses.active(ofNetwork: network.name, topology)
+            let hosts = network.uplinks.map { topology.hosts[$0.host].metadata.name }.joined(separator: " or ")
+            global.note(
+                active == "-"
+                    ? "external network \(network.name): \(hosts) is active; 'vpcctl gateway' on either says which"
+                    : "external network \(network.name): active is \(active)")
         }
     }
 

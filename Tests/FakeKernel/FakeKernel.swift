@@ -143,6 +143,8 @@ package final class FakeKernel: KernelAccess {
 
     package func connectionCounts(sample: Int?) throws -> [UInt16: Int] { [:] }
 
+    package func unplacedConnections() throws -> Int { 0 }
+
     package func traffic() throws -> [InterfaceName: LinkTraffic] { [:] }
 
     package func offloadObstacle() -> String? { nil }

@@ -162,6 +162,23 @@ private struct World {
         #expect(world.active == [0] && world.holders == [0] && world.longestWithout == .zero)
     }
 
+    /// Who asked for the place once, and got it, gives it away for good.
+    @Test func whoHasAskedOnceDoesNotAskAgain() {
+        var world = World()
+        world.run(for: .seconds(3))
+        world.machines[1].ask(at: world.now)
+        world.run(for: .seconds(3))
+        #expect(world.active == [1])
+        world.machines[0].ask(at: world.now)
+        for _ in 0..<40 {
+            // It has something to say before it hears that the other one has taken over.
+            world.machines[1].speakUp(at: world.now)
+            world.run(for: .milliseconds(5))
+        }
+        world.run(for: .seconds(2))
+        #expect(world.active == [0] && world.holders == [0])
+    }
+
     @Test func whoEndsHandsOver() {
         var world = World()
         world.run(for: .seconds(3))

@@ -19,7 +19,10 @@ import Testing
         private(set) var syncs: [StateSync] = []
         var isActive = [true, false]
 
-        init(keys: [String] = ["the same key of both", "the same key of both"]) throws {
+        init(
+            keys: [String] = ["the same key of both", "the same key of both"],
+            receiveBuffer: Int = ConntrackMonitor.roomForBursts
+        ) throws {
             let number = UInt32(StateSyncTests.counter.add(1, ordering: .relaxed).newValue)
             addresses = [1, 2].map { IPAddress(v4: 0x7F4D_0000 + number << 8 + $0) }
             names = [1, 2].map { "gptest-\(getpid())-\(number)-\($0)" }
@@ -30,7 +33,9 @@ import Testing
                         toFile: "/proc/sys/net/netfilter/nf_conntrack_events", atomically: false, encoding: .utf8)
                 }
             }
-            syncs = try keys.map { try StateSync(key: Array($0.utf8)) { _, text in print(text) } }
+            syncs = try keys.map {
+                try StateSync(key: Array($0.utf8), receiveBuffer: receiveBuffer) { _, text in print(text) }
+            }
             follow()
         }
 
@@ -165,6 +170,21 @@ import Testing
         try await world.waitUntil("all on both") {
             try world.all(in: 0).count == 30 && world.all(in: 1).count == 30 && world.report(1).isSynchronized
         }
+    }
+
+    /// The kernel throws away what there is no room for: then everything is compared, and counted.
+    @Test func whatTheKernelThrowsAwayIsMadeUpFor() async throws {
+        let world = try World(receiveBuffer: 4096)
+        defer { world.remove() }
+        try world.make(0..<3000, in: 0)
+        try await world.waitUntil("connected") { world.report(1).isSynchronized }
+        // Read before or after they were made.
+        try world.restart(1)
+        try await world.waitUntil("all there") { world.report(1).connections == 3000 && world.report(1).isSynchronized }
+        try world.end(0..<2000, in: 0)
+        try await world.waitUntil("thrown away") { world.report(0).resyncs > 0 }
+        try await world.waitUntil("ended") { try world.all(in: 1).count == 1000 }
+        #expect(world.report(1).connections == 1000)
     }
 
     @Test func whoHasAnotherKeyIsNotSpokenWith() async throws {

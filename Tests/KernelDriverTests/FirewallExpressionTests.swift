@@ -121,7 +121,6 @@ import Testing
             .translate(NFTranslation(.destination, .ip6, address: 0)))
         add("masquerade", source, .inet, .masquerade([]))
         add("masquerade, random", source, .inet, .masquerade(.random))
-        add("redirect", destination, .inet, .redirect)
         add(
             "snat to where it was sent", source, .inet, .connection(.ipDestination, .original, into: 0),
             .translate(NFTranslation(.source, .ip, address: 0)))

@@ -44,6 +44,7 @@ import Testing
         func lookUp(_ key: [UInt8?], in set: String, of table: NFTable) throws -> NFLookup { .unknown }
         func trackingTable() throws -> TrackingTable? { nil }
         func connectionCounts(sample: Int?) throws -> [UInt16: Int] { [:] }
+        func unplacedConnections() throws -> Int { 0 }
         func traffic() throws -> [InterfaceName: LinkTraffic] { [:] }
         func offloadObstacle() -> String? { kernel.offloadObstacle() }
         func localAddresses() throws -> Set<IPAddress> { [] }

@@ -82,7 +82,7 @@ extension LabTests {
         }()
 
         /// What somebody else has there, less the clocks and counters.
-        private static let foreignObjects = """
+        static let foreignObjects = """
             ip -br link show type dummy; ip -br link show vrf7; ip -br link show gre7; ip -br link show br7
             ip addr show dev br7 | grep inet; ip neigh show dev br7 nud permanent
             ip route show table 77; ip route show 203.0.113.0/24; ip route show unreachable 203.0.114.0/24
@@ -102,7 +102,8 @@ final class Daemon {
     private var process: Program?
     private var output: FileHandle?
 
-    init(_ lab: TestLab, host: String) throws {
+    /// - Parameter gatewaySocket: Of `vpcgw` on that host; nil: where it is by itself.
+    init(_ lab: TestLab, host: String, gatewaySocket: String? = nil) throws {
         self.lab = lab
         self.host = host
         folder = "/tmp/\(lab.prefix)\(host)-vpcd"
@@ -113,9 +114,13 @@ final class Daemon {
         host: \(host)
         manifests: \(folder)/manifests
         stateDirectory: \(folder)/state
-        socket: {path: \(folder)/vpcd.sock}
+        socket: {path: \(socket)}
+        \(gatewaySocket.map { "gatewaySocket: \($0)" } ?? "")
         """.write(toFile: folder + "/vpcd.yaml", atomically: true, encoding: .utf8)
     }
+
+    /// Of its API.
+    var socket: String { folder + "/vpcd.sock" }
 
     func remove() {
         kill()

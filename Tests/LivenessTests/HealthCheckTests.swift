@@ -15,43 +15,48 @@ private final class Targets {
     let ports: [String: UInt16]
 
     private static let script = """
-        import http.server, json, socket, ssl, sys, threading
+        from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+        from json import dumps
+        from socket import AF_INET, SOCK_DGRAM, SOCK_STREAM, socket
+        from ssl import PROTOCOL_TLS_SERVER, SSLContext
+        from sys import argv, stdin
+        from threading import Thread
         status = {"web": 200, "tls": 200}
         def serve(name, context=None):
-            class Handler(http.server.BaseHTTPRequestHandler):
+            class Handler(BaseHTTPRequestHandler):
                 def do_GET(self):
                     self.send_response(status[name] if self.path == "/health" else 404)
                     self.end_headers()
                 def log_message(self, *arguments): pass
-            server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+            server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
             if context: server.socket = context.wrap_socket(server.socket, server_side=True)
-            threading.Thread(target=server.serve_forever, daemon=True).start()
+            Thread(target=server.serve_forever, daemon=True).start()
             return server.server_address[1]
         def listen(kind):
-            listener = socket.socket(socket.AF_INET, kind)
+            listener = socket(AF_INET, kind)
             listener.bind(("127.0.0.1", 0))
             return listener
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(sys.argv[1], sys.argv[2])
-        silent = listen(socket.SOCK_STREAM); silent.listen(64)
-        other = listen(socket.SOCK_STREAM); other.listen(64)
+        context = SSLContext(PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(argv[1], argv[2])
+        silent = listen(SOCK_STREAM); silent.listen(64)
+        other = listen(SOCK_STREAM); other.listen(64)
         def babble():
             while True:
                 peer, _ = other.accept()
                 try: peer.sendall(b"SSH-2.0-x\\r\\n")
                 except OSError: pass
                 peer.close()
-        threading.Thread(target=babble, daemon=True).start()
-        closed = listen(socket.SOCK_STREAM)
-        echo = listen(socket.SOCK_DGRAM)
-        mute = listen(socket.SOCK_DGRAM)
+        Thread(target=babble, daemon=True).start()
+        closed = listen(SOCK_STREAM)
+        echo = listen(SOCK_DGRAM)
+        mute = listen(SOCK_DGRAM)
         def answer():
             while True: echo.sendto(b"yes", echo.recvfrom(2048)[1])
-        threading.Thread(target=answer, daemon=True).start()
+        Thread(target=answer, daemon=True).start()
         ports = {"web": serve("web"), "tls": serve("tls", context)}
         for name in ["silent", "other", "closed", "echo", "mute"]: ports[name] = globals()[name].getsockname()[1]
-        print(json.dumps(ports), flush=True)
-        for line in sys.stdin:
+        print(dumps(ports), flush=True)
+        for line in stdin:
             name, number = line.split()
             status[name] = int(number)
             print("done", flush=True)

@@ -292,7 +292,7 @@ package struct RandomResources {
                     portForwards: portForwards(pool, own, subnet),
                     limits: .init(
                         bandwidth: bandwidth(), newConnectionsPerSecond: isOne(in: 3) ? number(1..<3) : nil,
-                        idleTimeouts: .init(tcp: .seconds(number(350..<352))))))
+                        idleTimeouts: .init(tcp: .seconds(number(350..<352)))), logsTranslations: isOne(in: 3)))
         case .vpcPeering:
             let (one, other) = (number(0..<4), number(0..<4))
             let prefixes = [one, isOne(in: 10) ? one : (one + 1 + other % 3) % 4].map { prefix("10.0.\($0).0/24") }

@@ -125,7 +125,8 @@ import VPCTopology
             let set = ManifestSet.load(paths: [GoldenTests.folder.appending(path: "\(name)/manifest.yaml").path()])
             let topology = try #require(Topology.resolve(set.model).topology)
             for host in topology.hosts.indices {
-                let tables = topology.compiled(for: host, facts: facts).intent.host.firewall
+                let intent = topology.compiled(for: host, facts: facts).intent
+                let tables = intent.host.firewall + intent.underlay.firewall
                 _ = try Self.check(tables)
                 names.formUnion(Self.names(tables))
             }

@@ -160,7 +160,7 @@ import VPCManifest
         #expect(diagnostics == [])
         #expect(configuration?.host == "h1")
         let fields = section.components(separatedBy: "\n| `").dropFirst().compactMap { $0.split(separator: "`").first }
-        #expect(fields.count == 13)
+        #expect(fields.count == 14)
         let manual = try Self.file("packaging/man/vpcd.yaml.5")
         for field in fields {
             #expect(block.contains(field.split(separator: ".").last ?? ""), "\(field)")

@@ -208,7 +208,8 @@ private struct Planner {
                                 egress: Bitrate(bitsPerSecond: 10_000_000),
                                 ingress: Bitrate(bitsPerSecond: 5_000_000_000)),
                         ]), maxConnections: maybe(7), newConnectionsPerSecond: maybe(8),
-                        idleTimeouts: .init(udp: pick([.seconds(120), .seconds(3600)])))))
+                        idleTimeouts: .init(udp: pick([.seconds(120), .seconds(3600)]))),
+                    logsTranslations: number(0...1) == 0))
         case 10:
             let side = VPCPeering.Side(
                 vpc: name(), prefixes: (0..<number(0...2)).map { _ in prefix() },

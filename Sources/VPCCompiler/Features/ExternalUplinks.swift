@@ -43,7 +43,9 @@ struct ExternalUplinks: HostFeature {
         var link = link(uplink, network, of: name)
         if let pair = host.pairNote(of: network) {
             link.alias += " " + pair.text
+            // Whoever stands by answers for nothing.
             link.ipv4?[.proxyARP] = 0
+            if uplink.mode == .ipvlan { link.ipv4?[.arpIgnore] = IPv4DeviceConfiguration.answersNothing }
         }
         part.links.append(Attributed(link, from: origin))
         part.addresses.append(Attributed(address(of: network, on: uplink.device), from: origin))

@@ -6,7 +6,7 @@ import VPCModel
 import VPCTopology
 
 extension FirewallFamily {
-    static let pairs = FirewallFamily("endpoints", "tracked", tightens: [])
+    static let pairs = FirewallFamily("endpoints", tightens: [])
 }
 
 /// Two hosts that stand in for each other as the gateways of a network. Both have all of a gateway's objects; which one is
@@ -24,7 +24,7 @@ struct GatewayPairs: HostFeature {
 
     /// What is told of a gateway's connections: IPCT_DESTROY and IPCT_ASSURED of
     /// linux/netfilter/nf_conntrack_common.h. Whatever is no connection yet, as what a scanner sends, is not told of.
-    private static let told: UInt32 = 1 << 2 | 1 << 4
+    static let told: UInt32 = 1 << 2 | 1 << 4
 
     func contribute(_ piece: Piece, to part: inout Part, of host: HostCompiler) {
         guard case .uplink(let number) = piece, let pair = host.topology.externalNetworks[number].pair else { return }
@@ -41,12 +41,7 @@ struct GatewayPairs: HostFeature {
             chain.rule(isTunnel + [.match(.iifname, .ipSource, in: Tunnels.hosts.name), .notrack, .accept])
             chain.rule(isTunnel + [.counter("foreign_tunnel"), .drop])
         }
-        // Not earlier: a packet has no connection before it is tracked (NF_IP_PRI_CONNTRACK, -200).
-        firewall.filter.chain(
-            "tracked", NFBaseChain(.filter, .prerouting, priority: -150), origin: firewall.origin
-        ) { chain in
-            chain.rule(NATGateways.isOfGateway, .match([.new]), .set(.ctEvents, Self.told))
-        }
+        firewall.rule(at: Tracked.synchronized, NATGateways.isOfGateway, .match([.new]), .set(.ctEvents, Self.told))
     }
 }
 
@@ -104,7 +99,12 @@ extension HostCompiler {
 
     var hasPairs: Bool { uplinks.keys.contains { topology.externalNetworks[$0].pair != nil } }
 
-    var trackingSysctls: [Sysctl] { hasPairs ? [Sysctl(GatewayPairs.events, "1")] : [] }
+    /// With 0 the kernel tells of what the rules name and of nothing else. But of a pair the ends of connections that another
+    /// host has told of are to be told as well, and these meet no rule.
+    var trackingSysctls: [Sysctl] {
+        if hasPairs { return [Sysctl(GatewayPairs.events, "1")] }
+        return traits.recordsTranslations ? [Sysctl(GatewayPairs.events, "0")] : []
+    }
 
     /// The provider's router, of a pair: who stands by has no address in its block, and is to have the same routes.
     func routeToRouter(ofNetwork number: Int) -> Attributed<Route>? {

@@ -7,7 +7,8 @@ public import VPCTopology
 
 extension FirewallFamily {
     static let loadBalancers = FirewallFamily(
-        "balancers", "balance", "balanced_#", "balanced_#_source", "own_targets", "not_balanced", tightens: [])
+        "balancers", "balancer_addresses", "balance", "balanced_#", "balanced_#_source", "own_targets", "not_balanced",
+        tightens: [])
 }
 
 /// Addresses of load balancers in their VPCs: what a guest sends to one becomes what is for a target, on the guest's own
@@ -19,8 +20,11 @@ extension FirewallFamily {
 struct LoadBalancers: HostFeature {
     let names = [FirewallFamily.loadBalancers]
 
-    /// Keyed by the VPC's zone: an address means something in that VPC alone.
-    private static let addresses = NFSet("balancers", of: .zone, .ipv4Address, grows: true)
+    // An address means something in its VPC alone.
+    /// By zone.
+    private static let balancers = NFSet("balancers", of: .zone, .ipv4Address, grows: true)
+    /// By routing context.
+    private static let addresses = NFSet("balancer_addresses", of: .interfaceName, .ipv4Address, grows: true)
     /// The port of a target here, its address, and the balancer's.
     private static let ownTargets = NFSet("own_targets", of: .interfaceName, .ipv4Address, .ipv4Address, grows: true)
 
@@ -32,7 +36,13 @@ struct LoadBalancers: HostFeature {
         let balancer = host.topology.loadBalancers[number]
         guard let address = balancer.inside?.address else { return }
         let (zone, origin) = (host.zone(ofVPC: balancer.vpc), piece.origin)
-        part.rows(of: Self.addresses) { $0.add(zone, address, origin: origin) }
+        part.rows(of: Self.balancers) { $0.add(zone, address, origin: origin) }
+        // So that guests of the same subnet are answered when they ask for it by ARP, and what nobody takes gets to the host.
+        for context in host.contexts(withBalancersOf: balancer.vpc) {
+            let own = Address(device: context.device, address: address, prefixLength: 32)
+            part.addresses.append(Attributed(own, from: origin))
+            part.rows(of: Self.addresses) { $0.add(context.device, address, origin: origin) }
+        }
         for service in host.topology.services(of: balancer, host.facts.liveness) {
             let transport = NFProtocol(service.ipProtocol.rawValue)
             let targets = service.targets.map { NFKey($0.address, NFPort($0.port)) }
@@ -65,12 +75,12 @@ struct LoadBalancers: HostFeature {
     func contribute(to firewall: inout Firewall, of host: HostCompiler) {
         guard host.traits.hasBalancers else { return }
         firewall.counters(RuleCounter.notBalanced.description)
-        firewall.filter.sets += [Self.addresses, Self.ownTargets]
+        firewall.filter.sets += [Self.balancers, Self.addresses, Self.ownTargets]
         let sharings = host.traits.sharings.sorted()
         firewall.filter.sets += sharings.map(\.places)
         firewall.rule(
             at: NATBeforeRouting.balanced, .match(.iifgroup, LinkGroups.guest),
-            .match(.ctZone, .ipDestination, in: Self.addresses.name), .goto("balance"))
+            .match(.ctZone, .ipDestination, in: Self.balancers.name), .goto("balance"))
         firewall.filter.chain("balance", origin: firewall.origin) { chain in
             for sharing in sharings {
                 chain.rule(
@@ -79,11 +89,13 @@ struct LoadBalancers: HostFeature {
                         [.ctZone, .ipDestination, .ipProtocol, .destinationPort], by: sharing.hash,
                         of: sharing.hashed))
             }
-            // Nobody takes it: the sender's own gateway says so, and answers pings.
-            chain.rule(.redirect)
         }
         firewall.rules(at: GuestToHost.unbalanced) { chain in
-            let isRefused: [NFStatement] = [Self.isTranslated, .counter(RuleCounter.notBalanced.description)]
+            // Nobody takes it; or it belongs to a connection that was ended.
+            let isRefused: [NFStatement] = [
+                .match(.iifname, .ipDestination, in: Self.addresses.name),
+                .counter(RuleCounter.notBalanced.description),
+            ]
             chain.rule([.match(.l4proto, NFProtocol.tcp)] + isRefused + [.reject(.tcpReset)])
             chain.rule(isRefused + [.reject(.unreachable(.port))])
         }

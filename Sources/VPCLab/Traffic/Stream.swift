@@ -29,13 +29,16 @@ public final class Stream: Sendable {
     }
 
     /// Starts at once.
+    /// - Parameter sourcePort: 0: any.
     public init(
-        from station: Station, to destination: IPAddress, port: UInt16 = Station.udpPort,
+        from station: Station, to destination: IPAddress, port: UInt16 = Station.udpPort, sourcePort: UInt16 = 0,
         every interval: Duration = .milliseconds(20)
     ) throws {
         let socket = try station.namespace.run {
             let socket = try Socket(AF_INET, SOCK_DGRAM)
-            if let source = station.source { try socket.bind(SocketAddress(source, 0)) }
+            if station.source != nil || sourcePort != 0 {
+                try socket.bind(SocketAddress(station.source ?? .anyIPv4, sourcePort))
+            }
             return socket
         }
         let target = SocketAddress(destination, port)

@@ -51,6 +51,10 @@ extension NATGateway: ManifestResource {
             "idleTimeouts", \.limits.idleTimeouts, .object(IdleTimeouts.fields, from: IdleTimeouts()),
             default: IdleTimeouts(), absent: "as below",
             "when a connection without a packet is forgotten; whole seconds"),
+        .optional(
+            "logTranslations", \.logsTranslations, .boolean, default: false, absent: "false",
+            "whether the host records who had which public address and port, and when,"
+                + " [edge.md](edge.md#records-of-translations)"),
     ])
 
     private static let connectionLimits = 1...Int(Int32.max)

@@ -15,6 +15,8 @@ public struct NATGateway: Hashable, Sendable {
     public var portsPerInterface: Int?
     public var portForwards: [PortForward]
     public var limits: Limits
+    /// Whether it is recorded who had which public address and port, and when.
+    public var logsTranslations: Bool
 
     public static let maximumAddresses = 64
     public static let maximumPortForwards = 1024
@@ -83,7 +85,8 @@ public struct NATGateway: Hashable, Sendable {
 
     public init(
         metadata: Metadata, subnet: String, address: IPAddress, externalNetwork: String, pool: PublicPool,
-        portsPerInterface: Int? = nil, portForwards: [PortForward] = [], limits: Limits = Limits()
+        portsPerInterface: Int? = nil, portForwards: [PortForward] = [], limits: Limits = Limits(),
+        logsTranslations: Bool = false
     ) {
         self.metadata = metadata
         self.subnet = subnet
@@ -93,6 +96,7 @@ public struct NATGateway: Hashable, Sendable {
         self.portsPerInterface = portsPerInterface
         self.portForwards = portForwards
         self.limits = limits
+        self.logsTranslations = logsTranslations
     }
 }
 

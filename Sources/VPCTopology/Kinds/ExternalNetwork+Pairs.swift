@@ -18,12 +18,6 @@ extension Resolver {
                 hint: "name another host: what one of them dies of, the other one is to survive", at: reference,
                 ["spec", "gateways", .index(1), "host"])
         }
-        for (position, uplink) in network.gateways.enumerated() where uplink.mode == .ipvlan {
-            report(
-                "gateway-pair",
-                "mode ipvlan is for a gateway that is alone: the public addresses would be on both hosts",
-                hint: "use mode macvlan", at: reference, ["spec", "gateways", .index(position), "mode"])
-        }
         guard let endpoint = network.endpoint else {
             report(
                 "gateway-pair", "a pair of gateways needs an endpoint",
@@ -39,6 +33,26 @@ extension Resolver {
         guard network.gateways.count == 2, let endpoint = network.endpoint else { return nil }
         return ResolvedExternalNetwork.Pair(
             endpoint: endpoint, announcement: network.announcement, liveness: network.liveness ?? .standard)
+    }
+
+    /// Whoever stands by has one address on the uplink, which is the same for all pairs; of one device each address can be
+    /// on one ipvlan only.
+    mutating func checkSharing(
+        _ uplink: ExternalNetwork.Uplink, of network: ExternalNetwork, _ host: Int, _ path: FieldPath
+    ) {
+        guard network.gateways.count > 1, uplink.mode == .ipvlan else { return }
+        let other = topology.externalNetworks.first { other in
+            other.pair != nil
+                && other.uplinks.contains { $0.host == host && $0.device == uplink.device && $0.mode == .ipvlan }
+        }
+        guard let other else { return }
+        report(
+            "gateway-pair",
+            "\(uplink.device) of host \(uplink.host) is used by ipvlan in ExternalNetwork \(other.name), which is a pair as well",
+            hint: "put the pools of both into one ExternalNetwork, or use mode macvlan for both", at: network.reference,
+            path + ["mode"],
+            related: Diagnostic.Related(
+                "the other one is here", at: ResourceReference(.externalNetwork, other.name), ["spec", "gateways"]))
     }
 
     private mutating func checkSingle(_ network: ExternalNetwork) {

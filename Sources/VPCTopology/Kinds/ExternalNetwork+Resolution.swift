@@ -63,6 +63,7 @@ extension Resolver {
                     continue
                 }
                 check(uplink, of: network, host, path)
+                checkSharing(uplink, of: network, host, path)
                 uplinks.append(.init(host: host, device: uplink.device, mode: uplink.mode))
             }
             guard !uplinks.isEmpty else {

@@ -31,7 +31,7 @@ extension NATGateway: ResolvableResource {
                 PortForward(
                     address: $0.address, transport: $0.transport, port: $0.port,
                     interface: topology.interfaces[$0.interface].name, interfacePort: $0.interfacePort)
-            }, limits: resolved.limits)
+            }, limits: resolved.limits, logsTranslations: resolved.logsTranslations)
     }
 
     static func enter(_ number: Int, _ resolver: inout Resolver) {
@@ -110,6 +110,7 @@ extension Resolver {
                 address: gateway.address, pool: gateway.pool.sorted, portsPerInterface: gateway.portsPerInterface,
                 key: key)
             resolved.limits = gateway.limits
+            resolved.logsTranslations = gateway.logsTranslations
             checkAddress(of: gateway, resolved)
             switch gateway.pool {
             case .addresses(let addresses): checkPublic(addresses, of: gateway, network)
