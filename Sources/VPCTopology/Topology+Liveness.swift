@@ -28,7 +28,8 @@ extension Topology {
         targetGroups.indices.flatMap { number -> [(group: Int, interface: Int)] in
             let group = targetGroups[number]
             // Those of HTTP are asked by the instances of balancers, each for itself.
-            return group.healthCheck == nil || group.transport.isHTTP ? [] : group.targets.map { (number, $0.interface) }
+            let isAsked = group.healthCheck != nil && !group.transport.isHTTP
+            return isAsked ? group.targets.map { (number, $0.interface) } : []
         }
     }
 
