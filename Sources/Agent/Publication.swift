@@ -462,9 +462,10 @@ final class Publication: Sendable {
     private func summarize(_ operations: [KernelModel.Operation], _ desired: Desired) {
         for kind in ObjectKind.allCases {
             let ofKind = operations.filter { $0.kind == kind }
-            guard let first = ofKind.first else { continue }
+            // What was gone says more than what gives way for its coming back.
+            guard let first = ofKind.first(where: { $0.action == .create }) ?? ofKind.first else { continue }
             let text =
-                "\(ofKind.count) changes of kind \(kind.rawValue), the first: \(first.object): \(first.difference)"
+                "\(ofKind.count) changes of kind \(kind.rawValue), among them: \(first.object): \(first.difference)"
             log.warning("repaired \(text)", metadata: ["kind": "\(kind.rawValue)"])
             for operation in ofKind { log.debug("repaired \(operation.object): \(operation.difference)") }
             events.add(
