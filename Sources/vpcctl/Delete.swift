@@ -1,8 +1,11 @@
 import ArgumentParser
 import CommandOptions
 import Console
+import Foundation
+import Netlink
 import Presentation
 import Reconciler
+import VPCTopology
 
 struct Delete: KernelCommand {
     static let configuration = CommandConfiguration(
@@ -47,9 +50,20 @@ struct Delete: KernelCommand {
         try requireHost(plan)
         let presentation = PlanPresentation(plan, nil, host: host.name)
         let display = PlanDisplay(presentation)
+        warnOfInstances()
         if dryRun { return display.show(output.format, global) }
         try presentation.carryOut(
             with: reconciler, Change(format: output.format, global: global), subject: display.subject, askUnless: yes)
+    }
+
+    /// They are processes of units of their own, which go on when the daemon is stopped.
+    private func warnOfInstances() {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: NetworkNamespace.directory)) ?? []
+        let instances = names.filter { $0.hasPrefix(BalancerInstance.namespacePrefix) }.sorted()
+        if instances.isEmpty { return }
+        global.warning(
+            "load balancers of HTTP stay, in \(instances.joined(separator: ", ")): end them with 'systemctl stop \"vpc-lb@*\"', and remove their namespaces with 'ip netns del'"
+        )
     }
 
     private func deleteResources() throws {
