@@ -1,9 +1,7 @@
 import DHCP
-import Foundation
 import Glibc
 import IPAddressing
 import Netlink
-import Synchronization
 import Traffic
 import VPCCompiler
 import VPCModel
@@ -13,52 +11,22 @@ import VPCTopology
 /// answered. What it knows is all in the plan; of who has asked nothing is kept.
 final class GuestServices: Sendable {
     private let publication: Publication
-    private let state: Mutex<State>
-    private let bell: Bell
-
-    private struct State {
-        var plan = GuestServicePlan()
-        var isStarted = false
-        var isEnding = false
-    }
+    private let thread: PlanThread<GuestServicePlan>
 
     init(_ publication: Publication) throws(AgentError) {
         self.publication = publication
-        state = Mutex(State())
-        do {
-            bell = try Bell()
-        } catch {
-            throw AgentError(.kernel, "pipe: \(error)")
-        }
+        thread = try PlanThread(GuestServicePlan())
     }
 
     /// From now on these are the guests that are answered. The thread begins with the first of them.
     func follow(_ plan: GuestServicePlan) {
-        let mustStart = state.withLock { state in
-            state.plan = plan
-            if state.isStarted || plan.isEmpty { return false }
-            state.isStarted = true
-            return true
+        thread.follow(plan, isNeeded: !plan.isEmpty) { [publication] in
+            var responder = Responder(publication)
+            return { responder.turn($0, wokenBy: $1) }
         }
-        if mustStart {
-            Thread.detachNewThread { [self] in
-                var responder = Responder(publication)
-                while let plan = self.plan() {
-                    responder.turn(plan, wokenBy: bell.descriptor)
-                    bell.hush()
-                }
-            }
-        }
-        bell.ring()
     }
 
-    func stop() {
-        state.withLock { $0.isEnding = true }
-        bell.ring()
-    }
-
-    /// Nil at the end.
-    private func plan() -> GuestServicePlan? { state.withLock { $0.isEnding ? nil : $0.plan } }
+    func stop() { thread.stop() }
 }
 
 /// Who is answered, and where.

@@ -1,7 +1,5 @@
-import Foundation
 import Glibc
 import Netlink
-import Synchronization
 import Traffic
 import VPCTopology
 
@@ -10,14 +8,7 @@ import VPCTopology
 final class TranslationLog: Sendable {
     private let publication: Publication
     private let path: String
-    private let state = Mutex(State())
-    private let bell: Bell
-
-    private struct State {
-        var plan = TranslationLogPlan()
-        var isStarted = false
-        var isEnding = false
-    }
+    private let thread: PlanThread<TranslationLogPlan>
 
     /// The file in a daemon's state directory.
     static func path(in stateDirectory: String) -> String { stateDirectory + "/translations/translations.jsonl" }
@@ -25,40 +16,18 @@ final class TranslationLog: Sendable {
     init(stateDirectory: String, _ publication: Publication) throws(AgentError) {
         self.publication = publication
         path = Self.path(in: stateDirectory)
-        do {
-            bell = try Bell()
-        } catch {
-            throw AgentError(.kernel, "pipe: \(error)")
-        }
+        thread = try PlanThread(TranslationLogPlan())
     }
 
     /// From now on these are the gateways. The thread begins with the first of them.
     func follow(_ plan: TranslationLogPlan) {
-        let mustStart = state.withLock { state in
-            state.plan = plan
-            if state.isStarted || plan.isEmpty { return false }
-            state.isStarted = true
-            return true
+        thread.follow(plan, isNeeded: !plan.isEmpty) { [path, publication] in
+            var recorder = TranslationRecorder(RecordFile(path), publication)
+            return { recorder.turn($0, wokenBy: $1) }
         }
-        if mustStart {
-            Thread.detachNewThread { [self] in
-                var recorder = TranslationRecorder(RecordFile(path), publication)
-                while let plan = self.plan() {
-                    recorder.turn(plan, wokenBy: bell.descriptor)
-                    bell.hush()
-                }
-            }
-        }
-        bell.ring()
     }
 
-    func stop() {
-        state.withLock { $0.isEnding = true }
-        bell.ring()
-    }
-
-    /// Nil at the end.
-    private func plan() -> TranslationLogPlan? { state.withLock { $0.isEnding ? nil : $0.plan } }
+    func stop() { thread.stop() }
 }
 
 /// Whose translations are recorded, and where.

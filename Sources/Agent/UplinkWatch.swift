@@ -1,61 +1,30 @@
-import Foundation
 import Glibc
 import IPAddressing
 import KernelDriver
 import KernelNames
 import Netlink
-import Synchronization
 import Traffic
 
 /// Looks after the ways to external networks that this host alone has, on a thread of its own, whenever the kernel tells of
 /// devices or neighbours. Those of pairs are looked after by who decides which of the two is active.
 final class UplinkWatch: Sendable {
     private let publication: Publication
-    private let state = Mutex(State())
-    private let bell: Bell
-
-    private struct State {
-        var plan = UplinkPlan()
-        var isStarted = false
-        var isEnding = false
-    }
+    private let thread: PlanThread<UplinkPlan>
 
     init(_ publication: Publication) throws(AgentError) {
         self.publication = publication
-        do {
-            bell = try Bell()
-        } catch {
-            throw AgentError(.kernel, "pipe: \(error)")
-        }
+        thread = try PlanThread(UplinkPlan())
     }
 
     /// From now on these are the uplinks. The thread begins with the first of them.
     func follow(_ plan: UplinkPlan) {
-        let mustStart = state.withLock { state in
-            state.plan = plan
-            if state.isStarted || plan.uplinks.isEmpty { return false }
-            state.isStarted = true
-            return true
+        thread.follow(plan, isNeeded: !plan.uplinks.isEmpty) { [publication] in
+            var watcher = UplinkWatcher(publication)
+            return { watcher.turn($0, wokenBy: $1) }
         }
-        if mustStart {
-            Thread.detachNewThread { [self] in
-                var watcher = UplinkWatcher(publication)
-                while let plan = self.plan() {
-                    watcher.turn(plan, wokenBy: bell.descriptor)
-                    bell.hush()
-                }
-            }
-        }
-        bell.ring()
     }
 
-    func stop() {
-        state.withLock { $0.isEnding = true }
-        bell.ring()
-    }
-
-    /// Nil at the end.
-    private func plan() -> UplinkPlan? { state.withLock { $0.isEnding ? nil : $0.plan } }
+    func stop() { thread.stop() }
 }
 
 /// Which uplinks are watched, and where.
