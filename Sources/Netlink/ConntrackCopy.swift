@@ -223,12 +223,24 @@ public struct ConntrackMonitor: ~Copyable, Sendable {
     public mutating func receive(limit: Int, _ each: (Event) -> Void) throws(NetlinkError) -> (
         isOverrun: Bool, isEmpty: Bool
     ) {
+        try monitor.receiveConnections(limit: limit) { copy, isEnd in
+            if copy.isAssured { each(isEnd ? .ended(copy) : .assured(copy)) }
+        }
+    }
+}
+
+extension NetlinkMonitor {
+    /// Hands over what has come of connections, and whether it is their end; does not wait.
+    /// - Parameter limit: Datagrams that are taken.
+    /// - Returns: Whether the kernel has thrown messages away, and whether all were taken.
+    mutating func receiveConnections(
+        limit: Int, _ each: (_ copy: ConntrackCopy, _ isEnd: Bool) -> Void
+    ) throws(NetlinkError) -> (isOverrun: Bool, isEmpty: Bool) {
         var isOverrun = false
         for _ in 0..<limit {
-            let outcome = try monitor.receive(timeout: .zero) { message throws(CodecError) in
-                guard let copy = try ConntrackCopy(message), copy.isAssured else { return }
-                let isEnd = message.type.rawValue & 0xFF == UInt16(IPCTNL_MSG_CT_DELETE.rawValue)
-                each(isEnd ? .ended(copy) : .assured(copy))
+            let outcome = try receive(timeout: .zero) { message throws(CodecError) in
+                guard let copy = try ConntrackCopy(message) else { return }
+                each(copy, message.type.rawValue & 0xFF == UInt16(IPCTNL_MSG_CT_DELETE.rawValue))
             }
             switch outcome {
             case .timedOut: return (isOverrun, true)

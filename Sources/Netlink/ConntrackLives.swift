@@ -24,19 +24,6 @@ public struct ConntrackLifeMonitor: ~Copyable, Sendable {
     public mutating func receive(limit: Int, _ each: (Event) -> Void) throws(NetlinkError) -> (
         isOverrun: Bool, isEmpty: Bool
     ) {
-        var isOverrun = false
-        for _ in 0..<limit {
-            let outcome = try monitor.receive(timeout: .zero) { message throws(CodecError) in
-                guard let copy = try ConntrackCopy(message) else { return }
-                let isEnd = message.type.rawValue & 0xFF == UInt16(IPCTNL_MSG_CT_DELETE.rawValue)
-                each(isEnd ? .ended(copy) : .began(copy))
-            }
-            switch outcome {
-            case .timedOut: return (isOverrun, true)
-            case .overrun: isOverrun = true
-            case .messages: break
-            }
-        }
-        return (isOverrun, false)
+        try monitor.receiveConnections(limit: limit) { each($1 ? .ended($0) : .began($0)) }
     }
 }
