@@ -120,14 +120,6 @@ private final class Guest {
     }
 }
 
-private func waitFor(_ what: String, seconds: Double = 20, _ body: () throws -> Bool) throws {
-    let end = ContinuousClock.now + .seconds(seconds)
-    while try !body() {
-        guard ContinuousClock.now < end else { throw ProgramFailure("\(what): not within \(seconds) seconds") }
-        usleep(5000)
-    }
-}
-
 /// Our end, and when it thought what.
 private final class Watcher: Sendable {
     let service: LivenessService

@@ -169,11 +169,3 @@ private final class Targets {
         #expect(service.report.sessions[key]?.failures == 1)
     }
 }
-
-private func waitFor(_ what: String, seconds: Double = 20, _ body: () throws -> Bool) throws {
-    let end = ContinuousClock.now + .seconds(seconds)
-    while try !body() {
-        guard ContinuousClock.now < end else { throw ProgramFailure("\(what): not within \(seconds) seconds") }
-        usleep(5000)
-    }
-}
