@@ -23,6 +23,8 @@ import Testing
             keys: [String] = ["the same key of both", "the same key of both"],
             receiveBuffer: Int = ConntrackMonitor.roomForBursts
         ) throws {
+            // As vpcgw does: who speaks to one that has gone hears an error.
+            signal(SIGPIPE, SIG_IGN)
             let number = UInt32(StateSyncTests.counter.add(1, ordering: .relaxed).newValue)
             addresses = [1, 2].map { IPAddress(v4: 0x7F4D_0000 + number << 8 + $0) }
             names = [1, 2].map { "gptest-\(getpid())-\(number)-\($0)" }
